@@ -1,0 +1,53 @@
+"""The loops over cells in memory, against NumPy; GB/s count 8 bytes for each cell, whatever its type."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from benchmarks import plain
+from benchmarks.inputs import Compare, Size
+from owtrend.kernels import difference, reduce
+from tests import oracles
+
+ROWS = 64
+SHAPES = {"1-D": (11_998,), "2-D": (102, 102), "3-D": (160, 30, 50)}  # 3, 3 and 69 MB with flow bins, int32
+
+
+@pytest.fixture(params=SHAPES)
+def shape(request: pytest.FixtureRequest, size: Size) -> tuple[int, ...]:
+    """Bins per axis, flow excluded; few for the tiny size."""
+    whole = SHAPES[request.param]
+    return whole if size.warm_up else tuple(n // 10 + 2 for n in whole)
+
+
+@pytest.fixture
+def cells(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.int32]:
+    """Cumulative contents (time, cell) as they are stored."""
+    return rng.poisson(1, (ROWS, int(np.prod([n + 2 for n in shape])))).cumsum(axis=0).astype(np.int32)
+
+
+def label(cells: NDArray) -> str:
+    return f"{ROWS} x {cells.shape[1]:,} int32"
+
+
+def test_increments(cells: NDArray, compare: Compare) -> None:
+    """`kernels.difference.increments` against the tests' twin, row by row in NumPy."""
+    entries = cells.sum(axis=1, dtype=np.float64)
+    previous = difference.previous_rows(entries, True)
+    np.testing.assert_array_equal(difference.increments(cells, previous), oracles.increments(cells, entries))
+    compare(
+        "increments", label(cells), lambda: difference.increments(cells, previous), "NumPy",
+        lambda: oracles.increments(cells, entries), amount=8e-9 * cells.size, rate_unit="GB/s",
+    )  # fmt: skip
+
+
+def test_bin_sums(cells: NDArray, shape: tuple[int, ...], compare: Compare) -> None:
+    """`kernels.reduce.bin_sums`, increments and eight sums over them in one pass, against whole-array NumPy."""
+    previous = difference.previous_rows(cells.sum(axis=1, dtype=np.float64), True)
+    centres = [np.arange(n) + 0.5 for n in shape]
+    padded = [*centres, *[np.empty(0)] * (3 - len(centres))]
+    np.testing.assert_allclose(reduce.bin_sums(cells, previous, *padded)[1], plain.bin_sums(cells, shape, centres))
+    compare(
+        "bin_sums", label(cells), lambda: reduce.bin_sums(cells, previous, *padded), "NumPy",
+        lambda: plain.bin_sums(cells, shape, centres), amount=8e-9 * cells.size, rate_unit="GB/s",
+    )  # fmt: skip

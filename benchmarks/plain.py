@@ -1,0 +1,92 @@
+"""The peers: the same jobs by uproot and NumPy as a careful user would write them, without owtrend's store or kernels.
+
+uproot's caches are off, for they would answer from memory what owtrend reads from a file.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import uproot
+from numpy.typing import NDArray
+
+from ingest.writer import SourceFile
+from owtrend.catalog import COUNTS, WEIGHTS
+from owtrend.store import Store
+
+_HISTOGRAMS = ["TH*", "TProfile*"]
+
+
+def uproot_histograms(path: str) -> dict[str, tuple[NDArray, NDArray]]:
+    """Values and variances, flow included, of all histograms in a file."""
+    with uproot.open(path, array_cache=None, object_cache=None) as file:
+        objects = file.iteritems(cycle=False, filter_classname=_HISTOGRAMS)
+        return {name: (one.values(flow=True), one.variances(flow=True)) for name, one in objects}
+
+
+def uproot_values(path: str, name: str) -> NDArray:
+    """Values, flow included, of one histogram in a file; ``file[name]`` fails for names with ``/``."""
+    with uproot.open(path, array_cache=None, object_cache=None) as file:
+        ((_, histogram),) = file.iteritems(cycle=False, filter_name=name)
+        return histogram.values(flow=True)
+
+
+def uproot_to_npz(files: Iterable[SourceFile], folder: Path, compressed: bool) -> None:
+    """One ``.npz`` per subsystem and run: (time, bins) values of each histogram, and variances where they differ."""
+    runs: dict[tuple[str, int], list[str]] = {}
+    for file in files:
+        runs.setdefault((file.subsystem, file.run), []).append(file.path)
+    folder.mkdir(parents=True, exist_ok=True)
+    for (subsystem, run), paths in runs.items():
+        columns: dict[str, list[NDArray]] = {}
+        for path in paths:
+            for name, (values, variances) in uproot_histograms(path).items():
+                columns.setdefault(name, []).append(values)
+                if not np.array_equal(values, variances):
+                    columns.setdefault(f"{name} variances", []).append(variances)
+        arrays = {name.replace("/", "_"): np.array(rows) for name, rows in columns.items()}
+        write = np.savez_compressed if compressed else np.savez
+        write(folder / f"{subsystem}{run}.npz", **arrays)
+
+
+def numpy_trends(location: Path) -> Iterator[tuple[str, int, str, list[tuple[NDArray, NDArray]]]]:
+    """Subsystem, run, histogram, and mean and standard deviation of the increments along each axis, from the bins.
+
+    The cells are read from the same store, a run at once, as owtrend does; nothing is written. Restarts are not
+    looked for, profiles and sums are left out.
+    """
+    reader = Store.open(location).reader()
+    for subsystem in reader.subsystems:
+        view = reader.subsystem(subsystem)
+        for run, place in view.places.items():
+            rows = np.arange(len(view.times(place)))
+            for array in (COUNTS, WEIGHTS):
+                block = view.cells(array, place, rows, slice(0, view.registry.size(array)))
+                for segment in view.registry:
+                    if (segment.array, segment.part) == (array, "contents"):
+                        shape = [len(axis) for axis in segment.axes]
+                        centres = [(axis.edges[1:] + axis.edges[:-1]) / 2 for axis in segment.axes]
+                        sums = bin_sums(block[:, segment.cells], shape, centres)
+                        yield subsystem, run, "/".join(segment.path), _mean_and_std(sums, len(shape))
+
+
+def bin_sums(cumulative: NDArray, shape: Sequence[int], centres: Sequence[NDArray]) -> NDArray:
+    """`owtrend.kernels.reduce.bin_sums` by whole-array NumPy, without restarts: shape ``(time, 8)``."""
+    gained = np.diff(cumulative.astype(np.float64), axis=0, prepend=0)
+    folded = gained.reshape(-1, *(n + 2 for n in reversed(shape)))[(slice(None), *(slice(1, -1),) * len(shape))]
+    sums = np.zeros((len(cumulative), 8))
+    axes = tuple(range(1, folded.ndim))
+    sums[:, 0], sums[:, 1] = folded.sum(axis=axes), np.abs(folded).sum(axis=axes)
+    for number, centre in enumerate(centres):
+        projected = folded.sum(axis=tuple(axis for axis in axes if axis != folded.ndim - 1 - number))
+        sums[:, 2 + 2 * number], sums[:, 3 + 2 * number] = projected @ centre, projected @ centre**2
+    return sums
+
+
+def _mean_and_std(sums: NDArray, axes: int) -> list[tuple[NDArray, NDArray]]:
+    found = []
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for axis in range(axes):
+            mean, square = sums[:, 2 + 2 * axis] / sums[:, 0], sums[:, 3 + 2 * axis] / sums[:, 0]
+            found.append((mean, np.sqrt(np.abs(square - mean**2))))
+    return found

@@ -1,0 +1,206 @@
+"""Runs the benchmarks and writes docs/benchmarks.md from what they recorded.
+
+``python benchmarks/table.py --size S [--archive FOLDER]... [--root-python PYTHON]``
+"""
+
+import argparse
+import ast
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).resolve().parent
+DOCUMENT = FOLDER.parent / "docs" / "benchmarks.md"
+INTRODUCTION = FOLDER / "introduction.md"
+PACKAGES = ("numpy", "numba", "uproot", "zarr", "numcodecs", "icechunk", "dask", "xarray", "panel", "bokeh")
+TIMES = "\N{MULTIPLICATION SIGN}"
+# In the order of the document; every file bench_<theme>.py has its heading here.
+THEMES = {
+    "decode": "Decode: one snapshot file to arrays",
+    "ingest": "Ingest: ROOT folder to committed store",
+    "compute": "Compute: trends from the store",
+    "slice": "Slice: any time slice of any histogram",
+    "page": "Page: in a headless browser",
+    "kernels": "Kernels: arrays in memory",
+    "import": "Import",
+}
+_UNITS = {"s": ((1, "s"), (1e-3, "ms"), (1e-6, "µs")), "B": ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One comparison. ``value`` and ``peer_value`` are seconds or bytes, so less is better and ``ratio`` > 1 is good.
+
+    ``target`` is such as ``>= 20 x`` (of the ratio), ``< 0.1 s`` or ``< 2 GiB`` (of the value), ``>= 1 GB/s`` (of the
+    rate), or empty.
+    """
+
+    theme: str
+    benchmark: str
+    what: str
+    input: str
+    value: float
+    unit: str
+    rate: float | None
+    rate_unit: str
+    peer: str
+    peer_value: float
+    target: str = ""
+    remark: str = ""
+
+    @property
+    def ratio(self) -> float:
+        """The peer's value by ours."""
+        return self.peer_value / self.value
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the target is reached; None without one."""
+        if not self.target:
+            return None
+        match = re.fullmatch(r"(>=|<) ([\d.]+) (x|s|GiB|GB/s)", self.target)
+        if match is None:
+            raise ValueError(f"{self.benchmark}: cannot read the target {self.target!r}; see Row")
+        sign, number, unit = match[1], float(match[2]), match[3]
+        found = {"x": self.ratio, "s": self.value, "GiB": self.value / 2**30, "GB/s": self.rate or 0.0}[unit]
+        return found >= number if sign == ">=" else found < number
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """What was measured on."""
+
+    label: str
+    runs: int
+    files: int
+    histograms: int  # of all subsystems
+    cells: int  # of one snapshot of each subsystem, flow included
+    bytes: int
+
+
+def run(arguments: Sequence[str], folder: Path = FOLDER) -> tuple[list[Input], list[Row]]:
+    """What the benchmarks record when pytest runs them with these options, in a process of their own.
+
+    Raises
+    ------
+    RuntimeError
+        If one of them fails.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        file = Path(temporary) / "rows.json"
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rows={file}", *arguments]
+        files = [] if any(".py" in argument for argument in arguments) else sorted(map(str, folder.glob("bench_*.py")))
+        done = subprocess.run([*command, *files], cwd=folder.parent, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"a benchmark failed:\n{done.stdout}\n{done.stderr}")
+        recorded = json.loads(file.read_text())
+    return [Input(**fields) for fields in recorded["inputs"]], [Row(**fields) for fields in recorded["rows"]]
+
+
+def record(path: Path, inputs: Iterable[Input], rows: Iterable[Row]) -> None:
+    """Write what `run` reads."""
+    path.write_text(json.dumps({"inputs": list(map(asdict, inputs)), "rows": list(map(asdict, rows))}))
+
+
+def benchmarks(folder: Path = FOLDER) -> dict[str, dict[str, str]]:
+    """The docstring of each benchmark, by theme and name."""
+    found: dict[str, dict[str, str]] = {}
+    for path in sorted(folder.glob("bench_*.py")):
+        told = found.setdefault(path.stem.removeprefix("bench_"), {})
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                told[node.name] = " ".join((ast.get_docstring(node) or "").split())
+    return found
+
+
+def render(inputs: Sequence[Input], rows: Sequence[Row], command: str, machine: str) -> str:
+    """The document."""
+    measured = f"Measured {datetime.now(UTC):%Y-%m-%d} by `{command}` on {machine}"
+    lines = [INTRODUCTION.read_text().rstrip(), "", measured, "", "## Inputs", ""]
+    lines += _table(
+        ("input", "runs", "files", "histograms", "cells per snapshot", "ROOT files"),
+        [(i.label, i.runs, i.files, i.histograms, f"{i.cells:,}", _amount(i.bytes, "B")) for i in inputs],
+        numbers=range(1, 6),
+    )
+    known = benchmarks()
+    for theme, heading in THEMES.items():
+        lines += ["", f"## {heading}", ""]
+        mine = [row for row in rows if row.theme == theme]
+        for name, text in known.get(theme, {}).items():
+            left_out = "" if any(row.benchmark == name for row in mine) else " *Not measured this time.*"
+            lines.append(f"- `{name}`: {text}{left_out}")
+        if mine:
+            lines += ["", *_table(_HEAD, [_cells(row) for row in mine], numbers=range(2, 7))]
+    return "\n".join(lines) + "\n"
+
+
+_HEAD = ("what", "input", "owtrend", "rate", "peer", "ratio", "target", "reached", "remark")
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    reached = {True: "yes", False: "**no**", None: ""}[row.reached]
+    rate = "" if row.rate is None else f"{_digits(row.rate)} {row.rate_unit}"
+    peer = f"{_amount(row.peer_value, row.unit)} {row.peer}"
+    target = row.target.replace(">=", "≥").replace(" x", f" {TIMES}")
+    value = _amount(row.value, row.unit)
+    return row.what, row.input, value, rate, peer, f"{_digits(row.ratio)} {TIMES}", target, reached, row.remark
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Iterable[int]) -> list[str]:
+    right = set(numbers)
+    rules = ["---:" if column in right else "---" for column in range(len(head))]
+    return [f"| {' | '.join(map(str, cells))} |" for cells in (head, rules, *rows)]
+
+
+def _amount(value: float, unit: str) -> str:
+    """With three digits and the unit that suits."""
+    scale, name = next((pair for pair in _UNITS[unit] if value >= pair[0]), _UNITS[unit][-1])
+    return f"{_digits(value / scale)} {name}"
+
+
+def _digits(value: float) -> str:
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+
+
+def machine() -> str:
+    """CPU, cores, memory and versions, in a sentence."""
+    information = Path("/proc/cpuinfo")
+    told = information.read_text() if information.exists() else ""
+    cpu = told.partition("model name")[2].partition(":")[2].partition("\n")[0].strip() or platform.processor()
+    cores = len(os.sched_getaffinity(0))
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    return f"{cpu}, {cores} cores, {memory:.0f} GiB; Python {platform.python_version()}, {packages}."
+
+
+def main(argv: Sequence[str] | None = None, measure: Callable[..., tuple[list[Input], list[Row]]] = run) -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", choices=("tiny", "S", "M"), default="S", help="of the simulated input")
+    parser.add_argument("--archive", action="append", default=[], help="folder of snapshot files to measure on as well")
+    parser.add_argument("--root-python", help="Python that has ROOT, to compare with")
+    parser.add_argument("--output", type=Path, default=DOCUMENT)
+    options = parser.parse_args(argv)
+    arguments = [f"--size={options.size}", *(f"--archive={folder}" for folder in options.archive)]
+    shown = ["python benchmarks/table.py", f"--size {options.size}"]
+    shown += [f"--archive {Path(folder).name}" for folder in options.archive]
+    if options.root_python:
+        arguments.append(f"--root-python={options.root_python}")
+        shown.append("--root-python PYTHON")
+    inputs, rows = measure(arguments)
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(render(inputs, rows, " ".join(shown), machine()))
+
+
+if __name__ == "__main__":
+    main()

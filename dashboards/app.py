@@ -1,0 +1,157 @@
+"""The pages of one store by URL, and the server that shows them to any number of people."""
+# mypy: allow-untyped-calls
+
+import asyncio
+import errno
+import gc
+import logging
+import socket
+from collections.abc import Callable, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import panel as pn
+from tornado.iostream import StreamClosedError
+from tornado.websocket import WebSocketClosedError
+
+import owtrend
+from dashboards import theme
+from dashboards.histogram import HistogramPage
+from dashboards.selection import Selection
+from owtrend.errors import OwtrendError, UsageError
+
+__all__ = ["create_app", "serve"]
+
+# The address follows the selection. Moving the interval replaces the entry of the browser's history, any other choice
+# adds one; going back loads the page anew, from its address.
+_REMEMBER = """
+const address = cb_obj.value
+const bare = (text) => {
+  const query = new URLSearchParams(text)
+  query.delete("start")
+  query.delete("stop")
+  return query.toString()
+}
+const another = history.state?.owtrend && bare(location.search) != bare(address)
+history[another ? "pushState" : "replaceState"]({owtrend: true}, "", address)
+if (!window.owtrend) {
+  window.owtrend = true
+  window.addEventListener("popstate", () => location.reload())
+}
+"""
+
+
+def create_app(location: str | Path) -> Callable[[], pn.viewable.Viewable]:
+    """A function that makes the page of one session, as its address tells; all sessions share one archive.
+
+    Each page load shows what is committed by then. Sessions run one at a time in the server's only thread, so that
+    nothing reads the archive while it moves on.
+
+    Raises
+    ------
+    StoreError
+        If there is no store at ``location``.
+    """
+    archive = owtrend.open(location)
+
+    def page() -> pn.viewable.Viewable:
+        pn.config.raw_css = [theme.PAGE]
+        pn.config.global_loading_spinner = True
+        query = {name: values[0].decode(errors="replace") for name, values in pn.state.session_args.items() if values}
+        try:
+            archive.refresh()
+            return _framed(HistogramPage(Selection.from_address(archive, query)))
+        except OwtrendError as error:
+            return pn.pane.HTML(f'<div class="note">{escape(str(error))}</div>', stylesheets=[theme.TEXT], margin=40)
+
+    return page
+
+
+def _framed(page: HistogramPage) -> pn.viewable.Viewable:
+    """A page beside its controls, and its address kept."""
+    selection, where = page.selection, escape(page.selection.archive.location)
+    text: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": 0, "stylesheets": [theme.TEXT]}
+    address = pn.widgets.TextInput(visible=False)
+    address.jscallback(value=_REMEMBER)
+
+    def remember(*_: Any) -> None:
+        if selection.run is not None:
+            address.value = selection.address
+
+    pn.state.onload(remember)
+    selection.param.watch(remember, ["run", "subsystem", "histogram", "reductor", "start", "stop", "log"])
+    # Not one of Panel's indicators: each change of their look lays out the page and paints all pictures again.
+    busy = pn.widgets.Checkbox(value=pn.state.param.busy, visible=False)
+    busy.jscallback(value="document.body.classList.toggle('busy', cb_obj.active)")
+    brand = pn.pane.HTML('<div class="brand">owtrend</div>', **text)
+    store = pn.pane.HTML(f'<p class="store" title="{where}">{where}</p>', **text)
+    side = pn.Column(
+        brand, page.controls, store, address, busy,
+        width=304, sizing_mode="stretch_height", margin=0, styles=theme.SIDE,
+    )  # fmt: skip
+    return pn.Row(side, page, sizing_mode="stretch_both", margin=0, styles={"height": "100vh", "min-height": "660px"})
+
+
+def serve(
+    location: str | Path, port: int = 8850, address: str = "127.0.0.1", show: bool = False,
+    origins: Sequence[str] = (), ready: Callable[[str], None] | None = None,
+) -> None:  # fmt: skip
+    """Show the pages of a store at ``http://address:port/`` until Ctrl-C. All they need comes from this server.
+
+    Parameters
+    ----------
+    show
+        Open a browser, too.
+    origins
+        Further names (``HOST`` or ``HOST:PORT``) under which browsers reach this server, for example behind a proxy.
+    ready
+        Called with the URL as soon as pages can be had.
+
+    Raises
+    ------
+    StoreError
+        If there is no store at ``location``.
+    UsageError
+        If the server cannot listen there, as when the port is in use.
+    """
+    names = {"localhost", "127.0.0.1"}
+    if address not in names:
+        names |= {address, socket.gethostname()}
+    _require_free(address, port)
+    server = pn.serve(
+        {"/": create_app(location)}, port=port, address=address, show=show, start=False, warm=True, verbose=False,
+        title="owtrend", location=False, websocket_origin=[*(f"{name}:{port}" for name in sorted(names)), *origins],
+    )  # fmt: skip
+    server.io_loop.asyncio_loop.set_exception_handler(_unless_closed)
+    logging.getLogger("bokeh.server.views.ws").setLevel(logging.ERROR)  # it warns of every browser that leaves
+    gc.collect()
+    gc.freeze()  # what start-up made stays: passing it over, a full collection holds all pages up for 50 ms, not 210
+    server.start()
+    if ready is not None:
+        ready(f"http://{address}:{port}/")
+    try:
+        server.io_loop.start()  # until the handler that Panel set for Ctrl-C stops it
+    finally:
+        server.stop()
+
+
+def _unless_closed(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what went wrong in the event loop; that a browser left while something was on its way to it is nothing."""
+    if not isinstance(context.get("exception"), StreamClosedError | WebSocketClosedError):
+        loop.default_exception_handler(context)
+
+
+def _require_free(address: str, port: int) -> None:
+    """Raise UsageError, with what to do, unless a server can listen here."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does, for one that just ended
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise UsageError(
+                    f"port {port} of {address} is in use, perhaps by another owtrend serve; "
+                    f"choose another, for example with --port {port + 1}"
+                ) from error
+            raise UsageError(f"cannot listen on {address}, port {port}: {error}; choose others") from error

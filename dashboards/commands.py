@@ -1,0 +1,25 @@
+"""owtrend serve"""
+
+import click
+
+__all__ = ["serve"]
+
+
+@click.command()
+@click.argument("store", type=str)
+@click.option("--port", default=8850, show_default=True, type=click.IntRange(1, 65535), help="Port of the pages.")
+@click.option("--address", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is all.")
+@click.option("--origin", "origins", multiple=True, help="HOST[:PORT] by which browsers reach it, too. Repeatable.")
+@click.option("--show", is_flag=True, help="Open a browser, too.")
+def serve(store: str, port: int, address: str, origins: tuple[str, ...], show: bool) -> None:
+    """Serve the pages of STORE until Ctrl-C: histograms, their time slices and trends.
+
+    Example: owtrend serve archive.zarr --port 8850
+    """
+    from dashboards import app
+
+    def ready(url: str) -> None:
+        click.echo(f"{store} is shown at {url}")
+        click.echo("Choose a run and a histogram, move the slider or draw a box on the trend. Ctrl-C ends it.")
+
+    app.serve(store, port=port, address=address, show=show, origins=origins, ready=ready)

@@ -1,0 +1,158 @@
+"""Colours fit for the colour-blind, type, number format and what makes a bare Bokeh figure one of ours."""
+
+import re
+import unicodedata
+from typing import Any
+
+from bokeh.models import BasicTickFormatter, ColorBar, CustomJSTickFormatter, LogAxis, LogTicker
+
+__all__ = [
+    "BLUE",
+    "CMAP",
+    "FRAME",
+    "LINE",
+    "PAGE",
+    "SIDE",
+    "SIZES",
+    "TEXT",
+    "VERMILION",
+    "WIDGETS",
+    "figure",
+    "number_format",
+    "plain",
+    "reductor_name",
+]
+
+# Okabe and Ito, https://jfly.uni-koeln.de/color/; cividis is even in lightness and the same to all eyes.
+BLUE, VERMILION = "#0072B2", "#D55E00"
+INK, MUTED, TICK, LINE, FRAME = "#1f2933", "#5f6b7a", "#9aa5b1", "#e3e7ec", "#f3f4f6"
+CMAP = "cividis"
+SIZES = {"title": "14px", "labels": "12px", "ticks": "11px"}
+FONT = "Inter, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+
+# Style sheets: of the page, of the widgets (each has a shadow root of its own) and of text in panes.
+PAGE = f"""
+@keyframes busy {{ from {{ background-position: 100% 0; }} to {{ background-position: -100% 0; }} }}
+@keyframes appear {{ from {{ opacity: 0; }} to {{ opacity: 1; }} }}
+body.busy::after {{
+  content: ""; position: fixed; inset: 0 0 auto 0; height: 3px; z-index: 9; pointer-events: none;
+  background: linear-gradient(90deg, transparent 25%, {BLUE} 50%, transparent 75%) 0 0 / 200% 100%;
+  animation: busy 1.2s linear infinite, appear 0.2s 0.3s both;
+}}
+html, body {{ margin: 0; height: 100%; background: white; color: {INK}; font-family: {FONT}; }}
+:root {{ --panel-primary-color: {BLUE}; --design-primary-color: {BLUE}; }}
+"""
+WIDGETS = f"""
+:host {{ font-family: {FONT}; color: {INK}; --primary-color: {BLUE}; }}
+label {{ font-size: 12px; font-weight: 600; color: {MUTED}; margin-bottom: 3px; }}
+.bk-input {{
+  font-family: inherit; font-size: 13px; color: {INK}; background-color: white; border: 1px solid #cbd2d9;
+  border-radius: 4px;
+}}
+.bk-input:focus {{ border-color: {BLUE}; box-shadow: 0 0 0 2px rgb(0 114 178 / 18%); outline: none; }}
+select[size].bk-input {{ height: 100%; padding: 4px 0; overflow: auto; font-size: 12px; }}
+select[size].bk-input option {{ padding: 3px 10px; }}
+select[size].bk-input option:checked {{ background: {BLUE} linear-gradient({BLUE}, {BLUE}); color: white; }}
+:host(.list) .bk-input-group {{ height: 100%; }}
+:host(.outline) .bk-btn.bk-btn-default {{
+  font-size: 12px; padding: 3px 10px; border: 1px solid #cbd2d9; color: {BLUE};
+}}
+.bk-btn[disabled] {{ visibility: hidden; }}
+.noUi-target {{ border: none; box-shadow: none; background: #e4e7eb; height: 6px; }}
+"""
+SIDE = {
+    "background": "#f7f8fa", "border-right": f"1px solid {LINE}", "padding": "14px 16px 8px 16px",
+    "box-sizing": "border-box", "flex": "none",
+}  # fmt: skip
+TEXT = f"""
+:host {{ font: 13px/1.5 {FONT}; color: {INK}; }}
+h1 {{ font-size: 18px; font-weight: 600; margin: 0; overflow-wrap: anywhere; }}
+h1 small {{ font-size: 14px; font-weight: 400; color: {MUTED}; margin-left: 8px; }}
+p {{ margin: 0; color: {MUTED}; font-variant-numeric: tabular-nums; }}
+b {{ color: {INK}; font-weight: 600; }}
+.brand {{ font-size: 20px; font-weight: 700; letter-spacing: -0.02em; color: {BLUE}; margin-bottom: 14px; }}
+.store {{ font-size: 11px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }}
+.warn {{ color: {VERMILION}; font-weight: 600; }}
+.note {{
+  color: {INK}; background: #fdf3ec; border-left: 3px solid {VERMILION}; padding: 6px 12px; margin: 0 0 10px 0;
+  border-radius: 2px; white-space: pre-line;
+}}
+"""
+
+# Fixed borders: a tick label that grows must not move the frame.
+_LEFT, _RIGHT, _DONE = 86, 14, "owtrend"
+_NUMBER = """
+const size = Math.abs(tick)
+if (size != 0 && (size >= 1e6 || size < 1e-4)) {
+  const [digits, power] = tick.toExponential(9).split("e")
+  const raised = String(Number(power)).replace("-", "⁻").replace(/\\d/g, (digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit])
+  return `${Number(digits)}\u00d710${raised}`
+}
+return tick.toLocaleString("en-US", {maximumSignificantDigits: 10}).replace("-", "\u2212")
+"""
+
+
+def number_format() -> CustomJSTickFormatter:
+    """Tick labels as people write numbers: 0.25 and 12,000, but powers of ten from a million on."""
+    return CustomJSTickFormatter(code=_NUMBER)
+
+
+def figure(plot: Any, element: Any) -> None:
+    """HoloViews hook: quiet grid, dark text, a frame that stays where it is; done once per figure, not per frame."""
+    drawn = plot.state
+    if _DONE in drawn.tags:
+        return
+    drawn.tags = [*drawn.tags, _DONE]
+    drawn.output_backend = "canvas"
+    drawn.toolbar.update(autohide=True, logo=None)
+    drawn.outline_line_color = LINE
+    drawn.styles = {"outline": "none"}
+    drawn.min_border_left, drawn.min_border_top, drawn.min_border_right = _LEFT, 28, _RIGHT
+    drawn.title.update(text_font=FONT, text_font_style="bold", text_color=INK)
+    drawn.grid.grid_line_color = "#eceff2"
+    for axis in drawn.axis:
+        axis.update(
+            axis_label_text_font=FONT, axis_label_text_font_style="normal", axis_label_text_color=INK,
+            major_label_text_font=FONT, major_label_text_color=MUTED, axis_line_color=TICK, major_tick_line_color=TICK,
+            minor_tick_line_color="#c5ccd4" if isinstance(axis, LogAxis) else None,
+        )  # fmt: skip
+        if type(axis.formatter) is BasicTickFormatter and not axis.major_label_overrides:
+            axis.formatter = number_format()
+    for bar in drawn.select(ColorBar):
+        drawn.min_border_right = _RIGHT + 74
+        bar.update(
+            width=12, padding=8, border_line_color=None, bar_line_color=None, major_tick_line_color=None,
+            major_label_text_font=FONT, major_label_text_color=MUTED,
+        )  # fmt: skip
+        if not isinstance(bar.ticker, LogTicker):
+            bar.formatter = number_format()
+
+
+def plain(title: str) -> str:
+    """ROOT's TLatex as text: ``#eta`` is a Greek letter, ``p_{T}`` and ``#it{c}`` lose their braces.
+
+    >>> plain("#Delta#eta of p_{T} (GeV/#it{c})")
+    'Δη of p_T (GeV/c)'
+    """
+    text = re.sub(r"#(?:it|bf|rm)\{([^{}]*)\}", r"\1", title)
+    text = re.sub(r"#([A-Za-z]+)", _greek, text)
+    return re.sub(r"([_^])\{([^{}]*)\}", r"\1\2", text)
+
+
+def _greek(match: re.Match[str]) -> str:
+    name = match[1]
+    case = "CAPITAL" if name[0].isupper() else "SMALL"
+    try:
+        return unicodedata.lookup(f"GREEK {case} LETTER {name.upper().replace('LAMBDA', 'LAMDA')}")
+    except KeyError:
+        return match[0]
+
+
+def reductor_name(reductor: str, axis: str = "") -> str:
+    """What people call a reductor, such as ``mean_x``: mean of x, or of the axis with this title.
+
+    >>> reductor_name("std_x", "E (GeV)")
+    'std of E (GeV)'
+    """
+    kind, _, letter = reductor.partition("_")
+    return f"{kind} of {axis or letter}" if letter else kind

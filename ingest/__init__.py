@@ -1,0 +1,20 @@
+"""From what a detector sends to what the store keeps: receive, decode, spool, commit."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ingest.archive import ingest
+    from ingest.root_file import SnapshotReader
+    from ingest.simulator import simulate
+
+__all__ = ["SnapshotReader", "ingest", "simulate"]
+
+_HOME = {"SnapshotReader": "ingest.root_file", "ingest": "ingest.archive", "simulate": "ingest.simulator"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        from importlib import import_module
+
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'ingest' has no attribute {name!r}")

@@ -1,0 +1,306 @@
+"""A whole archive of files -> store, on Dask: found, surveyed, registered, converted, committed in batches."""
+
+import os
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ingest import naming, root_file, writer
+from ingest.writer import RunResult, RunTask, SourceFile
+from owtrend import cluster
+from owtrend.catalog import Layouts, Registry
+from owtrend.errors import SnapshotError, UsageError
+from owtrend.store import CUMULATIVE, RESET, Reader, Store, Transaction
+
+__all__ = ["Found", "IngestSummary", "find_files", "ingest"]
+
+Progress = Callable[[str, int, int], None]
+_ACCUMULATION = {"cumulative": CUMULATIVE, "reset": RESET}
+
+
+@dataclass
+class Found:
+    """The files of some folders: those to take in, and why the others are not."""
+
+    files: list[SourceFile] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)
+    quarantine: list[str] = field(default_factory=list)
+
+
+@dataclass
+class IngestSummary:
+    """What one call of `ingest` did; ``bytes`` is the size of the files read."""
+
+    store: str
+    files: int = 0
+    added: int = 0
+    duplicates: int = 0
+    unchanged: int = 0
+    known: int = 0
+    quarantined: int = 0
+    runs: dict[str, list[int]] = field(default_factory=dict)
+    skipped: dict[str, int] = field(default_factory=dict)
+    quarantine: list[str] = field(default_factory=list)
+    bytes: int = 0
+    seconds: float = 0.0
+
+
+def find_files(
+    sources: Iterable[str | Path], *, patterns: Sequence[str] = (), timezone: str = naming.CERN,
+    run: int | None = None, subsystem: str | None = None,
+) -> Found:  # fmt: skip
+    """The snapshot files in folders (all levels) or given one by one.
+
+    Parameters
+    ----------
+    patterns
+        How names tell subsystem, run and time, see `ingest.naming.Pattern`; none means Overwatch's layouts.
+    timezone
+        Zone of the times in names and in the headers of the files.
+    run, subsystem
+        For files whose name does not tell. A time that the name does not tell is that of the file's header.
+
+    Raises
+    ------
+    UsageError
+        If a source does not exist.
+    """
+    if subsystem is not None and not re.fullmatch(r"[\w-]+", subsystem):
+        raise UsageError(f"subsystem {subsystem!r}: expected a word such as EMC, without slashes or blanks")
+    compiled = tuple(naming.Pattern.compile(text) for text in patterns)
+    found = Found()
+    modes: dict[Path, str] = {}
+    for root, path in _walk(sources):
+        label = path.relative_to(root.parent if root.is_file() else root).as_posix()
+        if naming.is_product(label):
+            found.skipped["product of Overwatch (combined, timeSlice, replay)"] += 1
+            continue
+        if not label.endswith(".root"):
+            continue
+        # A folder given by itself may carry the name that tells: match with the whole path.
+        told = naming.parse(path.absolute().as_posix(), compiled)
+        if told is None:
+            found.skipped["name not recognised (give --pattern)"] += 1
+            continue
+        if told.mode == "E":
+            found.skipped["replay data (HLT mode E)"] += 1
+            continue
+        number = told.run if told.run is not None else run
+        name = told.subsystem or subsystem
+        if number is None or name is None:
+            found.skipped["no run or subsystem in its name (give --run, --subsystem)"] += 1
+            continue
+        if number == 0:
+            found.skipped["run 0"] += 1
+            continue
+        try:
+            status = path.stat()
+        except OSError:  # a broken link, or gone since the folder was listed
+            found.skipped["cannot be opened"] += 1
+            continue
+        file = SourceFile(
+            path=str(path.absolute()), source=label, told=told.text, subsystem=name, run=number, time=0,
+            size=status.st_size, mtime=status.st_mtime_ns, mode=told.mode or _mode(path, modes),
+        )  # fmt: skip
+        local = told.time
+        if local is None:
+            try:
+                local = root_file.written(path)
+            except SnapshotError as error:
+                found.quarantine.append(writer.quarantine_line(file, str(error)))
+                continue
+        when, ambiguous = naming.to_utc(local, timezone)
+        found.files.append(replace(file, time=int(when.astype(np.int64)), ambiguous=ambiguous))
+    return found
+
+
+def ingest(
+    found: Found, location: str | Path, *, workers: int | None = None, scheduler: str | None = None,
+    max_cells: int = 2**24, timezone: str = naming.CERN, accumulation: str = "cumulative",
+    progress: Progress | None = None,
+) -> IngestSummary:  # fmt: skip
+    """Take files into a store, which is made if it is missing; ingesting twice changes nothing.
+
+    Work is committed every few runs: what was interrupted goes on with the next call. A file or object that cannot be
+    read is listed in the store's quarantine and does not stop the rest.
+
+    Parameters
+    ----------
+    workers, scheduler
+        See `owtrend.cluster.runner`.
+    accumulation
+        ``cumulative``: each file holds everything since its run began; ``reset``: only what is new.
+    progress
+        Called with a word on what is being done, and how many files of how many are done.
+
+    Raises
+    ------
+    StoreLockedError
+        If another process writes raw data to this store.
+    """
+    began = time.perf_counter()
+    store = Store.open_or_create(location)
+    summary = IngestSummary(str(location), files=len(found.files), skipped=dict(found.skipped))
+    say = progress or (lambda *_: None)
+    with store.writer("raw") as begin:
+        reader = store.reader()
+        tasks = _tasks(found.files, reader, summary, store.address, max_cells, timezone, accumulation)
+        total = sum(len(task.files) for task in tasks)
+        with cluster.runner(workers, scheduler, tasks=len(tasks)) as run:
+            say("looking for new histograms", 0, total)
+            registries = {name: reader.subsystem(name).registry for name in reader.registered}
+            layouts = {name: reader.subsystem(name).layouts for name in reader.registered}
+            unregistered = dict(run.map(_survey, tasks))
+            done = 0
+            while tasks:
+                places = _register(begin(), tasks, unregistered, registries)
+                unregistered = {}
+                again: list[RunTask] = []
+                batch = 4 * run.workers
+                for first in range(0, len(tasks), batch):
+                    transaction: Transaction = begin()
+                    version = str(transaction.session.snapshot_id)
+                    ready = [
+                        replace(task, fork=transaction.fork(), version=version, registry=registries[task.subsystem],
+                                place=places.get(task.subsystem, {}).get(task.run, -1))
+                        for task in tasks[first : first + batch]
+                    ]  # fmt: skip
+                    finished = []
+                    for result in run.map(writer.convert_run, ready):
+                        if result.unregistered:
+                            again.append(replace(result.task, fork=None))
+                            unregistered[_key(result.task)] = result.unregistered
+                        else:
+                            finished.append(result)
+                            done += len(result.task.files)
+                            say("converting", done, total)
+                    _commit(transaction, sorted(finished, key=lambda r: _key(r.task)), layouts, summary)
+                tasks = sorted(again, key=_key)
+        transaction = begin()
+        if found.quarantine:
+            summary.quarantine += found.quarantine
+            transaction.quarantine(found.quarantine)
+            transaction.commit("list files without a readable header")
+    summary.quarantined = len(summary.quarantine)
+    summary.seconds = time.perf_counter() - began
+    return summary
+
+
+def _walk(sources: Iterable[str | Path]) -> Iterable[tuple[Path, Path]]:
+    for source in map(Path, sources):
+        if not source.exists():
+            raise UsageError(f"{source}: no such file or folder")
+        if source.is_file():
+            yield source, source
+            continue
+        for folder, folders, names in os.walk(source):
+            folders.sort()
+            for name in sorted(names):
+                yield source, Path(folder, name)
+
+
+def _mode(path: Path, known: dict[Path, str]) -> str:
+    """HLT mode from the runInfo.yaml of a processed run folder; empty if there is none."""
+    folder = path.parent.parent
+    if folder not in known:
+        try:
+            lines = (folder / "runInfo.yaml").read_text().splitlines()
+        except OSError:
+            lines = []
+        found = [line.partition(":")[2].strip() for line in lines if line.strip().startswith("hltMode:")]
+        known[folder] = found[0].strip("'\"") if found else ""
+    return known[folder]
+
+
+def _key(task: RunTask) -> tuple[str, int]:
+    return task.subsystem, task.run
+
+
+def _tasks(
+    files: Sequence[SourceFile], reader: Reader, summary: IngestSummary, location: str, max_cells: int, timezone: str,
+    accumulation: str,
+) -> list[RunTask]:  # fmt: skip
+    """One task per run and subsystem that has files which are not in the store yet, in that order."""
+    groups: dict[tuple[str, int], list[SourceFile]] = {}
+    for file in files:
+        groups.setdefault((file.subsystem, file.run), []).append(file)
+    tasks = []
+    for (subsystem, run), members in sorted(groups.items()):
+        known: set[Any] = set()
+        registry = Registry()
+        if subsystem in reader.registered:
+            view = reader.subsystem(subsystem)
+            registry = view.registry
+            if run in view.places:
+                rows = view.rows(view.places[run])
+                known = writer.known_files(rows.provenance)
+                if rows.accumulation != _ACCUMULATION[accumulation] and any(f.ledger not in known for f in members):
+                    raise UsageError(
+                        f"{location}: run {run} of {subsystem} is not {accumulation} by what was told before; "
+                        "give the other --accumulation"
+                    )
+        fresh = tuple(sorted((f for f in members if f.ledger not in known), key=lambda f: (f.time, f.source)))
+        summary.known += len(members) - len(fresh)
+        summary.bytes += sum(file.size for file in fresh)
+        if fresh:
+            tasks.append(
+                RunTask(
+                    location=location, version=reader.version, subsystem=subsystem, run=run, place=-1, files=fresh,
+                    registry=registry, max_cells=max_cells, timezone=timezone,
+                    accumulation=_ACCUMULATION[accumulation],
+                )
+            )  # fmt: skip
+    return tasks
+
+
+def _survey(task: RunTask) -> tuple[tuple[str, int], list[Any]]:
+    return _key(task), writer.survey(task)
+
+
+def _register(
+    transaction: Transaction, tasks: Sequence[RunTask], unregistered: dict[tuple[str, int], list[Any]],
+    registries: dict[str, Registry],
+) -> dict[str, dict[int, int]]:  # fmt: skip
+    """Give new segments their cells, in order of subsystem and run, and make room for the rows to come."""
+    places = {}
+    for subsystem in sorted({task.subsystem for task in tasks}):
+        mine = [task for task in tasks if task.subsystem == subsystem]
+        wanted = [segment for task in mine for segment in unregistered.get(_key(task), [])]
+        registries[subsystem] = registries.get(subsystem, Registry()).extended(wanted)
+        if not registries[subsystem]:  # nothing readable: the chunks would be those of an empty detector for ever
+            continue
+        rows = max(len(task.files) + transaction.rows_of(subsystem, task.run) for task in mine)
+        runs = [task.run for task in mine]
+        places[subsystem] = transaction.prepare(subsystem, registries[subsystem], runs, rows)
+    transaction.commit("make room")
+    return places
+
+
+def _commit(
+    transaction: Transaction, finished: Sequence[RunResult], layouts: dict[str, Layouts], summary: IngestSummary
+) -> None:
+    """Make the runs of a batch visible at once."""
+    transaction.merge([result.task.fork for result in finished])
+    for result in finished:
+        task = result.task
+        assert result.rows is not None, "a finished run has rows"
+        known = layouts.setdefault(task.subsystem, Layouts())
+        numbers = np.array([known.number(layout) for layout in result.layouts], dtype=np.int32)
+        if len(result.rows):
+            rows = replace(result.rows, layout=numbers[result.rows.layout])
+            transaction.write_rows(task.subsystem, task.place, rows, known)
+            summary.runs.setdefault(task.subsystem, []).append(task.run)
+        transaction.quarantine(result.quarantine, result.taken)
+        summary.quarantine += result.quarantine
+        summary.added += result.added
+        summary.duplicates += result.duplicates
+        summary.unchanged += result.unchanged
+    if finished:
+        first, last = finished[0].task, finished[-1].task
+        transaction.commit(f"ingest {first.subsystem} run {first.run} to {last.subsystem} run {last.run}")

@@ -1,0 +1,170 @@
+"""owtrend ingest | simulate | demo"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import click
+
+from ingest import naming
+from owtrend.cli import as_json, main, print_quarantine, print_table, progress_bar, store_size
+
+__all__ = ["demo", "ingest", "simulate"]
+
+
+@click.command()
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--store", required=True, help="Folder or URL of the store; made if it is missing.")
+@click.option("--timezone", default=naming.CERN, show_default=True, help="Zone of the times in names and headers.")
+@click.option(
+    "--pattern", "patterns", multiple=True, help="How names tell, e.g. '{subsystem}/{run}/*_{time}.root'. Repeatable."
+)
+@click.option("--run", type=click.IntRange(1), help="Run number where the name does not tell.")
+@click.option("--subsystem", help="Subsystem where the name does not tell.")
+@click.option(
+    "--accumulation", type=click.Choice(["cumulative", "reset"]), default="cumulative", show_default=True,
+    help="Whether a file holds everything since its run began, or only what is new.",
+)  # fmt: skip
+@click.option("--max-cells", default=2**24, show_default=True, help="Refuse a histogram with more bins than this.")
+@click.option("--workers", type=click.IntRange(0), help="Local worker processes; 0 for threads.  [default: all cores]")
+@click.option("--scheduler", help="Address of an existing Dask scheduler.")
+@click.option("--dry-run", is_flag=True, help="Only tell what would be taken in.")
+@click.option("--strict", is_flag=True, help="Exit status 1 if anything was put in quarantine.")
+@as_json
+def ingest(
+    sources: tuple[Path, ...], store: str, timezone: str, patterns: tuple[str, ...], run: int | None,
+    subsystem: str | None, accumulation: str, max_cells: int, workers: int | None, scheduler: str | None,
+    dry_run: bool, strict: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Take ROOT snapshots from SOURCES (folders or files) into a store.
+
+    Knows the names of Overwatch: Run300000/EMC/EMChists.2018_06_01_12_00_00.root and
+    EMChistos_300000_C_2018_6_1_12_0_0.root. Other names are told by --pattern with {subsystem}, {run}, {time}, {mode}
+    and *; a time that no name tells is taken from the file's header. What was taken in before is not read again.
+
+    Example: owtrend ingest data --store archive.zarr
+    """
+    from ingest import archive
+
+    found = archive.find_files(sources, patterns=patterns, timezone=timezone, run=run, subsystem=subsystem)
+    if dry_run:
+        rows = [{"subsystem": f.subsystem, "run": f.run, "file": f.source} for f in found.files]
+        print_table(rows, as_json, title="Would be taken in")
+        _print_skipped(dict(found.skipped))
+        return
+    if not found.files and not found.quarantine:
+        _print_skipped(dict(found.skipped))
+        raise click.UsageError("no snapshot files found; other names than Overwatch's are told by --pattern")
+    with progress_bar() as progress:
+        summary = archive.ingest(
+            found, store, workers=workers, scheduler=scheduler, max_cells=max_cells, timezone=timezone,
+            accumulation=accumulation, progress=progress,
+        )  # fmt: skip
+    if as_json:
+        click.echo(json.dumps({**vars(summary), "quarantine": [json.loads(line) for line in summary.quarantine]}))
+    else:
+        _print_summary(summary)
+    if strict and summary.quarantined:
+        sys.exit(1)
+
+
+def _print_summary(summary: Any) -> None:
+    runs = len({run for numbers in summary.runs.values() for run in numbers})
+    of_what = f"{runs} run{'s' * (runs != 1)} ({', '.join(summary.runs) or 'nothing new'})"
+    rate = summary.bytes / 1e6 / max(summary.seconds, 1e-9)
+    took = f"{summary.seconds:.1f} s ({rate:.1f} MB/s), {store_size(summary.store) / 1e6:.1f} MB on disk"
+    click.echo(f"{summary.store}: {summary.added} snapshots of {of_what} added in {took}")
+    told = {
+        "taken in before": summary.known,
+        "same time and content as another, dropped": summary.duplicates,
+        "unchanged since the snapshot before (kept)": summary.unchanged,
+    }
+    for what, count in told.items():
+        if count:
+            click.echo(f"  {count} {what}")
+    _print_skipped(summary.skipped)
+    print_quarantine([json.loads(line) for line in summary.quarantine], limit=12)
+
+
+def _print_skipped(skipped: dict[str, int]) -> None:
+    for why, count in skipped.items():
+        click.echo(f"  {count} skipped: {why}")
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--runs", default=3, show_default=True, type=click.IntRange(1))
+@click.option("--snapshots", default=40, show_default=True, type=click.IntRange(12), help="Per run and subsystem.")
+@click.option("--scale", default=1.0, show_default=True, help="Statistics, relative to the demo's.")
+@click.option("--seed", default=1, show_default=True)
+def simulate(folder: Path, runs: int, snapshots: int, scale: float, seed: int) -> None:
+    """Write the ROOT files of a small simulated detector with known faults to FOLDER.
+
+    Example: owtrend simulate detector --runs 2
+    """
+    from ingest import simulator
+
+    with progress_bar() as progress:
+        made = simulator.simulate(
+            folder, runs=runs, snapshots=snapshots, scale=scale, seed=seed,
+            progress=lambda done, total: progress("simulating", done, total),
+        )  # fmt: skip
+    click.echo(f"{folder}: {made.files} files of runs {made.runs[0]} to {made.runs[-1]}; the faults are in truth.json")
+    _print_faults(made)
+
+
+def _print_faults(made: Any, address: str = "") -> None:
+    """What there is to see in a simulated archive, and where to see it if its page has an address."""
+    click.echo("What to look for (times in UTC):")
+    for fault in made.faults:
+        times = f"{fault.start:%H:%M:%S} to {fault.stop:%H:%M:%S}"
+        where = f"run {fault.run} {fault.subsystem}" + (f" {fault.histogram}" if fault.histogram else "")
+        click.echo(f"  {where}, {times}: {fault.details}")
+        if address:
+            view = {
+                "run": fault.run,
+                "subsystem": fault.subsystem,
+                "histogram": fault.histogram,
+                "reductor": None if fault.histogram else "entries",
+                "start": f"{fault.start:%Y-%m-%dT%H:%M:%S}",
+                "stop": f"{fault.stop:%Y-%m-%dT%H:%M:%S}",
+                "log": 1 if fault.histogram else None,
+            }
+            told = urlencode({name: value for name, value in view.items() if value}, safe="/:")
+            click.echo(f"    {address}?{told}")
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path), required=False)
+@click.option("--no-serve", is_flag=True, help="Stop before serving the page.")
+@click.option("--port", default=8850, show_default=True, help="Where the page is served.")
+@click.pass_context
+def demo(ctx: click.Context, folder: Path | None, no_serve: bool, port: int) -> None:
+    """Simulate a small detector with faults, ingest it, compute its trends and serve the page.
+
+    Files go to FOLDER, or to a new temporary one; what is there already is used again. Example: owtrend demo
+    """
+    from ingest import archive, simulator
+    from owtrend import pipeline
+
+    folder = folder or Path(tempfile.mkdtemp(prefix="owtrend-demo-"))
+    data, store = folder / "data", folder / "store"
+    with progress_bar() as progress:
+        if (data / "truth.json").exists():
+            made = simulator.Simulation.load(data)
+        else:
+            made = simulator.simulate(data, progress=lambda done, total: progress("simulating", done, total))
+        summary = archive.ingest(archive.find_files([data]), store, progress=progress)
+        trends = pipeline.compute(store, workers=0, progress=progress)
+    _print_summary(summary)
+    click.echo(f"{trends.points:,} trend points in {trends.seconds:.1f} s")
+    _print_faults(made, "" if no_serve else f"http://127.0.0.1:{port}/")
+    if no_serve:
+        click.echo(f"see the page with: owtrend serve {store}")
+        return
+    serve = main.get_command(ctx, "serve")
+    assert serve is not None, "the dashboards are part of this distribution"
+    ctx.invoke(serve, store=str(store), port=port)

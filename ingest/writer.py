@@ -1,0 +1,297 @@
+"""Snapshots -> rows of the store: order, duplicates, number classes, layouts; one run of one subsystem at a time."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest.root_file import SnapshotReader
+from owtrend import __version__
+from owtrend.catalog import COUNTS, SAME, SUMS, WEIGHTS, Registry, Segment, segments_of
+from owtrend.errors import SnapshotError
+from owtrend.snapshot import Snapshot
+from owtrend.store import AMBIGUOUS_TIME, TIME_CHUNK, UNCHANGED, RunRows, Store, SubsystemReader, write_cells
+
+__all__ = ["RunResult", "RunTask", "SourceFile", "convert_run", "survey"]
+
+_DTYPES = {COUNTS: np.int32, WEIGHTS: np.float64, SUMS: np.float64}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceFile:
+    """One file to take in: where it is, and what its name, its folder or its header tells of it."""
+
+    path: str
+    source: str
+    told: str
+    subsystem: str
+    run: int
+    time: int  # ns UTC
+    ambiguous: bool = False
+    mode: str = ""
+    size: int = 0
+    mtime: int = 0
+
+    @property
+    def ledger(self) -> tuple[str, int, int]:
+        """What makes it the file that was taken in before, from whichever folder above what its name told."""
+        return self.told, self.size, self.mtime
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunTask:
+    """All new files of one run of one subsystem, and the segments to write them to."""
+
+    location: str
+    version: str
+    subsystem: str
+    run: int
+    place: int
+    files: tuple[SourceFile, ...]
+    registry: Registry
+    max_cells: int
+    timezone: str
+    accumulation: int
+    fork: Any = None
+
+
+@dataclass
+class RunResult:
+    """What came of a task: rows whose ``layouts`` are still sets of segment numbers, or segments to register first."""
+
+    task: RunTask
+    unregistered: list[Segment] = field(default_factory=list)
+    rows: RunRows | None = None
+    layouts: list[tuple[int, ...]] = field(default_factory=list)
+    quarantine: list[str] = field(default_factory=list)
+    taken: list[str] = field(default_factory=list)
+    added: int = 0
+    duplicates: int = 0
+    unchanged: int = 0
+
+
+def quarantine_line(file: SourceFile, reason: str, name: str | None = None) -> str:
+    """One line of the quarantine; ``name`` is the object if it is not the whole file."""
+    when = str(np.datetime64(file.time, "ns").astype("datetime64[s]"))
+    fields = {"source": file.source, "object": name, "subsystem": file.subsystem, "run": file.run, "time": when}
+    return json.dumps({**fields, "reason": reason})
+
+
+def survey(task: RunTask) -> list[Segment]:
+    """The segments that the last readable file of a run needs and the registry lacks: the last one holds the most."""
+    reader = SnapshotReader(task.max_cells)
+    for file in reversed(task.files):
+        try:
+            snapshot = reader.read(Path(file.path), file.source)
+        except SnapshotError:
+            continue
+        needed = [segment for histogram in snapshot.values() for segment, _ in segments_of(histogram, task.registry)]
+        return [segment for segment in needed if segment.offset < 0]
+    return []
+
+
+def convert_run(task: RunTask) -> RunResult:
+    """Decode the files of a run, merge them with the rows it has, and write the cells of all rows that are new or move.
+
+    Rows are put in order of time. Of several snapshots at one time with equal content one is kept; with other content
+    the one with more entries, and the other is listed in quarantine; so the order of arrival never changes the result.
+    Memory is bounded by 64 rows. If a segment is not registered, nothing is written and the missing ones are named.
+    """
+    result = RunResult(task)
+    view = _view(task)
+    held = view.rows(task.place) if view and task.place >= 0 else None
+    merged = _Merged(task, result, view, held)
+    rows: list[_Row] = []
+    block = _Block(task, first=0)
+    for row, snapshot in merged:
+        moved = snapshot is not None or row.old != len(rows)
+        if moved and not block.rows:
+            block.first = len(rows)
+        rows.append(row)
+        if snapshot is not None:
+            row.layout = block.add(snapshot, result)
+        elif block.rows or moved:
+            block.add_held(view, row.old)
+        if len(block.rows) and (block.first + len(block.rows)) % TIME_CHUNK == 0 and not result.unregistered:
+            block.flush()
+        if result.unregistered:
+            block.rows.clear()
+    if result.unregistered:
+        return result
+    if block.rows:
+        block.flush()
+    result.rows, result.layouts = _assemble(task, rows, held)
+    fresh = [number for number, row in enumerate(rows) if row.old < 0]
+    result.added = len(fresh)
+    result.unchanged = int(np.count_nonzero(result.rows.flags[fresh] & UNCHANGED))
+    return result
+
+
+@dataclass
+class _Row:
+    """One row to be: from the store (``old`` is its place there) or new (-1)."""
+
+    time: int
+    digest: bytes
+    provenance: dict[str, Any]
+    flags: int
+    old: int
+    layout: tuple[int, ...] = ()
+
+
+class _Merged:
+    """Old rows and new files in order of time, one row per time; iterating decodes."""
+
+    def __init__(self, task: RunTask, result: RunResult, view: SubsystemReader | None, held: RunRows | None) -> None:
+        self.task, self.result = task, result
+        self.reader = SnapshotReader(task.max_cells)
+        self.old: dict[int, _Row] = {}
+        if held is not None and view is not None:
+            for place in range(len(held)):
+                layout = view.layouts.layouts[held.layout[place]]
+                provenance = json.loads(held.provenance[place])
+                time, digest = int(held.time[place]), held.digest[place].tobytes()
+                self.old[time] = _Row(time, digest, provenance, int(held.flags[place]), place, layout)
+        self.files: dict[int, list[SourceFile]] = {}
+        for file in task.files:
+            self.files.setdefault(file.time, []).append(file)
+
+    def __iter__(self) -> Iterator[tuple[_Row, Snapshot | None]]:
+        for time in sorted(self.old.keys() | self.files.keys()):
+            best: tuple[_Row, Snapshot | None] | None = (self.old[time], None) if time in self.old else None
+            for file in sorted(self.files.get(time, []), key=lambda one: one.source):
+                try:
+                    snapshot = self.reader.read(Path(file.path), file.source)
+                except SnapshotError as error:
+                    self.result.quarantine.append(quarantine_line(file, str(error)))
+                    continue
+                self.result.quarantine += [quarantine_line(file, why, name) for name, why in snapshot.problems.items()]
+                if not snapshot:
+                    if not snapshot.problems:
+                        others = ", ".join(sorted(set(snapshot.unsupported.values()))) or "nothing"
+                        self.result.quarantine.append(quarantine_line(file, f"no histogram in it; it holds {others}"))
+                    continue
+                self.result.taken.append(file.source)
+                best = self._better(best, self._row(file, snapshot), snapshot, file)
+            if best is not None:
+                yield best
+
+    def _row(self, file: SourceFile, snapshot: Snapshot) -> _Row:
+        provenance = {
+            **{name: asdict(file)[name] for name in ("source", "told", "size", "mtime", "mode")},
+            "timezone": self.task.timezone,
+            "entries": snapshot.entries,
+            "decoder": f"owtrend {__version__}",
+            "unsupported": len(snapshot.unsupported),
+        }
+        return _Row(file.time, snapshot.digest, provenance, AMBIGUOUS_TIME * file.ambiguous, -1)
+
+    def _better(
+        self, best: tuple[_Row, Snapshot | None] | None, row: _Row, snapshot: Snapshot, file: SourceFile
+    ) -> tuple[_Row, Snapshot | None]:
+        if best is None:
+            return row, snapshot
+        if best[0].digest == row.digest:
+            self.result.duplicates += 1
+            best[0].provenance.setdefault("duplicates", []).append(list(file.ledger))
+            return best
+        wins = (row.provenance["entries"], row.digest) > (best[0].provenance["entries"], best[0].digest)
+        winner, loser = ((row, snapshot), best[0]) if wins else (best, row)
+        other = loser.provenance
+        reason = (
+            f"same time as {winner[0].provenance['source']} but other content, with {other['entries']:.0f} entries "
+            f"against {winner[0].provenance['entries']:.0f}; the one with more is kept"
+        )
+        self.result.quarantine.append(quarantine_line(replace(file, source=other["source"]), reason))
+        ledger = [other["told"], other["size"], other["mtime"]]
+        winner[0].provenance.setdefault("duplicates", []).append(ledger)
+        return winner
+
+
+class _Block:
+    """Up to 64 consecutive rows in memory, ready to be written."""
+
+    def __init__(self, task: RunTask, first: int) -> None:
+        self.task, self.first = task, first
+        self.rows: list[Any] = []
+        self._arrays: dict[str, NDArray[Any]] = {}
+        self._held: dict[int, dict[str, NDArray[Any]]] = {}
+
+    def _row(self, array: str) -> NDArray[Any]:
+        if array not in self._arrays:
+            size = self.task.registry.size(array)
+            self._arrays[array] = np.zeros((TIME_CHUNK, size), dtype=_DTYPES[array])
+        return self._arrays[array][len(self.rows) - 1]
+
+    def add(self, snapshot: Snapshot, result: RunResult) -> tuple[int, ...]:
+        """Take a snapshot's cells; gives its layout. Segments that are not registered go to the result."""
+        self.rows.append(None)
+        layout = []
+        for histogram in snapshot.values():
+            for segment, values in segments_of(histogram, self.task.registry):
+                if segment.offset < 0:
+                    result.unregistered.append(segment)
+                elif not result.unregistered:
+                    layout.append(self.task.registry.number(segment))
+                    if segment.array != SAME:
+                        self._row(segment.array)[segment.cells] = values
+        return tuple(layout)
+
+    def add_held(self, view: SubsystemReader | None, row: int) -> None:
+        """Take the cells of a row that the store has."""
+        assert view is not None, "a row of the store without a store"
+        self.rows.append(None)
+        first = row // TIME_CHUNK * TIME_CHUNK
+        if first not in self._held:  # a chunk of rows at once, and the last one only
+            rows = np.arange(first, min(first + TIME_CHUNK, view.group["time"].shape[1]))
+            widths = {array: min(view.group[array].shape[2], self.task.registry.size(array)) for array in _DTYPES}
+            cells = {array: view.cells(array, self.task.place, rows, slice(0, n)) for array, n in widths.items() if n}
+            self._held = {first: cells}
+        for array, block in self._held[first].items():
+            self._row(array)[: block.shape[1]] = block[row - first]
+
+    def flush(self) -> None:
+        for array, block in self._arrays.items():
+            rows = block[: len(self.rows)]
+            write_cells(self.task.fork, self.task.subsystem, array, self.task.place, self.first, rows)
+        self._arrays.clear()  # fresh pages are zero already; the rows that a short run does not use are never touched
+        self.rows.clear()
+
+
+def _assemble(task: RunTask, rows: Sequence[_Row], held: RunRows | None) -> tuple[RunRows, list[tuple[int, ...]]]:
+    """The rows as the store lists them; their ``layout`` indexes the layouts returned."""
+    layouts: dict[tuple[int, ...], int] = {}
+    numbers = [layouts.setdefault(tuple(sorted(row.layout)), len(layouts)) for row in rows]
+    flags = np.array([row.flags & ~UNCHANGED for row in rows], dtype=np.uint8)
+    for number in range(1, len(rows)):
+        if rows[number].digest == rows[number - 1].digest:
+            flags[number] |= UNCHANGED
+    modes = [row.provenance.get("mode", "") for row in rows]
+    return RunRows(
+        time=np.array([row.time for row in rows], dtype=np.int64),
+        layout=np.array(numbers, dtype=np.int32),
+        flags=flags,
+        digest=np.array([np.frombuffer(row.digest, dtype=np.uint8) for row in rows], dtype=np.uint8).reshape(-1, 16),
+        provenance=tuple(json.dumps(row.provenance) for row in rows),
+        mode=next(filter(None, modes), held.mode if held else ""),
+        accumulation=task.accumulation,
+    ), list(layouts)
+
+
+def _view(task: RunTask) -> SubsystemReader | None:
+    reader = Store.open(task.location).reader(task.version)
+    return reader.subsystem(task.subsystem) if task.subsystem in reader.registered else None
+
+
+def known_files(provenance: Sequence[str]) -> set[tuple[str, int, int]]:
+    """The files that the rows of a run came from, also those dropped as duplicates: not to be read again."""
+    known = set()
+    for line in provenance:
+        fields: Mapping[str, Any] = json.loads(line)
+        known.add((fields["told"], fields["size"], fields["mtime"]))
+        known |= {tuple(ledger) for ledger in fields.get("duplicates", [])}
+    return known

@@ -1,0 +1,50 @@
+"""owtrend: snapshots of detector histograms -> time slices, trends and alarms that people can trust.
+
+``import owtrend`` is quick: each name loads what it needs when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from owtrend.access import Archive, open, to_hist, values  # noqa: A004 - owtrend.open
+    from owtrend.difference import increments, time_slice
+    from owtrend.errors import OwtrendError
+    from owtrend.snapshot import Axis, Histogram, Snapshot
+
+__all__ = [
+    "Archive",
+    "Axis",
+    "Histogram",
+    "OwtrendError",
+    "Snapshot",
+    "increments",
+    "open",
+    "time_slice",
+    "to_hist",
+    "values",
+]
+__version__ = "0.1.0"
+
+_HOME = {
+    "Archive": "access",
+    "open": "access",
+    "to_hist": "access",
+    "values": "access",
+    "increments": "difference",
+    "time_slice": "difference",
+    "OwtrendError": "errors",
+    "Axis": "snapshot",
+    "Histogram": "snapshot",
+    "Snapshot": "snapshot",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"owtrend.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'owtrend' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,423 @@
+"""What a notebook user holds: an archive opened, and labelled histograms and trends out of it, read when needed."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+from xarray.backends import BackendArray
+from xarray.core import indexing
+
+from owtrend import reading, schema
+from owtrend.errors import BinningChangedError, DimsError, NotFoundError
+from owtrend.reading import RunHistogram
+from owtrend.reduce import REDUCTORS, applicable, run_trends
+from owtrend.snapshot import Axis, Path, bin_values, bin_variances, unfold
+from owtrend.store import Reader, Store
+
+if TYPE_CHECKING:
+    import hist
+
+__all__ = ["Archive", "open", "to_hist", "values"]
+
+
+def open(location: str | FilePath, as_of: str | datetime | None = None) -> "Archive":  # noqa: A001 - owtrend.open
+    """The archive in a store, as it is now, or as of a version, tag or time.
+
+    Raises
+    ------
+    StoreError
+        If there is no store at ``location``.
+    """
+    return Archive(Store.open(location), as_of)
+
+
+class Archive:
+    """All histograms of all runs of a store. It does not change while you hold it; `refresh` moves on."""
+
+    def __init__(self, store: Store, as_of: str | datetime | None = None) -> None:
+        self._store = store
+        self._reader: Reader = store.reader(as_of)
+
+    @property
+    def location(self) -> str:
+        return self._store.location
+
+    @property
+    def version(self) -> str:
+        """Identity of the state that this archive shows."""
+        return self._reader.version
+
+    def refresh(self) -> bool:
+        """Move on to what is committed now; tells whether that is something new."""
+        if self._store.version == self.version:
+            return False
+        self._reader = self._store.reader()
+        vars(self).pop("runs", None)
+        return True
+
+    def __repr__(self) -> str:
+        return f"<owtrend.Archive {self.location}: {len(self.runs)} runs of {', '.join(self.subsystems)}>"
+
+    @property
+    def subsystems(self) -> tuple[str, ...]:
+        return self._reader.subsystems
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        """Indexed by run number, sorted: start, stop (UTC), duration, snapshots, subsystems, mode."""
+        pieces = []
+        for name in self.subsystems:
+            per_run = self._reader.subsystem(name).per_run
+            table = pd.DataFrame(
+                {column: per_run[column] for column in ("run", "n_snapshots", "start", "stop", "mode")}
+            )
+            pieces.append(table[table["n_snapshots"] > 0].assign(subsystem=name))
+        columns = ["start", "stop", "duration", "snapshots", "subsystems", "mode"]
+        if not pieces:
+            return pd.DataFrame(columns=columns, index=pd.Index([], name="run", dtype=np.int64))
+        groups = pd.concat(pieces).groupby("run")
+        table = groups.agg(
+            start=("start", "min"),
+            stop=("stop", "max"),
+            snapshots=("n_snapshots", "sum"),
+            subsystems=("subsystem", ", ".join),
+            mode=("mode", lambda modes: ", ".join(sorted(set(filter(None, modes))))),
+        )
+        for column in ("start", "stop"):
+            table[column] = pd.to_datetime(table[column], unit="ns")
+        return table.assign(duration=table["stop"] - table["start"])[columns]
+
+    def last_time(self, subsystem: str) -> pd.Timestamp:
+        """When the newest snapshot of a subsystem ended, UTC."""
+        per_run = self._reader.subsystem(subsystem).per_run
+        return pd.Timestamp(int(per_run["stop"][per_run["n_snapshots"] > 0].max()))
+
+    @property
+    def quarantine(self) -> pd.DataFrame:
+        """What could not be taken in: source, subsystem, run, time and the reason."""
+        columns = ["source", "object", "subsystem", "run", "time", "reason"]
+        return pd.DataFrame([json.loads(line) for line in self._reader.quarantine], columns=columns)
+
+    def histograms(self, subsystem: str, run: int | None = None) -> pd.DataFrame:
+        """The histograms of a subsystem (in one run, if given) in the order of the files, indexed by displayed name.
+
+        Columns: path, class, kind (``counter`` or ``gauge``), dims, bins (flow excluded), axes (titles), title,
+        reductors, first_run and last_run.
+        """
+        view = self._reader.subsystem(subsystem)
+        numbers = np.arange(len(view.registry))
+        first = np.full(len(numbers), np.iinfo(np.int64).max)
+        last = np.full(len(numbers), -1)
+        for known in view.places if run is None else [run]:
+            used = view.holds[np.unique(view.layout(view.place(known)))].any(axis=0)
+            first[used] = np.minimum(first[used], known)
+            last[used] = np.maximum(last[used], known)
+        rows = []
+        for path, entry in view.registry.histograms.items():
+            mine = [number for number, _ in entry.segments]
+            if (last[mine] < 0).all():
+                continue
+            segment = entry.segments[int(np.argmax(last[mine]))][1]
+            rows.append(
+                {
+                    "name": entry.name,
+                    "path": path,
+                    "class": segment.class_name,
+                    "kind": "gauge" if segment.gauge else "counter",
+                    "dims": len(segment.axes),
+                    "bins": int(np.prod([len(axis) for axis in segment.axes])),
+                    "axes": tuple(axis.title for axis in segment.axes),
+                    "title": segment.title,
+                    "reductors": tuple(applicable(segment)),
+                    "first_run": int(first[mine].min()),
+                    "last_run": int(last[mine].max()),
+                }
+            )
+        columns = ["path", "class", "kind", "dims", "bins", "axes", "title", "reductors", "first_run", "last_run"]
+        return pd.DataFrame(rows, columns=["name", *columns]).set_index("name")
+
+    def histogram(
+        self, subsystem: str, name: str | Path, run: int | None = None, *, runs: slice | Sequence[int] | None = None,
+        flow: bool = False, binning: int | None = None, chunks: Any = None,
+    ) -> xr.Dataset:  # fmt: skip
+        """The snapshots of one histogram, cumulative, read when needed.
+
+        Parameters
+        ----------
+        name
+            Displayed name, or the tuple of its path.
+        run
+            One run: dim ``time``. Without it all runs, or those of ``runs`` (a list, or a slice of run numbers, both
+            ends included): dim ``snapshot`` with coords ``run`` and ``time``.
+        flow
+            Whether to keep under- and overflow as the first and last bin of each axis.
+        binning
+            Which binning, in order of time, if it changed within a run; -1 is the last.
+        chunks
+            Dask chunks, as `xarray.Dataset.chunk` takes them.
+
+        Returns
+        -------
+        :
+            Additive parts over ``(time, x[, y[, z]])``: ``contents`` [counts] and, where kept, ``sumw2``; of profiles
+            ``sumwy``, ``sumwy2``, ``bin_entries``, ``bin_sumw2``; int64, or float64 where the values are not whole
+            numbers. ``sums`` (time, sum): ROOT's statistics. Coords: bin centres ``x``, edges ``x_left``, ``x_right``,
+            labels ``x_label`` where there are any. Only rows that hold the histogram: absent is not zero.
+
+        Raises
+        ------
+        NotFoundError, AmbiguousNameError
+            If there is no such subsystem, run or histogram, or several by that name.
+        BinningChangedError
+            If the binning changed and none was chosen.
+        """
+        view = self._reader.subsystem(subsystem)
+        entry = view.registry.find(name, view.where)
+        if run is not None:
+            pieces = [reading.find(view, run, entry, binning)]
+        else:
+            wanted = _chosen(sorted(view.places), runs)
+            pieces = [found for known in wanted for found in _chosen_binning(view, known, entry, binning)]
+            if not pieces:
+                raise NotFoundError(f"{view.where}: no histogram {entry.name!r} in the runs asked for")
+        dataset = _dataset(pieces, ragged=run is None, flow=flow, subsystem=subsystem)
+        return dataset if chunks is None else dataset.chunk(chunks)
+
+    def trend(
+        self, subsystem: str, name: str | Path, reductor: str, run: int | None = None,
+        *, runs: slice | Sequence[int] | None = None,
+    ) -> xr.Dataset:  # fmt: skip
+        """One reductor of one histogram's increments over time, stored or else computed now.
+
+        Parameters
+        ----------
+        reductor
+            A name of `owtrend.reduce.REDUCTORS`; ``mean`` and ``std`` are those along x.
+        run, runs
+            As in `histogram`.
+
+        Returns
+        -------
+        :
+            ``value`` and ``error``, NaN where nothing was gained, over ``time`` (the end of each increment) or
+            ``snapshot``; coords ``start`` (NaT: since the run began), ``exposure`` [s], ``reported``.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such subsystem, run or histogram, or the reductor has no meaning for it.
+        """
+        view = self._reader.subsystem(subsystem)
+        entry = view.registry.find(name, view.where)
+        reductor = {"mean": "mean_x", "std": "std_x"}.get(reductor, reductor)
+        known_reductors = dict.fromkeys(name for _, segment in entry.segments for name in applicable(segment))
+        if reductor not in known_reductors:
+            raise NotFoundError(f"{entry.name}: no reductor {reductor!r}; it has {', '.join(known_reductors)}")
+        which = list(REDUCTORS).index(reductor)
+        wanted = [run] if run is not None else _chosen(sorted(view.places), runs)
+        stored, reductors = view.trend_names
+        column = stored.index(json.dumps(entry.path)) if json.dumps(entry.path) in stored else None
+        pieces = []
+        for known in wanted:
+            place = view.place(known)
+            times = view.times(place)
+            index = (place, slice(0, len(times)), column)
+            fresh = column is not None and view.trend_revisions[place] == view.per_run["revision"][place]
+            if fresh and reductors == list(REDUCTORS):
+                value, error = (view.trend_array(array, *index, which) for array in ("value", "error"))
+                begin, reported = (view.trend_array(array, *index) for array in ("begin", "reported"))
+            else:
+                made = run_trends(view, known, [entry])
+                value, error = made["value"][:, 0, which], made["error"][:, 0, which]
+                begin, reported = made["begin"][:, 0], made["reported"][:, 0]
+            begin = begin.view("datetime64[ns]")
+            exposure = (times - begin) / np.timedelta64(1, "s")
+            pieces.append((np.full(len(times), known), times, value, error, begin, exposure, reported))
+        if not pieces:
+            raise NotFoundError(f"{view.where}: none of the runs asked for")
+        run_numbers, times, value, error, begin, exposure, reported = map(np.concatenate, zip(*pieces, strict=True))
+        dim = schema.TIME if run is not None else schema.SNAPSHOT
+        numbers: Any = run if run is not None else (dim, run_numbers)
+        return xr.Dataset(
+            {"value": (dim, value), "error": (dim, error)},
+            coords={
+                schema.TIME: (dim, times, {"long_name": "end of the increment, UTC"}),
+                "run": numbers,
+                "start": (dim, begin),
+                "exposure": (dim, exposure, {"units": "s"}),
+                "reported": (dim, reported),
+            },
+            attrs={"subsystem": subsystem, "name": entry.name, "reductor": reductor},
+        )
+
+
+class _Rows(BackendArray):
+    """The rows of one part over one or more runs, read from the store when indexed."""
+
+    def __init__(self, pieces: Sequence[RunHistogram], part: str, flow: bool) -> None:
+        self.pieces, self.part, self.flow = pieces, part, flow
+        self.starts = np.cumsum([0, *(len(piece.rows) for piece in pieces)])
+        self.dtype = np.dtype(np.float64)
+        self.inner: tuple[int, ...] = (len(pieces[0].sum_names),)
+        if part != "sums":
+            self.dtype = np.result_type(*(piece.dtype(part) for piece in pieces))
+            self.inner = tuple(len(axis) + 2 * flow for axis in pieces[0].axes)
+        self.shape = (int(self.starts[-1]), *self.inner)
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        support = indexing.IndexingSupport.OUTER
+        return indexing.explicit_indexing_adapter(key, self.shape, support, self._read)
+
+    def _read(self, key: tuple[Any, ...]) -> NDArray[Any]:
+        rows = np.arange(self.shape[0])[key[0]]
+        wanted = np.atleast_1d(rows)
+        out = np.empty((len(wanted), *self.inner), dtype=self.dtype)
+        owner = np.searchsorted(self.starts, wanted, side="right") - 1
+        for number in np.unique(owner):
+            piece, mine = self.pieces[number], np.flatnonzero(owner == number)
+            read = piece.read(self.part, wanted[mine] - self.starts[number])
+            out[mine] = (
+                read if self.part == "sums" else unfold(read, tuple(len(axis) + 2 for axis in piece.axes), self.flow)
+            )
+        for axis, index in enumerate(key[1:], start=1):
+            kept: tuple[Any, ...] = (slice(None),) * axis
+            out = out[(*kept, np.atleast_1d(index) if np.isscalar(index) else index)]
+        return out.squeeze(tuple(axis for axis, index in enumerate(key) if np.isscalar(index)))
+
+
+def _dataset(pieces: Sequence[RunHistogram], *, ragged: bool, flow: bool, subsystem: str) -> xr.Dataset:
+    """Labelled, lazy view of some runs of one histogram."""
+    last = pieces[-1]
+    for piece in pieces:
+        if not ragged:
+            break
+        if piece.axes != last.axes or piece.sum_names != last.sum_names:
+            raise BinningChangedError(
+                f"{last.segment.path}: its binning in run {piece.run} is not that of run {last.run}; "
+                "choose runs of one binning with runs=..."
+            )
+    dim = schema.SNAPSHOT if ragged else schema.TIME
+    dims = schema.AXES[: len(last.axes)]
+    parts = dict.fromkeys(part for piece in pieces for part in piece.parts)
+    variables: dict[str, Any] = {}
+    for part in (*parts, "sums"):
+        lazy = indexing.LazilyIndexedArray(_Rows(pieces, part, flow))
+        variables[part] = xr.Variable((dim, "sum") if part == "sums" else (dim, *dims), lazy)
+    coords: dict[str, Any] = {schema.TIME: (dim, np.concatenate([p.times for p in pieces]), {"long_name": "UTC"})}
+    coords["sum"] = list(last.sum_names)
+    if ragged:
+        coords["run"] = (dim, np.repeat([p.run for p in pieces], [len(p.rows) for p in pieces]))
+        coords["additive"] = (dim, np.repeat([p.additive for p in pieces], [len(p.rows) for p in pieces]))
+    else:
+        coords["run"], coords["additive"] = last.run, last.additive
+    for name, axis in zip(dims, last.axes, strict=True):
+        coords |= _axis_coords(name, axis, flow)
+    segment = last.segment
+    attributes = {
+        "subsystem": subsystem,
+        "name": "/".join(segment.path),
+        "path": segment.path,
+        "class": segment.class_name,
+        "title": segment.title,
+        "gauge": segment.gauge,
+        "error_option": segment.error_option,
+        "flow": flow,
+        "variable_axes": tuple(name for name, axis in zip(dims, last.axes, strict=True) if not axis.regular),
+    }
+    return xr.Dataset(variables, coords=coords, attrs=attributes)
+
+
+def _axis_coords(name: str, axis: Axis, flow: bool) -> dict[str, Any]:
+    edges = np.concatenate([[-np.inf], axis.edges, [np.inf]]) if flow else axis.edges
+    centres = (axis.edges[1:] + axis.edges[:-1]) / 2
+    centres = np.concatenate([[-np.inf], centres, [np.inf]]) if flow else centres
+    coords: dict[str, Any] = {
+        name: (name, centres, {"long_name": axis.title}),
+        f"{name}_left": (name, edges[:-1]),
+        f"{name}_right": (name, edges[1:]),
+    }
+    if axis.labels:
+        first = 0 if flow else 1
+        numbers = range(first, first + len(centres))
+        coords[f"{name}_label"] = (name, np.array([axis.labels.get(number, "") for number in numbers], dtype=object))
+    return coords
+
+
+def _chosen(runs: list[int], wanted: slice | Sequence[int] | None) -> list[int]:
+    if wanted is None:
+        return runs
+    if isinstance(wanted, slice):
+        first = wanted.start if wanted.start is not None else -np.inf
+        last = wanted.stop if wanted.stop is not None else np.inf
+        return [run for run in runs if first <= run <= last]
+    return list(wanted)
+
+
+def _chosen_binning(view: Any, run: int, entry: Any, binning: int | None) -> list[RunHistogram]:
+    """The rows of a run that may be without the histogram."""
+    found = reading.binnings(view, run, entry)
+    return found if len(found) <= 1 else [reading.find(view, run, entry, binning)]
+
+
+def values(histogram: xr.Dataset) -> xr.Dataset:
+    """Values and variances of a histogram, of every row if it has several.
+
+    ``value`` is the content [counts], or the mean per bin of a profile (NaN where empty); ``variance`` the squared bin
+    error as ROOT's ``GetBinError`` gives it. Same dims as the parts.
+    """
+    if not {"contents", "sumwy"} & set(histogram.data_vars):
+        raise DimsError("expected a histogram as archive.histogram(...) gives it, a Dataset with contents")
+    parts: dict[str, Any] = {name: histogram[name] for name in schema.PARTS if name in histogram}
+    value = bin_values(parts)
+    variance = value.copy(data=bin_variances({k: v.values for k, v in parts.items()}, histogram.attrs["error_option"]))
+    result = xr.Dataset({"value": value, "variance": variance}, attrs=histogram.attrs)
+    return result.assign_coords({name: coord for name, coord in histogram.coords.items() if name != "sum"})
+
+
+def to_hist(histogram: xr.Dataset) -> "hist.Hist[Any]":
+    """One snapshot or time slice as a `hist.Hist`, with weights where sumw2 is kept, and flow bins where it has them.
+
+    A profile becomes mean storage. Raises DimsError if it still has rows in time.
+    """
+    import hist
+
+    schema.require_histogram(histogram, rows=False)
+    flow = histogram.attrs["flow"]
+    axes = []
+    for name in schema.axes_of(histogram):
+        left, right = histogram[f"{name}_left"].values, histogram[f"{name}_right"].values
+        edges = np.concatenate([left, right[-1:]])
+        edges = edges[1:-1] if flow else edges
+        options = {"name": name, "label": str(histogram[name].attrs.get("long_name", "")), "flow": flow}
+        if name in histogram.attrs["variable_axes"]:
+            axes.append(hist.axis.Variable(edges, **options))
+        else:
+            axes.append(hist.axis.Regular(len(edges) - 1, edges[0], edges[-1], **options))
+    parts = {name: histogram[name].values for name in schema.PARTS if name in histogram}
+    title = histogram.attrs.get("title", "")
+    if "contents" not in parts:
+        made = hist.Hist(*axes, storage=hist.storage.WeightedMean(), label=title)
+        view = made.view(flow=flow)
+        entries = parts["bin_entries"].astype(np.float64)
+        view["sum_of_weights"] = entries
+        view["sum_of_weights_squared"] = parts.get("bin_sumw2", entries)
+        mean = np.divide(parts["sumwy"], entries, out=np.zeros_like(entries), where=entries != 0)
+        view["value"] = mean
+        view["_sum_of_weighted_deltas_squared"] = parts["sumwy2"] - entries * mean**2
+        return made
+    if "sumw2" in parts:
+        made = hist.Hist(*axes, storage=hist.storage.Weight(), label=title)
+        view = made.view(flow=flow)
+        view["value"], view["variance"] = parts["contents"], parts["sumw2"]
+        return made
+    whole = parts["contents"].dtype.kind == "i"
+    made = hist.Hist(*axes, storage=hist.storage.Int64() if whole else hist.storage.Double(), label=title)
+    made.view(flow=flow)[...] = parts["contents"]
+    return made

@@ -1,0 +1,247 @@
+"""What a store holds, in words: segments of the cell axes, layouts of rows, runs. Pure values, no I/O."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from owtrend.errors import NotFoundError
+from owtrend.snapshot import Axis, Histogram, Path, display_name, find_path
+
+__all__ = [
+    "COUNTS",
+    "SAME",
+    "SUMS",
+    "TWINS",
+    "WEIGHTS",
+    "HistogramEntry",
+    "Layouts",
+    "Registry",
+    "Segment",
+    "segments_of",
+]
+
+# The arrays that a segment may lie in. SAME owns no cells: its bins equal the contents (sumw2) or entries (bin_sumw2).
+COUNTS, WEIGHTS, SUMS, SAME = "counts", "weights", "sums", "same"
+TWINS = {"sumw2": "contents", "bin_sumw2": "bin_entries"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """The cells of one part of one histogram: ``array[..., offset : offset + length]``.
+
+    Parameters
+    ----------
+    part
+        ``contents``, ``sumw2``, ``sumwy``, ``sumwy2``, ``bin_entries``, ``bin_sumw2`` or ``sums``.
+    array
+        ``counts`` (int32), ``weights`` (float64), ``sums`` (float64) or ``same``.
+    names
+        For ``sums`` what each cell is: ``entries``, ``tsumw``, ...
+    """
+
+    path: Path
+    class_name: str
+    title: str
+    axes: tuple[Axis, ...]
+    error_option: str
+    gauge: bool
+    part: str
+    array: str
+    offset: int
+    length: int
+    names: tuple[str, ...] = ()
+
+    @property
+    def cells(self) -> slice:
+        return slice(self.offset, self.offset + self.length)
+
+    @cached_property
+    def binning(self) -> tuple[Any, ...]:
+        """What the histogram must share with a snapshot for its bins to be the same bins."""
+        return self.path, self.class_name, self.error_option, self.gauge, tuple(a.binning for a in self.axes)
+
+    @cached_property
+    def key(self) -> tuple[Any, ...]:
+        """What the segment's identity is: its binning, part, array and names; not title nor place."""
+        return self.binning, self.part, self.array, self.names
+
+    def to_json(self) -> str:
+        """One line of the registry; the axes in the UHI serialisation schema."""
+        fields = {
+            "path": self.path, "class": self.class_name, "title": self.title,
+            "axes": [axis.to_dict() for axis in self.axes], "error_option": self.error_option, "gauge": self.gauge,
+            "part": self.part, "array": self.array, "offset": self.offset, "length": self.length, "names": self.names,
+        }  # fmt: skip
+        return json.dumps(fields)
+
+    @classmethod
+    def from_json(cls, line: str) -> "Segment":
+        """The segment that `to_json` wrote."""
+        fields = json.loads(line)
+        return cls(
+            path=tuple(fields["path"]), class_name=fields["class"], title=fields["title"],
+            axes=tuple(Axis.from_dict(axis) for axis in fields["axes"]), error_option=fields["error_option"],
+            gauge=fields["gauge"], part=fields["part"], array=fields["array"], offset=fields["offset"],
+            length=fields["length"], names=tuple(fields["names"]),
+        )  # fmt: skip
+
+
+def number_class(values: NDArray[Any]) -> str:
+    """``counts`` if int32 holds every value exactly, else ``weights``: non-integer, non-finite, -0.0, beyond int32."""
+    if values.dtype.kind in "iu":
+        fits = values.dtype.itemsize < 4 or _within_int32(values)
+        return COUNTS if fits else WEIGHTS
+    with np.errstate(invalid="ignore"):
+        if not _within_int32(values):  # also false for NaN
+            return WEIGHTS
+        whole = values.astype(np.int32)
+    exact = np.array_equal(whole, values) and not np.signbit(values[whole == 0]).any()
+    return COUNTS if exact else WEIGHTS
+
+
+def _within_int32(values: NDArray[Any]) -> bool:
+    return values.size == 0 or bool(values.min() >= -(2**31) and values.max() < 2**31)
+
+
+def segments_of(histogram: Histogram, registry: "Registry") -> Iterator[tuple[Segment, NDArray[Any] | None]]:
+    """The segments that one row of ``histogram`` needs, each with its values; None where the values are a twin's.
+
+    A part goes to ``weights`` if it must or if the registry has it there already, so that a histogram that turned
+    non-integer stays so. Offsets are those of the registry, or -1 where the segment is not registered yet.
+    """
+    frame = Segment(
+        path=histogram.path, class_name=histogram.class_name, title=histogram.title, axes=histogram.axes,
+        error_option=histogram.error_option, gauge=histogram.gauge, part="", array="", offset=-1, length=0,
+    )  # fmt: skip
+    binning = frame.binning
+    for part, values in histogram.parts.items():
+        if part in TWINS and np.array_equal(values, histogram.parts[TWINS[part]]):
+            yield registry.place(replace(frame, part=part, array=SAME), binning), None
+            continue
+        in_weights = registry.get((binning, part, WEIGHTS, ()))
+        array = WEIGHTS if in_weights else number_class(values)
+        yield in_weights or registry.place(replace(frame, part=part, array=array, length=len(values)), binning), values
+    names = tuple(histogram.sums)
+    sums = replace(frame, part="sums", array=SUMS, length=len(names), names=names)
+    yield registry.place(sums, binning), np.array(list(histogram.sums.values()), dtype=np.float64)
+
+
+class HistogramEntry:
+    """One histogram of the registry: all the segments that ever held a part of it, in order of registration."""
+
+    def __init__(self, path: Path, segments: tuple[tuple[int, Segment], ...]) -> None:
+        self.path = path
+        self.segments = segments
+
+    @property
+    def first(self) -> Segment:
+        return self.segments[0][1]
+
+    @property
+    def name(self) -> str:
+        return display_name(self.path)
+
+
+class Registry(Sequence[Segment]):
+    """The segments of one subsystem; immutable, `extended` gives the grown one. A segment's number is its place."""
+
+    def __init__(self, segments: Iterable[Segment] = ()) -> None:
+        self.segments = tuple(segments)
+        self._numbers = {segment.key: number for number, segment in enumerate(self.segments)}
+
+    def __len__(self) -> int:
+        return len(self.segments)
+
+    def __getitem__(self, number: Any) -> Any:
+        return self.segments[number]
+
+    def get(self, key: tuple[Any, ...]) -> Segment | None:
+        number = self._numbers.get(key)
+        return None if number is None else self.segments[number]
+
+    def number(self, segment: Segment) -> int:
+        """The place of a registered segment."""
+        return self._numbers[segment.key]
+
+    def place(self, wanted: Segment, binning: tuple[Any, ...]) -> Segment:
+        """The registered segment equal to ``wanted``, else ``wanted`` itself; ``binning`` spares computing it again."""
+        return self.get((binning, wanted.part, wanted.array, wanted.names)) or wanted
+
+    def size(self, array: str) -> int:
+        """Cells that ``array`` needs."""
+        return max((s.offset + s.length for s in self.segments if s.array == array), default=0)
+
+    def extended(self, wanted: Iterable[Segment]) -> Self:
+        """The registry with each segment of ``wanted`` that is new to it appended in the order given."""
+        segments = list(self.segments)
+        known = set(self._numbers)
+        sizes = {array: self.size(array) for array in (COUNTS, WEIGHTS, SUMS)}
+        for segment in wanted:
+            if segment.key not in known:
+                known.add(segment.key)
+                offset = sizes.get(segment.array, 0)
+                segments.append(replace(segment, offset=offset))
+                if segment.array in sizes:
+                    sizes[segment.array] += segment.length
+        return type(self)(segments)
+
+    @cached_property
+    def histograms(self) -> dict[Path, HistogramEntry]:
+        """By path, in order of first registration."""
+        found: dict[Path, list[tuple[int, Segment]]] = {}
+        for number, segment in enumerate(self.segments):
+            found.setdefault(segment.path, []).append((number, segment))
+        return {path: HistogramEntry(path, tuple(segments)) for path, segments in found.items()}
+
+    def find(self, name: str | Path, where: str) -> HistogramEntry:
+        """The histogram with this path or displayed name; see `owtrend.snapshot.find_path` for errors."""
+        if isinstance(name, tuple):
+            if name not in self.histograms:
+                raise NotFoundError(f"{where}: no histogram {name!r}")
+            return self.histograms[name]
+        return self.histograms[find_path(name, self.histograms, where)]
+
+
+class Layouts:
+    """Which segments a row really holds, by layout number: absent is not zero."""
+
+    def __init__(self, layouts: Iterable[tuple[int, ...]] = ()) -> None:
+        self.layouts = list(layouts)
+        self._numbers = {layout: number for number, layout in enumerate(self.layouts)}
+
+    def __len__(self) -> int:
+        return len(self.layouts)
+
+    def number(self, segments: Iterable[int]) -> int:
+        """The layout of these segments, added if it is new."""
+        layout = tuple(sorted(segments))
+        if layout not in self._numbers:
+            self._numbers[layout] = len(self.layouts)
+            self.layouts.append(layout)
+        return self._numbers[layout]
+
+    def matrix(self, segments: int) -> NDArray[np.bool_]:
+        """Whether a layout holds a segment, shape ``(layout, segment)``."""
+        holds = np.zeros((len(self.layouts), segments), dtype=bool)
+        for number, layout in enumerate(self.layouts):
+            holds[number, list(layout)] = True
+        return holds
+
+    @staticmethod
+    def to_json(layout: tuple[int, ...]) -> str:
+        """One line: runs of neighbouring segments as ``[first, last]``."""
+        if not layout:
+            return "[]"
+        numbers = np.array(layout)
+        breaks = np.flatnonzero(np.diff(numbers) != 1)
+        first, last = numbers[np.r_[0, breaks + 1]], numbers[np.r_[breaks, len(numbers) - 1]]
+        return json.dumps(np.stack([first, last], axis=1).tolist())
+
+    @staticmethod
+    def from_json(line: str) -> tuple[int, ...]:
+        return tuple(number for first, last in json.loads(line) for number in range(first, last + 1))

@@ -1,0 +1,230 @@
+"""The command ``owtrend``: its own verbs, and those that other packages add by entry points."""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import click
+
+from owtrend.errors import OwtrendError
+
+__all__ = ["as_json", "main", "print_quarantine", "print_table", "progress_bar", "run", "store_size"]
+
+
+class _Verbs(click.Group):
+    """Verbs from entry points, each imported when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *_entry_points()})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        own = super().get_command(ctx, cmd_name)
+        if own is None and cmd_name in _entry_points():
+            own = _entry_points()[cmd_name].load()
+        return own
+
+
+def _entry_points() -> dict[str, Any]:
+    return {point.name: point for point in entry_points(group="owtrend.commands")}
+
+
+@click.group(cls=_Verbs, context_settings={"max_content_width": 100})
+@click.version_option(package_name="owtrend")
+def main() -> None:
+    """Watch detectors over time: snapshots of histograms -> trends that people can trust.
+
+    Try it: owtrend demo
+    """
+
+
+def run(arguments: Sequence[str] | None = None) -> None:
+    """The script: an `OwtrendError` is one line on stderr and exit status 1, Ctrl-C is 130."""
+    try:
+        status = main.main(args=arguments, prog_name="owtrend", standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else 0)
+    except OwtrendError as error:
+        click.echo(f"owtrend: {error}", err=True)
+        sys.exit(1)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("owtrend: interrupted; what was committed is safe, and the same call goes on from there", err=True)
+        sys.exit(130)
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print data as JSON.")
+
+
+def progress_bar() -> Any:
+    """A context manager that shows a bar with rate and time left on stderr, and gives the callback that moves it."""
+    from contextlib import contextmanager
+
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    @contextmanager
+    def bar() -> Any:
+        columns = (
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+        )  # fmt: skip
+        console = Console(stderr=True)
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
+            tasks: dict[str, Any] = {}
+
+            def move(what: str, done: int, total: int) -> None:
+                if what not in tasks:
+                    tasks[what] = shown.add_task(what, total=total, rate="")
+                speed = shown.tasks[tasks[what]].speed
+                shown.update(tasks[what], completed=done, total=total, rate=f"{speed:.0f}/s" if speed else "")
+
+            yield move
+
+    return bar()
+
+
+def print_table(rows: Sequence[dict[str, Any]], as_json: bool, title: str = "") -> None:
+    """Rows as a table for people, or as JSON; to stdout."""
+    if as_json:
+        click.echo(json.dumps(list(rows), indent=1, default=str))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title or None, title_justify="left")
+    for name in rows[0] if rows else ():
+        numeric = isinstance(rows[0][name], int | float)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    Console(markup=False, emoji=False).print(table if rows else f"{title}: nothing")
+
+
+def _store_argument(function: Callable[..., Any]) -> Callable[..., Any]:
+    return click.argument("store", type=str)(function)
+
+
+@main.command()
+@_store_argument
+@click.option("--runs", "runs", help="Only these run numbers, separated by commas.")
+@click.option("--force", is_flag=True, help="Compute again what has not changed, too.")
+@click.option("--workers", type=click.IntRange(0), help="Local worker processes; 0 for threads.  [default: all cores]")
+@click.option("--scheduler", help="Address of an existing Dask scheduler.")
+@as_json
+def compute(
+    store: str, runs: str | None, force: bool, workers: int | None, scheduler: str | None, as_json: bool
+) -> None:
+    """Compute the trends of what changed in STORE and keep them beside the data.
+
+    Example: owtrend compute archive.zarr
+    """
+    from owtrend import pipeline
+
+    try:
+        chosen = [int(run) for run in runs.split(",")] if runs else None
+    except ValueError as error:
+        raise click.BadParameter(
+            f"{runs!r}: expected run numbers such as 300000,300001", param_hint="--runs"
+        ) from error
+    with progress_bar() as progress:
+        summary = pipeline.compute(
+            store, runs=chosen, force=force, workers=workers, scheduler=scheduler, progress=progress
+        )
+    if as_json:
+        click.echo(json.dumps(vars(summary)))
+    else:
+        click.echo(
+            f"{store}: {summary.points:,} trend points of {summary.runs} run x subsystem computed in "
+            f"{summary.seconds:.1f} s ({summary.bytes / 1e6 / max(summary.seconds, 1e-9):,.0f} MB/s of float64 cells), "
+            f"{summary.unchanged} unchanged"
+        )
+
+
+@main.command(name="runs")
+@_store_argument
+@as_json
+def runs_(store: str, as_json: bool) -> None:
+    """List the runs in STORE.
+
+    Example: owtrend runs archive.zarr --json
+    """
+    from owtrend import access
+
+    table = access.open(store).runs.reset_index()
+    rows = [{name: _plain(value) for name, value in row.items()} for row in table.to_dict("records")]
+    print_table(rows, as_json, title=f"Runs in {store}, times in UTC")
+
+
+@main.command()
+@_store_argument
+@as_json
+def status(store: str, as_json: bool) -> None:
+    """Show what STORE holds and what could not be taken in.
+
+    Example: owtrend status archive.zarr
+    """
+    from owtrend import access
+
+    archive = access.open(store)
+    rows = []
+    for name in archive.subsystems:
+        histograms = archive.histograms(name)
+        rows.append(
+            {
+                "subsystem": name,
+                "runs": archive.runs["subsystems"].map(lambda held, name=name: name in held.split(", ")).sum().item(),
+                "histograms": len(histograms),
+                "bins": int(histograms["bins"].sum()),
+                "last snapshot (UTC)": _plain(archive.last_time(name)),
+            }
+        )
+    quarantine = [{k: _plain(v) for k, v in row.items()} for row in archive.quarantine.to_dict("records")]
+    if as_json:
+        click.echo(json.dumps({"version": archive.version, "subsystems": rows, "quarantine": quarantine}, indent=1))
+        return
+    print_table(rows, False, title=f"{store}, version {archive.version}")
+    print_quarantine(quarantine)
+
+
+def print_quarantine(rows: Sequence[dict[str, Any]], limit: int | None = None) -> None:
+    """What could not be taken in: one line per file and reason, however many objects it is; at most ``limit``."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        reason = str(row["reason"]).removeprefix(f"{row['source']}: ")
+        groups.setdefault((row["source"], reason), []).append(row["object"] or "")
+    shown = []
+    for (source, reason), names in groups.items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        shown.append({"where": source, "object": names[0] + more, "reason": reason})
+    if shown:
+        print_table(shown[:limit], False, title=f"{len(rows)} in quarantine")
+    if limit is not None and len(shown) > limit:
+        click.echo(f"  and {len(shown) - limit} more; `owtrend status STORE` lists them all")
+
+
+def _plain(value: Any) -> Any:
+    """A table cell as JSON has it."""
+    import pandas as pd
+
+    if isinstance(value, pd.Timestamp):
+        return value.isoformat(sep=" ", timespec="seconds")
+    if isinstance(value, pd.Timedelta):
+        return str(value).replace("0 days ", "")
+    return None if pd.api.types.is_scalar(value) and pd.isna(value) else value
+
+
+def store_size(location: str) -> int:
+    """Bytes of a local store on disk; 0 elsewhere."""
+    folder = Path(location)
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0

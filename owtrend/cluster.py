@@ -1,0 +1,88 @@
+"""Where Dask tasks run: on an existing scheduler, on local worker processes, or in this process."""
+
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+from owtrend.errors import UsageError
+
+__all__ = ["Runner", "runner"]
+
+
+class Runner(Protocol):
+    """Runs a function over tasks as a Dask graph."""
+
+    workers: int
+
+    def map(self, function: Callable[..., Any], tasks: Sequence[Any]) -> Iterator[Any]:
+        """Results as they come, in no particular order."""
+        ...
+
+
+class _Threads:
+    """Dask's threads in this process, one block of tasks at a time: for notebooks, tests and small jobs."""
+
+    def __init__(self, threads: int) -> None:
+        self.workers = threads
+
+    def map(self, function: Callable[..., Any], tasks: Sequence[Any]) -> Iterator[Any]:
+        import dask
+
+        for first in range(0, len(tasks), self.workers):
+            graph = [dask.delayed(function)(task) for task in tasks[first : first + self.workers]]
+            yield from dask.compute(*graph, scheduler="threads", num_workers=self.workers)
+
+
+class _Cluster:
+    """Worker processes, here or elsewhere. A task lost with its worker is run again by Dask."""
+
+    def __init__(self, client: Any, workers: int) -> None:
+        self._client = client
+        self.workers = workers
+
+    def map(self, function: Callable[..., Any], tasks: Sequence[Any]) -> Iterator[Any]:
+        from distributed import as_completed
+
+        futures = self._client.map(function, tasks, pure=False)
+        for future in as_completed(futures):
+            yield future.result()
+            future.release()
+
+
+@contextlib.contextmanager
+def runner(workers: int | None = None, scheduler: str | None = None, *, tasks: int | None = None) -> Iterator[Runner]:
+    """Something that runs tasks.
+
+    Parameters
+    ----------
+    workers
+        Local worker processes of one thread each; 0 for threads in this process; None for one per core, or for none
+        if there are only one or two ``tasks``, which would not repay starting processes.
+    scheduler
+        Address of a Dask scheduler to use instead.
+    """
+    cores = len(os.sched_getaffinity(0))
+    if scheduler is None and (workers == 0 or (workers is None and tasks is not None and tasks <= 2)):
+        yield _Threads(cores)
+        return
+    from distributed import Client, LocalCluster
+
+    if scheduler is not None:
+        try:
+            client = Client(scheduler, timeout="10s")
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"scheduler {scheduler!r}: {error}; expected an address such as tcp://host:8786"
+            ) from error
+        with client:
+            yield _Cluster(client, max(1, len(client.scheduler_info(n_workers=-1)["workers"])))
+        return
+    count = workers or cores
+    from owtrend.store import use_one_thread
+
+    local = LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR)
+    with local, Client(local) as client:
+        client.run(use_one_thread)
+        yield _Cluster(client, count)

@@ -1,0 +1,171 @@
+"""Cumulative -> increments -> time slices of labelled histograms; restarts and gaps."""
+
+import re
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from owtrend import schema
+from owtrend.errors import DimsError, NotFoundError, UsageError
+from owtrend.kernels import difference as kernels
+
+__all__ = ["increments", "parse_time", "time_slice"]
+
+
+def increments(histogram: xr.Dataset) -> xr.Dataset:
+    """What each snapshot gained.
+
+    Parameters
+    ----------
+    histogram
+        As `Archive.histogram` gives it, of one run (dim ``time``) or several (dim ``snapshot``).
+
+    Returns
+    -------
+    :
+        The same variables and dtypes. Entry ``t`` covers ``(start, time]``; ``start`` is the snapshot before, NaT for
+        the first of a run, which counts since the run began. After a ``restart`` (the entries fell), in reset mode and
+        for gauges the snapshot itself is the gain. ``reported`` tells whether anything changed. A bin is negative if
+        its entries moved.
+
+    Raises
+    ------
+    DimsError
+        If it is no histogram with rows in time.
+    """
+    schema.require_histogram(histogram, rows=True)
+    dim = schema.time_dim(histogram)
+    previous, restart, first = _previous(histogram)
+    gained = histogram.copy()
+    changed = np.zeros(len(previous), dtype=bool)
+    for name in histogram.data_vars:
+        variable = histogram[name].transpose(dim, ...)
+        if variable.chunks is None:
+            values = _gain(variable.values, previous)
+            gained[name] = variable.copy(data=values)
+            news = _gain(variable.values, np.arange(len(values)) - 1) if histogram.attrs["gauge"] else values
+            changed |= (news.reshape(len(news), -1) != 0).any(axis=1)
+        else:
+            variable = variable.chunk({dim: -1})
+            gained[name] = variable.copy(data=variable.data.map_blocks(_gain, previous, dtype=variable.dtype))
+            changed |= (gained[name] != 0).any([d for d in variable.dims if d != dim]).values
+    times = histogram[schema.TIME].values
+    start = np.where(first, np.datetime64("NaT"), np.roll(times, 1))
+    return gained.assign_coords(start=(dim, start), reported=(dim, changed), restart=(dim, restart))
+
+
+def time_slice(histogram: xr.Dataset, start: Any = None, stop: Any = None) -> xr.Dataset:
+    """What was gained in one interval of one run, from as few rows as the restarts inside allow (two without any).
+
+    Parameters
+    ----------
+    histogram
+        As `Archive.histogram` gives it, of one run.
+    start, stop
+        UTC: a time, or a text such as ``"10:30"`` (of the run's first day, or the day after if that is before the
+        run), or None for the run's ends. The slice is ``(start, stop]``, cut to snapshots: it begins at the last one
+        at or before ``start`` (at the run's beginning if there is none) and ends at the last one at or before ``stop``.
+
+    Returns
+    -------
+    :
+        The parts without ``time``, and coords: ``start`` (NaT: since the run began) and ``stop`` as cut,
+        ``snapshots``, ``restarts`` and ``gaps`` inside, ``reported``. Of a gauge its last value.
+
+    Raises
+    ------
+    DimsError
+        If it is no histogram of one run.
+    NotFoundError
+        If no snapshot lies in the interval.
+    """
+    schema.require_histogram(histogram, rows=True)
+    if schema.TIME not in histogram.dims:
+        raise DimsError(f"{histogram.attrs.get('name')}: a time slice is of one run; choose it by run=...")
+    times = histogram[schema.TIME].values
+    begin = times[0] - np.timedelta64(1, "ns") if start is None else parse_time(start, times[0], times[-1])
+    end = times[-1] if stop is None else parse_time(stop, times[0], times[-1])
+    first = int(np.searchsorted(times, begin, side="right"))
+    last = int(np.searchsorted(times, end, side="right")) - 1
+    if first > last:
+        raise NotFoundError(
+            f"{histogram.attrs.get('name')}: no snapshot in ({_text(begin)}, {_text(end)}] UTC; "
+            f"the run has {len(times)} from {_text(times[0])} to {_text(times[-1])}"
+        )
+    previous, restart, _ = _previous(histogram)
+    if histogram.attrs["gauge"]:
+        rows, signs = np.array([last]), np.array([1])
+    else:
+        rows, signs = kernels.coefficients(previous, first, last)
+    picked = histogram.isel({schema.TIME: rows}).load()
+    inside = slice(first, last + 1)
+    entries = _entries(histogram)
+    if histogram.attrs["gauge"]:
+        before = np.concatenate([[0.0], entries[:-1]])[inside]
+    else:
+        before = entries[previous[inside]] * (previous[inside] >= 0)
+    sign = xr.DataArray(signs, dims=schema.TIME)
+    result = picked.map(lambda variable: (variable * sign).sum(schema.TIME, skipna=False))
+    result = result.assign_attrs(histogram.attrs)
+    for name in histogram.data_vars:
+        result[name].attrs = histogram[name].attrs
+    return result.assign_coords(
+        start=times[first - 1] if first else np.datetime64("NaT", "ns"),
+        stop=times[last],
+        snapshots=last + 1 - first,
+        restarts=int(restart[inside].sum()),
+        gaps=int(kernels.gaps(times)[inside].sum()),
+        reported=int((entries[inside] != before).sum()),
+    )
+
+
+def parse_time(value: Any, first: np.datetime64, last: np.datetime64 | None = None) -> np.datetime64:
+    """``value`` as UTC; a bare ``"HH:MM[:SS]"`` is on the day that brings it nearest to ``first`` to ``last``.
+
+    Raises
+    ------
+    UsageError
+        If it is no time.
+    """
+    day = np.timedelta64(1, "D")
+    try:
+        if isinstance(value, str) and re.fullmatch(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?", value):
+            clock = value.zfill(len(value) + (value.index(":") < 2))
+            time = np.datetime64(f"{first.astype('datetime64[D]')}T{clock}", "ns")
+            end = first if last is None else last
+            return time + day if first - time > time + day - end else time
+        return np.datetime64(value, "ns")
+    except ValueError as error:
+        raise UsageError(f"not a time: {value!r}; give for example '10:30' or '2018-06-01T10:30:00', in UTC") from error
+
+
+def _previous(histogram: xr.Dataset) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Row each row counts from, run by run; which rows are restarts; which are the first of their run."""
+    entries = _entries(histogram)
+    runs = np.broadcast_to(histogram["run"].values, entries.shape)
+    additive = np.broadcast_to(histogram["additive"].values, entries.shape)
+    previous = np.full(len(entries), kernels.ZERO)
+    bounds = [0, *(np.flatnonzero(np.diff(runs)) + 1).tolist(), len(runs)]
+    for first, last in pairwise(bounds):
+        if last > first:
+            own = kernels.previous_rows(entries[first:last], bool(additive[first]))
+            previous[first:last] = np.where(own >= 0, own + first, kernels.ZERO)
+    begins = np.zeros(len(entries), dtype=bool)
+    begins[[first for first in bounds[:-1] if first < len(entries)]] = True
+    return previous, (previous == kernels.ZERO) & additive & ~begins, begins
+
+
+def _entries(histogram: xr.Dataset) -> NDArray[np.float64]:
+    return np.ascontiguousarray(histogram["sums"].sel(sum="entries").values, dtype=np.float64)
+
+
+def _gain(values: NDArray[Any], previous: NDArray[np.int64]) -> NDArray[Any]:
+    flat = np.ascontiguousarray(values).reshape(len(values), -1)
+    return kernels.increments(flat, previous).reshape(values.shape)
+
+
+def _text(time: np.datetime64) -> str:
+    return str(np.datetime_as_string(time, "s"))

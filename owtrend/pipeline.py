@@ -1,0 +1,181 @@
+"""The whole story on one screen: what changed -> trends, as a Dask graph -> stored beside the data."""
+
+import hashlib
+import inspect
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from owtrend import cluster, reduce
+from owtrend.catalog import COUNTS, WEIGHTS, HistogramEntry
+from owtrend.errors import NotFoundError
+from owtrend.kernels import difference as difference_kernels
+from owtrend.kernels import reduce as reduce_kernels
+from owtrend.reduce import REDUCTORS, TrendArrays, run_trends
+from owtrend.store import Reader, Store, SubsystemReader
+
+__all__ = ["ComputeSummary", "code_version", "compute"]
+
+BLOCK_BYTES = 2**27  # cells of one run that a task holds
+RUNS_PER_COMMIT = 32
+
+
+@dataclass(frozen=True)
+class TrendTask:
+    """One run of one subsystem, one block of its histograms (their places in the registry's order)."""
+
+    location: str
+    version: str
+    subsystem: str
+    run: int
+    first: int
+    last: int
+
+
+@dataclass
+class ComputeSummary:
+    """What one call of `compute` did; ``bytes`` is the size of the cells reduced, as float64."""
+
+    runs: int = 0
+    unchanged: int = 0
+    trends: int = 0
+    points: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+
+
+def compute(
+    location: str | Path, *, runs: Sequence[int] | None = None, force: bool = False, workers: int | None = None,
+    scheduler: str | None = None, progress: Callable[[str, int, int], None] | None = None,
+) -> ComputeSummary:  # fmt: skip
+    """Bring the stored trends up to date: all reductors of all histograms, for the runs that changed.
+
+    Parameters
+    ----------
+    runs
+        Only these; None means all.
+    force
+        Also what has not changed.
+    workers, scheduler
+        See `owtrend.cluster.runner`.
+    progress
+        Called with a word on what is being done, and how many tasks of how many are done.
+
+    Raises
+    ------
+    StoreError
+        If there is no such store, or another process computes on it.
+    """
+    began = time.perf_counter()
+    store = Store.open(location)
+    summary = ComputeSummary()
+    say = progress or (lambda *_: None)
+    with store.writer("derived") as begin:
+        reader = store.reader()
+        code = code_version()
+        wanted = _wanted(reader, code, runs, force, summary)
+        tasks = [task for name, run in wanted for task in _tasks(reader, store.address, name, run)]
+        transaction = begin()
+        for name in sorted({name for name, _ in wanted}):
+            paths = [json.dumps(path) for path in reader.subsystem(name).registry.histograms]
+            transaction.prepare_trends(name, paths, list(REDUCTORS), code)
+        transaction.commit("make room for trends")
+        with cluster.runner(workers, scheduler, tasks=len(tasks)) as run_tasks:
+            done = 0
+            for first in range(0, len(wanted), RUNS_PER_COMMIT):
+                batch = wanted[first : first + RUNS_PER_COMMIT]
+                mine = [task for task in tasks if (task.subsystem, task.run) in batch]
+                results: dict[tuple[str, int], list[tuple[int, TrendArrays]]] = {key: [] for key in batch}
+                for task, arrays in run_tasks.map(_trends, mine):
+                    results[task.subsystem, task.run].append((task.first, arrays))
+                    done += 1
+                    say("computing trends", done, len(tasks))
+                transaction = begin()
+                for (name, run), blocks in results.items():
+                    view = reader.subsystem(name)
+                    place = view.place(run)
+                    joined = _joined([arrays for _, arrays in sorted(blocks, key=lambda block: block[0])])
+                    transaction.write_trends(name, place, int(view.per_run["revision"][place]), joined)
+                    summary.points += int(np.isfinite(joined["value"]).sum())
+                transaction.commit(f"trends of {len(batch)} runs")
+    summary.runs = len(wanted)
+    summary.seconds = time.perf_counter() - began
+    return summary
+
+
+@lru_cache
+def code_version() -> str:
+    """Hash of the source that trends depend on: another one, and they are computed again."""
+    modules = (reduce, reduce_kernels, difference_kernels)
+    return hashlib.blake2b("".join(map(inspect.getsource, modules)).encode(), digest_size=8).hexdigest()
+
+
+def _wanted(
+    reader: Reader, code: str, runs: Sequence[int] | None, force: bool, summary: ComputeSummary
+) -> list[tuple[str, int]]:
+    """Subsystem and run of what is to be computed."""
+    wanted = []
+    known = {run for name in reader.subsystems for run in reader.subsystem(name).places}
+    if missing := set(runs or ()) - known:
+        raise NotFoundError(
+            f"{reader.location}: no run {', '.join(map(str, sorted(missing)))}; `owtrend runs` lists them"
+        )
+    for name in reader.subsystems:
+        view = reader.subsystem(name)
+        all_stale = force or view.trend_code() != code
+        for run, place in sorted(view.places.items()):
+            if runs is not None and run not in runs:
+                continue
+            if all_stale or view.trend_revisions[place] != view.per_run["revision"][place]:
+                wanted.append((name, run))
+                entries = view.registry.histograms.values()
+                cells = sum(_cells(entry) for entry in entries) * len(view.times(place))
+                summary.bytes += 8 * cells
+                summary.trends += len(view.registry.histograms)
+            else:
+                summary.unchanged += 1
+    return wanted
+
+
+def _cells(entry: HistogramEntry) -> int:
+    return max((segment.length for _, segment in entry.segments if segment.array in (COUNTS, WEIGHTS)), default=0)
+
+
+def _tasks(reader: Reader, location: str, subsystem: str, run: int) -> list[TrendTask]:
+    """One run in blocks of neighbouring histograms of at most `BLOCK_BYTES` together (one alone may be larger)."""
+    view: SubsystemReader = reader.subsystem(subsystem)
+    rows = len(view.times(view.place(run)))
+    bounds, held = [0], 0
+    entries = list(view.registry.histograms.values())
+    for number, entry in enumerate(entries):
+        size = 4 * rows * _cells(entry)
+        if held and held + size > BLOCK_BYTES:
+            bounds.append(number)
+            held = 0
+        held += size
+    bounds.append(len(entries))
+    return [TrendTask(location, reader.version, subsystem, run, first, last) for first, last in pairwise(bounds)]
+
+
+@lru_cache(maxsize=4)
+def _reader(location: str, version: str) -> Reader:
+    return Store.open(location).reader(version)
+
+
+def _trends(task: TrendTask) -> tuple[TrendTask, TrendArrays]:
+    view = _reader(task.location, task.version).subsystem(task.subsystem)
+    entries = list(view.registry.histograms.values())[task.first : task.last]
+    return task, run_trends(view, task.run, entries)
+
+
+def _joined(blocks: list[TrendArrays]) -> dict[str, Any]:
+    """The arrays of neighbouring blocks, joined along the histogram dim."""
+    axes = {"run_value": 0, "run_error": 0}
+    return {name: np.concatenate([block[name] for block in blocks], axis=axes.get(name, 1)) for name in blocks[0]}

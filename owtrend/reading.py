@@ -1,0 +1,203 @@
+"""One histogram in one run, whatever segments its rows lie in: the pieces found, checked and joined."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from owtrend.catalog import COUNTS, SAME, SUMS, TWINS, HistogramEntry, Segment
+from owtrend.errors import BinningChangedError, NotFoundError
+from owtrend.snapshot import Axis
+from owtrend.store import RESET, SubsystemReader
+
+__all__ = ["RunHistogram", "binnings", "find"]
+
+
+@dataclass(frozen=True, eq=False)
+class RunHistogram:
+    """The rows of one run that hold one histogram, all of one binning.
+
+    ``rows`` index the run's rows; ``pieces`` has per part the segments and which of ``rows`` lie in each.
+    """
+
+    view: SubsystemReader
+    place: int
+    run: int
+    segment: Segment
+    axes: tuple[Axis, ...]
+    rows: NDArray[np.intp]
+    pieces: dict[str, list[tuple[Segment, NDArray[np.bool_]]]]
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return tuple(part for part in self.pieces if part != "sums")
+
+    @property
+    def size(self) -> int:
+        """Cells, flow included."""
+        return int(np.prod([len(axis) + 2 for axis in self.axes]))
+
+    @property
+    def additive(self) -> bool:
+        """Whether a row holds everything since the run began: neither a gauge nor in reset mode."""
+        return not self.segment.gauge and self.view.per_run["accumulation"][self.place] != RESET
+
+    @cached_property
+    def times(self) -> NDArray[np.datetime64]:
+        return self.view.times(self.place)[self.rows]
+
+    @cached_property
+    def sum_names(self) -> tuple[str, ...]:
+        return self.pieces["sums"][0][0].names
+
+    def dtype(self, part: str) -> np.dtype[Any]:
+        """int64 where all rows are whole numbers, else float64."""
+        if part not in self.pieces:
+            return self.dtype(TWINS[part])
+        kinds = set()
+        for segment, _ in self.pieces[part]:
+            kinds.add(self.dtype(TWINS[part]) if segment.array == SAME else np.dtype(_DTYPES[segment.array]))
+        if part in TWINS and not np.logical_or.reduce([mask for _, mask in self.pieces[part]]).all():
+            kinds.add(self.dtype(TWINS[part]))
+        return np.dtype(np.float64) if np.dtype(np.float64) in kinds else np.dtype(np.int64)
+
+    def read(self, part: str, which: NDArray[np.intp] | None = None) -> NDArray[Any]:
+        """Rows ``which`` (all, if None) of a part, shape ``(row, cell)``, int64 or float64.
+
+        Where sumw2 (or bin_sumw2) is not kept, it is the contents (or bin_entries), as ROOT has it.
+        """
+        which = np.arange(len(self.rows)) if which is None else which
+        if part not in self.pieces:
+            return self.read(TWINS[part], which)
+        width = len(self.sum_names) if part == "sums" else self.size
+        out = np.zeros((len(which), width), dtype=np.float64 if part == "sums" else self.dtype(part))
+        filled = np.zeros(len(which), dtype=bool)
+        for segment, mask in self.pieces[part]:
+            mine = np.flatnonzero(mask[which])
+            if not len(mine):
+                continue
+            filled[mine] = True
+            if segment.array == SAME:
+                out[mine] = self.read(TWINS[part], which[mine])
+            else:
+                cells = self.view.cells(segment.array, self.place, self.rows[which[mine]], segment.cells)
+                out[mine] = cells if part == "sums" else _rearranged(cells, segment.axes, self.axes)
+        if part in TWINS and not filled.all():
+            rest = np.flatnonzero(~filled)
+            out[rest] = self.read(TWINS[part], which[rest])
+        return out
+
+    def native(self, part: str) -> NDArray[Any]:
+        """All rows of a part as stored, without the copy that `read` makes, where one segment holds them all."""
+        (segment, mask), *others = self.pieces[part]
+        if others or segment.array == SAME or not mask.all() or segment.axes != self.axes:
+            return self.read(part)
+        return self.view.cells(segment.array, self.place, self.rows, segment.cells)
+
+    def sums(self) -> NDArray[np.float64]:
+        """Stored statistics of all rows, shape ``(row, sum)``, named by `sum_names`."""
+        return self.read("sums")
+
+
+_DTYPES = {COUNTS: np.int64, SUMS: np.float64, "weights": np.float64}
+
+
+def binnings(view: SubsystemReader, run: int, entry: HistogramEntry) -> list[RunHistogram]:
+    """The rows of ``run`` that hold a histogram, apart for each binning it had, in order of time; empty if none do."""
+    place = view.place(run)
+    numbers = np.array([number for number, _ in entry.segments])
+    held = view.holds[view.layout(place)][:, numbers]  # (row, segment of this histogram)
+    groups: list[list[int]] = []
+    for column in np.flatnonzero(held.any(axis=0)).tolist():
+        segment = entry.segments[column][1]
+        for group in groups:
+            if _joinable(segment, entry.segments[group[0]][1]):
+                group.append(column)
+                break
+        else:
+            groups.append([column])
+    found = []
+    for columns in groups:
+        rows = np.flatnonzero(held[:, columns].any(axis=1))
+        pieces: dict[str, list[tuple[Segment, NDArray[np.bool_]]]] = {}
+        for column in columns:
+            segment = entry.segments[column][1]
+            pieces.setdefault(segment.part, []).append((segment, held[rows, column]))
+        # The axes with the most labels, so that none is lost; of those the latest.
+        fullest = max(columns, key=lambda c: (_labels(entry.segments[c][1]), int(np.flatnonzero(held[:, c])[-1])))
+        segment = entry.segments[fullest][1]
+        found.append(RunHistogram(view, place, run, segment, segment.axes, rows, pieces))
+    return sorted(found, key=lambda one: int(one.rows[0]))
+
+
+def find(view: SubsystemReader, run: int, entry: HistogramEntry, binning: int | None = None) -> RunHistogram:
+    """The rows of ``run`` that hold a histogram.
+
+    Parameters
+    ----------
+    binning
+        Which binning, in order of time, where it changed within the run (-1 is the last); None expects only one.
+
+    Raises
+    ------
+    NotFoundError
+        If no row of the run holds it, or it has not so many binnings.
+    BinningChangedError
+        If the run has several binnings and none was chosen; the text tells since when.
+    """
+    found = binnings(view, run, entry)
+    if not found:
+        raise NotFoundError(f"{view.where}: run {run} has no histogram {entry.name!r}")
+    if len(found) > 1 and binning is None:
+        since = "; ".join(f"{_describe(one)} since {np.datetime_as_string(one.times[0], 's')} UTC" for one in found)
+        raise BinningChangedError(
+            f"{view.where}: {entry.name} changed its binning in run {run}: {since}; "
+            f"choose one with binning=0 to {len(found) - 1}, or -1 for the last"
+        )
+    try:
+        return found[binning or 0]
+    except IndexError:
+        raise NotFoundError(
+            f"{view.where}: {entry.name} has {len(found)} binnings in run {run}, no {binning}"
+        ) from None
+
+
+def _describe(one: RunHistogram) -> str:
+    axes = " x ".join(f"{len(axis)} bins in [{axis.edges[0]:g}, {axis.edges[-1]:g}]" for axis in one.axes)
+    return f"{one.segment.class_name} of {axes}"
+
+
+def _joinable(one: Segment, other: Segment) -> bool:
+    """Whether bins can be brought together: by their edges, or by label where both axes have labels."""
+    kinds = ((s.class_name, s.error_option, s.gauge, len(s.axes)) for s in (one, other))
+    return len(set(kinds)) == 1 and all(
+        np.array_equal(a.edges, b.edges) or (a.labels and b.labels) for a, b in zip(one.axes, other.axes, strict=True)
+    )
+
+
+def _labels(segment: Segment) -> int:
+    return sum(len(axis.labels) for axis in segment.axes)
+
+
+def _rearranged(cells: NDArray[Any], have: tuple[Axis, ...], want: tuple[Axis, ...]) -> NDArray[Any]:
+    """Cells of one binning in the order of another, by label where an axis has labels."""
+    if all(a.binning == b.binning for a, b in zip(have, want, strict=True)):
+        return cells
+    shape = (len(cells), *(len(axis) + 2 for axis in reversed(have)))
+    out = np.zeros((len(cells), *(len(axis) + 2 for axis in reversed(want))), dtype=cells.dtype)
+    targets = [_target_bins(a, b) for a, b in zip(reversed(have), reversed(want), strict=True)]
+    np.add.at(out, np.ix_(np.arange(len(cells)), *targets), cells.reshape(shape))
+    return out.reshape(len(cells), -1)
+
+
+def _target_bins(have: Axis, want: Axis) -> NDArray[np.intp]:
+    """For each bin of ``have``, flow included, its bin in ``want``; a label that is gone goes to the overflow."""
+    by_label = {label: number for number, label in want.labels.items()}
+    overflow = len(want) + 1
+    inner = [
+        by_label.get(have.labels[number], overflow) if number in have.labels else min(number, overflow)
+        for number in range(1, len(have) + 1)
+    ]
+    return np.array([0, *inner, overflow])

@@ -1,0 +1,45 @@
+"""Names of dims, coords and attributes of labelled histograms, and the checks where they enter a layer."""
+
+import numpy as np
+import xarray as xr
+
+from owtrend.errors import DimsError
+
+__all__ = ["AXES", "PARTS", "SNAPSHOT", "TIME", "axes_of", "require_histogram", "time_dim"]
+
+TIME, SNAPSHOT = "time", "snapshot"  # dim of the rows of one run, and of the rows of many
+AXES = ("x", "y", "z")
+PARTS = ("contents", "sumw2", "sumwy", "sumwy2", "bin_entries", "bin_sumw2")
+
+
+def axes_of(histogram: xr.Dataset) -> tuple[str, ...]:
+    """The axis dims that a histogram has."""
+    return tuple(axis for axis in AXES if axis in histogram.dims)
+
+
+def time_dim(histogram: xr.Dataset) -> str:
+    """``time`` or ``snapshot``, whichever its rows lie along."""
+    return SNAPSHOT if SNAPSHOT in histogram.dims else TIME
+
+
+def require_histogram(histogram: xr.Dataset, *, rows: bool) -> None:
+    """Raise DimsError unless this is a Dataset as `Archive.histogram` gives it, with or without rows in time."""
+    variables = set(histogram.data_vars) if isinstance(histogram, xr.Dataset) else set()
+    if "sums" not in variables or not {"contents", "sumwy"} & variables:
+        found = f"{type(histogram).__name__} with {', '.join(map(str, variables)) or 'nothing'}"
+        raise DimsError(
+            f"expected a histogram as archive.histogram(...) gives it, a Dataset with contents and sums; found {found}"
+        )
+    has_rows = {TIME, SNAPSHOT} & set(histogram.dims)
+    if rows and not has_rows:
+        raise DimsError(f"{histogram.attrs.get('name')}: no dim time or snapshot among {tuple(histogram.dims)}")
+    if rows and 0 in histogram.sizes.values():
+        raise DimsError(f"{histogram.attrs.get('name')}: no rows are left in it ({dict(histogram.sizes)})")
+    if not rows and has_rows:
+        dim = next(iter(has_rows))
+        raise DimsError(
+            f"{histogram.attrs.get('name')}: still has {histogram.sizes[dim]} rows along {dim}; "
+            "choose one with .isel or make one with owtrend.time_slice"
+        )
+    if rows and TIME in histogram.dims and (np.diff(histogram[TIME].values) <= np.timedelta64(0)).any():
+        raise DimsError(f"{histogram.attrs.get('name')}: time does not strictly increase; sort it by .sortby('time')")

@@ -1,0 +1,325 @@
+"""What a detector sends: snapshots of histograms, as frozen values with every part that ROOT accumulates."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from owtrend.errors import AmbiguousNameError, NotFoundError
+
+__all__ = ["Axis", "Histogram", "Snapshot", "display_name"]
+
+Path = tuple[str, ...]
+
+
+def display_name(path: Path) -> str:
+    """The path's parts joined by ``/``, as people read them."""
+    return "/".join(path)
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """UHI axis traits."""
+
+    circular: bool = False
+    discrete: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Axis:
+    """One axis of a histogram: its bin edges, title and labels.
+
+    Follows the UHI axis protocol: a sequence of ``(lower, upper)`` per bin, flow bins excluded.
+
+    Parameters
+    ----------
+    edges
+        Bin edges, shape ``(bins + 1,)``, increasing.
+    regular
+        Whether the bins are of equal width, as ROOT keeps it (``fXbins`` empty).
+    title
+        ROOT's axis title.
+    labels
+        ``{bin number: label}`` with ROOT's numbers (the first bin is 1); bins may be without.
+    """
+
+    edges: NDArray[np.float64]
+    regular: bool = True
+    title: str = ""
+    labels: Mapping[int, str] = field(default_factory=dict)
+
+    @classmethod
+    def spaced(cls, bins: int, lower: float, upper: float, title: str = "") -> "Axis":
+        """An axis of ``bins`` equal bins; edges as ``TAxis::GetBinLowEdge`` computes them."""
+        edges = np.asarray(lower + np.arange(bins + 1) * ((upper - lower) / bins), dtype=np.float64)
+        edges[-1] = upper
+        return cls(edges, title=title)
+
+    def __len__(self) -> int:
+        return len(self.edges) - 1
+
+    def __getitem__(self, index: int) -> tuple[float, float]:
+        return float(self.edges[index]), float(self.edges[index + 1])
+
+    def __iter__(self) -> Iterator[tuple[float, float]]:
+        return (self[i] for i in range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Axis) and self.binning == other.binning
+
+    def __hash__(self) -> int:
+        return hash(self.binning)
+
+    @property
+    def traits(self) -> Traits:
+        return Traits()
+
+    @cached_property
+    def binning(self) -> tuple[Any, ...]:
+        """What makes two axes the same binning: edges and labels, not the title."""
+        return len(self), self.regular, self.edges.tobytes(), tuple(sorted(self.labels.items()))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The axis in the UHI serialisation schema; title and labels under ``metadata``."""
+        if self.regular:
+            axis = {"type": "regular", "lower": self.edges[0].item(), "upper": self.edges[-1].item(), "bins": len(self)}
+        else:
+            axis = {"type": "variable", "edges": self.edges.tolist()}
+        metadata = {"title": self.title, "labels": {str(k): v for k, v in self.labels.items()}}
+        return {**axis, "underflow": True, "overflow": True, "circular": False, "metadata": metadata}
+
+    @classmethod
+    def from_dict(cls, schema: Mapping[str, Any]) -> "Axis":
+        """The axis that `to_dict` wrote."""
+        title = schema["metadata"]["title"]
+        labels = {int(k): v for k, v in schema["metadata"]["labels"].items()}
+        if schema["type"] == "regular":
+            edges = cls.spaced(schema["bins"], schema["lower"], schema["upper"]).edges
+            return cls(edges, title=title, labels=labels)
+        return cls(np.asarray(schema["edges"], dtype=np.float64), regular=False, title=title, labels=labels)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Histogram:
+    """One histogram as ROOT accumulates it, following the UHI protocol.
+
+    Parameters
+    ----------
+    path
+        Folders, containers and name: the histogram's identity.
+    class_name
+        ROOT class, for example ``TH2F``.
+    axes
+        One to three axes.
+    parts
+        Additive arrays by name, each flat in ROOT's order (x fastest) with under- and overflow, in their native dtype.
+        ``TH*``: ``contents`` and, where kept, ``sumw2``. ``TProfile*``: ``sumwy``, ``sumwy2``, ``bin_entries`` and,
+        where kept, ``bin_sumw2``; y is the profiled quantity whatever the number of axes.
+    sums
+        Additive statistics by ROOT's names without the ``f``: ``entries``, ``tsumw``, ``tsumw2``, ``tsumwx``, ...
+    error_option
+        Option of a profile: ``""``, ``"s"``, ``"i"`` or ``"g"`` (``TProfile::SetErrorOption``).
+    gauge
+        Whether the bins are averages or states (``TH1::kIsAverage``), which must not be differenced.
+    """
+
+    path: Path
+    class_name: str
+    axes: tuple[Axis, ...]
+    parts: Mapping[str, NDArray[Any]]
+    sums: Mapping[str, float]
+    title: str = ""
+    error_option: str = ""
+    gauge: bool = False
+
+    @property
+    def name(self) -> str:
+        return display_name(self.path)
+
+    @property
+    def kind(self) -> str:
+        """UHI kind: ``COUNT``, or ``MEAN`` for a profile."""
+        return "MEAN" if self.class_name.startswith("TProfile") else "COUNT"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Bins per axis, flow included."""
+        return tuple(len(axis) + 2 for axis in self.axes)
+
+    def part(self, name: str, flow: bool = True) -> NDArray[Any]:
+        """One additive part with shape ``(x[, y[, z]])``, native dtype."""
+        return unfold(self.parts[name], self.shape, flow)
+
+    def values(self, flow: bool = False) -> NDArray[Any]:
+        """Contents, or the mean per bin of a profile (NaN where empty); shape ``(x[, y[, z]])``."""
+        return unfold(bin_values(self.parts), self.shape, flow)
+
+    def variances(self, flow: bool = False) -> NDArray[np.float64]:
+        """Squared bin errors (``GetBinError``): sumw2, else the absolute content; a profile's by its option."""
+        return unfold(bin_variances(self.parts, self.error_option), self.shape, flow)
+
+    def counts(self, flow: bool = False) -> NDArray[np.float64]:
+        """Effective number of entries per bin (UHI): ``sumw**2 / sumw2``, zero where empty."""
+        sumw, sumw2 = self.parts.get("bin_entries"), self.parts.get("bin_sumw2")
+        if sumw is None:
+            sumw, sumw2 = self.parts["contents"], self.parts.get("sumw2")
+        return unfold(effective_entries(sumw, sumw2), self.shape, flow)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Histogram) and self.path == other.path and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash((self.path, self.digest))
+
+    @cached_property
+    def digest(self) -> bytes:
+        """16 bytes that are equal for equal class, binning, parts and sums; title and drawing do not count."""
+        hasher = xxhash.xxh3_128(repr((self.class_name, self.error_option, self.gauge, tuple(self.sums))).encode())
+        for axis in self.axes:
+            hasher.update(repr((len(axis), axis.regular, sorted(axis.labels.items()))).encode())
+            hasher.update(axis.edges.data)
+        for name, part in self.parts.items():
+            hasher.update(f"{name}{part.dtype.str}{len(part)}".encode())
+            hasher.update(np.ascontiguousarray(part).data)
+        hasher.update(np.array(list(self.sums.values())).data)
+        return hasher.digest()
+
+
+def unfold(flat: NDArray[Any], shape: tuple[int, ...], flow: bool) -> NDArray[Any]:
+    """ROOT's flat bins, x fastest, as an array ``(..., x[, y[, z]])``; without the flow bins if not ``flow``."""
+    leading = flat.shape[:-1]
+    folded = flat.reshape(*leading, *reversed(shape))
+    order = [*range(len(leading)), *reversed(range(len(leading), folded.ndim))]
+    inner = slice(None) if flow else slice(1, -1)
+    index: tuple[Any, ...] = (..., *(inner,) * len(shape))
+    return folded.transpose(order)[index]
+
+
+def effective_entries(sumw: NDArray[Any], sumw2: NDArray[Any] | None) -> NDArray[np.float64]:
+    """``sumw**2 / sumw2`` per bin (``TH1::GetEffectiveEntries``), ``sumw`` where sumw2 is not kept, 0 where empty."""
+    total = np.asarray(sumw, dtype=np.float64)
+    if sumw2 is None:
+        return total
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(np.asarray(sumw2) == 0, 0.0, total**2 / sumw2)
+
+
+def bin_values(parts: Mapping[str, Any]) -> Any:
+    """Contents, or ``sumwy / bin_entries`` of a profile (NaN where empty), from additive parts of any shape."""
+    if "contents" in parts:
+        return parts["contents"]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return parts["sumwy"] / parts["bin_entries"]
+
+
+def bin_variances(parts: Mapping[str, Any], error_option: str = "") -> Any:
+    """Squared bin errors from additive parts of any shape.
+
+    ``TH1::GetBinError``: sumw2, or the absolute content where it is not kept. ``TProfileHelper::GetBinError``: with
+    spread s, entries N and effective entries n of a bin, s**2 / n; option ``s``: s**2; ``i``: s**2 / n, and
+    1 / (12 n) where s is zero; ``g``: 1 / N. Zero where the bin is empty.
+    """
+    if "contents" in parts:
+        return parts["sumw2"] if "sumw2" in parts else abs(parts["contents"].astype(np.float64))
+    entries = parts["bin_entries"]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if error_option == "g":
+            variance = 1 / entries
+        else:
+            spread2 = abs(parts["sumwy2"] / entries - (parts["sumwy"] / entries) ** 2)
+            effective = entries**2 / parts["bin_sumw2"] if "bin_sumw2" in parts else entries
+            variance = spread2 if error_option == "s" else spread2 / effective
+            if error_option == "i":
+                variance = np.where(spread2 == 0, 1 / (12 * effective), variance)
+        return np.where(entries == 0, 0.0, variance)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Snapshot(Mapping[Path, Histogram]):
+    """One subsystem's histograms as received at one time, cumulative since the run began unless told otherwise.
+
+    A mapping from path to `Histogram`; ``snapshot["dir/name"]`` finds it by its displayed name too.
+
+    Parameters
+    ----------
+    histograms
+        By path, in the order of the file.
+    subsystem, run, time, mode
+        From the file's name where it tells, else None; ``time`` is UTC, the end of the snapshot; ``mode`` is the HLT's.
+    written
+        When the file was written, by its own header: local time of the writing host, no zone.
+    source
+        Where it came from.
+    problems
+        Why an object could not be read, by its displayed name.
+    unsupported
+        Class of what is not a histogram, by its displayed name.
+    """
+
+    histograms: Mapping[Path, Histogram]
+    subsystem: str | None = None
+    run: int | None = None
+    time: np.datetime64 | None = None
+    mode: str | None = None
+    written: Any = None
+    source: str = ""
+    problems: Mapping[str, str] = field(default_factory=dict)
+    unsupported: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "histograms", MappingProxyType(dict(self.histograms)))
+
+    def __getitem__(self, name: Path | str) -> Histogram:
+        if isinstance(name, tuple):
+            name_path: Path | None = name if name in self.histograms else None
+        else:
+            name_path = find_path(name, self.histograms, f"snapshot {self.source}")
+        if name_path is None:
+            raise NotFoundError(f"snapshot {self.source}: no histogram {name!r} among {len(self)}")
+        return self.histograms[name_path]
+
+    def __iter__(self) -> Iterator[Path]:
+        return iter(self.histograms)
+
+    def __len__(self) -> int:
+        return len(self.histograms)
+
+    @property
+    def entries(self) -> float:
+        """Sum of the entries of all histograms: which of two snapshots saw more."""
+        return sum(h.sums["entries"] for h in self.histograms.values())
+
+    @cached_property
+    def digest(self) -> bytes:
+        """16 bytes that are equal for equal histograms, whatever their order, name of file or time."""
+        hasher = xxhash.xxh3_128()
+        for path in sorted(self.histograms):
+            hasher.update(repr(path).encode() + self.histograms[path].digest)
+        return hasher.digest()
+
+
+def find_path(name: str, paths: Any, where: str) -> Path:
+    """The one path of ``paths`` that is displayed as ``name``.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none; the text names the nearest ones.
+    AmbiguousNameError
+        If folders and slashes in names display alike; the text lists the tuples to choose from.
+    """
+    found = [path for path in paths if display_name(path) == name]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise AmbiguousNameError(f"{where}: {name!r} may be any of {found}; give the tuple instead")
+    import difflib
+
+    near = difflib.get_close_matches(name, [display_name(path) for path in paths], n=3, cutoff=0.4)
+    hint = f"; did you mean {', '.join(map(repr, near))}?" if near else ""
+    raise NotFoundError(f"{where}: no histogram {name!r}{hint}")

@@ -1,0 +1,232 @@
+"""Pictures show true edges, true contents and true errors, and redraw without losing the user's view."""
+
+import holoviews as hv
+import numpy as np
+import pytest
+from bokeh.models import BoxAnnotation
+
+import owtrend
+from dashboards import elements, theme
+from dashboards.axes import BinAxis, limits
+
+
+@pytest.fixture
+def whole(archive):
+    """The whole run of a histogram by name."""
+
+    def make(name, **options):
+        return owtrend.time_slice(archive.histogram("EMC", name, run=300000, **options))
+
+    return make
+
+
+def layer(picture, kind):
+    (found,) = (part for part in picture if type(part) is kind)
+    return found
+
+
+def column(element, name):
+    return element.dimension_values(name)
+
+
+def drawn(picture):
+    return hv.renderer("bokeh").get_plot(picture)
+
+
+@pytest.mark.parametrize("name", ["plain", "variable", "labelled"])
+def test_a_histogram_has_its_true_edges_contents_and_errors(whole, name):
+    content = whole(name)
+    picture = elements.histogram(content)
+    bins = layer(picture, hv.Rectangles)
+    np.testing.assert_array_equal(column(bins, "x"), content["x_left"])
+    np.testing.assert_array_equal(column(bins, "right"), content["x_right"])
+    np.testing.assert_array_equal(column(bins, "top"), content["contents"])
+    bars, filled = layer(picture, hv.ErrorBars), content["contents"].values > 0
+    np.testing.assert_array_equal(column(bars, "height"), content["contents"].values[filled])
+    np.testing.assert_allclose(column(bars, "up"), np.sqrt(content["contents"].values[filled]))
+
+
+def test_the_outline_goes_around_every_bin(whole):
+    line = layer(elements.histogram(whole("variable")), hv.Curve)
+    assert column(line, "x").tolist() == [0, 0, 1, 1, 10, 10, 100, 100]
+    assert column(line, "height").tolist() == [0, 6, 6, 12, 12, 0, 0, 0]
+
+
+def test_axis_titles_and_labels_are_those_of_root_without_its_markup(whole):
+    figure = drawn(elements.histogram(whole("plain"))).state
+    assert (figure.xaxis[0].axis_label, figure.yaxis[0].axis_label) == ("Δη of p_T", "entries")
+    labelled = drawn(elements.histogram(whole("labelled"))).state.xaxis[0]
+    assert labelled.ticker.ticks == [0.5, 1.5, 2.5]
+    assert list(labelled.major_label_overrides.values()) == ["minimum bias", "L0", "L1 \N{GREEK SMALL LETTER GAMMA}"]
+
+
+def test_a_logarithmic_axis_leaves_out_what_it_cannot_show(whole):
+    content = whole("plain")
+    content["contents"].values[:4] = [-3, 0, 5, 1000]
+    plot = drawn(elements.histogram(content, log=True))
+    assert plot.state.y_scale.__class__.__name__ == "LogScale"
+    assert 0 < plot.handles["y_range"].start < 5
+    source = plot.subplots["Rectangles", "I"].handles["source"].data
+    assert (np.array(source["top"]) > 0).all()
+    assert source["top"][0] == source["bottom"][0]
+    bars = layer(elements.histogram(content, log=True), hv.ErrorBars)
+    assert (column(bars, "height") - column(bars, "down") > 0).all()
+    assert np.isin([5, 1000], column(bars, "height")).all()
+
+
+def test_a_crowd_of_bins_has_no_error_bars(whole):
+    content = whole("plain")
+    many = content.isel(x=np.arange(elements.CROWD + 1) % 8)
+    assert len(layer(elements.histogram(many), hv.ErrorBars)) == 0
+    assert len(layer(elements.histogram(many), hv.Rectangles)) == elements.CROWD + 1
+
+
+def test_a_profile_is_its_means_with_errors_and_nothing_where_it_is_empty(whole):
+    points = layer(elements.histogram(whole("profile")), hv.Scatter)
+    assert column(points, "x").tolist() == [0.5, 1.5]
+    assert column(points, "height").tolist() == [10, 11]
+    assert (column(points, "error") > 0).all()
+
+
+def test_a_map_leaves_empty_bins_without_colour_and_tells_their_content(whole):
+    content = whole("map")
+    picture = elements.histogram(content)
+    assert type(picture) is hv.Image
+    assert picture.bounds.lbrt() == (0, 0, 4, 5)
+    colour, shown = (picture.dimension_values(name, flat=False) for name in ("colour", "content"))
+    empty = content["contents"].values.T == 0
+    np.testing.assert_array_equal(np.isnan(colour), empty)
+    np.testing.assert_array_equal(shown, content["contents"].values.T)
+    mapper = drawn(picture).handles["color_mapper"]
+    assert (mapper.low, mapper.high) == (colour[~empty].min(), colour[~empty].max())
+
+
+def test_a_map_is_the_right_way_up(whole):
+    content = whole("map")
+    image = drawn(elements.histogram(content)).handles["source"].data["content"][0]
+    np.testing.assert_array_equal(image[1], content["contents"].sel(y=1.5))  # Bokeh's first row is the lowest
+
+
+def test_a_map_of_unequal_bins_keeps_its_edges(whole):
+    picture = elements.histogram(whole("uneven"))
+    source = drawn(picture).handles["source"].data
+    assert type(picture) is hv.QuadMesh
+    assert sorted({*zip(source["bottom"], source["top"], strict=True)}) == [(0, 1), (1, 5), (5, 6)]
+
+
+@pytest.mark.parametrize("name", ["map", "uneven"])
+def test_a_logarithmic_map_leaves_out_what_it_cannot_show(whole, name):
+    content = whole(name)
+    content["contents"].values[0, 0] = -1
+    picture = elements.histogram(content, log=True)
+    assert (np.isnan(picture.dimension_values("colour")) == (picture.dimension_values("content") <= 0)).all()
+    mapper = drawn(picture).handles["color_mapper"]
+    assert mapper.__class__.__name__ == "LogColorMapper"
+    assert 0 < mapper.low < mapper.high
+
+
+def test_three_dimensions_are_projected_and_the_title_says_so(whole):
+    content = whole("box")
+    picture = elements.histogram(content, title="Whole run")
+    assert drawn(picture).state.title.text == "Whole run · projection, sum over z"
+    shown = picture.dimension_values("content", flat=False)
+    np.testing.assert_array_equal(shown, content["contents"].sum("z").values.T)
+
+
+def test_a_trend_marks_what_was_not_reported_and_joins_only_the_rest(archive):
+    table = archive.trend("EMC", "plain", "mean_x", run=300000).load()
+    table["value"].values[2] = np.nan
+    _, points = (part for part in elements.trend(table) if type(part) is hv.Scatter)
+    np.testing.assert_array_equal(column(points, "time"), np.delete(table["time"].values, 2))
+    np.testing.assert_array_equal(column(points, "error"), np.delete(table["error"].values, 2))
+    table["reported"].values[1] = False
+    picture = elements.trend(table)
+    hollow, points = (part for part in picture if type(part) is hv.Scatter)
+    assert column(hollow, "time").tolist() == table["time"].values[1:2].tolist()
+    assert len(points) == len(layer(picture, hv.Curve)) == table.sizes["time"] - 2
+    nothing = elements.trend(table.assign(value=table["value"] * np.nan))
+    assert [len(part) for part in nothing] == [0, 0, 0, 0]
+    assert np.isfinite(drawn(nothing).handles["y_range"].end)
+
+
+def test_a_trend_is_drawn_over_utc_time_with_the_interval_shaded(archive):
+    table, shade = archive.trend("EMC", "plain", "mean_x", run=300000), BoxAnnotation()
+    figure = drawn(elements.trend(table, shade=shade)).state
+    assert shade in figure.select(BoxAnnotation)
+    assert figure.xaxis[0].__class__.__name__ == "DatetimeAxis"
+    assert np.datetime64(figure.x_range.start) == np.datetime64("2018-06-01T12:00")
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "expected"),
+    [
+        pytest.param([], {}, (0, 1), id="nothing"),
+        pytest.param([np.nan, np.inf], {"log": True}, (0.5, 2), id="nothing-positive"),
+        pytest.param([0, 100], {"zero": True}, (0, 106), id="counts-stand-on-zero"),
+        pytest.param([-100, 100], {"zero": True}, (-112, 112), id="negative-bins"),
+        pytest.param([10, 20], {"zero": True, "padding": 0}, (0, 20), id="zero-stays-inside"),
+        pytest.param([0, 0], {"zero": True}, (0, 0.5), id="empty-histogram"),
+        pytest.param([7, 7], {}, (6.3, 7.7), id="constant"),
+        pytest.param([-5, 0, 2, 8], {"log": True}, (1, 16), id="log"),
+        pytest.param([-5, 0, 2, 8], {"log": True, "padding": 0}, (2, 8), id="log-colours"),
+    ],
+)
+def test_limits_by_hand(values, options, expected):
+    assert limits(values, **options) == pytest.approx(expected)
+
+
+def test_long_rows_of_labels_are_thinned(whole):
+    axis = BinAxis.of(whole("labelled").isel(x=np.arange(100) % 3), "x")
+    ticks = axis.ticks("x")["xticks"]
+    assert len(ticks) <= 36
+    assert ticks[1][1] == axis.labels[3]
+
+
+@pytest.fixture
+def moving(whole):
+    """A picture in a DynamicMap, and how to give it another content."""
+    content = whole("plain")
+    pipe = hv.streams.Pipe(data=content)
+    plot = drawn(hv.DynamicMap(lambda data: elements.histogram(data, title="moving"), streams=[pipe]))
+    return plot, lambda factor: pipe.send(content.assign(contents=content["contents"] * factor))
+
+
+def test_a_picture_redraws_in_place_and_follows_the_data(moving):
+    plot, send = moving
+    figure, source = plot.state, plot.subplots["Rectangles", "I"].handles["source"]
+    before, high = np.array(source.data["top"]), plot.handles["y_range"].end
+    send(10)
+    assert plot.state is figure
+    np.testing.assert_array_equal(plot.subplots["Rectangles", "I"].handles["source"].data["top"], before * 10)
+    assert plot.handles["y_range"].end > 5 * high
+
+
+def test_a_picture_that_the_user_has_zoomed_keeps_its_view(moving):
+    plot, send = moving
+    x, y = plot.handles["x_range"], plot.handles["y_range"]
+    x.update(start=1, end=2)
+    y.update(start=3, end=4)
+    send(10)
+    assert (x.start, x.end, y.start, y.end) == (1, 2, 3, 4)
+    assert y.reset_end > 40
+
+
+def test_pictures_of_one_histogram_share_axes_but_not_heights(whole):
+    one, other = (elements.histogram(whole("plain"), title=title) for title in ("Whole run", "Time slice"))
+    bins, others = layer(one, hv.Rectangles), layer(other, hv.Rectangles)
+    assert bins.kdims[0].spec == others.kdims[0].spec
+    assert bins.kdims[1].spec != others.kdims[1].spec
+
+
+@pytest.mark.parametrize(
+    ("title", "expected"),
+    [
+        ("#eta vs #Phi", "η vs Φ"),
+        ("#lambda #Lambda", "λ Λ"),
+        ("p_{T} (GeV/#it{c})", "p_T (GeV/c)"),
+        ("m^{2}", "m^2"),
+        ("run #5, #nothing", "run #5, #nothing"),
+    ],
+)
+def test_tlatex_becomes_plain_text(title, expected):
+    assert theme.plain(title) == expected

@@ -1,0 +1,372 @@
+"""Files -> store -> back: what was put in is read back, whatever the order, grouping, duplicates and damage."""
+
+import json
+import random
+import shutil
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import owtrend
+from ingest import archive, naming
+from owtrend.errors import BinningChangedError, NotFoundError, StoreLockedError, UsageError
+from owtrend.store import Store
+from tests import making
+from tests.making import START
+
+
+def contents(store, name="h", run=300000, subsystem="EMC", **options):
+    histogram = owtrend.open(store).histogram(subsystem, name, run=run, flow=True, **options)
+    return histogram.contents.values.tolist()
+
+
+def test_a_run_is_read_back_bin_by_bin(tmp_path):
+    rows = [[0, 1, 2, 0], [1, 5, 2, 0], [1, 5, 9, 3]]
+    making.write_run(tmp_path / "data", {"h": rows, "TPCQA/g": rows[::-1]})
+    summary = making.ingest(tmp_path / "data", tmp_path / "store")
+    assert (summary.added, summary.quarantined, summary.runs) == (3, 0, {"EMC": [300000]})
+    assert contents(tmp_path / "store") == rows
+    assert contents(tmp_path / "store", "TPCQA/g") == rows[::-1]
+    opened = owtrend.open(tmp_path / "store")
+    times = opened.histogram("EMC", "h", run=300000).time.values
+    assert times[0] == np.datetime64(START, "ns")
+    assert opened.runs.loc[300000, "snapshots"] == 3
+
+
+def test_a_second_call_reads_and_changes_nothing(tmp_path):
+    making.write_run(tmp_path / "data", {"h": [[0, 1, 0], [0, 2, 0]]})
+    making.ingest(tmp_path / "data", tmp_path / "store")
+    version = Store.open(tmp_path / "store").version
+    summary = making.ingest(tmp_path / "data", tmp_path / "store")
+    assert (summary.added, summary.known) == (0, 2)
+    assert Store.open(tmp_path / "store").version == version
+
+
+def test_more_rows_than_a_chunk_and_late_files_in_between_land_in_order(tmp_path):
+    rows = [[0, 3 * n, n, 0] for n in range(150)]
+    making.write_run(tmp_path / "all", {"h": rows})
+    files = sorted((tmp_path / "all").rglob("*.root"))
+    for part, picked in (("one", files[::2]), ("two", files[1::2])):
+        for file in picked:
+            target = tmp_path / part / file.relative_to(tmp_path / "all")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, target)
+    making.ingest(tmp_path / "one", tmp_path / "store")
+    assert contents(tmp_path / "store") == rows[::2]
+    making.ingest(tmp_path / "two", tmp_path / "store")
+    assert contents(tmp_path / "store") == rows
+
+
+@settings(max_examples=12)
+@given(data=st.data())
+def test_any_order_and_grouping_and_duplication_gives_the_same_rows(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("any")
+    number = data.draw(st.integers(2, 8))
+    value = st.one_of(st.integers(-3, 99), st.sampled_from([0.5, 2.0**31, -0.0, float("inf")]))
+    rows = [[data.draw(value) for _ in range(4)] for _ in range(number)]
+    absent = [row if data.draw(st.booleans()) else None for row in rows]
+    clock = [[0, row + 1, 0] for row in range(number)]  # so that no row at the end is without news
+    making.write_run(folder / "all", {"h": rows, "sometimes": absent, "clock": clock})
+    files = sorted((folder / "all").rglob("*.root"))
+    order = data.draw(st.permutations(files)) + data.draw(st.lists(st.sampled_from(files), max_size=3))
+    while order:
+        size = data.draw(st.integers(1, len(order)))
+        found = archive.find_files(order[:size], timezone="UTC")
+        archive.ingest(found, folder / "store", workers=0, timezone="UTC")
+        order = order[size:]
+    np.testing.assert_array_equal(np.array(contents(folder / "store"), dtype=float), np.array(rows, dtype=float))
+    signs = np.signbit(np.array(contents(folder / "store"), dtype=float))
+    np.testing.assert_array_equal(signs, np.signbit(np.array(rows, dtype=float)))
+    held = [row for row in absent if row is not None]
+    if held:
+        got = np.array(contents(folder / "store", "sometimes"), dtype=float)
+        np.testing.assert_array_equal(got, np.array(held, dtype=float))
+
+
+def test_equal_content_at_one_time_is_dropped_and_at_another_is_flagged_unchanged(tmp_path):
+    making.write_run(tmp_path / "a", {"h": [[0, 1, 0], [0, 1, 0], [0, 2, 0]]})
+    first = naming.processed_name("EMC", 300000, START)
+    shutil.copytree(tmp_path / "a", tmp_path / "both" / "a")
+    (tmp_path / "both" / "b" / first).parent.mkdir(parents=True)
+    shutil.copy(tmp_path / "a" / first, tmp_path / "both" / "b" / first)
+    summary = making.ingest(tmp_path / "both", tmp_path / "store")
+    assert (summary.added, summary.duplicates, summary.unchanged) == (3, 1, 1)
+    assert making.ingest(tmp_path / "both", tmp_path / "store").known == 4
+
+
+def test_of_two_contents_at_one_time_the_one_with_more_entries_is_kept_in_any_order(tmp_path):
+    few, many = making.th1([0, 1, 0]), making.th1([0, 7, 0])
+    name = naming.processed_name("EMC", 300000, START)
+    making.write(tmp_path / "few" / name, {"h": few})
+    making.write(tmp_path / "many" / name, {"h": many})
+    for order in (["few", "many"], ["many", "few"]):
+        store = tmp_path / "-".join(order)
+        for folder in order:
+            making.ingest(tmp_path / folder, store)
+        assert contents(store) == [[0, 7, 0]]
+        (line,) = owtrend.open(store).quarantine["reason"]
+        assert "with 1 entries against 7" in line
+
+
+def test_snapshots_after_the_end_of_a_run_that_bring_nothing_are_not_shown(tmp_path):
+    making.write_run(tmp_path / "data", {"h": [[0, 1, 0], [0, 2, 0], [0, 2, 0], [0, 2, 0]]})
+    making.ingest(tmp_path / "data", tmp_path / "store")
+    assert contents(tmp_path / "store") == [[0, 1, 0], [0, 2, 0]]
+    making.write_run(tmp_path / "late", {"h": [[0, 5, 0]]}, start=START + timedelta(minutes=4))
+    making.ingest(tmp_path / "late", tmp_path / "store")
+    assert contents(tmp_path / "store") == [[0, 1, 0], [0, 2, 0], [0, 2, 0], [0, 2, 0], [0, 5, 0]]
+
+
+def test_a_histogram_that_turns_non_integer_is_read_as_one(tmp_path):
+    making.write_run(tmp_path / "data", {"h": [[0, 1, 0], [0, 2.5, 0]]})
+    making.ingest(tmp_path / "data", tmp_path / "store")
+    making.write_run(tmp_path / "next", {"h": [[0, 4, 0]]}, start=START + timedelta(minutes=5))
+    making.ingest(tmp_path / "next", tmp_path / "store")
+    assert contents(tmp_path / "store") == [[0, 1, 0], [0, 2.5, 0], [0, 4, 0]]
+    assert owtrend.open(tmp_path / "store").trend("EMC", "h", "entries", run=300000).value.values.tolist() == [
+        1,
+        1.5,
+        1.5,
+    ]
+
+
+def test_a_histogram_that_changes_its_binning_keeps_both_and_says_so(tmp_path):
+    making.write_run(tmp_path / "data", {"h": [[0, 1, 0], [0, 2, 0], [0, 1, 2, 0]]})
+    making.ingest(tmp_path / "data", tmp_path / "store")
+    with pytest.raises(BinningChangedError, match=r"1 bins in \[0, 1\] since .*12:00:00 UTC.*2 bins in \[0, 2\] since"):
+        contents(tmp_path / "store")
+    assert contents(tmp_path / "store", binning=0) == [[0, 1, 0], [0, 2, 0]]
+    assert contents(tmp_path / "store", binning=-1) == [[0, 1, 2, 0]]
+
+
+def test_damaged_files_are_listed_with_their_reason_and_do_not_stop_the_rest(tmp_path):
+    making.write_run(tmp_path / "data", {"h": [[0, 1, 0], [0, 2, 0], [0, 3, 0]]})
+    first, second, _ = sorted((tmp_path / "data").rglob("*.root"))
+    first.write_bytes(b"")
+    second.write_bytes(second.read_bytes()[:500])
+    summary = making.ingest(tmp_path / "data", tmp_path / "store")
+    assert summary.added == 1
+    reasons = [json.loads(line)["reason"] for line in summary.quarantine]
+    assert ["empty file" in reasons[0], "cut short" in reasons[1]] == [True, True]
+    assert making.ingest(tmp_path / "data", tmp_path / "store").quarantined == 2
+    assert len(owtrend.open(tmp_path / "store").quarantine) == 2
+
+
+def test_a_run_of_which_nothing_is_readable_is_quarantined_and_its_files_may_come_again(tmp_path):
+    making.write_run(tmp_path / "good", {"h": [[0, 1, 0]]})
+    (good,) = (tmp_path / "good").rglob("*.root")
+    bad = tmp_path / "bad" / good.relative_to(tmp_path / "good")
+    bad.parent.mkdir(parents=True)
+    bad.write_bytes(b"root but no more")
+    assert making.ingest(tmp_path / "bad", tmp_path / "store").added == 0
+    assert owtrend.open(tmp_path / "store").subsystems == ()
+    assert making.ingest(tmp_path / "good", tmp_path / "store").added == 1
+    assert contents(tmp_path / "store") == [[0, 1, 0]]
+
+
+def test_other_folder_trees_are_told_by_a_pattern_and_times_by_the_header(tmp_path):
+    path = making.write(tmp_path / "MID" / "online" / "x.root", {"h": making.th1([0, 1, 0])})
+    found = archive.find_files([tmp_path], patterns=["{subsystem}/online/*.root"], run=7, timezone="UTC")
+    (file,) = found.files
+    assert (file.subsystem, file.run) == ("MID", 7)
+    archive.ingest(found, tmp_path / "store", workers=0)
+    assert contents(tmp_path / "store", run=7, subsystem="MID") == [[0, 1, 0]]
+    assert archive.find_files([path]).skipped == {"name not recognised (give --pattern)": 1}
+    with pytest.raises(UsageError, match="no such file or folder"):
+        archive.find_files([tmp_path / "missing"])
+
+
+def test_flat_incoming_names_and_skipped_files_are_counted(tmp_path):
+    for name in (
+        "EMChistos_300000_C_2018_6_1_12_0_0.root",
+        "EMChistos_300000_E_2018_6_1_12_1_0.root",
+        "EMChistos_0_C_2018_6_1_12_1_0.root",
+        "Run300000/EMC/hists.combined.1.1527847205.root",
+    ):
+        making.write(tmp_path / "data" / name, {"h": making.th1([0, 1, 0])})
+    found = archive.find_files([tmp_path / "data"])
+    assert [(file.subsystem, file.run, file.mode) for file in found.files] == [("EMC", 300000, "C")]
+    assert sum(found.skipped.values()) == 3
+    archive.ingest(found, tmp_path / "store", workers=0)
+    runs = owtrend.open(tmp_path / "store").runs
+    assert runs.loc[300000, "mode"] == "C"
+    assert str(runs.loc[300000, "start"]) == "2018-06-01 10:00:00"  # local time at CERN
+
+
+def test_two_worker_processes_give_the_same_store_as_threads(tmp_path):
+    rng = random.Random(1)
+    for run in range(300000, 300004):
+        steps = [[0, *(rng.randrange(9) for _ in range(5)), 0] for _ in range(6)]
+        making.write_run(tmp_path / "data", {"h": np.cumsum(steps, axis=0).tolist()}, run=run)
+    making.ingest(tmp_path / "data", tmp_path / "threads")
+    found = archive.find_files([tmp_path / "data"], timezone="UTC")
+    archive.ingest(found, tmp_path / "processes", workers=2, timezone="UTC")
+    for run in range(300000, 300004):
+        assert contents(tmp_path / "threads", run=run) == contents(tmp_path / "processes", run=run)
+
+
+def test_a_second_raw_writer_is_refused_and_readers_are_not(tmp_path):
+    making.write_run(tmp_path / "data", {"h": [[0, 1, 0]]})
+    making.ingest(tmp_path / "data", tmp_path / "store")
+    with Store.open(tmp_path / "store").writer("raw"):
+        with pytest.raises(StoreLockedError, match="another process is the raw writer"):
+            making.ingest(tmp_path / "data", tmp_path / "store")
+        assert contents(tmp_path / "store") == [[0, 1, 0]]
+        with Store.open(tmp_path / "store").writer("derived"):
+            pass
+
+
+def test_real_runs_are_read_back_equal_to_uproot(shared, tmp_path):
+    import uproot
+
+    folder = shared / "generated" / "runs"
+    summary = making.ingest(folder, tmp_path / "store")
+    labels = json.loads((folder / "labels.json").read_text())["runs"]
+    broken = [e for run in labels for e in run["file_events"] if e["kind"] != "missing_file"]
+    assert summary.quarantined == len(broken) == 2
+    assert summary.added + summary.quarantined == len(list(folder.rglob("*.root")))
+    opened = owtrend.open(tmp_path / "store")
+    compared = 0
+    for run in opened.runs.index:
+        for subsystem in opened.subsystems:
+            rows = {}
+            for path in sorted(Path(folder, f"Run{run}", subsystem).glob("*.root")):
+                if f"Run{run}/{subsystem}/{path.name}" not in {event["file"] for event in broken}:
+                    with uproot.open(path) as file:
+                        for name in file.keys(cycle=False, recursive=True, filter_classname="/T(H|P).*/"):
+                            rows.setdefault(name, []).append(file[name].values(flow=True))
+            for name, expected in rows.items():
+                got = owtrend.values(opened.histogram(subsystem, name, run=run, flow=True)).value.values
+                np.testing.assert_array_equal(np.nan_to_num(got), np.nan_to_num(expected))
+                compared += len(expected)
+    assert compared > 1400
+
+
+def test_a_missing_run_is_an_error_that_names_its_neighbours(tmp_path):
+    making.write_run(tmp_path / "data", {"h": [[0, 1, 0]]})
+    making.ingest(tmp_path / "data", tmp_path / "store")
+    with pytest.raises(NotFoundError, match="no run 300001; near it are 300000"):
+        contents(tmp_path / "store", run=300001)
+
+
+def test_the_same_files_from_another_folder_change_no_data(tmp_path):
+    making.write_run(tmp_path / "data", {"h": [[0, 1, 0], [0, 2, 0]]})
+    making.ingest(tmp_path / "data", tmp_path / "store")
+    assert making.ingest(tmp_path, tmp_path / "store").known == 2  # told from above: known by name, size and time
+    shutil.copytree(tmp_path / "data", tmp_path / "copy", copy_function=shutil.copy)  # with other times
+    assert making.ingest(tmp_path / "copy", tmp_path / "store").duplicates == 2
+    assert making.ingest(tmp_path / "copy", tmp_path / "store").known == 2
+    view = Store.open(tmp_path / "store").reader().subsystem("EMC")
+    assert view.per_run["revision"].tolist() == [1]
+
+
+def test_equal_files_in_reset_mode_are_gains_each(tmp_path):
+    making.write_run(tmp_path / "data", {"h": [[0, 1, 0]] * 3})
+    making.ingest(tmp_path / "data", tmp_path / "store", accumulation="reset")
+    histogram = owtrend.open(tmp_path / "store").histogram("EMC", "h", run=300000)
+    assert owtrend.time_slice(histogram).contents.values.tolist() == [3]
+
+
+def test_a_run_does_not_change_its_accumulation_unnoticed(tmp_path):
+    making.write_run(tmp_path / "data", {"h": [[0, 1, 0]]})
+    making.ingest(tmp_path / "data", tmp_path / "store", accumulation="reset")
+    making.write_run(tmp_path / "late", {"h": [[0, 2, 0]]}, start=START + timedelta(minutes=1))
+    with pytest.raises(UsageError, match="run 300000 of EMC is not cumulative by what was told before"):
+        making.ingest(tmp_path / "late", tmp_path / "store")
+
+
+def test_shorter_provenance_replaces_longer(tmp_path):
+    name = naming.processed_name("EMC", 300000, START)
+    for folder in ("one", "two", "three"):
+        making.write(tmp_path / "a" / folder / name, {"h": making.th1([0, 1, 0])})
+    making.write(tmp_path / "b" / name, {"h": making.th1([0, 9, 0])})
+    for folder in ("a", "b", "a", "b"):
+        making.ingest(tmp_path / folder, tmp_path / "store")
+    assert contents(tmp_path / "store") == [[0, 9, 0]]
+
+
+@pytest.mark.parametrize("title", ["energy [\u00b5eV]", "line\u2028break\u0085", "[/red] :smile:"])
+def test_any_text_in_a_title_is_kept(tmp_path, title):
+    import uproot
+
+    histogram = making.th1([0, 1, 0])
+    histogram.bases[0].bases[0].members["fTitle"] = title
+    path = tmp_path / "data" / naming.processed_name("EMC", 300000, START)
+    path.parent.mkdir(parents=True)
+    with uproot.recreate(path) as file:
+        file["h"] = histogram
+    making.ingest(tmp_path / "data", tmp_path / "store")
+    assert owtrend.open(tmp_path / "store").histogram("EMC", "h", run=300000).attrs["title"] == title
+
+
+def test_a_damaged_file_that_comes_again_whole_leaves_the_quarantine(tmp_path):
+    making.write_run(tmp_path / "data", {"h": [[0, 1, 0]]})
+    (path,) = (tmp_path / "data").rglob("*.root")
+    whole = path.read_bytes()
+    for content, expected in ((whole[:900], 1), (whole, 0)):
+        path.write_bytes(content)
+        making.ingest(tmp_path / "data", tmp_path / "store")
+        assert len(owtrend.open(tmp_path / "store").quarantine) == expected
+
+
+def test_files_of_one_name_in_folders_that_tell_the_time_are_all_read(tmp_path):
+    import os
+
+    for minute in (0, 1):
+        folder = tmp_path / "data" / f"2018-06-01 12:0{minute}:00"
+        path = making.write(folder / "hists.root", {"h": making.th1([0, 1 + minute, 0])})
+        os.utime(path, (1, 1))
+        found = archive.find_files([folder], patterns=["{time}/hists.root"], run=1, subsystem="MID", timezone="UTC")
+        archive.ingest(found, tmp_path / "store", workers=0)
+    assert contents(tmp_path / "store", run=1, subsystem="MID") == [[0, 1, 0], [0, 2, 0]]
+
+
+def test_labels_that_come_later_join_by_bin_and_then_by_label(tmp_path):
+    import uproot
+    from uproot.writing.identify import to_THashList, to_TObjString
+
+    def labelled(contents, labels):
+        histogram = making.th1(contents)
+        if labels:
+            texts = [to_TObjString(label) for label in labels]
+            for number, text in enumerate(texts, start=1):
+                text.bases[0].members["@fUniqueID"] = number
+            histogram.bases[0].members["fXaxis"].members["fLabels"] = to_THashList(texts)
+        return histogram
+
+    rows = [([0, 0, 0, 0], ()), ([0, 3, 4, 0], ("a", "b")), ([0, 5, 3, 0], ("b", "a")), ([0, 1, 0, 0], ("b",))]
+    for minute, (cells, labels) in enumerate(rows):
+        path = tmp_path / "data" / naming.processed_name("EMC", 300000, START + timedelta(minutes=minute))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with uproot.recreate(path) as file:
+            file["h"] = labelled(cells, labels)
+    making.ingest(tmp_path / "data", tmp_path / "store")
+    histogram = owtrend.open(tmp_path / "store").histogram("EMC", "h", run=300000)
+    assert histogram.x_label.values.tolist() == ["b", "a"]
+    assert histogram.contents.values.tolist() == [[0, 0], [4, 3], [5, 3], [1, 0]]
+
+
+def test_an_interrupted_creation_is_finished_by_the_next_call(tmp_path):
+    import icechunk
+
+    making.write_run(tmp_path / "data", {"h": [[0, 1, 0]]})
+    icechunk.Repository.create(icechunk.local_filesystem_storage(str(tmp_path / "store")))
+    assert making.ingest(tmp_path / "data", tmp_path / "store").added == 1
+
+
+def test_a_broken_link_or_header_stops_nothing(tmp_path):
+    making.write_run(tmp_path / "data", {"h": [[0, 1, 0]]})
+    link = tmp_path / "data" / naming.processed_name("EMC", 300000, START + timedelta(minutes=1))
+    link.symlink_to(tmp_path / "gone.root")
+    summary = making.ingest(tmp_path / "data", tmp_path / "store")
+    assert (summary.added, summary.skipped) == (1, {"cannot be opened": 1})
+    (path,) = [path for path in (tmp_path / "data").rglob("*.root") if not path.is_symlink()]
+    data = bytearray(path.read_bytes())
+    data[8:12] = b"\x7f\xff\xff\xff"
+    (tmp_path / "x.root").write_bytes(data)
+    found = archive.find_files([tmp_path / "x.root"], patterns=["x.root"], run=1, subsystem="EMC")
+    assert len(found.quarantine) == 1

@@ -1,0 +1,73 @@
+from datetime import datetime
+
+import numpy as np
+import pytest
+
+from ingest.naming import FileName, Pattern, is_product, parse, processed_name, to_utc
+from owtrend.errors import UsageError
+
+NOON = datetime(2018, 6, 1, 12, 0, 5)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("data/Run300000/EMC/EMChists.2018_06_01_12_00_05.root", FileName("EMC", 300000, NOON)),
+        ("EMChistos_300000_c_2018_6_1_12_0_5.root", FileName("EMC", 300000, NOON, "C")),
+        ("in/DQMhistos_300000_DQM_2018_06_01_12_00_05.root", FileName("DQM", 300000, NOON, "DQM")),
+        ("Run300000/EMC/hists.combined.3.1527847205.root", None),
+        ("Run300000/EMC/TPChists.2018_06_01_12_00_05.root", None),
+        ("EMChistos_300000_C_2018_13_1_12_0_5.root", None),
+        ("EMChistos_300000_C.root", None),
+        (".EMChistos_300000_C_2018_6_1_12_0_5.root", None),
+    ],
+)
+def test_overwatch_names(path, expected):
+    assert parse(path) == expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "expected"),
+    [
+        ("{subsystem}/ShuttleInput/*.root", "a/ZDC/ShuttleInput/ZDCPedHisto.root", FileName("ZDC")),
+        ("{run}/{subsystem}_{time}.root", "7/MID_20180601T120005.root", FileName("MID", 7, NOON)),
+        ("{run}/{subsystem}_{time}.root", "7/MID_2018-06-01 12:00:05.root", FileName("MID", 7, NOON)),
+        ("{mode}/**/{subsystem}.root", "b/x/y/z/TPC.root", FileName("TPC", None, None, "B")),
+        ("{subsystem}/*.root", "TPC/deeper/x.txt", None),
+    ],
+)
+def test_patterns_tell_what_they_name(pattern, path, expected):
+    assert parse(path, (Pattern.compile(pattern),)) == expected
+
+
+def test_an_unknown_field_of_a_pattern_is_an_error_that_lists_the_known_ones():
+    with pytest.raises(UsageError, match=r"\{sub\}; known are \{subsystem\}, \{run\}, \{mode\}, \{time\}"):
+        Pattern.compile("{sub}/x.root")
+
+
+def test_overwatchs_own_products_are_known():
+    assert is_product("Run1/EMC/hists.combined.1.1448388552.root")
+    assert is_product("Run1/EMC/timeSlice.1.2.abc.root")
+    assert is_product("ReplayData/Run1/EMC/EMChists.2018_06_01_12_00_05.root")
+    assert not is_product("Run1/EMC/EMChists.2018_06_01_12_00_05.root")
+
+
+def test_a_processed_name_is_read_back():
+    assert parse(processed_name("EMC", 300000, NOON)) == FileName("EMC", 300000, NOON)
+
+
+@pytest.mark.parametrize(
+    ("local", "zone", "utc", "ambiguous"),
+    [
+        (NOON, "Europe/Zurich", "2018-06-01T10:00:05", False),
+        (NOON, "UTC", "2018-06-01T12:00:05", False),
+        (datetime(2017, 10, 29, 2, 30), "Europe/Zurich", "2017-10-29T00:30:00", True),
+    ],
+)
+def test_local_times_become_utc(local, zone, utc, ambiguous):
+    assert to_utc(local, zone) == (np.datetime64(utc, "ns"), ambiguous)
+
+
+def test_an_unknown_zone_is_an_error():
+    with pytest.raises(UsageError, match="no time zone 'Europe/Geneva'"):
+        to_utc(NOON, "Europe/Geneva")

@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+
+import owtrend
+from owtrend import pipeline
+from owtrend.errors import NotFoundError
+from owtrend.reduce import REDUCTORS
+from tests import making, oracles
+
+
+@pytest.fixture
+def store(tmp_path):
+    rng = np.random.default_rng(1)
+    for run in (300000, 300001):
+        rows = rng.poisson(5, (70, 8)).cumsum(axis=0)
+        making.write_run(tmp_path / "data", {"h": rows.tolist(), "g": rows[::-1].tolist()}, run=run)
+    making.ingest(tmp_path / "data", tmp_path / "store")
+    return tmp_path / "store"
+
+
+def test_trends_equal_the_plain_numpy_way(store):
+    pipeline.compute(store, workers=0)
+    opened = owtrend.open(store)
+    contents = opened.histogram("EMC", "h", run=300000)
+    mean, std = oracles.mean_and_std_trend(contents.contents.values, contents.x.values)
+    np.testing.assert_allclose(opened.trend("EMC", "h", "mean", run=300000).value, mean)
+    np.testing.assert_allclose(opened.trend("EMC", "h", "std", run=300000).value, std)
+
+
+def test_only_what_changed_is_computed_again(store, tmp_path):
+    first = pipeline.compute(store, workers=0)
+    assert (first.runs, first.unchanged) == (2, 0)
+    again = pipeline.compute(store, workers=0)
+    assert (again.runs, again.unchanged) == (0, 2)
+    making.write_run(tmp_path / "more", {"h": [[9] * 8]}, run=300001, start=making.START.replace(hour=16))
+    making.ingest(tmp_path / "more", store)
+    assert pipeline.compute(store, workers=0).runs == 1
+    assert pipeline.compute(store, workers=0, runs=[300000], force=True).runs == 1
+
+
+def test_other_code_or_new_histograms_make_trends_stale(store, tmp_path, monkeypatch):
+    pipeline.compute(store, workers=0)
+    making.write_run(tmp_path / "more", {"new": [[1, 2, 3]]}, run=300002)
+    making.ingest(tmp_path / "more", store)
+    assert pipeline.compute(store, workers=0).runs == 1
+    assert owtrend.open(store).trend("EMC", "new", "entries", run=300002).value.values.tolist() == [6]
+    assert owtrend.open(store).trend("EMC", "h", "entries", run=300000).sizes == {"time": 70}
+    monkeypatch.setattr(pipeline, "code_version", lambda: "other")
+    assert pipeline.compute(store, workers=0).runs == 3
+
+
+def test_small_blocks_and_two_processes_give_the_same_arrays(store, monkeypatch):
+    def stored():
+        view = owtrend.open(store)._reader.subsystem("EMC")
+        return [view.trend_array(name, slice(0, 2)) for name in ("value", "error", "begin", "reported", "run_value")]
+
+    pipeline.compute(store, workers=0)
+    whole = stored()
+    monkeypatch.setattr(pipeline, "BLOCK_BYTES", 1)
+    pipeline.compute(store, workers=2, force=True)
+    for one, other in zip(whole, stored(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_run_summary_is_the_trend_of_the_whole_run(store):
+    pipeline.compute(store, workers=0)
+    view = owtrend.open(store)._reader.subsystem("EMC")
+    values = view.trend_array("run_value", view.place(300000), 0)
+    whole = owtrend.time_slice(owtrend.open(store).histogram("EMC", "h", run=300000))
+    sums = whole.sums.to_series()
+    assert values[list(REDUCTORS).index("entries")] == sums["entries"]
+    assert values[list(REDUCTORS).index("mean_x")] == pytest.approx(sums["tsumwx"] / sums["tsumw"])
+
+
+def test_trends_go_on_over_a_change_of_binning(tmp_path):
+    making.write_run(tmp_path / "data", {"h": [[0, 4, 0], [0, 6, 0], [0, 6, 3, 0]]})
+    making.ingest(tmp_path / "data", tmp_path / "store")
+    trend = owtrend.open(tmp_path / "store").trend("EMC", "h", "entries", run=300000)
+    assert trend.value.values.tolist() == [4, 2, 3]
+    assert trend.exposure.values[1:].tolist() == [60, 60]
+    pipeline.compute(tmp_path / "store", workers=0)
+    view = owtrend.open(tmp_path / "store")._reader.subsystem("EMC")
+    assert view.trend_array("run_value", 0, 0, 0) == 9
+
+
+def test_a_run_that_is_not_there_is_an_error(store):
+    with pytest.raises(NotFoundError, match="no run 99"):
+        pipeline.compute(store, runs=[99], workers=0)

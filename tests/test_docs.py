@@ -1,0 +1,60 @@
+"""Docs say what is: commands, links, modules, README."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+
+
+def test_the_command_reference_is_fresh():
+    path = ROOT / "docs" / "reference" / "make_cli.py"
+    spec = importlib.util.spec_from_file_location("make_cli", path)
+    make_cli = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make_cli)
+    assert make_cli.reference() == path.with_name("cli.md").read_text(), f"run python {path.relative_to(ROOT)}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        if not target.startswith(("http://", "https://")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_architecture_names_every_module_and_only_those():
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    named = set()
+    for cells in re.findall(r"^\| (`.*?) \|", text, flags=re.MULTILINE):
+        paths = re.findall(r"`([\w/]+\.py)`", cells)
+        named |= {path if "/" in path else f"{paths[0].split('/')[0]}/{path}" for path in paths}
+    real = {
+        path.relative_to(ROOT).as_posix()
+        for package in ("ingest", "owtrend", "dashboards")
+        for path in (ROOT / package).glob("*.py")
+        if path.name != "__init__.py"
+    }
+    assert named == real
+
+
+def test_the_readme_opens_with_the_two_lines_that_do_everything():
+    text = (ROOT / "README.md").read_text()
+    first, second = re.findall(r"^    (pip .*)$|^(pip .*)$", text, flags=re.MULTILINE)[:2]
+    assert "".join(first) == "pip install -e . && owtrend demo"
+    assert "".join(second) == 'pip install -e ".[test]" && pytest'
+
+
+def test_public_names_have_docstrings():
+    import owtrend
+
+    for name in owtrend.__all__:
+        assert (getattr(owtrend, name).__doc__ or "").strip(), name
+
+
+def test_the_changelog_begins_with_this_version():
+    import owtrend
+
+    assert f"## {owtrend.__version__}" in (ROOT / "CHANGELOG.md").read_text()

@@ -1,0 +1,79 @@
+"""Who may import whom: ingest -> owtrend <- dashboards, and inside owtrend only from above."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("owtrend", "ingest", "dashboards")
+
+# In reading order: each module imports only what stands above it.
+OWTREND = [
+    "errors", "schema", "snapshot", "catalog", "store", "kernels", "difference", "reading", "reduce", "access",
+    "cluster", "pipeline", "cli",
+]  # fmt: skip
+
+# Packages that only these modules may know.
+GUARDED = {
+    "zarr": {"owtrend/store.py"},
+    "icechunk": {"owtrend/store.py"},
+    "uproot": {"ingest/root_file.py", "ingest/simulator.py"},
+    "panel": {"dashboards/"},
+    "holoviews": {"dashboards/"},
+    "bokeh": {"dashboards/"},
+    "distributed": {"owtrend/cluster.py"},
+    "dask": {"owtrend/cluster.py"},
+    "numba": {"owtrend/kernels/"},
+}
+
+
+def modules():
+    return [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+def imported(path, top_only=False):
+    """Dotted names that a module imports, anywhere in it."""
+    tree = ast.parse(path.read_text())
+    for node in tree.body if top_only else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_a_module_imports_only_what_it_may(path):
+    name = path.relative_to(ROOT).as_posix()
+    package = name.split("/")[0]
+    for module in imported(path):
+        top = module.split(".")[0]
+        if package == "owtrend":
+            assert top not in ("ingest", "dashboards"), f"{name} imports {module}"
+        elif top in PACKAGES:
+            assert top in (package, "owtrend"), f"{name} imports {module}"
+        allowed = GUARDED.get(top, {""})
+        assert any(name.startswith(place) for place in allowed), f"{name} imports {module}, which is for {allowed}"
+
+
+@pytest.mark.parametrize("module", OWTREND)
+def test_inside_owtrend_a_module_imports_only_from_above(module):
+    paths = (
+        [ROOT / "owtrend" / f"{module}.py"] if module != "kernels" else sorted((ROOT / "owtrend/kernels").glob("*.py"))
+    )
+    above = {*OWTREND[: OWTREND.index(module)], "kernels" if module == "kernels" else "", "__version__"}
+    for path in paths:
+        for name in imported(path):
+            if name.startswith("owtrend."):
+                assert name.split(".")[1] in above, f"{module} imports {name}"
+
+
+def test_every_module_has_its_place_in_the_order():
+    assert {path.stem for path in (ROOT / "owtrend").glob("*.py")} - {"__init__"} == set(OWTREND) - {"kernels"}
+
+
+def test_kernels_know_arrays_only():
+    for path in (ROOT / "owtrend" / "kernels").glob("*.py"):
+        known = {name.split(".")[0] for name in imported(path)}
+        assert known <= {"numba", "numpy", "owtrend", "scipy"}, path
