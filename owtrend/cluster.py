@@ -46,7 +46,7 @@ class _Cluster:
         from distributed import as_completed
 
         futures = self._client.map(function, tasks, pure=False)
-        for future in as_completed(futures):
+        for future in as_completed(futures, loop=self._client.loop):
             yield future.result()
             future.release()
 
@@ -71,7 +71,7 @@ def runner(workers: int | None = None, scheduler: str | None = None, *, tasks: i
 
     if scheduler is not None:
         try:
-            client = Client(scheduler, timeout="10s")
+            client = Client(scheduler, timeout="10s", set_as_default=False)
         except (OSError, ValueError) as error:
             raise UsageError(
                 f"scheduler {scheduler!r}: {error}; expected an address such as tcp://host:8786"
@@ -82,7 +82,9 @@ def runner(workers: int | None = None, scheduler: str | None = None, *, tasks: i
     count = workers or cores
     from owtrend.store import use_one_thread
 
-    local = LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR)
-    with local, Client(local) as client:
+    local = LocalCluster(
+        n_workers=count, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=logging.ERROR
+    )
+    with local, Client(local, set_as_default=False) as client:
         client.run(use_one_thread)
         yield _Cluster(client, count)
