@@ -1,40 +1,93 @@
-"""A ROOT file -> Snapshot, by uproot, without ROOT."""
+"""A ROOT file -> Snapshot, without ROOT: the first of a layout member by member, the following by what they share."""
 
-import io
-import re
 import struct
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
-from types import SimpleNamespace
+from pathlib import Path as FilePath
 from typing import Any
 
 import numpy as np
-import uproot
+import xxhash
 from numpy.typing import NDArray
 
 from ingest import naming
+from ingest.fill_buffer import flushed
+from ingest.root_histogram import cells_at_least, is_container, is_histogram, layout, leaves
+from ingest.root_object import Classes, read_key_object
+from ingest.root_records import Buffer, Key, KeyList, RootFile, unpack
+from ingest.template import Template
 from owtrend.errors import SnapshotError
-from owtrend.snapshot import Axis, Histogram, Snapshot, display_name
+from owtrend.snapshot import Histogram, Path, Snapshot, display_name
 
 __all__ = ["SnapshotReader", "written"]
 
-_HISTOGRAM = re.compile(r"TH[123][CSILFD]|TProfile(2D|3D)?")
-_FOLDER = re.compile(r"TDirectory(File)?")
-_BYTES_PER_CELL = {"C": 1, "S": 2, "I": 4, "F": 4}
-_IS_AVERAGE = 1 << 18  # TH1::kIsAverage
-_SUMS = ("fEntries", "fTsumw", "fTsumw2", "fTsumwx", "fTsumwx2", "fTsumwy", "fTsumwy2", "fTsumwxy",
-         "fTsumwz", "fTsumwz2", "fTsumwxz", "fTsumwyz", "fTsumwt", "fTsumwt2")  # fmt: skip
-_ERROR_OPTIONS = ("", "s", "i", "g")  # EErrorType of TProfile, in its order
+_FOLDERS = {"TDirectory", "TDirectoryFile"}
+_DEPTH = 64  # of folders in folders
+_CLASS_RECORDS, _FOLDER_LISTS, _TEMPLATES = 16, 4, 2**14  # remembered at most: of files, of one folder, in all
+_BYTES_PER_CELL = 32  # of a profile with all its parts, the most that a histogram needs
+
+
+@dataclass(slots=True)
+class _Slot:
+    """One key of a folder, and what is known of its object from the file before."""
+
+    key: Key
+    path: Path
+    template: Template | None = None
+    unsupported: tuple[tuple[Path, str], ...] = ()  # what is no histogram in it, by class
+
+
+@dataclass(slots=True)
+class _Folder:
+    """The keys of one folder as they were in some file."""
+
+    list: KeyList
+    slots: list[_Slot]
+
+
+@dataclass(slots=True)
+class _Found:
+    """What was read of one file so far."""
+
+    histograms: dict[Path, tuple[Template, int, NDArray[np.uint8]] | Histogram] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+    unsupported: dict[str, str] = field(default_factory=dict)
+    folders: set[int] = field(default_factory=set)
+
+
+class _Histograms(Mapping[Path, Histogram]):
+    """The histograms of one file: their numbers are there, the objects are made when asked for."""
+
+    def __init__(self, found: dict[Path, tuple[Template, int, NDArray[np.uint8]] | Histogram]) -> None:
+        self._found = found
+
+    def __getitem__(self, path: Path) -> Histogram:
+        one = self._found[path]
+        if not isinstance(one, Histogram):
+            template, number, numbers = one
+            one = self._found[path] = template.histogram(number, numbers)
+        return one
+
+    def __iter__(self) -> Iterator[Path]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
 
 
 class SnapshotReader:
     """Reads files of monitoring histograms, each into a `Snapshot`; keep one reader per thread.
 
+    It remembers the layouts of what it read, so that the next snapshot of the same detector takes a tenth of the
+    time. What it gives never depends on that.
+
     Parameters
     ----------
     max_cells
-        A histogram with more cells (bins, flow included) is refused by name before it is unpacked.
+        A histogram with more cells (bins, flow included) is refused by name before it is unpacked. Below it, memory
+        stays under twice the unpacked size of the largest object beside the histograms themselves.
     patterns
         How names tell subsystem, run and time, if not as Overwatch's do.
     timezone
@@ -53,8 +106,11 @@ class SnapshotReader:
         self.max_cells = max_cells
         self.patterns = patterns
         self.timezone = timezone
+        self._classes: OrderedDict[bytes, Classes] = OrderedDict()
+        self._folders: OrderedDict[tuple[bytes, Path], list[_Folder]] = OrderedDict()
+        self._slots = 0
 
-    def read(self, source: str | Path | bytes, name: str | None = None) -> Snapshot:
+    def read(self, source: str | FilePath | Buffer, name: str | None = None) -> Snapshot:
         """The snapshot in a file, or in the bytes of one.
 
         Parameters
@@ -67,108 +123,159 @@ class SnapshotReader:
         Returns
         -------
         :
-            Every histogram inside, also in folders; where a key has several cycles, the highest. What cannot be read
-            is in ``problems``, what is no histogram in ``unsupported``.
+            Every histogram inside, also in folders and containers; where a key has several cycles, the highest. What
+            cannot be read is in ``problems``, what is no histogram in ``unsupported``.
 
         Raises
         ------
         SnapshotError
             If it is no ROOT file, empty, cut short or damaged beyond its objects; one line says what was found.
         """
-        label = name or ("<bytes>" if isinstance(source, bytes) else str(source))
-        data = source if isinstance(source, bytes) else _contents(Path(source), label)
-        _check_header(data, label)
-        histograms: dict[tuple[str, ...], Histogram] = {}
-        problems: dict[str, str] = {}
-        unsupported: dict[str, str] = {}
-        try:
-            with uproot.open(io.BytesIO(data), array_cache=None, object_cache=None) as file:
-                for path, key in _keys(file):
-                    if not _HISTOGRAM.fullmatch(key.fClassName):
-                        unsupported[display_name(path)] = key.fClassName
-                        continue
-                    try:
-                        histograms[path] = self._histogram(path, key)
-                    except Exception as error:  # uproot raises whatever a damaged object makes it stumble on
-                        problems[display_name(path)] = _reason(error)
-        except Exception as error:  # as above, for the file's own records
-            raise SnapshotError(
-                f"{label}: damaged ROOT file ({_reason(error)}); copy it again or leave it out"
-            ) from error
+        told_by_path = isinstance(source, str | FilePath)
+        label = name or (str(source) if told_by_path else "<bytes>")
+        found = _Found()
+        with RootFile(FilePath(source) if isinstance(source, str) else source, label) as file:
+            try:
+                classes, layouts = self._classes_of(file)
+                self._folder(file, file.root, (), layouts, classes, found)
+            except (SnapshotError, struct.error, IndexError, ValueError) as error:
+                raise SnapshotError(
+                    f"{label}: damaged ROOT file ({_reason(error)}); copy it again or leave it out"
+                ) from error
+            try:
+                when_written = file.written
+            except SnapshotError:  # only who needs the date refuses a file without
+                when_written = None
         told = naming.parse(label, self.patterns) or naming.FileName()
-        try:
-            when_written = _written(data, label)
-        except SnapshotError:  # only who needs the date refuses a file without
-            when_written = None
         return Snapshot(
-            histograms=histograms,
+            histograms=_Histograms(found.histograms),
             subsystem=told.subsystem,
             run=told.run,
             time=naming.to_utc(told.time, self.timezone)[0] if told.time else None,
             mode=told.mode,
             written=when_written,
             source=label,
-            problems=problems,
-            unsupported=unsupported,
+            problems=found.problems,
+            unsupported=found.unsupported,
         )
 
-    def _histogram(self, path: tuple[str, ...], key: Any) -> Histogram:
-        """The histogram behind ``key``; raises SnapshotError if it is larger than we want or than we can tell."""
-        at_most = key.fObjlen // _BYTES_PER_CELL.get(key.fClassName[-1], 8)
-        if at_most > self.max_cells:
-            raise SnapshotError(f"about {at_most:,} cells, more than max_cells={self.max_cells:,}")
-        root = key.get()
-        members = root.all_members
-        if members.get("fBufferSize") and np.size(members.get("fBuffer")) and members["fBuffer"][0] != 0:
-            raise SnapshotError("its entries are in an unflushed fill buffer, which is not read yet")
-        class_name = key.fClassName
-        dimension = 1 if class_name == "TProfile" else int(re.findall(r"\d", class_name)[0])
-        axes = tuple(_axis(members[f"f{letter}axis"]) for letter in "XYZ"[:dimension])
-        profile = class_name.startswith("TProfile")
-        parts = {"sumwy" if profile else "contents": _flat(root.base(uproot.models.TArray.Model_TArray)[0])}
-        for part, member in (
-            [("sumwy2", "fSumw2"), ("bin_entries", "fBinEntries"), ("bin_sumw2", "fBinSumw2")]
-            if profile
-            else [("sumw2", "fSumw2")]
-        ):
-            if member in members and len(members[member]):  # class versions before 2010 lack fBinSumw2
-                parts[part] = _flat(members[member])
-        cells = int(np.prod([len(axis) + 2 for axis in axes]))
-        for part, values in parts.items():
-            if len(values) != cells:
-                raise SnapshotError(f"{part} has {len(values)} cells where the axes have {cells}")
-        return Histogram(
-            path=path,
-            class_name=class_name,
-            axes=axes,
-            parts=parts,
-            sums={name[1:].lower(): float(members[name]) for name in _SUMS if name in members},
-            title=_text(members["fTitle"]),
-            error_option=_ERROR_OPTIONS[members["fErrorMode"]] if profile else "",
-            gauge=bool(members["@fBits"] & _IS_AVERAGE),
-        )
+    def _classes_of(self, file: RootFile) -> tuple[Classes, bytes]:
+        """The class layouts that a file carries, and what tells them from others."""
+        record = file.class_record()
+        if record is None:
+            return Classes(), b""
+        key, packed = record
+        known_by = xxhash.xxh3_128_digest(packed)
+        if known_by not in self._classes:
+            self._classes[known_by] = Classes(unpack(packed, key.objlen), key.keylen)
+            if len(self._classes) > _CLASS_RECORDS:
+                self._classes.popitem(last=False)
+        self._classes.move_to_end(known_by)
+        return self._classes[known_by], known_by
+
+    def _folder(
+        self, file: RootFile, position: int, path: Path, layouts: bytes, classes: Classes, found: _Found
+    ) -> None:
+        """Read the keys of the folder whose record lies at ``position``, and all below."""
+        if position in found.folders or len(path) > _DEPTH:
+            raise SnapshotError("a folder inside itself")
+        found.folders.add(position)
+        record = file.key_list(position)
+        if not len(record):
+            return
+        folder, nbytes, seeks = self._remembered(record, path, layouts)
+        for number, slot in enumerate(folder.slots):
+            try:
+                if slot.key.class_name in _FOLDERS:
+                    self._folder(file, seeks[number] + slot.key.keylen, slot.path, layouts, classes, found)
+                else:
+                    self._object(file, slot, seeks[number], nbytes[number], classes, found)
+            except (SnapshotError, struct.error, IndexError, ValueError) as error:
+                found.problems[display_name(slot.path)] = _reason(error)
+
+    def _remembered(self, record: Buffer, path: Path, layouts: bytes) -> tuple[_Folder, list[int], list[int]]:
+        """The folder as known from another file, or else anew; size and position of each of its keys."""
+        known = self._folders.setdefault((layouts, path), [])
+        self._folders.move_to_end((layouts, path))
+        for place, folder in enumerate(known):
+            if again := folder.list.again(record):
+                if place:
+                    known.insert(0, known.pop(place))
+                return folder, *again
+        keys = KeyList(record)
+        templates = {slot.key.name: slot for slot in known[0].slots} if known else {}
+        slots = []
+        for key in keys.keys:
+            slot = _Slot(key, (*path, key.name))
+            before = templates.get(key.name)
+            if before is not None and before.key.class_name == key.class_name and before.key.keylen == key.keylen:
+                slot.template, slot.unsupported = before.template, before.unsupported
+            slots.append(slot)
+        folder = _Folder(keys, slots)
+        known.insert(0, folder)
+        self._slots += len(slots)
+        if len(known) > _FOLDER_LISTS:
+            self._slots -= len(known.pop().slots)
+        while self._slots > _TEMPLATES and len(self._folders) > 1:
+            _, dropped = self._folders.popitem(last=False)
+            self._slots -= sum(len(one.slots) for one in dropped)
+        return folder, [key.nbytes for key in keys.keys], [key.seek for key in keys.keys]
+
+    def _object(
+        self, file: RootFile, slot: _Slot, seek: int, nbytes: int, classes: Classes, found: _Found
+    ) -> None:
+        """Read one object: by its template, or else member by member."""
+        key, histograms = slot.key, found.histograms
+        if not is_histogram(key.class_name) and not is_container(key.class_name):
+            found.unsupported[display_name(slot.path)] = key.class_name
+            return
+        if is_histogram(key.class_name) and (cells := cells_at_least(key.class_name, key.objlen)) > self.max_cells:
+            raise SnapshotError(f"at least {cells:,} cells, more than max_cells={self.max_cells:,}")
+        if key.objlen > _BYTES_PER_CELL * self.max_cells + 2**20:
+            raise SnapshotError(f"{key.objlen:,} bytes, more than max_cells={self.max_cells:,} histogram cells may need")
+        data = file.unpacked(seek + key.keylen, seek + nbytes, key.objlen)
+        numbers = slot.template.numbers(data) if slot.template is not None else None
+        if slot.template is not None and numbers is not None:
+            for number, one in enumerate(slot.template.layouts):
+                histograms[one.path] = slot.template, number, numbers
+            for path, class_name in slot.unsupported:
+                found.unsupported[display_name(path)] = class_name
+            return
+        self._walk(slot, data, classes, found)
+
+    def _walk(self, slot: _Slot, data: Buffer, classes: Classes, found: _Found) -> None:
+        """Read one object member by member, and remember its layout if all of it could be read."""
+        layouts, unsupported, problems = [], [], {}
+        for path, one in leaves(read_key_object(data, slot.key.class_name, slot.key.keylen, classes), slot.path):
+            if not is_histogram(one.class_name):
+                unsupported.append((path, one.class_name))
+                continue
+            try:
+                layouts.append(layout(one, path, data, self.max_cells))
+            except (SnapshotError, struct.error, KeyError, IndexError, AttributeError) as error:
+                problems[display_name(path)] = _reason(error)
+        template = Template(data, layouts)
+        numbers = template.numbers(data)
+        assert numbers is not None, "an object differs from its own template"
+        buffered = False
+        for number, one in enumerate(layouts):
+            if one.buffer is not None:
+                buffered = True
+                try:
+                    histogram = template.histogram(number, numbers)
+                    found.histograms[one.path] = flushed(histogram, one.buffer.values(data), one)
+                except SnapshotError as error:
+                    problems[display_name(one.path)] = _reason(error)
+            else:
+                found.histograms[one.path] = template, number, numbers
+        for path, class_name in unsupported:
+            found.unsupported[display_name(path)] = class_name
+        found.problems |= problems
+        slot.template = None if problems or buffered else template
+        slot.unsupported = tuple(unsupported)
 
 
-def _contents(path: Path, label: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise SnapshotError(f"{label}: cannot be opened ({error.strerror or error})") from error
-
-
-def _check_header(data: bytes, label: str) -> None:
-    """Raise SnapshotError unless the header is ROOT's and the file as long as it says."""
-    if not data:
-        raise SnapshotError(f"{label}: empty file (0 bytes); expected a ROOT file")
-    if data[:4] != b"root" or len(data) < 64:
-        raise SnapshotError(f"{label}: not a ROOT file ({len(data)} bytes that begin with {data[:8]!r})")
-    (version,) = struct.unpack_from(">i", data, 4)
-    (end,) = struct.unpack_from(">q" if version >= 1_000_000 else ">i", data, 12)
-    if end > len(data):
-        raise SnapshotError(f"{label}: cut short ({len(data):,} of {end:,} bytes); copy it again")
-
-
-def written(path: Path) -> datetime:
+def written(path: FilePath) -> datetime:
     """When a file was last written by its own header: local time of the writing host, no zone.
 
     Raises
@@ -176,68 +283,11 @@ def written(path: Path) -> datetime:
     SnapshotError
         If it is no ROOT file.
     """
-    data = _contents(path, str(path))
-    _check_header(data, str(path))
-    return _written(data, str(path))
-
-
-def _written(data: bytes, label: str) -> datetime:
-    version, begin = struct.unpack_from(">ii", data, 4)
-    # fEND and fSeekFree are 8 bytes long in large files; then fNbytesFree, nfree, fNbytesName (TFile::WriteHeader).
-    try:
-        (name_bytes,) = struct.unpack_from(">i", data, 12 + (16 if version >= 1_000_000 else 8) + 8)
-        (bits,) = struct.unpack_from(">I", data, begin + name_bytes + 6)  # fDatimeM, as TDatime packs it
-    except struct.error as error:
-        raise SnapshotError(f"{label}: damaged header, no date in it; give times by --pattern") from error
-    parts = (bits >> 26) + 1995, bits >> 22 & 15, bits >> 17 & 31, bits >> 12 & 31, bits >> 6 & 63, bits & 63
-    try:
-        return datetime(*parts)
-    except ValueError as error:
-        raise SnapshotError(f"{label}: no valid date in its header (found {parts}); give times by --pattern") from error
-
-
-def _keys(folder: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """``(path, key)`` of everything in and below ``folder``; of several cycles the highest.
-
-    Over the key objects, because look-up by name fails for names with ``/``.
-    """
-    newest: dict[str, Any] = {}
-    for key in folder._keys:
-        if key.fName not in newest or key.fCycle > newest[key.fName].fCycle:
-            newest[key.fName] = key
-    for name, key in newest.items():
-        if _FOLDER.fullmatch(key.fClassName):
-            yield from _keys(key.get(), (*above, _text(name)))
-        else:
-            yield (*above, _text(name)), key
-
-
-def _flat(array: Any) -> NDArray[Any]:
-    """A TArray as NumPy, in native byte order and owning its memory."""
-    values = np.asarray(array)
-    return np.array(values, dtype=values.dtype.newbyteorder("="))
-
-
-def _text(name: Any) -> str:
-    """A string of the file; ROOT does not say its encoding: UTF-8, else Latin-1."""
-    raw = str(name).encode(errors="surrogateescape")
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
-
-
-def _axis(root: Any) -> Axis:
-    axis = SimpleNamespace(**root.all_members)
-    named = getattr(axis, "fLabels", None) or ()  # Geant4's own writer leaves the list out
-    labels = {int(label.member("@fUniqueID")): _text(label) for label in named}
-    if len(axis.fXbins):
-        return Axis(_flat(axis.fXbins), regular=False, title=_text(axis.fTitle), labels=labels)
-    spaced = Axis.spaced(axis.fNbins, axis.fXmin, axis.fXmax)
-    return Axis(spaced.edges, title=_text(axis.fTitle), labels=labels)
+    with RootFile(path, str(path)) as file:
+        return file.written
 
 
 def _reason(error: Exception) -> str:
     """The first line of an exception's text, with its class where the text alone would say little."""
-    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    return text if isinstance(error, SnapshotError) else f"{text} ({type(error).__name__})"
+    line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return line if isinstance(error, SnapshotError) else f"{line} ({type(error).__name__})"

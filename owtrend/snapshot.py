@@ -272,7 +272,10 @@ class Snapshot(Mapping[Path, Histogram]):
     unsupported: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "histograms", MappingProxyType(dict(self.histograms)))
+        histograms = self.histograms
+        if isinstance(histograms, dict):  # the caller may change it
+            histograms = dict(histograms)
+        object.__setattr__(self, "histograms", MappingProxyType(histograms))
 
     def __getitem__(self, name: Path | str) -> Histogram:
         if isinstance(name, tuple):

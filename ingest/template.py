@@ -1,0 +1,123 @@
+"""What two objects of one layout share, and the numbers in which they differ.
+
+The first object of a layout is walked member by member. Each following one of the same length is compared with it
+byte by byte, outside the numbers that accumulate, and those are put into native order in the same pass.
+"""
+
+from collections.abc import Sequence
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest.root_histogram import HistogramLayout
+from ingest.root_records import Buffer
+from owtrend.snapshot import Histogram
+
+__all__ = ["Template"]
+
+_OFFSET, _WIDTH, _COUNT, _TARGET = range(4)
+
+
+class Template:
+    """All bytes of an object that holds histograms, but for what accumulates in them."""
+
+    def __init__(self, data: Buffer, layouts: Sequence[HistogramLayout]) -> None:
+        self.layouts = layouts
+        self.length = len(data)
+        fields: list[tuple[int, int, int, int]] = []
+        self._targets: list[tuple[list[tuple[str, int, int, np.dtype]], int]] = []
+        target = 0
+        for one in layouts:
+            parts = []
+            for name, array in one.parts:
+                dtype = np.dtype(array.kind)
+                fields.append((array.offset, dtype.itemsize, array.count, target))
+                parts.append((name, target, target + array.count * dtype.itemsize, dtype))
+                target += -(-array.count * dtype.itemsize // 8) * 8
+            self._targets.append((parts, target))
+            for _, offset in one.sums:
+                fields.append((offset, 8, 1, target))
+                target += 8
+        self.size = target
+        fields.sort()
+        self._fields = np.array(fields, dtype=np.int64).reshape(-1, 4)
+        raw = np.frombuffer(data, dtype=np.uint8)
+        fixed = np.ones(len(raw), dtype=bool)
+        for offset, width, count, _ in fields:
+            fixed[offset : offset + width * count] = False
+        self._fixed = raw[fixed]
+
+    def numbers(self, data: Buffer) -> NDArray[np.uint8] | None:
+        """What accumulates in another object of this layout, for `histogram`; None if it differs in anything else."""
+        if len(data) != self.length:
+            return None
+        out = np.empty(self.size, dtype=np.uint8)
+        same = _take(np.frombuffer(data, dtype=np.uint8), self._fixed, self._fields, out)
+        return out if same else None
+
+    def histogram(self, number: int, numbers: NDArray[np.uint8]) -> Histogram:
+        """One of the histograms of the layout, of views on ``numbers``."""
+        one = self.layouts[number]
+        parts, sums = self._targets[number]
+        values = numbers[sums : sums + 8 * len(one.sums)].view(np.float64).tolist()
+        return Histogram(
+            path=one.path,
+            class_name=one.class_name,
+            axes=one.axes,
+            parts={name: numbers[start:stop].view(dtype) for name, start, stop, dtype in parts},
+            sums={name: value for (name, _), value in zip(one.sums, values, strict=True)},
+            title=one.title,
+            error_option=one.error_option,
+            gauge=one.gauge,
+        )
+
+
+# By whole words: 40 GB/s, where NumPy's swapping copy makes 13 and a loop over bytes 4. (One AMD core, 5,000 float32.)
+@numba.njit(nogil=True, cache=True)
+def _take(
+    data: NDArray[np.uint8], fixed: NDArray[np.uint8], fields: NDArray[np.int64], out: NDArray[np.uint8]
+) -> bool:
+    """Compare ``data`` with ``fixed`` outside ``fields``, and copy these to ``out`` in native order."""
+    position = 0
+    held = 0
+    for f in range(len(fields) + 1):
+        begin = fields[f, _OFFSET] if f < len(fields) else len(data)
+        difference = np.uint8(0)
+        for i in range(begin - position):
+            difference |= data[position + i] ^ fixed[held + i]
+        if difference:
+            return False
+        held += begin - position
+        if f == len(fields):
+            break
+        width, count, target = fields[f, _WIDTH], fields[f, _COUNT], fields[f, _TARGET]
+        position = begin + width * count
+        stop = target + width * count
+        if width == 8:
+            eights = data[begin:position].view(np.uint64)
+            into_eights = out[target:stop].view(np.uint64)
+            for i in range(count):
+                x = eights[i]
+                x = ((x >> np.uint64(8)) & np.uint64(0x00FF00FF00FF00FF)) | (
+                    (x & np.uint64(0x00FF00FF00FF00FF)) << np.uint64(8)
+                )
+                x = ((x >> np.uint64(16)) & np.uint64(0x0000FFFF0000FFFF)) | (
+                    (x & np.uint64(0x0000FFFF0000FFFF)) << np.uint64(16)
+                )
+                into_eights[i] = (x >> np.uint64(32)) | (x << np.uint64(32))
+        elif width == 4:
+            fours = data[begin:position].view(np.uint32)
+            into_fours = out[target:stop].view(np.uint32)
+            for i in range(count):
+                y = fours[i]
+                y = ((y >> np.uint32(8)) & np.uint32(0x00FF00FF)) | ((y & np.uint32(0x00FF00FF)) << np.uint32(8))
+                into_fours[i] = (y >> np.uint32(16)) | (y << np.uint32(16))
+        elif width == 2:
+            twos = data[begin:position].view(np.uint16)
+            into_twos = out[target:stop].view(np.uint16)
+            for i in range(count):
+                into_twos[i] = (twos[i] >> np.uint16(8)) | (twos[i] << np.uint16(8))
+        else:
+            out[target:stop] = data[begin:position]
+    return True
