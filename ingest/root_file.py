@@ -13,7 +13,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from ingest import naming
-from ingest.fill_buffer import flushed
+from ingest.fill_buffer import flushed, is_filled
 from ingest.root_histogram import cells_at_least, is_container, is_histogram, layout, leaves
 from ingest.root_object import Classes, read_key_object
 from ingest.root_records import Buffer, Key, KeyList, RootFile, unpack
@@ -245,33 +245,31 @@ class SnapshotReader:
 
     def _walk(self, slot: _Slot, data: Buffer, classes: Classes, found: _Found) -> None:
         """Read one object member by member, and remember its layout if all of it could be read."""
-        layouts, unsupported, problems = [], [], {}
+        histograms, unsupported, problems = [], [], {}
         for path, one in leaves(read_key_object(data, slot.key.class_name, slot.key.keylen, classes), slot.path):
             if not is_histogram(one.class_name):
                 unsupported.append((path, one.class_name))
                 continue
             try:
-                layouts.append(layout(one, path, data, self.max_cells))
+                histograms.append((one, layout(one, path, data, self.max_cells)))
             except (SnapshotError, struct.error, KeyError, IndexError, AttributeError) as error:
                 problems[display_name(path)] = _reason(error)
-        template = Template(data, layouts)
+        template = Template(data, [own for _, own in histograms])
         numbers = template.numbers(data)
         assert numbers is not None, "an object differs from its own template"
-        buffered = False
-        for number, one in enumerate(layouts):
-            if one.buffer is not None:
-                buffered = True
+        again = not problems
+        for number, (one, own) in enumerate(histograms):
+            found.histograms[own.path] = template, number, numbers
+            if is_filled(one, data):  # its bins, and where it has none its binning, are only now made
+                again = False
                 try:
-                    histogram = template.histogram(number, numbers)
-                    found.histograms[one.path] = flushed(histogram, one.buffer.values(data), one)
+                    found.histograms[own.path] = flushed(template.histogram(number, numbers), one, data)
                 except SnapshotError as error:
-                    problems[display_name(one.path)] = _reason(error)
-            else:
-                found.histograms[one.path] = template, number, numbers
-        for path, class_name in unsupported:
-            found.unsupported[display_name(path)] = class_name
+                    del found.histograms[own.path]
+                    problems[display_name(own.path)] = _reason(error)
+        found.unsupported |= {display_name(path): class_name for path, class_name in unsupported}
         found.problems |= problems
-        slot.template = None if problems or buffered else template
+        slot.template = template if again else None
         slot.unsupported = tuple(unsupported)
 
 

@@ -5,8 +5,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
 from ingest.root_object import Array, RootObject
 from ingest.root_records import Buffer
 from owtrend.errors import SnapshotError
@@ -25,6 +23,7 @@ _HOLDERS = {
     "THStack": ("fHists",),
     "TEfficiency": ("fPassedHistogram", "fTotalHistogram"),
 }
+_PADS = {"TCanvas", "TPad"}
 _WRAPPERS = {"o2::quality_control::core::MonitorObject"}
 _CONTAINERS = {*_COLLECTIONS, *_HOLDERS, "o2::quality_control::core::MonitorObjectCollection"}
 _ITEM_SIZES = {"C": 1, "S": 2, "I": 4, "F": 4}
@@ -46,7 +45,6 @@ class HistogramLayout:
     gauge: bool
     parts: tuple[tuple[str, Array], ...]
     sums: tuple[tuple[str, int], ...]  # name and offset, each a float64
-    buffer: Array | None  # fills that ROOT had not yet put into the bins
 
 
 def is_histogram(class_name: str) -> bool:
@@ -105,7 +103,8 @@ def _held(found: RootObject) -> Iterator[tuple[RootObject, str]]:
         if held.items is None or is_histogram(held.class_name):
             yield _unwrapped(held), ""
         else:  # the one collection of an entry or a canvas is not a level of its own
-            yield from _held(held)
+            drawn = found.class_name in _PADS  # which also keep a list of colours
+            yield from (one for one in _held(held) if not (drawn and one[0].class_name == "TObjArray"))
 
 
 def _unwrapped(held: RootObject) -> RootObject:
@@ -148,8 +147,6 @@ def layout(found: RootObject, path: Path, data: Buffer, max_cells: int) -> Histo
     for part, array in parts:
         if array.count != cells or min(bins) < 1:
             raise SnapshotError(f"{part} has {array.count:,} cells where the axes have {cells:,}")
-    buffer = members.get("fBuffer")
-    filled = buffer is not None and buffer.count and np.frombuffer(data, ">f8", 1, buffer.offset)[0] > 0
     mode = members["fErrorMode"] if profile else 0
     if not 0 <= mode < len(_ERROR_OPTIONS):
         raise SnapshotError(f"error mode {mode}; TProfile knows 0 to {len(_ERROR_OPTIONS) - 1}")
@@ -162,7 +159,6 @@ def layout(found: RootObject, path: Path, data: Buffer, max_cells: int) -> Histo
         gauge=bool(members["fBits"] & _IS_AVERAGE),
         parts=tuple(parts),
         sums=tuple((one[1:].lower(), found.places[one]) for one in _SUMS if one in found.places),
-        buffer=buffer if filled else None,
     )
 
 

@@ -34,6 +34,7 @@ _INLINE, _POINTER = {61, 62, 63, 68}, {64, 69}  # kObject, kAny, kObjectp, kAnyp
 _TSTRING, _TOBJECT, _TNAMED = 65, 66, 67
 _ARRAYS = {"TArrayC": "b", "TArrayS": "h", "TArrayI": "i", "TArrayL": "q", "TArrayL64": "q", "TArrayF": "f",
            "TArrayD": "d"}  # fmt: skip
+_NOT_STREAMED = {"TQObject"}
 _LISTS = {"TList", "THashList", "TSortedList"}
 
 
@@ -97,7 +98,7 @@ class Classes:
     def __init__(self, record: Buffer = b"", keylen: int = 0) -> None:
         self._layouts: dict[tuple[str, int], list[_Element]] = {}
         self._by_checksum: dict[tuple[str, int], list[_Element]] = {}
-        self._newest: dict[str, int] = {}
+        self._names: set[str] = set()
         if len(record):
             self._read(record, keylen)
 
@@ -108,8 +109,11 @@ class Classes:
             raise SnapshotError(f"the file does not tell the layout of {name} version {version}")
         return found
 
+    def tells(self, name: str, version: int) -> bool:
+        return (name, version) in self._layouts
+
     def __contains__(self, name: str) -> bool:
-        return name in self._newest
+        return name in self._names
 
     def _read(self, record: Buffer, keylen: int) -> None:
         walk = _Walk(record, keylen, self, own=_STREAMER_CLASSES)
@@ -132,7 +136,7 @@ class Classes:
             name, version = info.members["fName"], info.members["fClassVersion"]
             self._layouts[name, version] = elements
             self._by_checksum[name, info.members["fCheckSum"] & 0xFFFFFFFF] = elements
-            self._newest[name] = max(version, self._newest.get(name, version))
+            self._names.add(name)
 
 
 def read_key_object(data: Buffer, class_name: str, keylen: int, classes: Classes) -> RootObject:
@@ -202,8 +206,8 @@ class _Walk:
         made = RootObject(class_name) if into is None else into
         stop, version = self._version()
         checksum = None
-        if version <= 0 and stop is not None and class_name not in self.own:
-            checksum = self.number("I")
+        if version <= 0 and stop is not None and class_name not in self.own and not self.classes.tells(class_name, version):
+            checksum = self.number("I")  # a class that has no version
         if class_name in self.own:
             self.own[class_name](self, made, version)
         else:
@@ -241,6 +245,8 @@ class _Walk:
             made.members[name] = self.number(_NUMBERS[kind])
         elif kind == _TOBJECT:
             _tobject(self, made, 0)
+        elif kind == _BASE and name in _NOT_STREAMED:
+            pass
         elif kind == _TNAMED or (kind == _BASE and name not in _ARRAYS):
             made.bases.add(name)
             self.versioned(name, depth + 1, into=made)

@@ -155,11 +155,13 @@ class RootFile:
         return key, record[key.keylen :]
 
     def key_list(self, folder: int) -> Buffer:
-        """The record of the keys of the folder whose own record lies at ``folder``."""
+        """The record of the keys of the folder whose own record lies at ``folder``; empty if it never had any."""
         head = self.bytes(folder, min(folder + 42, len(self._data)))
         (version,) = struct.unpack_from(">H", head)
         (nbytes,) = struct.unpack_from(">i", head, 10)
         (seek,) = struct.unpack_from(">q", head, 34) if version > 1000 else struct.unpack_from(">i", head, 26)
+        if not seek and folder != self.root:
+            return b""
         if not seek:
             raise SnapshotError("it has no list of keys: still being written, or never closed")
         return self.bytes(seek, seek + nbytes)

@@ -21,8 +21,10 @@ class SnapshotError(OwtrendError, ValueError):
     """A file or message is not a readable snapshot."""
 
 
-class NotFoundError(OwtrendError, LookupError):
+class NotFoundError(OwtrendError, KeyError):
     """A run, subsystem, histogram or reductor that the store does not hold."""
+
+    __str__ = Exception.__str__  # KeyError shows its text in quotes
 
 
 class AmbiguousNameError(NotFoundError):
