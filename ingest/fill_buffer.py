@@ -101,9 +101,7 @@ def _statistics(
         added[f"tsumw{letter}"], added[f"tsumw{letter}2"] = weight * x, weight * x * x
     for one, other in ("xy", "xz", "yz"):
         if "xyz".index(other) < coordinates.shape[1]:
-            added[f"tsumw{one}{other}"] = (
-                weight * coordinates[:, "xyz".index(one)] * coordinates[:, "xyz".index(other)]
-            )
+            added[f"tsumw{one}{other}"] = weight * coordinates[:, "xyz".index(one)] * coordinates[:, "xyz".index(other)]
     if profiled is not None:  # called y, z or t, after the axes
         letter = "yzt"[coordinates.shape[1] - 1]
         added[f"tsumw{letter}"], added[f"tsumw{letter}2"] = weight * profiled, weight * profiled * profiled
@@ -130,7 +128,9 @@ def _axes(histogram: Histogram, found: RootObject, coordinates: NDArray[np.float
     limits = [(float(x.min()), float(x.max())) for x in coordinates.T]
     if any(root["fXmax"] <= root["fXmin"] for root in roots):
         if found.members["fBits"] & _AUTO_POWER_OF_TWO or any(root["fBits"] & _IS_INTEGER for root in roots):
-            raise SnapshotError("fills wait in its buffer for a binning in whole numbers or powers of two, not known here")
+            raise SnapshotError(
+                "fills wait in its buffer for a binning in whole numbers or powers of two, not known here"
+            )
         made = []
         for axis, (low, high) in zip(histogram.axes, limits, strict=True):
             if low >= high and axis.labels:

@@ -16,7 +16,7 @@ from ingest import naming
 from ingest.fill_buffer import flushed, is_filled
 from ingest.root_histogram import cells_at_least, is_container, is_histogram, layout, leaves
 from ingest.root_object import Classes, read_key_object
-from ingest.root_records import Buffer, Key, KeyList, RootFile, unpack
+from ingest.root_records import Buffer, Key, KeyList, RootFile, Scratch, unpack
 from ingest.template import Template
 from owtrend.errors import SnapshotError
 from owtrend.snapshot import Histogram, Path, Snapshot, display_name
@@ -36,7 +36,11 @@ class _Slot:
     key: Key
     path: Path
     template: Template | None = None
-    unsupported: tuple[tuple[Path, str], ...] = ()  # what is no histogram in it, by class
+    unsupported: dict[str, str] = field(default_factory=dict)  # what is no histogram in it, by class
+
+    @property
+    def is_folder(self) -> bool:
+        return self.key.class_name in _FOLDERS
 
 
 @dataclass(slots=True)
@@ -109,6 +113,7 @@ class SnapshotReader:
         self._classes: OrderedDict[bytes, Classes] = OrderedDict()
         self._folders: OrderedDict[tuple[bytes, Path], list[_Folder]] = OrderedDict()
         self._slots = 0
+        self._scratch = Scratch()
 
     def read(self, source: str | FilePath | Buffer, name: str | None = None) -> Snapshot:
         """The snapshot in a file, or in the bytes of one.
@@ -134,7 +139,7 @@ class SnapshotReader:
         told_by_path = isinstance(source, str | FilePath)
         label = name or (str(source) if told_by_path else "<bytes>")
         found = _Found()
-        with RootFile(FilePath(source) if isinstance(source, str) else source, label) as file:
+        with RootFile(FilePath(source) if isinstance(source, str) else source, label, self._scratch) as file:
             try:
                 classes, layouts = self._classes_of(file)
                 self._folder(file, file.root, (), layouts, classes, found)
@@ -184,12 +189,23 @@ class SnapshotReader:
         if not len(record):
             return
         folder, nbytes, seeks = self._remembered(record, path, layouts)
-        for number, slot in enumerate(folder.slots):
+        histograms = found.histograms
+        for slot, size, seek in zip(folder.slots, nbytes, seeks, strict=True):
+            start, template = seek + slot.key.keylen, slot.template
             try:
-                if slot.key.class_name in _FOLDERS:
-                    self._folder(file, seeks[number] + slot.key.keylen, slot.path, layouts, classes, found)
+                if template is not None:
+                    data = file.unpacked(start, seek + size, slot.key.objlen)
+                    if (numbers := template.numbers(data)) is not None:
+                        for number, one in enumerate(template.paths):
+                            histograms[one] = template, number, numbers
+                        if slot.unsupported:
+                            found.unsupported |= slot.unsupported
+                        continue
+                    self._walk(slot, data, classes, found)
+                elif slot.is_folder:
+                    self._folder(file, start, slot.path, layouts, classes, found)
                 else:
-                    self._object(file, slot, seeks[number], nbytes[number], classes, found)
+                    self._object(file, slot, start, seek + size, classes, found)
             except (SnapshotError, struct.error, IndexError, ValueError) as error:
                 found.problems[display_name(slot.path)] = _reason(error)
 
@@ -221,34 +237,24 @@ class SnapshotReader:
             self._slots -= sum(len(one.slots) for one in dropped)
         return folder, [key.nbytes for key in keys.keys], [key.seek for key in keys.keys]
 
-    def _object(
-        self, file: RootFile, slot: _Slot, seek: int, nbytes: int, classes: Classes, found: _Found
-    ) -> None:
-        """Read one object: by its template, or else member by member."""
-        key, histograms = slot.key, found.histograms
-        if not is_histogram(key.class_name) and not is_container(key.class_name):
-            found.unsupported[display_name(slot.path)] = key.class_name
+    def _object(self, file: RootFile, slot: _Slot, start: int, stop: int, classes: Classes, found: _Found) -> None:
+        """Read an object of which no template is known, if it may hold histograms of a size that we want."""
+        class_name, objlen = slot.key.class_name, slot.key.objlen
+        if not is_histogram(class_name) and not is_container(class_name):
+            found.unsupported[display_name(slot.path)] = class_name
             return
-        if is_histogram(key.class_name) and (cells := cells_at_least(key.class_name, key.objlen)) > self.max_cells:
+        if is_histogram(class_name) and (cells := cells_at_least(class_name, objlen)) > self.max_cells:
             raise SnapshotError(f"at least {cells:,} cells, more than max_cells={self.max_cells:,}")
-        if key.objlen > _BYTES_PER_CELL * self.max_cells + 2**20:
-            raise SnapshotError(f"{key.objlen:,} bytes, more than max_cells={self.max_cells:,} histogram cells may need")
-        data = file.unpacked(seek + key.keylen, seek + nbytes, key.objlen)
-        numbers = slot.template.numbers(data) if slot.template is not None else None
-        if slot.template is not None and numbers is not None:
-            for number, one in enumerate(slot.template.layouts):
-                histograms[one.path] = slot.template, number, numbers
-            for path, class_name in slot.unsupported:
-                found.unsupported[display_name(path)] = class_name
-            return
-        self._walk(slot, data, classes, found)
+        if objlen > _BYTES_PER_CELL * self.max_cells + 2**20:
+            raise SnapshotError(f"{objlen:,} bytes, more than histograms of max_cells={self.max_cells:,} may need")
+        self._walk(slot, file.unpacked(start, stop, objlen), classes, found)
 
     def _walk(self, slot: _Slot, data: Buffer, classes: Classes, found: _Found) -> None:
         """Read one object member by member, and remember its layout if all of it could be read."""
-        histograms, unsupported, problems = [], [], {}
+        histograms, unsupported, problems = [], {}, {}
         for path, one in leaves(read_key_object(data, slot.key.class_name, slot.key.keylen, classes), slot.path):
             if not is_histogram(one.class_name):
-                unsupported.append((path, one.class_name))
+                unsupported[display_name(path)] = one.class_name
                 continue
             try:
                 histograms.append((one, layout(one, path, data, self.max_cells)))
@@ -267,10 +273,10 @@ class SnapshotReader:
                 except SnapshotError as error:
                     del found.histograms[own.path]
                     problems[display_name(own.path)] = _reason(error)
-        found.unsupported |= {display_name(path): class_name for path, class_name in unsupported}
+        found.unsupported |= unsupported
         found.problems |= problems
         slot.template = template if again else None
-        slot.unsupported = tuple(unsupported)
+        slot.unsupported = unsupported
 
 
 def written(path: FilePath) -> datetime:

@@ -194,7 +194,9 @@ class _Walk:
     def array(self, kind: str, count: int) -> Array:
         width = struct.calcsize(kind) if kind != "q" else 8
         if not 0 <= count <= (len(self.data) - self.position) // width:
-            raise SnapshotError(f"an array of {count:,} numbers where {len(self.data) - self.position:,} bytes are left")
+            raise SnapshotError(
+                f"an array of {count:,} numbers where {len(self.data) - self.position:,} bytes are left"
+            )
         found = Array(self.position, kind, count)
         self.position += count * width
         return found
@@ -206,7 +208,12 @@ class _Walk:
         made = RootObject(class_name) if into is None else into
         stop, version = self._version()
         checksum = None
-        if version <= 0 and stop is not None and class_name not in self.own and not self.classes.tells(class_name, version):
+        if (
+            version <= 0
+            and stop is not None
+            and class_name not in self.own
+            and not self.classes.tells(class_name, version)
+        ):
             checksum = self.number("I")  # a class that has no version
         if class_name in self.own:
             self.own[class_name](self, made, version)
@@ -214,7 +221,9 @@ class _Walk:
             self._members(made, self.classes.layout(class_name, version, checksum), stop, depth)
         if stop is not None:
             if self.position > stop:
-                raise SnapshotError(f"{class_name} version {version} is {self.position - stop} bytes longer than stated")
+                raise SnapshotError(
+                    f"{class_name} version {version} is {self.position - stop} bytes longer than stated"
+                )
             self.position = stop
         return made
 

@@ -24,6 +24,7 @@ class Template:
 
     def __init__(self, data: Buffer, layouts: Sequence[HistogramLayout]) -> None:
         self.layouts = layouts
+        self.paths = [one.path for one in layouts]
         self.length = len(data)
         fields: list[tuple[int, int, int, int]] = []
         self._targets: list[tuple[list[tuple[str, int, int, np.dtype]], int]] = []
@@ -75,9 +76,7 @@ class Template:
 
 # By whole words: 40 GB/s, where NumPy's swapping copy makes 13 and a loop over bytes 4. (One AMD core, 5,000 float32.)
 @numba.njit(nogil=True, cache=True)
-def _take(
-    data: NDArray[np.uint8], fixed: NDArray[np.uint8], fields: NDArray[np.int64], out: NDArray[np.uint8]
-) -> bool:
+def _take(data: NDArray[np.uint8], fixed: NDArray[np.uint8], fields: NDArray[np.int64], out: NDArray[np.uint8]) -> bool:
     """Compare ``data`` with ``fixed`` outside ``fields``, and copy these to ``out`` in native order."""
     position = 0
     held = 0

@@ -18,7 +18,7 @@ from owtrend import reading, schema
 from owtrend.errors import BinningChangedError, DimsError, NotFoundError
 from owtrend.reading import RunHistogram
 from owtrend.reduce import REDUCTORS, applicable, run_trends
-from owtrend.snapshot import Axis, Path, bin_values, bin_variances, unfold
+from owtrend.snapshot import Axis, Path, as_hist, bin_values, bin_variances, unfold
 from owtrend.store import Reader, Store
 
 if TYPE_CHECKING:
@@ -386,38 +386,12 @@ def to_hist(histogram: xr.Dataset) -> "hist.Hist[Any]":
 
     A profile becomes mean storage. Raises DimsError if it still has rows in time.
     """
-    import hist
-
     schema.require_histogram(histogram, rows=False)
-    flow = histogram.attrs["flow"]
-    axes = []
+    flow, axes = histogram.attrs["flow"], []
     for name in schema.axes_of(histogram):
         left, right = histogram[f"{name}_left"].values, histogram[f"{name}_right"].values
         edges = np.concatenate([left, right[-1:]])
-        edges = edges[1:-1] if flow else edges
-        options = {"name": name, "label": str(histogram[name].attrs.get("long_name", "")), "flow": flow}
-        if name in histogram.attrs["variable_axes"]:
-            axes.append(hist.axis.Variable(edges, **options))
-        else:
-            axes.append(hist.axis.Regular(len(edges) - 1, edges[0], edges[-1], **options))
+        title, regular = str(histogram[name].attrs.get("long_name", "")), name not in histogram.attrs["variable_axes"]
+        axes.append(Axis(edges[1:-1] if flow else edges, regular=regular, title=title))
     parts = {name: histogram[name].values for name in schema.PARTS if name in histogram}
-    title = histogram.attrs.get("title", "")
-    if "contents" not in parts:
-        made = hist.Hist(*axes, storage=hist.storage.WeightedMean(), label=title)
-        view = made.view(flow=flow)
-        entries = parts["bin_entries"].astype(np.float64)
-        view["sum_of_weights"] = entries
-        view["sum_of_weights_squared"] = parts.get("bin_sumw2", entries)
-        mean = np.divide(parts["sumwy"], entries, out=np.zeros_like(entries), where=entries != 0)
-        view["value"] = mean
-        view["_sum_of_weighted_deltas_squared"] = parts["sumwy2"] - entries * mean**2
-        return made
-    if "sumw2" in parts:
-        made = hist.Hist(*axes, storage=hist.storage.Weight(), label=title)
-        view = made.view(flow=flow)
-        view["value"], view["variance"] = parts["contents"], parts["sumw2"]
-        return made
-    whole = parts["contents"].dtype.kind == "i"
-    made = hist.Hist(*axes, storage=hist.storage.Int64() if whole else hist.storage.Double(), label=title)
-    made.view(flow=flow)[...] = parts["contents"]
-    return made
+    return as_hist(axes, parts, flow=flow, title=histogram.attrs.get("title", ""))

@@ -1,20 +1,24 @@
 """What a detector sends: snapshots of histograms, as frozen values with every part that ROOT accumulates."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from owtrend.errors import AmbiguousNameError, NotFoundError
+from owtrend.errors import AmbiguousNameError, DimsError, NotFoundError
 
-__all__ = ["Axis", "Histogram", "Snapshot", "display_name"]
+if TYPE_CHECKING:
+    import hist
+
+__all__ = ["Axis", "Histogram", "Snapshot", "as_hist", "display_name"]
 
 Path = tuple[str, ...]
+_DTYPES = {"C": np.int8, "S": np.int16, "I": np.int32, "L": np.int64, "F": np.float32, "D": np.float64}
 
 
 def display_name(path: Path) -> str:
@@ -137,6 +141,54 @@ class Histogram:
     error_option: str = ""
     gauge: bool = False
 
+    def to_hist(self) -> "hist.Hist[Any]":
+        """As a `hist.Hist` with flow bins, and with weights where sumw2 is kept; a profile becomes mean storage.
+
+        What hist has no place for (class, sums, option) goes into its ``metadata``, where `from_hist` finds it.
+        """
+        parts = {name: self.part(name) for name in self.parts}
+        made = as_hist(self.axes, parts, flow=True, title=self.title)
+        made.metadata = {
+            "class_name": self.class_name, "sums": dict(self.sums), "error_option": self.error_option,
+            "gauge": self.gauge,
+        }  # fmt: skip
+        return made
+
+    @classmethod
+    def from_hist(cls, histogram: "hist.Hist[Any]", path: Path | str) -> Self:
+        """The histogram that a `hist.Hist` holds.
+
+        Of one that `to_hist` made, the same again (a profile to the last digits). Of any other with regular, variable,
+        integer or category axes: missing flow bins are zero, and the sums are those of bin contents at bin centres,
+        as ``TH1::ResetStats`` makes them.
+
+        Raises
+        ------
+        DimsError
+            If it has more than three axes, or a storage or an axis that ROOT has no like of.
+        """
+        axes = tuple(_axis_of(axis) for axis in histogram.axes)
+        if not 1 <= len(axes) <= 3:
+            raise DimsError(f"a hist.Hist of {len(axes)} axes; histograms here have one to three")
+        parts = _parts_of(histogram)
+        told = histogram.metadata if isinstance(histogram.metadata, dict) else {}
+        profile = "sumwy" in parts
+        letter = "L" if not profile and parts["contents"].dtype.kind == "i" else "D"
+        made = "TProfile" + ("" if len(axes) == 1 else f"{len(axes)}D") if profile else f"TH{len(axes)}{letter}"
+        class_name = told.get("class_name", made)
+        if not profile and class_name[-1] in _DTYPES:
+            parts["contents"] = parts["contents"].astype(_DTYPES[class_name[-1]])
+        return cls(
+            path=(path,) if isinstance(path, str) else path,
+            class_name=class_name,
+            axes=axes,
+            parts=parts,
+            sums=told.get("sums") or _sums_of(axes, parts),
+            title=str(histogram.label or ""),
+            error_option=told.get("error_option", ""),
+            gauge=told.get("gauge", False),
+        )
+
     @property
     def name(self) -> str:
         return display_name(self.path)
@@ -198,6 +250,99 @@ def unfold(flat: NDArray[Any], shape: tuple[int, ...], flow: bool) -> NDArray[An
     inner = slice(None) if flow else slice(1, -1)
     index: tuple[Any, ...] = (..., *(inner,) * len(shape))
     return folded.transpose(order)[index]
+
+
+def as_hist(axes: Sequence[Axis], parts: Mapping[str, NDArray[Any]], *, flow: bool, title: str) -> "hist.Hist[Any]":
+    """A `hist.Hist` of additive parts of shape ``(x[, y[, z]])``, with or without flow bins."""
+    import hist
+
+    made_axes = []
+    for name, axis in zip("xyz", axes, strict=False):
+        told = {"labels": dict(axis.labels), "limits": (axis.edges[0], axis.edges[-1])}  # hist's edges are rounded
+        options = {"name": name, "label": axis.title, "flow": flow, "metadata": told}
+        if axis.regular:
+            made_axes.append(hist.axis.Regular(len(axis), axis.edges[0], axis.edges[-1], **options))
+        else:
+            made_axes.append(hist.axis.Variable(axis.edges, **options))
+    if "contents" not in parts:
+        made = hist.Hist(*made_axes, storage=hist.storage.WeightedMean(), label=title)
+        view = made.view(flow=flow)
+        entries = np.asarray(parts["bin_entries"], dtype=np.float64)
+        mean = np.divide(parts["sumwy"], entries, out=np.zeros_like(entries), where=entries != 0)
+        view["sum_of_weights"] = entries
+        view["sum_of_weights_squared"] = parts.get("bin_sumw2", entries)
+        view["value"] = mean
+        view["_sum_of_weighted_deltas_squared"] = parts["sumwy2"] - entries * mean**2
+        return made
+    if "sumw2" in parts:
+        made = hist.Hist(*made_axes, storage=hist.storage.Weight(), label=title)
+        view = made.view(flow=flow)
+        view["value"], view["variance"] = parts["contents"], parts["sumw2"]
+        return made
+    whole = parts["contents"].dtype.kind == "i"
+    made = hist.Hist(*made_axes, storage=hist.storage.Int64() if whole else hist.storage.Double(), label=title)
+    made.view(flow=flow)[...] = parts["contents"]
+    return made
+
+
+def _axis_of(axis: Any) -> Axis:
+    """An axis of hist, flow bins or not."""
+    kind, title = type(axis).__name__, str(axis.label or "")
+    told = axis.metadata if isinstance(axis.metadata, dict) else {}
+    if kind in ("StrCategory", "IntCategory"):
+        return replace(Axis.spaced(len(axis), 0, len(axis), title), labels={i + 1: str(x) for i, x in enumerate(axis)})
+    if kind not in ("Regular", "Variable", "Integer", "Boolean"):
+        raise DimsError(f"axis {axis.name!r} of kind {kind}; expected Regular, Variable, Integer or a category")
+    edges = np.asarray(axis.edges, dtype=np.float64)
+    regular = kind != "Variable" and getattr(axis, "transform", None) is None
+    if regular:
+        edges = Axis.spaced(len(edges) - 1, *told.get("limits", edges[[0, -1]])).edges
+    return Axis(edges, regular=regular, title=title, labels=told.get("labels", {}))
+
+
+def _parts_of(histogram: "hist.Hist[Any]") -> dict[str, NDArray[Any]]:
+    """Additive parts of a `hist.Hist`, flat in ROOT's order, flow bins added where it has none."""
+    widths = [(int(not a.traits.underflow), int(not a.traits.overflow)) for a in histogram.axes]
+
+    def flat(values: Any) -> NDArray[Any]:
+        return np.pad(np.asarray(values), widths).ravel(order="F")
+
+    view = histogram.view(flow=True)
+    fields = view.dtype.names or ()
+    if not fields:
+        return {"contents": flat(view)}
+    if fields == ("value", "variance"):
+        return {"contents": flat(view["value"]), "sumw2": flat(view["variance"])}
+    weighted = "sum_of_weights" in fields
+    entries = view["sum_of_weights"] if weighted else view["count"]
+    spread = view["_sum_of_weighted_deltas_squared"] if weighted else view["_sum_of_deltas_squared"]
+    parts = {
+        "sumwy": flat(view["value"] * entries),
+        "sumwy2": flat(spread + entries * view["value"] ** 2),
+        "bin_entries": flat(entries),
+    }
+    if weighted:
+        parts["bin_sumw2"] = flat(view["sum_of_weights_squared"])
+    return parts
+
+
+def _sums_of(axes: Sequence[Axis], parts: Mapping[str, NDArray[Any]]) -> dict[str, float]:
+    """ROOT's statistics from bin contents at bin centres, flow bins left out (``TH1::ResetStats``)."""
+    shape = tuple(len(axis) + 2 for axis in axes)
+    inner = {name: np.asarray(unfold(part, shape, False), dtype=np.float64) for name, part in parts.items()}
+    weight = inner["bin_entries"] if "bin_entries" in inner else inner["contents"]
+    weight2 = inner.get("bin_sumw2", inner.get("sumw2", abs(weight)))
+    total = parts["bin_entries" if "bin_entries" in parts else "contents"].sum()
+    sums = {"entries": float(total), "tsumw": weight.sum(), "tsumw2": weight2.sum()}
+    centres = np.meshgrid(*[(axis.edges[1:] + axis.edges[:-1]) / 2 for axis in axes], indexing="ij")
+    for number, (letter, x) in enumerate(zip("xyz", centres, strict=False)):
+        sums[f"tsumw{letter}"], sums[f"tsumw{letter}2"] = (weight * x).sum(), (weight * x * x).sum()
+        for before in range(number):
+            sums[f"tsumw{'xyz'[before]}{letter}"] = (weight * centres[before] * x).sum()
+    if "sumwy" in parts:
+        letter = "yzt"[len(axes) - 1]
+        sums[f"tsumw{letter}"], sums[f"tsumw{letter}2"] = inner["sumwy"].sum(), inner["sumwy2"].sum()
+    return {name: float(value) for name, value in sums.items()}
 
 
 def effective_entries(sumw: NDArray[Any], sumw2: NDArray[Any] | None) -> NDArray[np.float64]:
@@ -276,6 +421,12 @@ class Snapshot(Mapping[Path, Histogram]):
         if isinstance(histograms, dict):  # the caller may change it
             histograms = dict(histograms)
         object.__setattr__(self, "histograms", MappingProxyType(histograms))
+
+    def __contains__(self, name: object) -> bool:
+        try:
+            return name in self.histograms or (isinstance(name, str) and bool(self[name]))
+        except NotFoundError:
+            return False
 
     def __getitem__(self, name: Path | str) -> Histogram:
         if isinstance(name, tuple):

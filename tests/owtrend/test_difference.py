@@ -152,9 +152,9 @@ def test_bare_times_reach_over_midnight(tmp_path):
 
 
 def test_a_gauge_is_not_differenced_and_reports_only_what_is_new(tmp_path, monkeypatch):
-    from ingest import root_file
+    from ingest import root_histogram
 
-    monkeypatch.setattr(root_file, "_IS_AVERAGE", 1 << 24)  # uproot cannot write kIsAverage, but writes this one
+    monkeypatch.setattr(root_histogram, "_IS_AVERAGE", 1 << 24)  # uproot cannot write kIsAverage, but writes this one
     for minute, value in enumerate([4, 4, 6]):
         histogram = making.th1([0, value, 0], entries=value)
         path = tmp_path / "data" / f"Run300000/EMC/EMChists.2018_06_01_12_0{minute}_00.root"
