@@ -1,6 +1,5 @@
 """A ROOT file -> Snapshot, without ROOT: the first of a layout member by member, the following by what they share."""
 
-import struct
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from ingest import naming
 from ingest.fill_buffer import flushed, is_filled
 from ingest.root_histogram import cells_at_least, is_container, is_histogram, layout, leaves
-from ingest.root_object import Classes, read_key_object
+from ingest.root_object import DAMAGE, Classes, read_key_object
 from ingest.root_records import Buffer, Key, KeyList, RootFile, Scratch, unpack
 from ingest.template import Template
 from owtrend.errors import SnapshotError
@@ -26,6 +25,7 @@ __all__ = ["SnapshotReader", "written"]
 _FOLDERS = {"TDirectory", "TDirectoryFile"}
 _DEPTH = 64  # of folders in folders
 _CLASS_RECORDS, _FOLDER_LISTS, _TEMPLATES = 16, 4, 2**14  # remembered at most: of files, of one folder, in all
+_LONGEST = 200  # of a reason; names in a damaged file may be anything
 _BYTES_PER_CELL = 32  # of a profile with all its parts, the most that a histogram needs
 
 
@@ -143,7 +143,7 @@ class SnapshotReader:
             try:
                 classes, layouts = self._classes_of(file)
                 self._folder(file, file.root, (), layouts, classes, found)
-            except (SnapshotError, struct.error, IndexError, ValueError) as error:
+            except DAMAGE as error:
                 raise SnapshotError(
                     f"{label}: damaged ROOT file ({_reason(error)}); copy it again or leave it out"
                 ) from error
@@ -206,7 +206,7 @@ class SnapshotReader:
                     self._folder(file, start, slot.path, layouts, classes, found)
                 else:
                     self._object(file, slot, start, seek + size, classes, found)
-            except (SnapshotError, struct.error, IndexError, ValueError) as error:
+            except DAMAGE as error:
                 found.problems[display_name(slot.path)] = _reason(error)
 
     def _remembered(self, record: Buffer, path: Path, layouts: bytes) -> tuple[_Folder, list[int], list[int]]:
@@ -258,7 +258,7 @@ class SnapshotReader:
                 continue
             try:
                 histograms.append((one, layout(one, path, data, self.max_cells)))
-            except (SnapshotError, struct.error, KeyError, IndexError, AttributeError) as error:
+            except DAMAGE as error:
                 problems[display_name(path)] = _reason(error)
         template = Template(data, [own for _, own in histograms])
         numbers = template.numbers(data)
@@ -294,4 +294,5 @@ def written(path: FilePath) -> datetime:
 def _reason(error: Exception) -> str:
     """The first line of an exception's text, with its class where the text alone would say little."""
     line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    line = line if len(line) < _LONGEST else f"{line[:_LONGEST]}..."
     return line if isinstance(error, SnapshotError) else f"{line} ({type(error).__name__})"

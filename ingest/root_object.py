@@ -16,7 +16,10 @@ from numpy.typing import NDArray
 from ingest.root_records import Buffer, text
 from owtrend.errors import SnapshotError
 
-__all__ = ["Array", "Classes", "RootObject", "read_key_object"]
+__all__ = ["DAMAGE", "Array", "Classes", "RootObject", "read_key_object"]
+
+# What bytes that are not what they should be make the readers stumble on, beside the SnapshotErrors of their checks.
+DAMAGE = (struct.error, LookupError, ValueError, ArithmeticError, TypeError, AttributeError, RecursionError)
 
 _COUNT, _NEW_CLASS, _CLASS = 0x40000000, 0xFFFFFFFF, 0x80000000  # kByteCountMask, kNewClassTag, kClassMask
 _MAP_OFFSET = 2
@@ -99,8 +102,14 @@ class Classes:
         self._layouts: dict[tuple[str, int], list[_Element]] = {}
         self._by_checksum: dict[tuple[str, int], list[_Element]] = {}
         self._names: set[str] = set()
-        if len(record):
+        if not len(record):
+            return
+        try:
             self._read(record, keylen)
+        except SnapshotError:
+            raise
+        except DAMAGE as error:
+            raise SnapshotError(f"damaged class layouts ({type(error).__name__}: {error})") from error
 
     def layout(self, name: str, version: int, checksum: int | None) -> list[_Element]:
         """Members of a class; raises SnapshotError if the file does not tell."""
@@ -156,7 +165,9 @@ def read_key_object(data: Buffer, class_name: str, keylen: int, classes: Classes
     """
     try:
         return _Walk(data, keylen, classes).versioned(class_name, 0)
-    except (struct.error, IndexError, KeyError, RecursionError) as error:
+    except SnapshotError:
+        raise
+    except DAMAGE as error:
         raise SnapshotError(f"damaged object ({type(error).__name__}: {error})") from error
 
 

@@ -1,0 +1,56 @@
+"""Coverage-guided search for a file that is neither a snapshot nor one OwtrendError: `python -m tests.fuzz_snapshot`.
+
+Needs the extra ``fuzz`` (atheris). Arguments are libFuzzer's, after a folder for the files that it finds worth
+keeping; the defaults are 10,000 files, each within 2 s and the whole within 500 MB:
+
+    python -m tests.fuzz_snapshot CORPUS -runs=10000
+"""
+
+import random
+import shutil
+import sys
+from pathlib import Path
+
+import atheris
+
+# Numba cannot compile instrumented code.
+with atheris.instrument_imports(include=["ingest"], exclude=["ingest.template"]):
+    from ingest import SnapshotReader
+
+from owtrend.errors import OwtrendError
+from tests import mutations
+
+SEEDS = Path(__file__).parent / "data" / "root"
+reader = SnapshotReader()
+
+
+def one_file(content: bytes) -> None:
+    """Read it as a user would, by a reader that remembers other files; any other exception is a finding."""
+    try:
+        snapshot = reader.read(content)
+        for histogram in snapshot.values():
+            histogram.values(), histogram.variances(), histogram.digest
+    except OwtrendError as error:
+        assert "\n" not in str(error)
+
+
+def mutate(content: bytes, max_size: int, seed: int) -> bytes:
+    """Half of the damage is ours, half libFuzzer's."""
+    if seed % 2:
+        return atheris.Mutate(content, max_size)
+    return mutations.mutated(content, random.Random(seed))[:max_size]
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in SEEDS.glob("*.root"):
+        shutil.copy(path, folder)
+    defaults = ["-runs=10000", "-timeout=2", "-rss_limit_mb=500", "-max_len=100000"]
+    arguments = [*sys.argv[2:], *(one for one in defaults if not any(a.startswith(one.split("=")[0]) for a in sys.argv))]
+    atheris.Setup([sys.argv[0], str(folder), *arguments], one_file, custom_mutator=mutate)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
