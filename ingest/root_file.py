@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path as FilePath
-from typing import Any
 
 import numpy as np
 import xxhash
@@ -13,8 +12,8 @@ from numpy.typing import NDArray
 
 from ingest import naming
 from ingest.fill_buffer import flushed, is_filled
-from ingest.root_histogram import cells_at_least, is_container, is_histogram, layout, leaves
-from ingest.root_object import DAMAGE, Classes, read_key_object
+from ingest.root_histogram import cells, cells_at_most, is_container, is_histogram, layout, leaves
+from ingest.root_object import DAMAGE, Classes, read_beginning, read_key_object
 from ingest.root_records import Buffer, Key, KeyList, RootFile, Scratch, unpack
 from ingest.template import Template
 from owtrend.errors import SnapshotError
@@ -47,7 +46,7 @@ class _Slot:
 class _Folder:
     """The keys of one folder as they were in some file."""
 
-    list: KeyList
+    keys: KeyList
     slots: list[_Slot]
 
 
@@ -214,17 +213,16 @@ class SnapshotReader:
         known = self._folders.setdefault((layouts, path), [])
         self._folders.move_to_end((layouts, path))
         for place, folder in enumerate(known):
-            if again := folder.list.again(record):
+            if again := folder.keys.again(record):
                 if place:
                     known.insert(0, known.pop(place))
                 return folder, *again
         keys = KeyList(record)
-        templates = {slot.key.name: slot for slot in known[0].slots} if known else {}
-        slots = []
+        known_slots = {_identity(slot.key): slot for slot in known[0].slots} if known else {}
+        slots: list[_Slot] = []
         for key in keys.keys:
             slot = _Slot(key, (*path, key.name))
-            before = templates.get(key.name)
-            if before is not None and before.key.class_name == key.class_name and before.key.keylen == key.keylen:
+            if (before := known_slots.get(_identity(key))) is not None:
                 slot.template, slot.unsupported = before.template, before.unsupported
             slots.append(slot)
         folder = _Folder(keys, slots)
@@ -243,8 +241,10 @@ class SnapshotReader:
         if not is_histogram(class_name) and not is_container(class_name):
             found.unsupported[display_name(slot.path)] = class_name
             return
-        if is_histogram(class_name) and (cells := cells_at_least(class_name, objlen)) > self.max_cells:
-            raise SnapshotError(f"at least {cells:,} cells, more than max_cells={self.max_cells:,}")
+        if is_histogram(class_name) and cells_at_most(class_name, objlen) > self.max_cells:
+            begins = file.beginning(start, stop, objlen)
+            if (size := cells(read_beginning(begins, objlen, class_name, slot.key.keylen, classes))) > self.max_cells:
+                raise SnapshotError(f"{size:,} cells, more than max_cells={self.max_cells:,}")
         if objlen > _BYTES_PER_CELL * self.max_cells + 2**20:
             raise SnapshotError(f"{objlen:,} bytes, more than histograms of max_cells={self.max_cells:,} may need")
         self._walk(slot, file.unpacked(start, stop, objlen), classes, found)
@@ -289,6 +289,11 @@ def written(path: FilePath) -> datetime:
     """
     with RootFile(path, str(path)) as file:
         return file.written
+
+
+def _identity(key: Key) -> tuple[str, str, int, int]:
+    """What two keys must share for their objects to have one layout, as far as a list of keys can tell."""
+    return key.name, key.class_name, key.keylen, key.objlen
 
 
 def _reason(error: Exception) -> str:

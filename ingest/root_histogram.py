@@ -10,7 +10,7 @@ from ingest.root_records import Buffer
 from owtrend.errors import SnapshotError
 from owtrend.snapshot import Axis, Path
 
-__all__ = ["HistogramLayout", "cells_at_least", "is_container", "is_histogram", "layout", "leaves"]
+__all__ = ["HistogramLayout", "cells", "cells_at_most", "is_container", "is_histogram", "layout", "leaves"]
 
 _HISTOGRAM = re.compile(r"TH[123][CSILFD]|TProfile(2D|3D)?")
 _COLLECTIONS = {"TList", "THashList", "TSortedList", "TObjArray", "TMap"}
@@ -55,11 +55,17 @@ def is_container(class_name: str) -> bool:
     return class_name in _CONTAINERS
 
 
-def cells_at_least(class_name: str, objlen: int) -> int:
-    """How many cells a histogram of ``objlen`` bytes must have, if it keeps all that its class can keep."""
-    if class_name.startswith("TProfile"):
-        return objlen // (4 * 8)
-    return objlen // (_ITEM_SIZES.get(class_name[-1], 8) + 8)  # contents and sumw2
+def cells_at_most(class_name: str, objlen: int) -> int:
+    """How many cells a histogram of ``objlen`` bytes can have."""
+    return objlen // _ITEM_SIZES.get(class_name[-1], 8)
+
+
+def cells(found: RootObject) -> int:
+    """How many cells a histogram has by its axes, flow included."""
+    count = 1
+    for axis in _axes(found):
+        count *= max(axis.members["fNbins"], -2) + 2
+    return count
 
 
 def leaves(found: RootObject, path: Path) -> Iterator[tuple[Path, RootObject]]:
@@ -130,14 +136,8 @@ def layout(found: RootObject, path: Path, data: Buffer, max_cells: int) -> Histo
     if found.missing:
         raise SnapshotError(found.missing)
     profile = name.startswith("TProfile")
-    dimension = int((re.findall(r"\d", name) or ["1"])[0])
-    roots = [members[f"f{letter}axis"] for letter in "XYZ"[:dimension]]
-    bins = [axis.members["fNbins"] for axis in roots]
-    cells = 1
-    for count in bins:
-        cells *= max(count, -2) + 2
-    if cells > max_cells:
-        raise SnapshotError(f"{cells:,} cells, more than max_cells={max_cells:,}")
+    if (size := cells(found)) > max_cells:
+        raise SnapshotError(f"{size:,} cells, more than max_cells={max_cells:,}")
     parts = [("sumwy" if profile else "contents", members["TArray"])]
     if profile:  # class versions before 2010 have no fBinSumw2
         others = [("sumwy2", "fSumw2"), ("bin_entries", "fBinEntries"), ("bin_sumw2", "fBinSumw2")]
@@ -145,21 +145,26 @@ def layout(found: RootObject, path: Path, data: Buffer, max_cells: int) -> Histo
         others = [("sumw2", "fSumw2")]
     parts += [(part, members[member]) for part, member in others if member in members and members[member].count]
     for part, array in parts:
-        if array.count != cells or min(bins) < 1:
-            raise SnapshotError(f"{part} has {array.count:,} cells where the axes have {cells:,}")
+        if array.count != size or min(axis.members["fNbins"] for axis in _axes(found)) < 1:
+            raise SnapshotError(f"{part} has {array.count:,} cells where the axes have {size:,}")
     mode = members["fErrorMode"] if profile else 0
     if not 0 <= mode < len(_ERROR_OPTIONS):
         raise SnapshotError(f"error mode {mode}; TProfile knows 0 to {len(_ERROR_OPTIONS) - 1}")
     return HistogramLayout(
         path=path,
         class_name=name,
-        axes=tuple(_axis(axis, data) for axis in roots),
+        axes=tuple(_axis(axis, data) for axis in _axes(found)),
         title=members["fTitle"],
         error_option=_ERROR_OPTIONS[mode],
         gauge=bool(members["fBits"] & _IS_AVERAGE),
         parts=tuple(parts),
         sums=tuple((one[1:].lower(), found.places[one]) for one in _SUMS if one in found.places),
     )
+
+
+def _axes(found: RootObject) -> list[RootObject]:
+    dimension = int((re.findall(r"\d", found.class_name) or ["1"])[0])
+    return [found.members[f"f{letter}axis"] for letter in "XYZ"[:dimension]]
 
 
 def _axis(found: RootObject, data: Buffer) -> Axis:

@@ -5,6 +5,7 @@ Sources: ``TBufferFile`` (byte counts, class tags, references), ``TStreamerInfo`
 collections, which have no class layout.
 """
 
+import contextlib
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from ingest.root_records import Buffer, text
 from owtrend.errors import SnapshotError
 
-__all__ = ["DAMAGE", "Array", "Classes", "RootObject", "read_key_object"]
+__all__ = ["DAMAGE", "Array", "Classes", "RootObject", "read_beginning", "read_key_object"]
 
 # What bytes that are not what they should be make the readers stumble on, beside the SnapshotErrors of their checks.
 DAMAGE = (struct.error, LookupError, ValueError, ArithmeticError, TypeError, AttributeError, RecursionError)
@@ -67,7 +68,7 @@ class RootObject:
     places: dict[str, int] = field(default_factory=dict)
     items: list["RootObject | None"] | None = None
     bases: set[str] = field(default_factory=set)
-    missing: str = ""  # first member of a kind that is not read; what follows it is not there
+    missing: str = ""  # why not all of it was read, or the first member that was not
 
     @property
     def name(self) -> str:
@@ -171,13 +172,22 @@ def read_key_object(data: Buffer, class_name: str, keylen: int, classes: Classes
         raise SnapshotError(f"damaged object ({type(error).__name__}: {error})") from error
 
 
+def read_beginning(data: Buffer, length: int, class_name: str, keylen: int, classes: Classes) -> RootObject:
+    """As much of an object of ``length`` bytes as its first bytes ``data`` tell: the members that lie in them."""
+    made = RootObject(class_name)
+    with contextlib.suppress(*DAMAGE):
+        _Walk(data, keylen, classes, length=length).versioned(class_name, 0, into=made)
+    return made
+
+
 class _Walk:
-    """One pass over an object's bytes."""
+    """One pass over an object's bytes, of which only the beginning may be at hand."""
 
     def __init__(
         self, data: Buffer, displacement: int, classes: Classes,
-        own: dict[str, Callable[["_Walk", RootObject, int], None]] | None = None,
+        own: dict[str, Callable[["_Walk", RootObject, int], None]] | None = None, length: int | None = None,
     ) -> None:  # fmt: skip
+        self.length = len(data) if length is None else length
         self.data = data
         self.position = 0
         self.displacement = displacement
@@ -204,10 +214,8 @@ class _Walk:
 
     def array(self, kind: str, count: int) -> Array:
         width = struct.calcsize(kind) if kind != "q" else 8
-        if not 0 <= count <= (len(self.data) - self.position) // width:
-            raise SnapshotError(
-                f"an array of {count:,} numbers where {len(self.data) - self.position:,} bytes are left"
-            )
+        if not 0 <= count <= (self.length - self.position) // width:
+            raise SnapshotError(f"an array of {count:,} numbers where {self.length - self.position:,} bytes are left")
         found = Array(self.position, kind, count)
         self.position += count * width
         return found
@@ -244,21 +252,23 @@ class _Walk:
         count = self.number("I")
         if count & _COUNT:
             stop = start + 4 + (count & ~_COUNT)
-            if stop > len(self.data):
-                raise SnapshotError(f"an object is {stop - len(self.data):,} bytes longer than what holds it")
+            if stop > self.length:
+                raise SnapshotError(f"an object is {stop - self.length:,} bytes longer than what holds it")
             return stop, self.number("h")
         self.position = start
         return None, self.number("h")
 
     def _members(self, made: RootObject, layout: list[_Element], stop: int | None, depth: int) -> None:
         for element in layout:
-            if made.missing:
+            if made.missing:  # in a base
                 return
-            self._member(made, element, depth)
-            if made.missing and stop is None:
-                raise SnapshotError(f"cannot step over member {made.missing} of {made.class_name}")
+            if not self._member(made, element, depth):
+                if stop is None:
+                    raise SnapshotError(f"cannot step over member {element.name} of {made.class_name}")
+                made.missing = f"{element.name} ({element.type_name})"
 
-    def _member(self, made: RootObject, element: _Element, depth: int) -> None:
+    def _member(self, made: RootObject, element: _Element, depth: int) -> bool:
+        """Read one member; False if it is of a kind that is not read and does not state its length."""
         kind, name, type_name = element.kind, element.name, element.type_name
         if kind in _NUMBERS:
             made.places[name] = self.position
@@ -286,16 +296,17 @@ class _Walk:
             made.members[name] = self.versioned(type_name, depth + 1)
         elif kind in _POINTER:
             made.members[name] = self.pointer(depth + 1)
-        elif not self._step_over():  # collections of the standard library, strings, whatever states its length
-            made.missing = f"{name} ({type_name})"
+        else:  # collections of the standard library, strings, whatever states its length
+            return self._step_over()
+        return True
 
     def _step_over(self) -> bool:
         """Leave out something that states its length, if it does."""
-        if self.position + 4 > len(self.data):
+        if self.position + 4 > self.length:
             return False
         (count,) = struct.unpack_from(">I", self.data, self.position)
         stop = self.position + 4 + (count & ~_COUNT)
-        if not count & _COUNT or stop > len(self.data):
+        if not count & _COUNT or stop > self.length:
             return False
         self.position = stop
         return True
@@ -303,25 +314,23 @@ class _Walk:
     def pointer(self, depth: int) -> RootObject | None:
         """An object behind a pointer (``TBufferFile::ReadObjectAny``): new, seen before, or none."""
         start = self.position
-        count = self.number("I")
-        if count & _COUNT and count != _NEW_CLASS:
-            stop: int | None = self.position + (count & ~_COUNT)
-            if stop is not None and stop > len(self.data):
-                raise SnapshotError(f"an object is {stop - len(self.data):,} bytes longer than what holds it")
-            tag_at = self.position
+        stop: int | None = None
+        tag = self.number("I")
+        if tag & _COUNT and tag != _NEW_CLASS:
+            stop = self.position + (tag & ~_COUNT)
+            if stop > self.length:
+                raise SnapshotError(f"an object is {stop - self.length:,} bytes longer than what holds it")
             tag = self.number("I")
-        else:
-            stop, tag_at, tag = None, start, count
         if not tag & _CLASS:
-            if stop is not None:
-                self.position = stop
+            self.position = stop or self.position
             return self.known.get(tag) if tag else None
         if tag == _NEW_CLASS:
+            tag_at = self.position - 4
             class_name = self.cstring()
             self.known[tag_at + self.displacement + _MAP_OFFSET] = class_name
         else:
-            class_name = self.known.get(tag & ~_CLASS)
-            if not isinstance(class_name, str):
+            class_name = self.known.get(tag & ~_CLASS, "")
+            if not isinstance(class_name, str) or not class_name:
                 raise SnapshotError(f"an object of class number {tag & ~_CLASS}, which is not in the file")
         made = RootObject(class_name)
         self.known[start + self.displacement + _MAP_OFFSET] = made

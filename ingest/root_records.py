@@ -26,6 +26,7 @@ Buffer = bytes | bytearray | memoryview
 
 _LARGE = 1_000_000  # added to the version of a file, and 1000 to that of a record, whose positions have 8 bytes
 _IN_MEMORY = 2**28  # files up to this size are read at once: one call, a quarter of the time of reading by records
+_BEGINNING = 2**20  # of what is not packed
 _BLOCK_HEADER = 9
 _BLOCK = struct.Struct("<2sx3s3s")  # kind, method, packed and unpacked size
 _ONE_BLOCK = struct.Struct("<2sxIH")  # the same, the sizes still in one
@@ -129,7 +130,7 @@ class RootFile:
         """``[start, stop)`` of the file; all of it or an error."""
         if not 0 <= start <= stop <= len(self._data):
             raise SnapshotError(f"bytes {start:,} to {stop:,} of a file of {len(self._data):,}")
-        return self._data[start:stop]  # type: ignore[no-any-return]
+        return self._data[start:stop]
 
     def unpacked(self, start: int, stop: int, objlen: int) -> Buffer:
         """The ``objlen`` bytes that were packed into ``[start, stop)``; the errors are those of `unpack`."""
@@ -140,6 +141,15 @@ class RootFile:
             if kind == b"ZL" and length == stop - start - _BLOCK_HEADER and size == objlen:
                 return _unpacked(kind, self._data[stop - length : stop], size)
         return unpack(self.bytes(start, stop), objlen)
+
+    def beginning(self, start: int, stop: int, objlen: int) -> Buffer:
+        """The first of what `unpacked` gives, at most one block of 16 MB."""
+        packed = self.bytes(start, stop)
+        if len(packed) == objlen:
+            return packed[:_BEGINNING]
+        for block in _blocks(packed):
+            return _unpacked(*block)
+        return b""
 
     @property
     def root(self) -> int:
@@ -229,7 +239,7 @@ class KeyList:
 
 
 def _integers(raw: NDArray[np.uint8], where: NDArray[np.intp], dtype: str) -> list[int]:
-    return raw[where].view(dtype)[:, 0].tolist()  # type: ignore[no-any-return]
+    return raw[where].view(dtype)[:, 0].tolist()
 
 
 class Scratch:

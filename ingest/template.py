@@ -44,10 +44,8 @@ class Template:
         fields.sort()
         self._fields = np.array(fields, dtype=np.int64).reshape(-1, 4)
         raw = np.frombuffer(data, dtype=np.uint8)
-        fixed = np.ones(len(raw), dtype=bool)
-        for offset, width, count, _ in fields:
-            fixed[offset : offset + width * count] = False
-        self._fixed = raw[fixed]
+        bounds = [0, *(bound for at, width, count, _ in fields for bound in (at, at + width * count)), len(raw)]
+        self._fixed = np.concatenate([raw[a:b] for a, b in zip(bounds[::2], bounds[1::2], strict=True)])
 
     def numbers(self, data: Buffer) -> NDArray[np.uint8] | None:
         """What accumulates in another object of this layout, for `histogram`; None if it differs in anything else."""

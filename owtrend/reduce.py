@@ -40,7 +40,7 @@ def mean(stats: Stats, axis: str) -> Estimate:
 
 
 def std(stats: Stats, axis: str) -> Estimate:
-    """Square root of abs(sum(w x**2) / sum(w) - mean**2), ``TH1::GetStdDev``; error std / sqrt(2 n_eff)."""
+    """Square root of sum(w x**2) / sum(w) - mean**2, at least 0 (``TH1::GetStdDev``); error std / sqrt(2 n_eff)."""
     spread = np.sqrt(_variance(stats, axis))
     with np.errstate(divide="ignore", invalid="ignore"):
         return spread, spread / np.sqrt(2 * _effective_entries(stats))
@@ -49,7 +49,7 @@ def std(stats: Stats, axis: str) -> Estimate:
 def _variance(stats: Stats, axis: str) -> NDArray[np.float64]:
     with np.errstate(divide="ignore", invalid="ignore"):
         average = stats[f"tsumw{axis}"] / stats["tsumw"]
-        return np.abs(stats[f"tsumw{axis}2"] / stats["tsumw"] - average**2)
+        return np.maximum(stats[f"tsumw{axis}2"] / stats["tsumw"] - average**2, 0)
 
 
 def _effective_entries(stats: Stats) -> NDArray[np.float64]:

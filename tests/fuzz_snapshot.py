@@ -47,7 +47,10 @@ def main() -> None:
     for path in SEEDS.glob("*.root"):
         shutil.copy(path, folder)
     defaults = ["-runs=10000", "-timeout=2", "-rss_limit_mb=500", "-max_len=100000"]
-    arguments = [*sys.argv[2:], *(one for one in defaults if not any(a.startswith(one.split("=")[0]) for a in sys.argv))]
+    arguments = [
+        *sys.argv[2:],
+        *(one for one in defaults if not any(a.startswith(one.split("=")[0]) for a in sys.argv)),
+    ]
     atheris.Setup([sys.argv[0], str(folder), *arguments], one_file, custom_mutator=mutate)
     atheris.Fuzz()
 

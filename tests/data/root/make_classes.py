@@ -60,7 +60,9 @@ def put(folder, h, name=None, path=None):
 file = ROOT.TFile(str(HERE / "classes.root"), "RECREATE", "", 101)
 folder = file.mkdir("numbers")
 for letter in "CSILFD":
-    put(folder, fill(getattr(ROOT, f"TH1{letter}")(f"h1{letter.lower()}", f"title {letter};x [cm];counts", 5, 0.0, 4.0)))
+    put(
+        folder, fill(getattr(ROOT, f"TH1{letter}")(f"h1{letter.lower()}", f"title {letter};x [cm];counts", 5, 0.0, 4.0))
+    )
     put(folder, fill(getattr(ROOT, f"TH2{letter}")(f"h2{letter.lower()}", "", 3, 0.0, 4.0, 2, 0.0, 4.0)))
     put(folder, fill(getattr(ROOT, f"TH3{letter}")(f"h3{letter.lower()}", "", 2, 0.0, 4.0, 3, 0.0, 4.0, 1, 0.0, 4.0)))
 
@@ -105,12 +107,16 @@ folder = file.mkdir("buffers")
 for number, (bins, spread, n) in enumerate([(10, 1, 50), (100, 1e-3, 30), (7, 1e6, 30), (3, 20, 40), (1, 1, 5),
                                             (50, 1e-9, 20), (25, 3, 1)]):  # fmt: skip
     put(folder, fill(ROOT.TH1F(f"range_{number}", "", bins, 0.0, 0.0), n, spread=spread))
-for name, made in {
-    "fixed": ROOT.TH1I("fixed", "", 10, 0.0, 4.0), "variable": ROOT.TH1D("variable", "", 3, array("d", [0, 1, 2.5, 5])),
-    "two": ROOT.TH2F("two", "", 4, 0.0, 0.0, 3, 0.0, 0.0), "three": ROOT.TH3F("three", "", 2, 0.0, 4.0, 2, 0.0, 4.0, 2, 0.0, 4.0),
-    "profile": ROOT.TProfile("profile", "", 4, 0.0, 4.0), "profile2": ROOT.TProfile2D("profile2", "", 2, 0.0, 4.0, 2, 0.0, 4.0),
-    "char": ROOT.TH1C("char", "", 1, 0.0, 1.0),
-}.items():  # fmt: skip
+edges = array("d", [0, 1, 2.5, 5])
+for made in (
+    ROOT.TH1I("fixed", "", 10, 0.0, 4.0),
+    ROOT.TH1D("variable", "", 3, edges),
+    ROOT.TH2F("two", "", 4, 0.0, 0.0, 3, 0.0, 0.0),
+    ROOT.TH3F("three", "", 2, 0.0, 4.0, 2, 0.0, 4.0, 2, 0.0, 4.0),
+    ROOT.TProfile("profile", "", 4, 0.0, 4.0),
+    ROOT.TProfile2D("profile2", "", 2, 0.0, 4.0, 2, 0.0, 4.0),
+    ROOT.TH1C("char", "", 1, 0.0, 1.0),
+):
     made.SetBuffer(1000)
     put(folder, fill(made))
 weighted = ROOT.TH1F("weighted", "", 5, 0.0, 4.0)
