@@ -23,7 +23,7 @@ __all__ = ["SnapshotReader", "written"]
 
 _FOLDERS = {"TDirectory", "TDirectoryFile"}
 _DEPTH = 64  # of folders in folders
-_CLASS_RECORDS, _FOLDER_LISTS, _TEMPLATES = 16, 4, 2**14  # remembered at most: of files, of one folder, in all
+_CLASS_RECORDS, _FOLDER_LISTS, _TEMPLATES = 16, 4, 2**13  # remembered at most: of files, of one folder, in all
 _LONGEST = 200  # of a reason; names in a damaged file may be anything
 _BYTES_PER_CELL = 32  # of a profile with all its parts, the most that a histogram needs
 

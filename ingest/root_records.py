@@ -16,6 +16,7 @@ from typing import Any, Self
 import cramjam
 import deflate
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 from owtrend.errors import SnapshotError
@@ -343,6 +344,8 @@ def _lzma(block: Buffer, size: int) -> Buffer:
 
 
 def _lz4(block: Buffer, size: int) -> Buffer:
+    if xxhash.xxh64_digest(block[8:]) != bytes(block[:8]):
+        raise ValueError("its checksum is another")
     out = bytearray(size)
     return memoryview(out)[: cramjam.lz4.decompress_block_into(block[8:], out, output_len=size)]  # after the checksum
 

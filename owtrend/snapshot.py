@@ -287,7 +287,7 @@ def as_hist(axes: Sequence[Axis], parts: Mapping[str, NDArray[Any]], *, flow: bo
 
 def _axis_of(axis: Any) -> Axis:
     """An axis of hist, flow bins or not."""
-    kind, title = type(axis).__name__, str(axis.label or "")
+    kind, title = type(axis).__name__, "" if axis.label == axis.name else str(axis.label)  # hist labels by the name
     told = axis.metadata if isinstance(axis.metadata, dict) else {}
     if kind in ("StrCategory", "IntCategory"):
         return replace(Axis.spaced(len(axis), 0, len(axis), title), labels={i + 1: str(x) for i, x in enumerate(axis)})

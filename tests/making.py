@@ -1,5 +1,6 @@
 """Small inputs for tests: ROOT files written by uproot, folders of snapshots, stores made of them."""
 
+import struct
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -35,12 +36,54 @@ def th1(
     )  # fmt: skip
 
 
-def write(path: Path, histograms: Mapping[str, Any]) -> Path:
+def write(path: Path, histograms: Mapping[str, Any], packed: bool = True) -> Path:
     """A ROOT file with these objects."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with uproot.recreate(path) as file:
+    with uproot.recreate(path, compression=uproot.ZLIB(1) if packed else None) as file:
         for name, histogram in histograms.items():
             file[name] = histogram
+    return path
+
+
+def write_beyond(source: Path, path: Path, offset: int) -> Path:
+    """The top folder of a ROOT file with all its records moved by ``offset``, as ROOT writes files of over 2 GB.
+
+    What is between is a hole. Positions have 8 bytes then, which is told by the versions of file, folder and keys.
+    """
+    data = source.read_bytes()
+    head = struct.unpack_from(">iiiiiiibiii", data, 4)
+    version, begin, end, *free, name_bytes, units, packing, info, info_bytes = head
+    at = begin + name_bytes
+    _, created, written, keys_bytes, record_bytes, _, _, seek = struct.unpack_from(">HIIiiiii", data, at)
+    key_list, position, count = data[seek : seek + keys_bytes], 0, 0
+    (length,) = struct.unpack_from(">H", key_list, 14)
+    (count,) = struct.unpack_from(">i", key_list, length)
+    position, wide = length + 4, []
+    for _ in range(count):
+        *sizes, own, parent = struct.unpack_from(">iHiIHHii", key_list, position)
+        sizes[1] += 1000
+        stop = position + 26
+        for _ in range(3):  # class, name, title
+            stop += 1 + key_list[stop]
+        wide.append(struct.pack(">iHiIHHqq", *sizes, own + offset, parent) + key_list[position + 26 : stop])
+        position = stop
+    keys = key_list[: length + 4] + b"".join(wide)
+    folder = struct.pack(">HIIiiqqq", 1005, created, written, len(keys), record_bytes, begin, 0, seek + offset)
+    header = struct.pack(
+        ">4siiqqiiibiqi", b"root", version + 1_000_000, begin, end + offset + 10_000, *free, name_bytes, units, packing,
+        info, info_bytes,
+    )  # fmt: skip
+    with path.open("wb") as file:
+        file.write(header.ljust(begin, b"\0") + data[begin:at] + folder + bytes(60))
+        file.seek(info)
+        file.write(data[info : info + info_bytes])
+        file.seek(offset + begin)
+        file.write(data[begin:])
+        file.truncate(end + offset + 10_000)
+        file.seek(end + offset)  # after all others: it has grown
+        file.write(keys)
+        file.seek(at + 34)
+        file.write(struct.pack(">q", end + offset))
     return path
 
 

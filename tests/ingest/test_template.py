@@ -1,0 +1,68 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.root_histogram import is_histogram, layout, leaves
+from ingest.root_object import Classes, read_key_object
+from ingest.root_records import KeyList, RootFile, unpack
+from ingest.template import Template
+from owtrend.snapshot import Histogram
+from tests.ingest.test_root_file import FIRST
+
+
+def objects():
+    """Class, unpacked bytes, length of the key and class layouts of each histogram of a file."""
+    file = RootFile(FIRST, str(FIRST))
+    record, packed = file.class_record()
+    classes = Classes(unpack(packed, record.objlen), record.keylen)
+    for key in KeyList(file.key_list(file.root)).keys:
+        if is_histogram(key.class_name):
+            data = bytes(file.unpacked(key.seek + key.keylen, key.seek + key.nbytes, key.objlen))
+            yield key.class_name, data, key, classes
+
+
+def walked(data, class_name, key, classes):
+    """The histogram and the template of an object read member by member."""
+    ((path, found),) = leaves(read_key_object(data, class_name, key.keylen, classes), (key.name,))
+    template = Template(data, [layout(found, path, data, 2**20)])
+    return template.histogram(0, template.numbers(data)), template
+
+
+OBJECTS = list(objects())
+
+
+@given(chosen=st.sampled_from(OBJECTS), change=st.data())
+def test_any_other_byte_is_noticed_and_any_number_is_read(chosen, change):
+    class_name, data, key, classes = chosen
+    first, template = walked(data, class_name, key, classes)
+    other = bytearray(data)
+    place = change.draw(st.integers(0, len(data) - 1))
+    other[place] ^= change.draw(st.integers(1, 255))
+    numbers = template.numbers(bytes(other))
+    accumulating = any(
+        offset <= place < offset + width * count
+        for (_, array) in template.layouts[0].parts
+        for offset, width, count in [(array.offset, np.dtype(array.kind).itemsize, array.count)]
+    ) or any(offset <= place < offset + 8 for _, offset in template.layouts[0].sums)
+    assert (numbers is not None) == accumulating
+    if numbers is not None:
+        again = template.histogram(0, numbers)
+        assert again.digest == walked(bytes(other), class_name, key, classes)[0].digest
+        assert again.digest != first.digest
+
+
+def test_another_length_is_another_layout():
+    class_name, data, key, classes = OBJECTS[0]
+    _, template = walked(data, class_name, key, classes)
+    assert template.numbers(data + b"\0") is None
+    assert template.numbers(data[:-1]) is None
+
+
+def test_histograms_of_a_template_share_no_memory_with_the_file():
+    class_name, data, key, classes = OBJECTS[0]
+    writable = bytearray(data)
+    histogram, _ = walked(writable, class_name, key, classes)
+    before = histogram.digest
+    writable[:] = bytes(len(writable))
+    assert isinstance(histogram, Histogram)
+    assert Histogram(**{name: getattr(histogram, name) for name in histogram.__dataclass_fields__}).digest == before
