@@ -210,12 +210,11 @@ class SnapshotReader:
 
     def _remembered(self, record: Buffer, path: Path, layouts: bytes) -> tuple[_Folder, list[int], list[int]]:
         """The folder as known from another file, or else anew; size and position of each of its keys."""
-        known = self._folders.setdefault((layouts, path), [])
-        self._folders.move_to_end((layouts, path))
+        known = self._folders.get((layouts, path), [])
         for place, folder in enumerate(known):
             if again := folder.keys.again(record):
-                if place:
-                    known.insert(0, known.pop(place))
+                known.insert(0, known.pop(place))
+                self._folders.move_to_end((layouts, path))
                 return folder, *again
         keys = KeyList(record)
         known_slots = {_identity(slot.key): slot for slot in known[0].slots} if known else {}
@@ -226,13 +225,12 @@ class SnapshotReader:
                 slot.template, slot.unsupported = before.template, before.unsupported
             slots.append(slot)
         folder = _Folder(keys, slots)
-        known.insert(0, folder)
-        self._slots += len(slots)
-        if len(known) > _FOLDER_LISTS:
-            self._slots -= len(known.pop().slots)
+        self._folders[layouts, path] = [folder, *known[: _FOLDER_LISTS - 1]]
+        self._folders.move_to_end((layouts, path))
+        self._slots += 1 + len(slots) - sum(1 + len(one.slots) for one in known[_FOLDER_LISTS - 1 :])
         while self._slots > _TEMPLATES and len(self._folders) > 1:
             _, dropped = self._folders.popitem(last=False)
-            self._slots -= sum(len(one.slots) for one in dropped)
+            self._slots -= sum(1 + len(one.slots) for one in dropped)
         return folder, [key.nbytes for key in keys.keys], [key.seek for key in keys.keys]
 
     def _object(self, file: RootFile, slot: _Slot, start: int, stop: int, classes: Classes, found: _Found) -> None:

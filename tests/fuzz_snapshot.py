@@ -13,8 +13,7 @@ from pathlib import Path
 
 import atheris
 
-# Numba cannot compile instrumented code.
-with atheris.instrument_imports(include=["ingest"], exclude=["ingest.template"]):
+with atheris.instrument_imports(include=["ingest"]):
     from ingest import SnapshotReader
 
 from owtrend.errors import OwtrendError

@@ -18,7 +18,9 @@ OWTREND = [
 GUARDED = {
     "zarr": {"owtrend/store.py"},
     "icechunk": {"owtrend/store.py"},
-    "uproot": {"ingest/root_file.py", "ingest/simulator.py"},
+    "uproot": {"ingest/simulator.py"},
+    "deflate": {"ingest/root_records.py"},
+    "cramjam": {"ingest/root_records.py"},
     "panel": {"dashboards/"},
     "holoviews": {"dashboards/"},
     "bokeh": {"dashboards/"},
