@@ -8,6 +8,8 @@ This is the only module that knows Zarr and Icechunk. Layout, per subsystem in `
     time, layout, flags, digest   (run, time)   per row; provenance (run, byte) JSON lines
     run, n_snapshots, n_rows, start, stop, revision, accumulation, mode   (run)
     registry, layouts             (byte)   JSON lines that only grow
+    tail_rows                     (slot, tail_byte)  what the rows are that are not in the arrays above yet
+    tail_counts, tail_weights, tail_sums  (slot, cell)  their cells, see `owtrend.tail`
 
 and the trends beside them in ``trends/<subsystem>``. A missing chunk is not stored, so the rectangle costs nothing.
 """
@@ -32,6 +34,7 @@ from zarr.codecs import BloscCodec, TransposeCodec
 
 from owtrend.catalog import COUNTS, SUMS, WEIGHTS, Layouts, Registry, Segment
 from owtrend.errors import NotFoundError, StoreError, StoreLockedError
+from owtrend.tail import TailRow, merged_order, shown, unchanged
 
 __all__ = ["AMBIGUOUS_TIME", "UNCHANGED", "Reader", "RunRows", "Store", "SubsystemReader", "Transaction"]
 
@@ -46,6 +49,9 @@ NO_TIME = np.iinfo(np.int64).min
 _CELL_DIM = {COUNTS: "cell", WEIGHTS: "wcell", SUMS: "scell"}
 _CELL_DTYPE = {COUNTS: "int32", WEIGHTS: "float64", SUMS: "float64"}
 _CELL_CHUNK = {COUNTS: 2**16, WEIGHTS: 2**15, SUMS: 2**12}
+TAIL_ROW = 1024  # bytes of what one row is, doubled where it needs more
+_TAIL_CHUNK = 2**18  # cells
+_TAIL = {array: f"tail_{array}" for array in _CELL_DIM}
 _EPOCH = {"units": "nanoseconds since 1970-01-01T00:00:00", "calendar": "proleptic_gregorian"}
 _ROW_ARRAYS: dict[str, tuple[str, int, dict[str, str]]] = {
     "time": ("int64", NO_TIME, {**_EPOCH, "long_name": "end of the snapshot, UTC"}),
@@ -84,11 +90,8 @@ class RunRows:
 
     @property
     def n_snapshots(self) -> int:
-        """Rows up to the last that changed: unchanged ones after the end of a run are not shown."""
-        if self.accumulation == RESET:  # equal content is a new gain there
-            return len(self)
-        changed = np.flatnonzero((self.flags & UNCHANGED) == 0)
-        return int(changed[-1]) + 1 if len(changed) else 0
+        """Rows that are shown, see `owtrend.tail.shown`."""
+        return shown((self.flags & UNCHANGED) != 0, self.accumulation != RESET)
 
 
 class Store:
@@ -226,6 +229,7 @@ class Transaction:
     def __init__(self, session: icechunk.Session, lock: Any) -> None:
         self.session = session
         self._lock = lock
+        self._arrays: dict[str, zarr.Array[Any]] = {}
 
     @cached_property
     def group(self) -> zarr.Group:
@@ -240,6 +244,7 @@ class Transaction:
         if forks:
             self.session.merge(*forks)
         vars(self).pop("group", None)
+        self._arrays.clear()
 
     def commit(self, message: str) -> str:
         """Make it visible; gives the new version, or the old one if nothing changed."""
@@ -281,17 +286,44 @@ class Transaction:
         _grow(group["provenance"], n_runs)
         for array in _CELL_DIM:
             _grow(group[array], n_runs, n_times, registry.size(array))
+            _grow(group[_TAIL[array]], 0, registry.size(array))
         if len(places) > len(known):
             group["run"][len(known) : len(places)] = np.array(list(places)[len(known) :], dtype=np.int64)
         held = _read_log(group, "registry")
         _append_log(group, "registry", [segment.to_json() for segment in registry[len(held) :]])
         return places
 
-    def write_rows(self, subsystem: str, place: int, rows: RunRows, layouts: Layouts) -> None:
-        """Write what the rows of one run are; their cells come from `write_cells`."""
+    def room(self, subsystem: str) -> int:
+        """How many rows a run may have before the time axis grows."""
+        return int(self.group[f"raw/{subsystem}/time"].shape[1])
+
+    def write_layouts(self, subsystem: str, layouts: Layouts) -> None:
+        """Append the layouts that the store lacks."""
         group = self.group[f"raw/{subsystem}"]
-        held = _read_log(group, "layouts")
-        _append_log(group, "layouts", [Layouts.to_json(layout) for layout in layouts.layouts[len(held) :]])
+        held = int(group["layouts"].attrs["count"])
+        if len(layouts) > held:
+            _append_log(group, "layouts", [Layouts.to_json(layout) for layout in layouts.layouts[held:]])
+            group["layouts"].attrs["count"] = len(layouts)
+
+    def write_block(self, subsystem: str, array: str, place: int, row: int, cell: int, block: NDArray[Any]) -> None:
+        """Write ``block`` (row, cell) of one run from row ``row`` and cell ``cell`` on."""
+        target = self._array(subsystem, array)
+        target[place, row : row + len(block), cell : cell + block.shape[1]] = block
+
+    def write_rows(self, subsystem: str, place: int, rows: RunRows, layouts: Layouts) -> None:
+        """Write what the rows of one run are, all of them; their cells come from `write_cells`. None is in the tail."""
+        group = self.group[f"raw/{subsystem}"]
+        self.write_layouts(subsystem, layouts)
+        tail = [row for row in read_tail(group) if row.run == group["run"][place]]
+        revision = max([int(group["revision"][place]), *(row.revision for row in tail)])
+        self._write_run(group, place, rows, revision, raise_if_new=True)
+        self.clear_slots(subsystem, [row.slot for row in tail])
+
+    def fold_rows(self, subsystem: str, place: int, rows: RunRows, revision: int) -> None:
+        """Write what the first rows of a run are, some of which were in the tail till now."""
+        self._write_run(self.group[f"raw/{subsystem}"], place, rows, revision, raise_if_new=False)
+
+    def _write_run(self, group: zarr.Group, place: int, rows: RunRows, revision: int, *, raise_if_new: bool) -> None:
         count = len(rows)
         same = count == group["n_rows"][place]
         for name in (*_ROW_ARRAYS, "digest"):
@@ -308,11 +340,38 @@ class Transaction:
             "n_rows": count,
             "start": rows.time[0] if shown else NO_TIME,
             "stop": rows.time[shown - 1] if shown else NO_TIME,
-            "revision": int(group["revision"][place]) + (not same),  # provenance alone makes no trend stale
+            "revision": revision + (raise_if_new and not same),  # provenance alone makes no trend stale
             "accumulation": rows.accumulation,
         }
         for name, value in per_run.items():
             group[name][place] = value
+
+    def _array(self, subsystem: str, name: str) -> zarr.Array[Any]:
+        """An array of a subsystem; looked up once, which takes most of a millisecond."""
+        path = f"raw/{subsystem}/{name}"
+        if path not in self._arrays:
+            order = "F" if name in _CELL_DIM else "C"
+            self._arrays[path] = self.group[path].with_config({"order": order})
+        return self._arrays[path]
+
+    def write_tail(self, subsystem: str, row: TailRow, cells: dict[str, NDArray[Any]]) -> None:
+        """Write one row to its slot of the tail; ``cells`` has what it holds of each array, from the first cell on."""
+        line, rows = row.to_bytes(), self._array(subsystem, "tail_rows")
+        width = rows.shape[1]
+        while width < max(len(line), TAIL_ROW):
+            width = max(2 * width, TAIL_ROW)
+        _grow(rows, -(-(row.slot + 1) // TIME_CHUNK) * TIME_CHUNK, width)
+        rows[row.slot] = np.frombuffer(line.ljust(width, b"\0"), dtype=np.uint8)
+        for name, values in cells.items():
+            array = self._array(subsystem, _TAIL[name])
+            _grow(array, rows.shape[0])
+            array[row.slot, : len(values)] = values
+
+    def clear_slots(self, subsystem: str, slots: Sequence[int]) -> None:
+        """Free slots of the tail: their rows are in the chunks now, or were removed."""
+        if slots:
+            rows = self._array(subsystem, "tail_rows")
+            rows.oindex[list(slots), slice(None)] = np.zeros((len(slots), rows.shape[1]), dtype=np.uint8)
 
     def quarantine(self, lines: Iterable[str], taken: Iterable[str] = ()) -> None:
         """List what could not be taken in, one JSON line each; sources that were ``taken`` are listed no longer."""
@@ -426,6 +485,8 @@ class SubsystemReader:
     trends: zarr.Group | None
     _arrays: dict[str, zarr.Array[Any]] = field(default_factory=dict)
     _rows: dict[tuple[str, int], NDArray[Any]] = field(default_factory=dict)
+    _tables: dict[int, RunRows] = field(default_factory=dict)
+    _order: dict[int, NDArray[np.int64]] = field(default_factory=dict)
 
     @cached_property
     def registry(self) -> Registry:
@@ -441,13 +502,71 @@ class SubsystemReader:
         return self.layouts.matrix(len(self.registry))
 
     @cached_property
+    def tail(self) -> dict[int, tuple[TailRow, ...]]:
+        """The rows in the tail, by run, in order of time."""
+        found: dict[int, list[TailRow]] = {}
+        for row in read_tail(self.group):
+            found.setdefault(row.run, []).append(row)
+        return {run: tuple(sorted(rows, key=lambda row: row.time)) for run, rows in found.items()}
+
+    @cached_property
     def per_run(self) -> dict[str, NDArray[Any]]:
-        """The run arrays, by name, in order of arrival."""
+        """The run arrays, by name, in order of arrival; rows in the tail are counted."""
         used = int(np.count_nonzero(self.group["run"][:] >= 0))
         arrays = {name: self.group[name][:used] for name in _RUN_ARRAYS}
         modes = self.group["mode"][:used]
         arrays["mode"] = np.array([bytes(mode).rstrip(b"\0").decode() for mode in modes], dtype=object)
+        for run, tail in self.tail.items():
+            place = int(np.flatnonzero(arrays["run"] == run)[0])
+            rows = self._merged(place, tail, arrays)
+            self._tables[place] = rows
+            count = rows.n_snapshots
+            arrays["n_rows"][place], arrays["n_snapshots"][place] = len(rows), count
+            arrays["start"][place], arrays["stop"][place] = rows.time[0], rows.time[count - 1]
+            arrays["revision"][place] = max(arrays["revision"][place], *(row.revision for row in tail))
+            arrays["accumulation"][place], arrays["mode"][place] = rows.accumulation, rows.mode
         return arrays
+
+    def _merged(self, place: int, tail: tuple[TailRow, ...], per_run: dict[str, NDArray[Any]]) -> RunRows:
+        """All rows of a run that has some in the tail."""
+        folded = self._stored_rows(place, int(per_run["n_rows"][place]))
+        order = self._order[place] = merged_order(folded.time, tail)
+        slots = {row.slot: number for number, row in enumerate(tail)}
+        where = np.array([slots[-1 - at] + len(folded) if at < 0 else at for at in order], dtype=np.intp)
+        digest = np.concatenate([folded.digest, [np.frombuffer(row.digest, dtype=np.uint8) for row in tail]])[where]
+        flags = np.concatenate([folded.flags, np.array([row.flags for row in tail], dtype=np.uint8)])[where]
+        lines = (*folded.provenance, *(row.provenance for row in tail))
+        return RunRows(
+            time=np.concatenate([folded.time, [row.time for row in tail]])[where],
+            layout=np.concatenate([folded.layout, np.array([row.layout for row in tail], dtype=np.int32)])[where],
+            flags=(flags & ~np.uint8(UNCHANGED)) | np.uint8(UNCHANGED) * unchanged(digest),
+            digest=digest,
+            provenance=tuple(lines[number] for number in where),
+            mode=folded.mode or tail[0].mode,
+            accumulation=tail[0].accumulation,
+        )
+
+    @property
+    def room(self) -> int:
+        """How many rows a run may have before the time axis grows."""
+        return int(self.group["time"].shape[1])
+
+    def place_of(self, run: int) -> int:
+        """Place on the run axis, also of a run that shows nothing yet."""
+        return int(np.flatnonzero(self.per_run["run"] == run)[0])
+
+    def folded(self, place: int) -> int:
+        """How many rows of a run lie in its chunks."""
+        return int(self.group["n_rows"][place])
+
+    def group_size(self, array: str) -> int:
+        """Cells that an array has."""
+        return int(self.group[array].shape[2])
+
+    def order(self, place: int) -> NDArray[np.int64]:
+        """Where each row of one run is, in order of time, see `owtrend.tail.merged_order`."""
+        count = int(self.per_run["n_rows"][place])  # which also reads the tail
+        return self._order.get(place, np.arange(count))
 
     @cached_property
     def places(self) -> dict[int, int]:
@@ -466,12 +585,14 @@ class SubsystemReader:
     def rows(self, place: int) -> RunRows:
         """What the rows of one run are, hidden ones included."""
         count = int(self.per_run["n_rows"][place])
+        return self._tables[place] if place in self._tables else self._stored_rows(place, count)
+
+    def _stored_rows(self, place: int, count: int) -> RunRows:
         arrays = {name: self.group[name][place, :count] for name in (*_ROW_ARRAYS, "digest")}
         text = bytes(self.group["provenance"][place]).rstrip(b"\0").decode()
-        accumulation = int(self.per_run["accumulation"][place])
-        return RunRows(
-            **arrays, provenance=tuple(text.splitlines()), mode=self.per_run["mode"][place], accumulation=accumulation
-        )
+        mode = bytes(self.group["mode"][place]).rstrip(b"\0").decode()
+        accumulation = int(self.group["accumulation"][place])
+        return RunRows(**arrays, provenance=tuple(text.splitlines()), mode=mode, accumulation=accumulation)
 
     def times(self, place: int) -> NDArray[np.datetime64]:
         """UTC times of the snapshots of one run."""
@@ -483,15 +604,32 @@ class SubsystemReader:
 
     def _row(self, name: str, place: int) -> NDArray[Any]:
         if (name, place) not in self._rows:
-            self._rows[name, place] = self.group[name][place, : self.per_run["n_snapshots"][place]]
+            count = int(self.per_run["n_snapshots"][place])
+            table = self._tables.get(place)
+            self._rows[name, place] = getattr(table, name)[:count] if table else self.group[name][place, :count]
         return self._rows[name, place]
 
     def cells(self, array: str, place: int, rows: NDArray[np.intp], cells: slice) -> NDArray[Any]:
         """Cells of some rows of one run, shape ``(row, cell)``; each chunk is read once."""
-        if array not in self._arrays:
+        if self.tail and place in self._order:
+            where = self._order[place][rows]
+            out = np.empty((len(rows), cells.stop - cells.start), dtype=self._array(array).dtype, order="F")
+            if (mine := np.flatnonzero(where >= 0)).size:
+                out[mine] = self._chunked_cells(array, place, where[mine], cells)
+            for number in np.flatnonzero(where < 0).tolist():
+                out[number] = self._array(_TAIL[array])[-1 - where[number], cells]
+            return out
+        return self._chunked_cells(array, place, rows, cells)
+
+    def _array(self, name: str) -> zarr.Array[Any]:
+        if name not in self._arrays:
             # Time fastest in memory as in the chunk: without it Zarr transposes each chunk, 1.7 times as long.
-            self._arrays[array] = self.group[array].with_config({"order": "F"})
-        stored = self._arrays[array]
+            order = "C" if name in _TAIL.values() else "F"
+            self._arrays[name] = self.group[name].with_config({"order": order})
+        return self._arrays[name]
+
+    def _chunked_cells(self, array: str, place: int, rows: NDArray[np.intp], cells: slice) -> NDArray[Any]:
+        stored = self._array(array)
         first, last = rows.min(), rows.max()
         if first // TIME_CHUNK == last // TIME_CHUNK or len(rows) == last + 1 - first:
             block = stored[place, first : last + 1, cells]
@@ -525,6 +663,13 @@ class SubsystemReader:
         return self.trends[name][index]
 
 
+def read_tail(group: zarr.Group) -> Iterator[TailRow]:
+    """The rows in the tail of a subsystem, by slot."""
+    for slot, line in enumerate(group["tail_rows"][:]):
+        if (row := TailRow.from_bytes(slot, line.tobytes())) is not None:
+            yield row
+
+
 def _create_subsystem(group: zarr.Group, registry: Registry) -> None:
     for name, (dtype, fill, attributes) in _RUN_ARRAYS.items():
         _array(group, name, ("run",), dtype, (4096,), fill, attributes)
@@ -538,8 +683,11 @@ def _create_subsystem(group: zarr.Group, registry: Registry) -> None:
         # A chunk is stored whole, so a small detector gets smaller ones.
         chunk = min(_CELL_CHUNK[array], -(-max(registry.size(array), 1) // 1024) * 1024)
         _array(group, array, ("run", "time", dim), _CELL_DTYPE[array], (1, TIME_CHUNK, chunk), 0, {}, transposed=True)
+        _array(group, _TAIL[array], ("slot", dim), _CELL_DTYPE[array], (1, _TAIL_CHUNK), 0, {}, level=0)
+    _array(group, "tail_rows", ("slot", "tail_byte"), "uint8", (64, TAIL_ROW), 0, {"long_name": "JSON, one per slot"})
     for name in ("registry", "layouts"):
         _log(group, name)
+    group["layouts"].attrs["count"] = 0
 
 
 def _create_trends(group: zarr.Group, reductors: int) -> None:
@@ -556,7 +704,7 @@ def _create_trends(group: zarr.Group, reductors: int) -> None:
 
 def _array(
     group: zarr.Group, name: str, dims: tuple[str, ...], dtype: str, chunks: tuple[int, ...], fill: Any,
-    attributes: dict[str, str], *, shape: tuple[int, ...] | None = None, transposed: bool = False,
+    attributes: dict[str, str], *, shape: tuple[int, ...] | None = None, transposed: bool = False, level: int = 1,
 ) -> None:  # fmt: skip
     # Time fastest inside the chunk: 0.16-0.24 of the ROOT files' size, against 0.43 without the transpose.
     shuffle = "shuffle" if dtype == "float64" else "bitshuffle"
@@ -569,7 +717,7 @@ def _array(
         dimension_names=dims,
         attributes=attributes,
         filters=[TransposeCodec(order=(0, 2, 1))] if transposed else None,
-        compressors=[BloscCodec(cname="zstd", clevel=1, shuffle=shuffle)],
+        compressors=[BloscCodec(cname="zstd" if level else "lz4", clevel=1, shuffle=shuffle)],
     )
 
 

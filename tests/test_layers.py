@@ -10,7 +10,8 @@ PACKAGES = ("owtrend", "ingest", "dashboards")
 
 # In reading order: each module imports only what stands above it.
 OWTREND = [
-    "errors", "schema", "snapshot", "catalog", "store", "kernels", "difference", "reading", "reduce", "access",
+    "errors", "schema", "snapshot", "catalog", "tail", "store", "append", "kernels", "difference", "reading", "reduce",
+    "access",
     "cluster", "pipeline", "cli",
 ]  # fmt: skip
 

@@ -1,0 +1,324 @@
+"""Snapshots into a store one after the other: the door of a live detector. One commit for all that came together."""
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from owtrend import __version__
+from owtrend.catalog import COUNTS, SAME, SUMS, WEIGHTS, Layouts, Registry, Segment, segments_of
+from owtrend.errors import SnapshotError
+from owtrend.snapshot import Snapshot
+from owtrend.store import CUMULATIVE, TIME_CHUNK, RunRows, Store, SubsystemReader, Transaction
+from owtrend.tail import TailRow, outranks
+
+__all__ = ["Appended", "Appender", "appender"]
+
+_DTYPES = {COUNTS: np.int32, WEIGHTS: np.float64, SUMS: np.float64}
+_FOLD_CELLS = 2**18  # of one step of folding: one chunk of the tail
+_Values = list[tuple[Segment, NDArray[Any] | None]]
+
+
+@dataclass
+class Appended:
+    """What came of one `Appender.append`: the new version, and how many snapshots were what."""
+
+    version: str
+    added: int = 0
+    duplicates: int = 0
+    replaced: int = 0
+    refused: list[str] = field(default_factory=list)  # one line each, which the quarantine has too
+
+
+@dataclass
+class _Row:
+    """What must be known of a row to compare another with it."""
+
+    entries: float
+    digest: bytes
+    slot: int  # -1 if it lies in the chunks
+    source: str
+
+
+@dataclass
+class _Live:
+    """What the appender remembers of one subsystem, so that an append reads nothing."""
+
+    registry: Registry = field(default_factory=Registry)
+    layouts: Layouts = field(default_factory=Layouts)
+    places: dict[int, int] = field(default_factory=dict)
+    layouts_written: int = 0
+    room: int = 0  # rows that the time axis has
+    rows: dict[int, dict[int, _Row]] = field(default_factory=dict)  # by run and time
+    revisions: dict[int, int] = field(default_factory=dict)  # by run
+    used: set[int] = field(default_factory=set)
+
+    def free_slot(self) -> int:
+        slot = next(number for number in range(len(self.used) + 1) if number not in self.used)
+        self.used.add(slot)
+        return slot
+
+
+@contextlib.contextmanager
+def appender(store: Store) -> Iterator["Appender"]:
+    """An `Appender`, which holds the role of the store's raw writer as long as it is open.
+
+    Raises
+    ------
+    StoreLockedError
+        If another process writes raw data to this store.
+    """
+    with store.writer("raw") as begin:
+        yield Appender(store, begin)
+
+
+class Appender:
+    """Appends snapshots to a store, and folds them into full chunks in the gaps.
+
+    A snapshot costs what its cells cost, however long the run is. What `append` has returned is kept: a process that
+    dies loses nothing that was reported.
+    """
+
+    def __init__(self, store: Store, begin: Any) -> None:
+        self._store = store
+        self._begin = begin
+        self._live: dict[str, _Live] = {}
+        self._folding: Iterator[None] | None = None
+
+    def append(self, snapshots: Sequence[Snapshot], accumulation: int = CUMULATIVE) -> Appended:
+        """Add snapshots in one commit, in whatever order they come.
+
+        Of several with one subsystem, run and time, equal ones are kept once, and of others the one with more entries;
+        the rest is listed in the quarantine.
+
+        Raises
+        ------
+        SnapshotError
+            If one does not tell its subsystem, run or time, or holds no histogram; then none is added.
+        """
+        for snapshot in snapshots:
+            _require_identity(snapshot)
+        result = Appended("")
+        prepared = [(snapshot, self._segments(snapshot)) for snapshot in snapshots]
+        self._make_room(prepared)
+        transaction = self._begin()
+        for snapshot, values in prepared:
+            self._write(transaction, snapshot, values, accumulation, result)
+        if result.refused:
+            transaction.quarantine(result.refused)
+        result.version = transaction.commit(_message(snapshots))
+        return result
+
+    def fold(self, seconds: float | None = None, *, everything: bool = False) -> bool:
+        """Move rows from the tail into chunks of 64 rows, for at most about ``seconds``; tells whether none is left.
+
+        Parameters
+        ----------
+        everything
+            Also rows that do not fill a chunk, as at the end of a run. Without it only whole chunks are written.
+        """
+        stop = None if seconds is None else time.monotonic() + seconds
+        while True:
+            if self._folding is None:
+                self._folding = self._fold(everything)
+            if next(self._folding, "done") == "done":
+                self._folding = None
+                return True
+            if stop is not None and time.monotonic() >= stop:
+                return False
+
+    def _state(self, subsystem: str) -> _Live:
+        if subsystem not in self._live:
+            live = self._live[subsystem] = _Live()
+            reader = self._store.reader()
+            if subsystem in reader.registered:
+                view = reader.subsystem(subsystem)
+                live.registry, live.layouts = view.registry, view.layouts
+                live.layouts_written = len(view.layouts)
+                live.places = {int(run): place for place, run in enumerate(view.per_run["run"])}
+                live.room = view.room
+                live.used = {row.slot for rows in view.tail.values() for row in rows}
+        return self._live[subsystem]
+
+    def _known_rows(self, subsystem: str, run: int) -> dict[int, _Row]:
+        live = self._state(subsystem)
+        if run not in live.rows:
+            known = live.rows[run] = {}
+            live.revisions[run] = 0
+            if run in live.places:
+                view = self._store.reader().subsystem(subsystem)
+                live.revisions[run] = int(view.per_run["revision"][live.places[run]])
+                rows, order = view.rows(live.places[run]), view.order(live.places[run])
+                for number, when in enumerate(rows.time.tolist()):
+                    told = json.loads(rows.provenance[number])
+                    slot = int(-1 - order[number]) if order[number] < 0 else -1
+                    known[when] = _Row(told["entries"], rows.digest[number].tobytes(), slot, told["source"])
+        return live.rows[run]
+
+    def _segments(self, snapshot: Snapshot) -> _Values:
+        registry = self._state(_subsystem(snapshot)).registry
+        return [pair for histogram in snapshot.values() for pair in segments_of(histogram, registry)]
+
+    def _make_room(self, prepared: list[tuple[Snapshot, _Values]]) -> None:
+        """Register new segments and grow the axes, in a commit of its own; none where all is there already."""
+        transaction: Transaction | None = None
+        for subsystem in dict.fromkeys(_subsystem(snapshot) for snapshot, _ in prepared):
+            live = self._state(subsystem)
+            mine = [(snapshot, values) for snapshot, values in prepared if snapshot.subsystem == subsystem]
+            wanted = [segment for _, values in mine for segment, _ in values if segment.offset < 0]
+            runs = dict.fromkeys(int(snapshot.run or 0) for snapshot, _ in mine)
+            most = max(len(self._known_rows(subsystem, run)) for run in runs) + len(mine)
+            if not wanted and most <= live.room and all(run in live.places for run in runs):
+                continue
+            live.registry = live.registry.extended(wanted)
+            transaction = transaction or self._begin()
+            live.places |= transaction.prepare(subsystem, live.registry, runs, most)
+            live.room = transaction.room(subsystem)
+            for number, (snapshot, values) in enumerate(prepared):
+                if snapshot.subsystem == subsystem and any(segment.offset < 0 for segment, _ in values):
+                    prepared[number] = snapshot, self._segments(snapshot)
+        if transaction is not None:
+            self._folding = None  # it could not be rebased over a resize: it begins anew
+            transaction.commit("make room")
+
+    def _write(
+        self, transaction: Transaction, snapshot: Snapshot, values: _Values, accumulation: int, result: Appended
+    ) -> None:
+        subsystem, run, when = _subsystem(snapshot), int(snapshot.run or 0), _nanoseconds(snapshot)
+        live, known = self._state(subsystem), self._known_rows(subsystem, run)
+        row = _Row(snapshot.entries, snapshot.digest, -1, snapshot.source)
+        before = known.get(when)
+        if before is not None and before.digest == row.digest:
+            result.duplicates += 1
+            return
+        if before is not None:
+            wins = outranks(row.entries, row.digest, [(before.entries, before.digest)])
+            winner, loser = (row, before) if wins else (before, row)
+            result.refused.append(_refusal(snapshot, winner, loser))
+            if not wins:
+                return
+            result.replaced += 1
+        else:
+            result.added += 1
+        row.slot = before.slot if before is not None and before.slot >= 0 else live.free_slot()
+        cells = {}
+        for array, dtype in _DTYPES.items():
+            if any(segment.array == array for segment, _ in values):
+                cells[array] = np.zeros(live.registry.size(array), dtype=dtype)
+        numbers = []
+        for segment, one in values:
+            numbers.append(live.registry.number(segment))
+            if segment.array != SAME:
+                cells[segment.array][segment.cells] = one
+        layout = live.layouts.number(numbers)
+        live.revisions[run] += 1
+        tail_row = TailRow(
+            slot=row.slot, run=run, time=when, layout=layout, flags=0, digest=row.digest, mode=snapshot.mode or "",
+            provenance=_provenance(snapshot), accumulation=accumulation, revision=live.revisions[run],
+        )  # fmt: skip
+        if len(live.layouts) > live.layouts_written:
+            transaction.write_layouts(subsystem, live.layouts)
+            live.layouts_written = len(live.layouts)
+        transaction.write_tail(subsystem, tail_row, cells)
+        known[when] = row
+
+    def _fold(self, everything: bool) -> Iterator[None]:
+        """One step of folding after the other; each takes about as long as an append."""
+        reader = self._store.reader()
+        for subsystem in reader.registered:
+            view = reader.subsystem(subsystem)
+            for run, tail in view.tail.items():
+                yield from self._fold_run(view, subsystem, run, tail, everything)
+
+    def _fold_run(
+        self, view: SubsystemReader, subsystem: str, run: int, tail: tuple[TailRow, ...], everything: bool
+    ) -> Iterator[None]:
+        place = view.place_of(run)
+        rows, order = view.rows(place), view.order(place)
+        folded = view.folded(place)
+        first = int(np.flatnonzero(order != np.arange(len(order)))[0])
+        begin = first // TIME_CHUNK * TIME_CHUNK
+        end = len(rows) if everything else len(rows) // TIME_CHUNK * TIME_CHUNK
+        if end <= first:
+            return
+        # Rows that readers see in the chunks may only change together with what says so: then nobody may append
+        # meanwhile. Otherwise the chunks are written first, step by step, and count from the second commit on.
+        whole = first < folded
+        transaction: Transaction = self._begin()
+        for start in range(begin, end, TIME_CHUNK):
+            which = np.arange(start, min(start + TIME_CHUNK, end))
+            for array in _DTYPES:
+                size = view.group_size(array)
+                for cell in range(0, size, _FOLD_CELLS):
+                    block = view.cells(array, place, which, slice(cell, min(cell + _FOLD_CELLS, size)))
+                    transaction.write_block(subsystem, array, place, start, cell, block)
+                    if not whole:
+                        yield
+        if not whole:
+            transaction.commit(f"fold {subsystem} run {run}")
+            transaction = self._begin()
+            yield
+        gone = [row.slot for row in tail if row.slot in {int(-1 - at) for at in order[:end] if at < 0}]
+        transaction.fold_rows(subsystem, place, _first(rows, end), int(view.per_run["revision"][place]))
+        transaction.clear_slots(subsystem, gone)
+        transaction.commit(f"fold {subsystem} run {run}: rows {begin} to {end}")
+        live = self._state(subsystem)
+        live.used -= set(gone)
+        for known in live.rows.get(run, {}).values():
+            if known.slot in gone:
+                known.slot = -1
+        yield
+
+
+def _first(rows: RunRows, count: int) -> RunRows:
+    """The first rows of a run."""
+    return RunRows(
+        time=rows.time[:count], layout=rows.layout[:count], flags=rows.flags[:count], digest=rows.digest[:count],
+        provenance=rows.provenance[:count], mode=rows.mode, accumulation=rows.accumulation,
+    )  # fmt: skip
+
+
+def _require_identity(snapshot: Snapshot) -> None:
+    for name in ("subsystem", "run", "time"):
+        if getattr(snapshot, name) is None:
+            raise SnapshotError(f"{snapshot.source or 'snapshot'}: its {name} is not told; give a name that tells it")
+    if not len(snapshot):
+        raise SnapshotError(f"{snapshot.source or 'snapshot'}: no histogram in it")
+
+
+def _subsystem(snapshot: Snapshot) -> str:
+    return str(snapshot.subsystem)
+
+
+def _nanoseconds(snapshot: Snapshot) -> int:
+    assert snapshot.time is not None, "checked when it came"
+    return int(snapshot.time.astype("datetime64[ns]").astype(np.int64))
+
+
+def _provenance(snapshot: Snapshot) -> str:
+    return json.dumps({
+        "source": snapshot.source, "told": snapshot.source, "size": 0, "mtime": 0, "mode": snapshot.mode or "",
+        "entries": snapshot.entries, "decoder": f"owtrend {__version__}", "unsupported": len(snapshot.unsupported),
+        "received": str(np.datetime64("now")),
+    })  # fmt: skip
+
+
+def _refusal(snapshot: Snapshot, winner: _Row, loser: _Row) -> str:
+    when = str(np.datetime64(_nanoseconds(snapshot), "ns").astype("datetime64[s]"))
+    reason = (
+        f"same time as {winner.source} but other content, with {loser.entries:.0f} entries against "
+        f"{winner.entries:.0f}; the one with more is kept"
+    )
+    return json.dumps({
+        "source": loser.source, "object": None, "subsystem": snapshot.subsystem, "run": snapshot.run, "time": when,
+        "reason": reason,
+    })  # fmt: skip
+
+
+def _message(snapshots: Sequence[Snapshot]) -> str:
+    return "append " + ", ".join(f"{snapshot.subsystem} run {snapshot.run}" for snapshot in snapshots)
