@@ -104,14 +104,19 @@ class Appender:
         for snapshot in snapshots:
             _require_identity(snapshot)
         result = Appended("")
-        prepared = [(snapshot, self._segments(snapshot)) for snapshot in snapshots]
-        self._make_room(prepared)
-        transaction = self._begin()
-        for snapshot, values in prepared:
-            self._write(transaction, snapshot, values, accumulation, result)
-        if result.refused:
-            transaction.quarantine(result.refused)
-        result.version = transaction.commit(_message(snapshots))
+        try:
+            prepared = [(snapshot, self._segments(snapshot)) for snapshot in snapshots]
+            self._make_room(prepared)
+            transaction = self._begin()
+            for snapshot, values in prepared:
+                self._write(transaction, snapshot, values, accumulation, result)
+            if result.refused:
+                transaction.quarantine(result.refused)
+            result.version = transaction.commit(_message(snapshots))
+        except BaseException:  # what was remembered may not have been written: it is read again
+            self._live.clear()
+            self._folding = None
+            raise
         return result
 
     def fold(self, seconds: float | None = None, *, everything: bool = False) -> bool:

@@ -168,6 +168,39 @@ def runs_(store: str, as_json: bool) -> None:
 
 @main.command()
 @_store_argument
+@click.option("--digest", is_flag=True, help="Print nothing but the digest of the contents.")
+@as_json
+def check(store: str, digest: bool, as_json: bool) -> None:
+    """Read all of STORE and verify that it holds what was put in; exit status 1 if it does not.
+
+    The digest is that of the contents, sorted by subsystem, run, time and histogram: equal digests mean equal
+    contents, however they got there.
+
+    Example: owtrend check archive.zarr --digest
+    """
+    from owtrend.check import check as verify
+    from owtrend.store import Store
+
+    with progress_bar() as progress:
+        report = verify(Store.open(store).reader(), progress)
+    if as_json:
+        click.echo(json.dumps(vars(report)))
+    elif digest:
+        click.echo(report.digest)
+    else:
+        click.echo(f"{store}: {report.rows:,} rows, {report.cells:,} cells read, digest {report.digest}")
+        click.echo(
+            f"  {report.restarts:,} restarts of histograms, {report.moved:,} times that entries moved between bins"
+        )
+        for problem in report.problems:
+            click.echo(f"  PROBLEM: {problem}")
+        click.echo("  everything as it was put in" if not report.problems else f"  {len(report.problems)} problems")
+    if report.problems:
+        sys.exit(1)
+
+
+@main.command()
+@_store_argument
 @as_json
 def status(store: str, as_json: bool) -> None:
     """Show what STORE holds and what could not be taken in.

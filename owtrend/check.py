@@ -1,0 +1,143 @@
+"""Whether a store holds what it says: every chunk read, every row hashed anew, registry and counts consistent."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from owtrend.catalog import COUNTS, SAME, SUMS, TWINS, WEIGHTS, Segment
+from owtrend.schema import PARTS
+from owtrend.snapshot import Histogram, Path, Snapshot
+from owtrend.store import RESET, TIME_CHUNK, Reader, RunRows, SubsystemReader
+
+__all__ = ["Report", "check", "rows_of"]
+
+_NATIVE = {"C": "i1", "S": "i2", "I": "i4", "L": "i8", "F": "f4", "D": "f8"}
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass
+class Report:
+    """What a check found: ``problems`` one line each, in order; none means that the store is what it says."""
+
+    rows: int = 0
+    cells: int = 0
+    restarts: int = 0  # of histograms: their entries fell
+    moved: int = 0  # histograms of rows in which a bin fell though the entries did not: entries moved
+    digest: str = ""  # of all contents, sorted by subsystem, run, time, histogram: however they got there
+    problems: list[str] = field(default_factory=list)
+
+
+def check(reader: Reader, progress: Progress | None = None) -> Report:
+    """Read everything and compare it with what the catalogue says.
+
+    Two stores with equal contents have equal digests, whatever the order and grouping in which snapshots came.
+    """
+    report, hasher = Report(), xxhash.xxh3_128()
+    total = sum(len(reader.subsystem(name).places) for name in reader.registered)
+    done = 0
+    for name in reader.registered:
+        view = reader.subsystem(name)
+        report.problems += [f"{name}: {problem}" for problem in _registry_problems(view)]
+        for run in sorted(view.places):
+            for line in _run(view, name, run, report):
+                hasher.update(line)
+            done += 1
+            if progress:
+                progress("checking", done, total)
+    report.digest = hasher.hexdigest()
+    return report
+
+
+def rows_of(view: SubsystemReader, place: int, which: NDArray[np.intp]) -> Iterator[dict[Path, Histogram]]:
+    """The histograms of some rows of a run, as they were put in: native dtypes, only those that the row holds."""
+    layouts = view.rows(place).layout[which]
+    segments = [[view.registry[number] for number in view.layouts.layouts[layout]] for layout in layouts]
+    blocks = {}
+    for array in (COUNTS, WEIGHTS, SUMS):
+        size = max((s.offset + s.length for row in segments for s in row if s.array == array), default=0)
+        if size:
+            blocks[array] = view.cells(array, place, which, slice(0, size))
+    for number, held in enumerate(segments):
+        yield _histograms(held, {array: block[number] for array, block in blocks.items()})
+
+
+def _histograms(segments: Sequence[Segment], cells: dict[str, NDArray[np.generic]]) -> dict[Path, Histogram]:
+    by_path: dict[Path, dict[str, Segment]] = {}
+    for segment in segments:
+        by_path.setdefault(segment.path, {})[segment.part] = segment
+    found = {}
+    for path, held in by_path.items():
+        parts: dict[str, NDArray[np.generic]] = {}
+        for part in PARTS:
+            if part in held:
+                own = held[part]
+                values = parts[TWINS[part]] if own.array == SAME else cells[own.array][own.cells]
+                letter = own.class_name[-1] if part == "contents" else "D"
+                parts[part] = values.astype(_NATIVE[letter])
+        sums, first = held["sums"], next(iter(held.values()))
+        found[path] = Histogram(
+            path=path, class_name=first.class_name, axes=first.axes, parts=parts, title=first.title,
+            sums=dict(zip(sums.names, cells[SUMS][sums.cells].tolist(), strict=True)),
+            error_option=first.error_option, gauge=first.gauge,
+        )  # fmt: skip
+    return found
+
+
+def _run(view: SubsystemReader, subsystem: str, run: int, report: Report) -> Iterator[bytes]:
+    """Check the rows of one run; gives what of each goes into the digest."""
+    place = view.places[run]
+    rows = view.rows(place)
+    report.problems += [f"{subsystem} run {run}: {problem}" for problem in _row_problems(view, rows)]
+    before: dict[Path, Histogram] = {}
+    for first in range(0, len(rows), TIME_CHUNK):
+        which = np.arange(first, min(first + TIME_CHUNK, len(rows)))
+        for number, histograms in zip(which.tolist(), rows_of(view, place, which), strict=True):
+            when = np.datetime_as_string(rows.time[number : number + 1].view("datetime64[ns]"), "s")[0]
+            digest = Snapshot(histograms=histograms).digest
+            if digest != rows.digest[number].tobytes():
+                report.problems.append(f"{subsystem} run {run}, {when} UTC: its cells are not those that were put in")
+            report.rows += 1
+            report.cells += sum(part.size for one in histograms.values() for part in one.parts.values())
+            if rows.accumulation != RESET:
+                _compare(before, histograms, report)
+            before = histograms
+            yield f"{subsystem} {run} {rows.accumulation} {rows.time[number]} ".encode() + digest
+
+
+def _compare(before: dict[Path, Histogram], after: dict[Path, Histogram], report: Report) -> None:
+    """Count the histograms that began anew, and those in which entries moved from one bin to another."""
+    for path, one in after.items():
+        old = before.get(path)
+        if old is None or one.gauge or "contents" not in one.parts or old.axes != one.axes:
+            continue
+        if one.sums["entries"] < old.sums["entries"]:
+            report.restarts += 1
+        elif "contents" in old.parts and bool((one.parts["contents"] < old.parts["contents"]).any()):
+            report.moved += 1
+
+
+def _registry_problems(view: SubsystemReader) -> Iterator[str]:
+    for array in (COUNTS, WEIGHTS, SUMS):
+        own = sorted((s for s in view.registry if s.array == array), key=lambda s: s.offset)
+        end = 0
+        for segment in own:
+            if segment.offset < end:
+                yield f"segments overlap at {array} {segment.offset}: {segment.path} {segment.part}"
+            end = max(end, segment.offset + segment.length)
+        if end > view.group_size(array):
+            yield f"{array} has {view.group_size(array)} cells where the registry needs {end}"
+    for number, layout in enumerate(view.layouts.layouts):
+        if layout and layout[-1] >= len(view.registry):
+            yield f"layout {number} names segment {layout[-1]} of {len(view.registry)}"
+
+
+def _row_problems(view: SubsystemReader, rows: RunRows) -> Iterator[str]:
+    if not (np.diff(rows.time) > 0).all():
+        yield "its times do not increase"
+    if len(rows) and not 0 <= rows.layout.min() <= rows.layout.max() < len(view.layouts):
+        yield f"a row has layout {rows.layout.max()} of {len(view.layouts)}"
+    if len(rows.provenance) != len(rows):
+        yield f"{len(rows.provenance)} lines of provenance for {len(rows)} rows"

@@ -1,0 +1,212 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import owtrend
+from owtrend import append, store
+from owtrend.append import appender
+from owtrend.check import check, rows_of
+from owtrend.errors import SnapshotError, StoreLockedError
+from owtrend.snapshot import Axis, Histogram, Snapshot
+from owtrend.store import Store
+
+START = np.datetime64("2024-01-01T00:00", "ns")
+
+
+def histogram(name, contents, dtype="i4", low=0.0):
+    values = np.asarray(contents, dtype=dtype)
+    letter = {"i4": "I", "f4": "F", "f8": "D", "i8": "L"}[dtype]
+    entries = float(np.nansum(values.astype(float)))
+    return Histogram(
+        path=("folder", name), class_name=f"TH1{letter}", axes=(Axis.spaced(len(values) - 2, low, 10.0),),
+        parts={"contents": values}, sums={"entries": entries, "tsumw": entries},
+    )  # fmt: skip
+
+
+def snapshot(minute, *histograms, run=300000, subsystem="EMC", source=None):
+    held = histograms or (histogram("h", [0, minute, 2 * minute, 0]),)
+    return Snapshot(
+        histograms={one.path: one for one in held}, subsystem=subsystem, run=run,
+        time=START + np.timedelta64(minute, "m"), source=source or f"{subsystem} {run} {minute}",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def empty(tmp_path):
+    return Store.create(tmp_path / "store")
+
+
+def contents(empty, name="folder/h", **chosen):
+    return owtrend.open(empty.location).histogram("EMC", name, run=300000, **chosen).contents.values.tolist()
+
+
+def test_what_is_appended_is_there_at_once_and_in_order_of_time(empty):
+    with appender(empty) as live:
+        for minute in (1, 2, 4, 3):
+            live.append([snapshot(minute), snapshot(minute, subsystem="TPC")])
+    assert contents(empty) == [[1, 2], [2, 4], [3, 6], [4, 8]]
+    runs = owtrend.open(empty.location).runs
+    assert runs.loc[300000, ["snapshots", "subsystems"]].tolist() == [8, "EMC, TPC"]
+
+
+def test_one_append_is_one_version(empty):
+    with appender(empty) as live:
+        live.append([snapshot(1), snapshot(1, subsystem="TPC")])
+        before = empty.reader()
+        live.append([snapshot(2), snapshot(2, subsystem="TPC")])
+        assert [len(before.subsystem(name).times(0)) for name in ("EMC", "TPC")] == [1, 1]
+        assert [len(empty.reader().subsystem(name).times(0)) for name in ("EMC", "TPC")] == [2, 2]
+
+
+def test_equal_snapshots_are_kept_once_and_of_others_the_one_with_more_entries(empty):
+    more = snapshot(1, histogram("h", [0, 9, 9, 0]), source="more")
+    for order in ([snapshot(1), more], [more, snapshot(1)]):
+        with appender(empty) as live:
+            results = [live.append([one]) for one in order]
+        assert contents(empty) == [[9, 9]]
+        assert sum(result.added for result in results) <= 1
+    with appender(empty) as live:
+        assert live.append([more]).duplicates == 1
+    table = owtrend.open(empty.location).quarantine
+    assert set(table["source"]) == {"EMC 300000 1"}
+    assert "with 3 entries against 18; the one with more is kept" in table["reason"][0]
+
+
+def test_folding_moves_whole_chunks_and_shows_the_same(empty):
+    with appender(empty) as live:
+        for minute in range(1, 140):
+            live.append([snapshot(minute)])
+        before = contents(empty)
+        assert live.fold()
+        view = empty.reader().subsystem("EMC")
+        assert (view.folded(0), len(view.tail[300000])) == (128, 11)
+        assert contents(empty) == before == [[n, 2 * n] for n in range(1, 140)]
+        revision = view.per_run["revision"][0]
+        assert live.fold(everything=True)
+        view = empty.reader().subsystem("EMC")
+        assert (view.folded(0), view.tail, view.per_run["revision"][0]) == (139, {}, revision)
+        assert contents(empty) == before
+        live.append([snapshot(200)])
+        assert contents(empty)[-1] == [200, 400]
+        assert empty.reader().subsystem("EMC").per_run["revision"][0] == revision + 1
+    assert check(empty.reader()).problems == []
+
+
+def test_folding_step_by_step_lets_appends_between(empty, monkeypatch):
+    monkeypatch.setattr(append, "_FOLD_CELLS", 1)
+    with appender(empty) as live:
+        for minute in range(1, 66):
+            live.append([snapshot(minute)])
+        steps = 0
+        while not live.fold(seconds=0):
+            steps += 1
+            live.append([snapshot(100 + steps)])
+            assert contents(empty)[:65] == [[n, 2 * n] for n in range(1, 66)]
+        assert steps > 5
+        assert empty.reader().subsystem("EMC").folded(0) == 64
+    assert len(contents(empty)) == 65 + steps
+
+
+def test_a_late_snapshot_lands_in_its_place_also_in_a_folded_chunk(empty):
+    with appender(empty) as live:
+        for minute in range(2, 140, 2):
+            live.append([snapshot(minute)])
+        live.fold(everything=True)
+        live.append([snapshot(7)])
+        expected = [[n, 2 * n] for n in (2, 4, 6, 7, 8)]
+        assert contents(empty)[:5] == expected
+        live.fold(everything=True)
+    view = empty.reader().subsystem("EMC")
+    assert (view.tail, view.folded(0)) == ({}, 70)
+    assert contents(empty)[:5] == expected
+    assert check(empty.reader()).problems == []
+
+
+def test_a_histogram_that_turns_non_integer_rebins_or_vanishes_reads_back(empty):
+    rows = [
+        [histogram("h", [0, 1, 2, 0], "f4")],
+        [histogram("h", [0, 1.5, 2, 0], "f4"), histogram("new", [0, 2**40, 0], "i8")],
+        [histogram("h", [0, 1, 2, 3, 0], "f4")],
+        [histogram("h", [0, 1, np.nan, -0.0], "f4")],
+    ]
+    with appender(empty) as live:
+        for minute, held in enumerate(rows):
+            live.append([snapshot(minute, *held)])
+    view = empty.reader().subsystem("EMC")
+    for found, held in zip(rows_of(view, 0, np.arange(4)), rows, strict=True):
+        assert found == {one.path: one for one in held}
+
+
+def test_an_append_that_fails_leaves_nothing_and_the_next_goes_on(empty, monkeypatch):
+    with appender(empty) as live:
+        live.append([snapshot(1)])
+        with monkeypatch.context() as patch:
+            patch.setattr(store.Transaction, "commit", None)
+            with pytest.raises(TypeError):
+                live.append([snapshot(2, histogram("other", [0, 1, 0]))])
+        assert contents(empty) == [[1, 2]]
+        live.append([snapshot(3)])
+        assert contents(empty) == [[1, 2], [3, 6]]
+    assert check(empty.reader()).problems == []
+
+
+def test_only_one_process_appends(empty):
+    with appender(empty), pytest.raises(StoreLockedError, match="another process is the raw writer"), appender(empty):
+        pass
+
+
+@pytest.mark.parametrize("missing", ["subsystem", "run", "time"])
+def test_a_snapshot_that_does_not_tell_what_it_is_is_refused_with_all_that_came_with_it(empty, missing):
+    with appender(empty) as live, pytest.raises(SnapshotError, match=f"its {missing} is not told"):
+        live.append([snapshot(1), replace(snapshot(2), **{missing: None})])
+    assert owtrend.open(empty.location).runs.empty
+
+
+HISTOGRAMS = st.sampled_from([
+    (histogram("h", [0, 1, 2, 0]),),
+    (histogram("h", [0, 3, 2, 0]), histogram("second", [0, 1, 0])),
+    (histogram("h", [0, 1.5, 2, 0], "f8"),),
+    (histogram("h", [0, 3, 2, 0], low=-1.0),),
+    (histogram("second", [0, 9, 0]),),
+    (histogram("h", [0, 2**40, 2, 0], "f8"),),
+    (histogram("h", [0, 1, 2, 4, 0]),),
+])  # fmt: skip
+SNAPSHOTS = st.builds(
+    lambda minute, held, run, subsystem: snapshot(minute, *held, run=run, subsystem=subsystem),
+    st.integers(0, 12), HISTOGRAMS, st.sampled_from([300000, 300001]), st.sampled_from(["EMC", "TPC"]),
+)  # fmt: skip
+
+
+@settings(max_examples=8)
+@given(data=st.data())
+def test_any_order_repetition_and_grouping_gives_the_same_store(tmp_path_factory, data):
+    came = data.draw(st.lists(SNAPSHOTS, min_size=1, max_size=8))
+    digests = set()
+    for _ in range(2):
+        order = data.draw(st.permutations(came)) + data.draw(st.lists(st.sampled_from(came), max_size=3))
+        location = Store.create(tmp_path_factory.mktemp("any") / "store")
+        with appender(location) as live:
+            while order:
+                count = data.draw(st.integers(1, 4))
+                live.append(order[:count])
+                order = order[count:]
+                if data.draw(st.booleans()):
+                    live.fold(everything=data.draw(st.booleans()))
+        report = check(location.reader())
+        assert report.problems == []
+        digests.add(report.digest)
+    assert len(digests) == 1
+    best = {}
+    for one in came:
+        key = (one.subsystem, one.run, one.time)
+        if key not in best or (one.entries, one.digest) > (best[key].entries, best[key].digest):
+            best[key] = one
+    for (subsystem, run, when), one in best.items():
+        view = location.reader().subsystem(subsystem)
+        place = view.place_of(run)
+        (number,) = np.flatnonzero(view.rows(place).time == when.astype(np.int64))
+        (found,) = rows_of(view, place, np.array([number]))
+        assert found == dict(one.items())

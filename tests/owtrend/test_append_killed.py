@@ -1,0 +1,63 @@
+"""A process that appends is killed at any moment: nothing that it reported is lost, nothing is there twice."""
+
+import random
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+from owtrend.append import appender
+from owtrend.check import check
+from owtrend.store import Store
+from tests.owtrend.test_append import START, snapshot
+
+APPENDING = """
+import sys
+from owtrend.append import appender
+from owtrend.store import Store
+from tests.owtrend.test_append import snapshot
+
+with appender(Store.open(sys.argv[1])) as live:
+    for minute in range(int(sys.argv[2]), 100_000):
+        live.append([snapshot(minute), snapshot(minute, subsystem="TPC")])
+        print(minute, flush=True)
+        live.fold(seconds=0.01)
+        if minute % 50 == 49:
+            live.fold(everything=True)
+"""
+
+
+def times(store, subsystem):
+    view = store.reader().subsystem(subsystem)
+    since = view.rows(0).time.view("datetime64[ns]") - START
+    return (since / np.timedelta64(1, "m")).astype(int).tolist()
+
+
+def killed(location, kills, rng):
+    """Append from where the store ends, and be killed, again and again; how many minutes the store has in the end."""
+    reported = -1
+    for _ in range(kills):
+        command = [sys.executable, "-c", APPENDING, str(location), str(reported + 1)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            first = process.stdout.readline()  # it has started
+            assert int(first) == reported + 1
+            time.sleep(rng.random() * 0.6)
+            process.kill()
+            reported = int((process.stdout.read().split() or [first])[-1])
+        store = Store.open(location)
+        for subsystem in ("EMC", "TPC"):
+            found = times(store, subsystem)
+            assert found == list(range(len(found)))
+            assert reported < len(found) <= reported + 2  # what was committed and not yet reported may be there
+        assert check(store.reader()).problems == []
+    return len(found)
+
+
+def test_what_was_reported_is_there_once_whenever_the_process_is_killed(tmp_path):
+    Store.create(tmp_path / "store")
+    minutes = killed(tmp_path / "store", kills=4, rng=random.Random(1))
+    undisturbed = Store.create(tmp_path / "undisturbed")
+    with appender(undisturbed) as live:
+        live.append([snapshot(minute, subsystem=name) for minute in range(minutes) for name in ("EMC", "TPC")])
+    assert check(Store.open(tmp_path / "store").reader()).digest == check(undisturbed.reader()).digest

@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from owtrend import cli
+from owtrend.append import appender
+from owtrend.check import check, rows_of
+from owtrend.store import Store
+from tests import making
+from tests.ingest.test_root_file import CLASSES, ROOT_FILES
+
+
+@pytest.fixture
+def filled(tmp_path):
+    """A store of genuine snapshots of ROOT, with weights, profiles, labels and what not."""
+    making.ingest(ROOT_FILES, tmp_path / "store")
+    return Store.open(tmp_path / "store")
+
+
+def test_a_good_store_has_no_problems_and_one_digest(filled):
+    report = check(filled.reader())
+    assert report.problems == []
+    assert report.rows == 3
+    assert report.digest == check(filled.reader()).digest
+
+
+def test_rows_come_back_as_they_were_put_in(filled):
+    from ingest import SnapshotReader
+
+    view = filled.reader().subsystem("EMC")
+    files = sorted(ROOT_FILES.glob("EMC*.root"))
+    for histograms, path in zip(rows_of(view, 0, np.arange(3)), files, strict=True):
+        snapshot = SnapshotReader().read(path)
+        assert histograms.keys() == set(snapshot)
+        for name, one in histograms.items():
+            assert one == snapshot[name]
+
+
+def test_every_class_of_root_comes_back_as_it_was_put_in(tmp_path):
+    from dataclasses import replace
+
+    from ingest import SnapshotReader
+
+    snapshot = SnapshotReader().read(CLASSES)
+    told = replace(snapshot, subsystem="QC", run=1, time=np.datetime64("2024-01-01", "ns"))
+    store = Store.create(tmp_path / "store")
+    with appender(store) as live:
+        live.append([told])
+    (histograms,) = rows_of(store.reader().subsystem("QC"), 0, np.arange(1))
+    for path, one in snapshot.items():
+        assert histograms[path] == one
+    assert check(store.reader()).problems == []
+
+
+@pytest.mark.parametrize("array", ["counts", "weights", "sums"])
+def test_a_changed_cell_is_found(filled, array):
+    with filled.writer("raw") as begin:
+        transaction = begin()
+        transaction.write_block("EMC", array, 0, 1, 3, np.array([[77]]))
+        transaction.commit("a cosmic ray")
+    report = check(filled.reader())
+    assert len(report.problems) == 1
+    assert report.problems[0].startswith("EMC run 300000, 2018-06-01T12:01:03 UTC: its cells are not those")
+    result = CliRunner().invoke(cli.main, ["check", filled.location])
+    assert result.exit_code == 1
+    assert "PROBLEM: EMC run 300000" in result.output
+
+
+def test_the_command_prints_the_digest(filled):
+    result = CliRunner().invoke(cli.main, ["check", filled.location, "--digest"])
+    assert (result.exit_code, result.output.strip()) == (0, check(filled.reader()).digest)
+
+
+def test_falling_entries_are_restarts_and_falling_bins_alone_are_moved_entries(tmp_path):
+    making.write_run(
+        tmp_path / "data", {"h": [[0, 5, 0], [0, 9, 0], [0, 1, 0]], "m": [[0, 2, 1, 0], [0, 1, 3, 0]] * 1 + [None]}
+    )
+    making.ingest(tmp_path / "data", tmp_path / "store")
+    report = check(Store.open(tmp_path / "store").reader())
+    assert (report.restarts, report.moved, report.problems) == (1, 1, [])
