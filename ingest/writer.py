@@ -15,6 +15,7 @@ from owtrend.catalog import COUNTS, SAME, SUMS, WEIGHTS, Registry, Segment, segm
 from owtrend.errors import SnapshotError
 from owtrend.snapshot import Snapshot
 from owtrend.store import AMBIGUOUS_TIME, TIME_CHUNK, UNCHANGED, RunRows, Store, SubsystemReader, write_cells
+from owtrend.tail import outranks, unchanged
 
 __all__ = ["RunResult", "RunTask", "SourceFile", "convert_run", "survey"]
 
@@ -107,8 +108,9 @@ def convert_run(task: RunTask) -> RunResult:
     merged = _Merged(task, result, view, held)
     rows: list[_Row] = []
     block = _Block(task, first=0)
+    where = view.order(task.place) if view and held else np.array([], dtype=np.int64)  # in the chunks, or the tail
     for row, snapshot in merged:
-        moved = snapshot is not None or row.old != len(rows)
+        moved = snapshot is not None or where[row.old] != len(rows)
         if moved and not block.rows:
             block.first = len(rows)
         rows.append(row)
@@ -199,7 +201,7 @@ class _Merged:
             self.result.duplicates += 1
             best[0].provenance.setdefault("duplicates", []).append(list(file.ledger))
             return best
-        wins = (row.provenance["entries"], row.digest) > (best[0].provenance["entries"], best[0].digest)
+        wins = outranks(row.provenance["entries"], row.digest, best[0].provenance["entries"], best[0].digest)
         winner, loser = ((row, snapshot), best[0]) if wins else (best, row)
         other = loser.provenance
         reason = (
@@ -247,8 +249,8 @@ class _Block:
         self.rows.append(None)
         first = row // TIME_CHUNK * TIME_CHUNK
         if first not in self._held:  # a chunk of rows at once, and the last one only
-            rows = np.arange(first, min(first + TIME_CHUNK, view.group["time"].shape[1]))
-            widths = {array: min(view.group[array].shape[2], self.task.registry.size(array)) for array in _DTYPES}
+            rows = np.arange(first, min(first + TIME_CHUNK, int(view.per_run["n_rows"][self.task.place])))
+            widths = {array: min(view.group_size(array), self.task.registry.size(array)) for array in _DTYPES}
             cells = {array: view.cells(array, self.task.place, rows, slice(0, n)) for array, n in widths.items() if n}
             self._held = {first: cells}
         for array, block in self._held[first].items():
@@ -266,16 +268,15 @@ def _assemble(task: RunTask, rows: Sequence[_Row], held: RunRows | None) -> tupl
     """The rows as the store lists them; their ``layout`` indexes the layouts returned."""
     layouts: dict[tuple[int, ...], int] = {}
     numbers = [layouts.setdefault(tuple(sorted(row.layout)), len(layouts)) for row in rows]
+    digests = np.array([np.frombuffer(row.digest, dtype=np.uint8) for row in rows], dtype=np.uint8).reshape(-1, 16)
     flags = np.array([row.flags & ~UNCHANGED for row in rows], dtype=np.uint8)
-    for number in range(1, len(rows)):
-        if rows[number].digest == rows[number - 1].digest:
-            flags[number] |= UNCHANGED
+    flags |= np.uint8(UNCHANGED) * unchanged(digests)
     modes = [row.provenance.get("mode", "") for row in rows]
     return RunRows(
         time=np.array([row.time for row in rows], dtype=np.int64),
         layout=np.array(numbers, dtype=np.int32),
         flags=flags,
-        digest=np.array([np.frombuffer(row.digest, dtype=np.uint8) for row in rows], dtype=np.uint8).reshape(-1, 16),
+        digest=digests,
         provenance=tuple(json.dumps(row.provenance) for row in rows),
         mode=next(filter(None, modes), held.mode if held else ""),
         accumulation=task.accumulation,

@@ -202,7 +202,7 @@ class Appender:
             result.duplicates += 1
             return
         if before is not None:
-            wins = outranks(row.entries, row.digest, [(before.entries, before.digest)])
+            wins = outranks(row.entries, row.digest, before.entries, before.digest)
             winner, loser = (row, before) if wins else (before, row)
             result.refused.append(_refusal(snapshot, winner, loser))
             if not wins:

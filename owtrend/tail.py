@@ -6,7 +6,7 @@ module knows what a slot says, and how the rows of a run are put together from b
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -77,6 +77,6 @@ def shown(same: NDArray[np.bool_], additive: bool) -> int:
     return len(same) if not additive else int(changed[-1]) + 1 if len(changed) else 0
 
 
-def outranks(entries: float, digest: bytes, others: Iterable[tuple[float, bytes]]) -> bool:
-    """Whether a snapshot is kept before others of the same time: the one with more entries is, whatever came first."""
-    return all((entries, digest) > other for other in others)
+def outranks(entries: float, digest: bytes, other_entries: float, other_digest: bytes) -> bool:
+    """Which of two snapshots of one time is kept: the one with more entries, whatever came first."""
+    return (entries, digest) > (other_entries, other_digest)

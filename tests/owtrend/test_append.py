@@ -6,12 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import owtrend
+from ingest import SnapshotReader
 from owtrend import append, store
 from owtrend.append import appender
 from owtrend.check import check, rows_of
 from owtrend.errors import SnapshotError, StoreLockedError
 from owtrend.snapshot import Axis, Histogram, Snapshot
 from owtrend.store import Store
+from tests import making
 
 START = np.datetime64("2024-01-01T00:00", "ns")
 
@@ -163,6 +165,26 @@ def test_a_snapshot_that_does_not_tell_what_it_is_is_refused_with_all_that_came_
     with appender(empty) as live, pytest.raises(SnapshotError, match=f"its {missing} is not told"):
         live.append([snapshot(1), replace(snapshot(2), **{missing: None})])
     assert owtrend.open(empty.location).runs.empty
+
+
+@pytest.mark.parametrize("minutes", [[0, 1, 2], [1, 3], [70, 71, 0], range(70)])
+def test_files_ingested_into_a_run_with_a_tail_join_its_rows(tmp_path, minutes):
+    """Live rows of the same run, some of them the same snapshots; then no row is in the tail any more."""
+    rows = [[0, n + 1, 0] for n in range(72)]
+    making.write_run(tmp_path / "data", {"h": rows})
+    files = sorted((tmp_path / "data").rglob("*.root"))
+    reader = SnapshotReader(timezone="UTC")
+    for name, appended in (("first", [files[n] for n in minutes]), ("none", [])):
+        location = Store.create(tmp_path / name)
+        with appender(location) as live:
+            for path in appended:
+                live.append([reader.read(path)])
+        making.ingest(tmp_path / "data", location.location)
+        view = location.reader().subsystem("EMC")
+        assert (view.tail, len(view.times(0))) == ({}, 72)
+        report = check(location.reader())
+        assert report.problems == []
+    assert check(Store.open(tmp_path / "first").reader()).digest == report.digest
 
 
 HISTOGRAMS = st.sampled_from([
