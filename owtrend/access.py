@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Archive", "open", "to_hist", "values"]
 
+_MANY_RUNS = 8  # from which on their rows are read at once
+
 
 def open(location: str | FilePath, as_of: str | datetime | None = None) -> "Archive":  # noqa: A001 - owtrend.open
     """The archive in a store, as it is now, or as of a version, tag or time.
@@ -184,6 +186,8 @@ class Archive:
             pieces = [reading.find(view, run, entry, binning)]
         else:
             wanted = _chosen(sorted(view.places), runs)
+            if len(wanted) > _MANY_RUNS:
+                view.read_all_rows()
             pieces = [found for known in wanted for found in _chosen_binning(view, known, entry, binning)]
             if not pieces:
                 raise NotFoundError(f"{view.where}: no histogram {entry.name!r} in the runs asked for")

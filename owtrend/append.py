@@ -20,6 +20,7 @@ from owtrend.tail import TailRow, outranks
 __all__ = ["Appended", "Appender", "appender"]
 
 _DTYPES = {COUNTS: np.int32, WEIGHTS: np.float64, SUMS: np.float64}
+_SLOTS_KEPT = 256  # of an empty tail
 _FOLD_CELLS = 2**18  # of one step of folding: one chunk of the tail
 _Values = list[tuple[Segment, NDArray[Any] | None]]
 
@@ -198,6 +199,8 @@ class Appender:
         live, known = self._state(subsystem), self._known_rows(subsystem, run)
         row = _Row(snapshot.entries, snapshot.digest, -1, snapshot.source)
         before = known.get(when)
+        if known and when <= max(known):
+            self._folding = None  # the rows that it folds may no longer be where it saw them
         if before is not None and before.digest == row.digest:
             result.duplicates += 1
             return
@@ -239,6 +242,10 @@ class Appender:
             view = reader.subsystem(subsystem)
             for run, tail in view.tail.items():
                 yield from self._fold_run(view, subsystem, run, tail, everything)
+            if not self._state(subsystem).used and view.slots > _SLOTS_KEPT:
+                transaction: Transaction = self._begin()
+                transaction.shrink_tail(subsystem)
+                transaction.commit(f"give back the empty tail of {subsystem}")
 
     def _fold_run(
         self, view: SubsystemReader, subsystem: str, run: int, tail: tuple[TailRow, ...], everything: bool
@@ -266,8 +273,8 @@ class Appender:
                         yield
         if not whole:
             transaction.commit(f"fold {subsystem} run {run}")
-            transaction = self._begin()
             yield
+            transaction = self._begin()
         gone = [row.slot for row in tail if row.slot in {int(-1 - at) for at in order[:end] if at < 0}]
         transaction.fold_rows(subsystem, place, _first(rows, end), int(view.per_run["revision"][place]))
         transaction.clear_slots(subsystem, gone)

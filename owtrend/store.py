@@ -367,6 +367,12 @@ class Transaction:
             _grow(array, rows.shape[0])
             array[row.slot, : len(values)] = values
 
+    def shrink_tail(self, subsystem: str) -> None:
+        """Give back the slots of a tail that is empty, so that nobody reads them."""
+        for name in ("tail_rows", *_TAIL.values()):
+            array = self._array(subsystem, name)
+            array.resize((0, array.shape[1]))
+
     def clear_slots(self, subsystem: str, slots: Sequence[int]) -> None:
         """Free slots of the tail: their rows are in the chunks now, or were removed."""
         if slots:
@@ -551,6 +557,11 @@ class SubsystemReader:
         """How many rows a run may have before the time axis grows."""
         return int(self.group["time"].shape[1])
 
+    @property
+    def slots(self) -> int:
+        """How many slots the tail has, free ones included."""
+        return int(self.group["tail_rows"].shape[0])
+
     def place_of(self, run: int) -> int:
         """Place on the run axis, also of a run that shows nothing yet."""
         return int(np.flatnonzero(self.per_run["run"] == run)[0])
@@ -601,6 +612,16 @@ class SubsystemReader:
     def layout(self, place: int) -> NDArray[np.int32]:
         """Layout numbers of the snapshots of one run."""
         return self._row("layout", place)
+
+    def read_all_rows(self) -> None:
+        """Read times and layouts of all runs at once, for who will ask for most of them: 1 ms a run otherwise."""
+        shown, used = self.per_run["n_snapshots"], len(self.per_run["run"])
+        for name in ("time", "layout"):
+            most = int(shown.max(initial=0))
+            block = self.group[name][:used, :most]
+            for place in range(used):
+                if place not in self._tables:
+                    self._rows.setdefault((name, place), block[place, : shown[place]])
 
     def _row(self, name: str, place: int) -> NDArray[Any]:
         if (name, place) not in self._rows:
