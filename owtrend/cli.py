@@ -201,6 +201,39 @@ def check(store: str, digest: bool, as_json: bool) -> None:
 
 @main.command()
 @_store_argument
+@click.argument("run", type=int)
+@click.option("--why", required=True, help="The reason, which the ledger keeps.")
+@click.option("--subsystem", help="Only of this one.  [default: of all]")
+def remove(store: str, run: int, why: str, subsystem: str | None) -> None:
+    """Take RUN out of STORE, for good files to be ingested in its place. Tags keep what they have.
+
+    Example: owtrend remove archive.zarr 300000 --why "wrong calibration, taken in again"
+    """
+    from owtrend import correct
+    from owtrend.store import Store
+
+    correct.remove_run(Store.open(store), run, why=why, subsystem=subsystem)
+    click.echo(f"{store}: run {run} is out; `owtrend compute {store}` brings the trends up to date")
+
+
+@main.command()
+@_store_argument
+@click.option("--older-than", default=7.0, show_default=True, help="Days that versions are kept.")
+def clean(store: str, older_than: float) -> None:
+    """Give up versions of STORE that are older, and the disk space that only they use. Tagged versions stay.
+
+    Example: owtrend clean archive.zarr --older-than 30
+    """
+    from datetime import timedelta
+
+    from owtrend.store import Store
+
+    freed = Store.open(store).clean(timedelta(days=older_than))
+    click.echo(f"{store}: {freed / 1e6:,.1f} MB freed")
+
+
+@main.command()
+@_store_argument
 @as_json
 def status(store: str, as_json: bool) -> None:
     """Show what STORE holds and what could not be taken in.

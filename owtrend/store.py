@@ -21,7 +21,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -200,6 +200,41 @@ class Store:
             raise NotFoundError(f"{self.location}: no version {as_of!r}; give a version, a tag or a time") from error
         return Reader(session, self.location)
 
+    def tag(self, name: str, as_of: str | datetime | None = None) -> str:
+        """Give the state as it is now, or as of a version or time, a name that keeps it for good; gives its version.
+
+        Raises
+        ------
+        StoreError
+            If the name is taken.
+        """
+        version = self.reader(as_of).version
+        try:
+            self._repository.create_tag(name, version)
+        except icechunk.IcechunkError as error:
+            raise StoreError(f"{self.location}: tag {name!r} cannot be made ({_first_line(error)})") from error
+        return version
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return tuple(sorted(self._repository.list_tags()))
+
+    def clean(self, older_than: timedelta = timedelta(days=7)) -> int:
+        """Give up versions that are older, and the bytes that only they use; gives how many bytes that were.
+
+        The newest version and tagged ones stay. ``older_than`` must exceed the age of any reader and of any
+        transaction in progress: what they hold on to would go, too.
+        """
+        before = datetime.now(UTC) - older_than
+        with self._commit_lock():
+            self._repository.expire_snapshots(older_than=before)
+        return int(self._repository.garbage_collect(before).bytes_deleted)
+
+    def sync(self) -> None:
+        """Have the operating system write a local store to its disk: Icechunk leaves that to it."""
+        if _is_local(self.location):
+            os.sync()
+
     @contextlib.contextmanager
     def writer(self, role: str) -> Iterator[Any]:
         """Hold the role ``raw`` or ``derived``; gives a function that begins a transaction.
@@ -367,6 +402,32 @@ class Transaction:
             _grow(array, rows.shape[0])
             array[row.slot, : len(values)] = values
 
+    def remove_run(self, subsystem: str, place: int, run: int, revision: int) -> None:
+        """Take out the rows of one run, and their chunks; its place stays, for when it comes again."""
+        group = self.group[f"raw/{subsystem}"]
+        self.clear_slots(subsystem, [row.slot for row in read_tail(group) if row.run == run])
+        count = int(group["n_rows"][place])
+        for array in _CELL_DIM:
+            width = group[array].shape[2]
+            if width:
+                empty = np.zeros((1, width), dtype=_CELL_DTYPE[array])  # chunks of zeros are not stored
+                self._array(subsystem, array)[place, :count] = empty
+        for name, value in {
+            "n_rows": 0,
+            "n_snapshots": 0,
+            "start": NO_TIME,
+            "stop": NO_TIME,
+            "revision": revision,
+        }.items():
+            group[name][place] = value
+        group["provenance"][place] = np.zeros(group["provenance"].shape[1], dtype=np.uint8)
+
+    def write_ledger(self, line: str) -> None:
+        """Note a repair."""
+        if "ledger" not in self.group:
+            _log(self.group, "ledger")
+        _append_log(self.group, "ledger", [line])
+
     def shrink_tail(self, subsystem: str) -> None:
         """Give back the slots of a tail that is empty, so that nobody reads them."""
         for name in ("tail_rows", *_TAIL.values()):
@@ -475,6 +536,11 @@ class Reader:
             where = f"{self.location}, subsystem {name}"
             self._subsystems[name] = SubsystemReader(where, self._group[f"raw/{name}"], trends)
         return self._subsystems[name]
+
+    @cached_property
+    def ledger(self) -> list[str]:
+        """JSON lines of the repairs."""
+        return _read_log(self._group, "ledger")
 
     @cached_property
     def quarantine(self) -> list[str]:

@@ -1,0 +1,98 @@
+from datetime import timedelta
+
+import pytest
+from click.testing import CliRunner
+
+import owtrend
+from owtrend import cli, correct
+from owtrend.append import appender
+from owtrend.check import check
+from owtrend.errors import NotFoundError, StoreError, UsageError
+from owtrend.store import Store
+from tests import making
+
+ROWS = [[0, 1, 0], [0, 2, 0], [0, 5, 0]]
+
+
+@pytest.fixture
+def two_runs(tmp_path):
+    for run in (300000, 300001):
+        making.write_run(tmp_path / "data", {"h": ROWS}, run=run)
+    making.ingest(tmp_path / "data", tmp_path / "store")
+    return Store.open(tmp_path / "store")
+
+
+def size(store):
+    from pathlib import Path
+
+    return sum(path.stat().st_size for path in Path(store.location).rglob("*") if path.is_file())
+
+
+def test_a_removed_run_is_gone_but_not_from_tags_and_can_be_ingested_again(two_runs, tmp_path):
+    before = check(two_runs.reader()).digest
+    two_runs.tag("good")
+    correct.remove_run(two_runs, 300000, why="taken with a wrong map")
+    archive = owtrend.open(two_runs.location)
+    assert archive.runs.index.tolist() == [300001]
+    assert archive.histogram("EMC", "h").sizes["snapshot"] == 3
+    assert owtrend.open(two_runs.location, as_of="good").runs.index.tolist() == [300000, 300001]
+    (entry,) = correct.ledger(two_runs.reader())
+    assert (entry["what"], entry["subsystem"], entry["run"], entry["rows"]) == ("removed", "EMC", 300000, 3)
+    assert entry["why"] == "taken with a wrong map"
+    revision = two_runs.reader().subsystem("EMC").per_run["revision"][0]
+    making.ingest(tmp_path / "data", two_runs.location)
+    assert check(two_runs.reader()).digest == before
+    assert two_runs.reader().subsystem("EMC").per_run["revision"][0] > revision
+
+
+def test_a_run_in_the_tail_is_removed_too(tmp_path):
+    from tests.owtrend.test_append import snapshot
+
+    store = Store.create(tmp_path / "store")
+    with appender(store) as live:
+        live.append([snapshot(1), snapshot(1, run=300001), snapshot(1, subsystem="TPC")])
+    correct.remove_run(store, 300000, why="a test", subsystem="EMC")
+    assert owtrend.open(store.location).runs["subsystems"].to_dict() == {300000: "TPC", 300001: "EMC"}
+    with appender(store) as live:
+        live.append([snapshot(2)])
+    assert len(store.reader().subsystem("EMC").times(0)) == 1
+    assert check(store.reader()).problems == []
+
+
+def test_a_repair_needs_a_run_and_a_reason(two_runs):
+    with pytest.raises(UsageError, match="needs a reason"):
+        correct.remove_run(two_runs, 300000, why=" ")
+    with pytest.raises(NotFoundError, match="no run 7"):
+        correct.remove_run(two_runs, 7, why="not there")
+    result = CliRunner().invoke(cli.main, ["remove", two_runs.location, "300001", "--why", "a test"])
+    assert (result.exit_code, len(correct.ledger(two_runs.reader()))) == (0, 1)
+
+
+def test_cleaning_frees_what_old_versions_hold_and_keeps_the_newest_and_tags(tmp_path):
+    from tests.owtrend.test_append import snapshot
+
+    store = Store.create(tmp_path / "store")
+    with appender(store) as live:
+        for minute in range(70):
+            live.append([snapshot(minute)])
+            if minute == 10:
+                store.tag("early")
+        live.fold(everything=True)
+        expected, before = check(store.reader()).digest, size(store)
+        assert CliRunner().invoke(cli.main, ["clean", store.location]).output.endswith("0.0 MB freed\n")
+        freed = store.clean(timedelta(0))
+        assert size(store) == pytest.approx(before - freed, rel=0.02)
+        assert freed > before / 5
+        live.append([snapshot(100)])
+    assert store.tags == ("early",)
+    assert len(store.reader("early").subsystem("EMC").times(0)) == 11
+    assert check(store.reader("early")).problems == []
+    view = store.reader().subsystem("EMC")
+    assert (len(view.times(0)), check(store.reader()).problems) == (71, [])
+    assert expected != check(store.reader()).digest
+
+
+def test_a_tag_is_given_once(two_runs):
+    two_runs.tag("good")
+    with pytest.raises(StoreError, match="tag 'good' cannot be made"):
+        two_runs.tag("good")
