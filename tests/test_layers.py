@@ -10,8 +10,8 @@ PACKAGES = ("owtrend", "ingest", "dashboards")
 
 # In reading order: each module imports only what stands above it.
 OWTREND = [
-    "errors", "schema", "snapshot", "catalog", "tail", "store", "append", "check", "correct", "kernels", "difference", "reading",
-    "reduce", "access", "cluster", "pipeline", "cli",
+    "errors", "schema", "snapshot", "catalog", "tail", "store", "append", "check", "correct", "kernels", "difference",
+    "reading", "reduce", "access", "cluster", "pipeline", "cli",
 ]  # fmt: skip
 
 # Packages that only these modules may know.
