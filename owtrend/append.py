@@ -91,8 +91,12 @@ class Appender:
         self._live: dict[str, _Live] = {}
         self._folding: Iterator[None] | None = None
 
-    def append(self, snapshots: Sequence[Snapshot], accumulation: int = CUMULATIVE) -> Appended:
+    def append(
+        self, snapshots: Sequence[Snapshot], accumulation: int = CUMULATIVE, provenance: Sequence[str] | None = None
+    ) -> Appended:
         """Add snapshots in one commit, in whatever order they come.
+
+        ``provenance`` has a line of JSON for each, as the rows of a store have it, where they come from one.
 
         Of several with one subsystem, run and time, equal ones are kept once, and of others the one with more entries;
         the rest is listed in the quarantine.
@@ -109,8 +113,9 @@ class Appender:
             prepared = [(snapshot, self._segments(snapshot)) for snapshot in snapshots]
             self._make_room(prepared)
             transaction = self._begin()
-            for snapshot, values in prepared:
-                self._write(transaction, snapshot, values, accumulation, result)
+            lines = provenance or [_provenance(snapshot) for snapshot in snapshots]
+            for (snapshot, values), line in zip(prepared, lines, strict=True):
+                self._write(transaction, snapshot, values, accumulation, line, result)
             if result.refused:
                 transaction.quarantine(result.refused)
             result.version = transaction.commit(_message(snapshots))
@@ -193,8 +198,9 @@ class Appender:
             transaction.commit("make room")
 
     def _write(
-        self, transaction: Transaction, snapshot: Snapshot, values: _Values, accumulation: int, result: Appended
-    ) -> None:
+        self, transaction: Transaction, snapshot: Snapshot, values: _Values, accumulation: int, provenance: str,
+        result: Appended,
+    ) -> None:  # fmt: skip
         subsystem, run, when = _subsystem(snapshot), int(snapshot.run or 0), _nanoseconds(snapshot)
         live, known = self._state(subsystem), self._known_rows(subsystem, run)
         row = _Row(snapshot.entries, snapshot.digest, -1, snapshot.source)
@@ -227,7 +233,7 @@ class Appender:
         live.revisions[run] += 1
         tail_row = TailRow(
             slot=row.slot, run=run, time=when, layout=layout, flags=0, digest=row.digest, mode=snapshot.mode or "",
-            provenance=_provenance(snapshot), accumulation=accumulation, revision=live.revisions[run],
+            provenance=provenance, accumulation=accumulation, revision=live.revisions[run],
         )  # fmt: skip
         if len(live.layouts) > live.layouts_written:
             transaction.write_layouts(subsystem, live.layouts)

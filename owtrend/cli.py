@@ -218,6 +218,23 @@ def remove(store: str, run: int, why: str, subsystem: str | None) -> None:
 
 @main.command()
 @_store_argument
+@click.argument("source", type=str)
+@click.option("--why", required=True, help="The reason, which the ledger keeps.")
+def merge(store: str, source: str, why: str) -> None:
+    """Add all rows of the store SOURCE to STORE; what is there already is not added again.
+
+    Example: owtrend merge archive.zarr laptop.zarr --why "taken while the server was down"
+    """
+    from owtrend import correct
+    from owtrend.store import Store
+
+    with progress_bar() as progress:
+        counts = correct.merge(Store.open_or_create(store), Store.open(source), why=why, progress=progress)
+    click.echo(f"{store}: " + ", ".join(f"{count:,} {what}" for what, count in counts.items()))
+
+
+@main.command()
+@_store_argument
 @click.option("--older-than", default=7.0, show_default=True, help="Days that versions are kept.")
 def clean(store: str, older_than: float) -> None:
     """Give up versions of STORE that are older, and the disk space that only they use. Tagged versions stay.

@@ -1,12 +1,18 @@
 """Repairs of what a store holds, each in one commit and each in the ledger: what, where, when and why."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 
-from owtrend.errors import NotFoundError, UsageError
-from owtrend.store import Reader, Store
+import numpy as np
 
-__all__ = ["ledger", "remove_run"]
+from owtrend.append import appender
+from owtrend.check import rows_of
+from owtrend.errors import NotFoundError, UsageError
+from owtrend.snapshot import Snapshot
+from owtrend.store import TIME_CHUNK, Reader, Store
+
+__all__ = ["ledger", "merge", "remove_run"]
 
 
 def remove_run(store: Store, run: int, *, why: str, subsystem: str | None = None) -> str:
@@ -38,12 +44,59 @@ def remove_run(store: Store, run: int, *, why: str, subsystem: str | None = None
             view = reader.subsystem(name)
             rows = len(view.rows(view.places[run]))
             transaction.remove_run(name, view.places[run], run, int(view.per_run["revision"][view.places[run]]) + 1)
-            entry = {"what": "removed", "subsystem": name, "run": run, "rows": rows, "why": why}
-            when = datetime.now(UTC).isoformat(timespec="seconds")
-            transaction.write_ledger(json.dumps({"time": when, **entry}))
+            transaction.write_ledger(_entry("removed", subsystem=name, run=run, rows=rows, why=why))
         return str(transaction.commit(f"remove run {run} of {', '.join(held)}: {why}"))
 
 
+def merge(
+    into: Store, source: Store, *, why: str, progress: Callable[[str, int, int], None] | None = None
+) -> dict[str, int]:
+    """Add all rows of another store; gives how many were added, duplicates, or put in the place of others.
+
+    They keep where they came from. Of rows at one time the rule of `Appender.append` chooses; so merging twice, or in
+    another order, changes nothing. Each 64 rows are a commit; what was interrupted goes on with the next call.
+
+    Raises
+    ------
+    StoreLockedError
+        If another process writes raw data to ``into``.
+    """
+    if not why.strip():
+        raise UsageError("a repair needs a reason, which the ledger keeps")
+    counts = {"added": 0, "duplicates": 0, "replaced": 0}
+    reader = source.reader()
+    runs = [(name, run) for name in reader.subsystems for run in sorted(reader.subsystem(name).places)]
+    with appender(into) as live:
+        for done, (name, run) in enumerate(runs):
+            view = reader.subsystem(name)
+            rows = view.rows(view.places[run])
+            for first in range(0, len(rows), TIME_CHUNK):
+                which = np.arange(first, min(first + TIME_CHUNK, len(rows)))
+                times = rows.time.view("datetime64[ns]")
+                snapshots = [
+                    Snapshot(
+                        histograms=histograms, subsystem=name, run=run, time=times[number],
+                        mode=rows.mode or None, source=json.loads(rows.provenance[number])["source"],
+                    )
+                    for number, histograms in zip(which, rows_of(view, view.places[run], which), strict=True)
+                ]  # fmt: skip
+                result = live.append(snapshots, rows.accumulation, [rows.provenance[number] for number in which])
+                for what in counts:
+                    counts[what] += getattr(result, what)
+                live.fold(everything=True)
+            if progress:
+                progress("merging", done + 1, len(runs))
+    with into.writer("raw") as begin:
+        transaction = begin()
+        transaction.write_ledger(_entry("merged", source=source.location, why=why, **counts))
+        transaction.commit(f"merge {source.location}: {why}")
+    return counts
+
+
+def _entry(what: str, **fields: object) -> str:
+    return json.dumps({"time": datetime.now(UTC).isoformat(timespec="seconds"), "what": what, **fields})
+
+
 def ledger(reader: Reader) -> list[dict[str, object]]:
-    """Every repair of a store, oldest first: time (UTC), what, subsystem, run, rows, why."""
+    """Every repair of a store, oldest first: time (UTC), what, why, and what else there is to say."""
     return [json.loads(line) for line in reader.ledger]

@@ -395,12 +395,14 @@ class Transaction:
         width = rows.shape[1]
         while width < max(len(line), TAIL_ROW):
             width = max(2 * width, TAIL_ROW)
-        _grow(rows, -(-(row.slot + 1) // TIME_CHUNK) * TIME_CHUNK, width)
+        slots = -(-(row.slot + 1) // TIME_CHUNK) * TIME_CHUNK
+        if slots > rows.shape[0] or width > rows.shape[1]:
+            _grow(rows, slots, width)
+            for name in _TAIL.values():  # all of one length, or xarray could not open them together
+                _grow(self._array(subsystem, name), rows.shape[0])
         rows[row.slot] = np.frombuffer(line.ljust(width, b"\0"), dtype=np.uint8)
         for name, values in cells.items():
-            array = self._array(subsystem, _TAIL[name])
-            _grow(array, rows.shape[0])
-            array[row.slot, : len(values)] = values
+            self._array(subsystem, _TAIL[name])[row.slot, : len(values)] = values
 
     def remove_run(self, subsystem: str, place: int, run: int, revision: int) -> None:
         """Take out the rows of one run, and their chunks; its place stays, for when it comes again."""

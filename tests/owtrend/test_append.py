@@ -232,3 +232,28 @@ def test_any_order_repetition_and_grouping_gives_the_same_store(tmp_path_factory
         (number,) = np.flatnonzero(view.rows(place).time == when.astype(np.int64))
         (found,) = rows_of(view, place, np.array([number]))
         assert found == dict(one.items())
+
+
+def test_plain_zarr_and_xarray_see_folded_rows_and_the_tail_apart(empty):
+    """As docs/architecture.md tells: without owtrend, by the arrays alone."""
+    import json
+
+    import icechunk
+    import xarray as xr
+    import zarr
+
+    with appender(empty) as live:
+        for minute in range(70):
+            live.append([snapshot(minute)])
+        live.fold()
+    repository = icechunk.Repository.open(icechunk.local_filesystem_storage(empty.location))
+    session = repository.readonly_session("main")
+    dataset = xr.open_zarr(session.store, group="raw/EMC", consolidated=False, chunks=None)
+    folded = int(dataset.n_rows[0])
+    assert folded == 64
+    assert dataset.counts.isel(run=0, time=slice(0, folded), cell=1).values.tolist() == list(range(64))
+    assert dataset.time.isel(run=0, time=1).values == START + np.timedelta64(1, "m")
+    group = zarr.open_group(session.store, mode="r")["raw/EMC"]
+    lines = [bytes(line).rstrip(b"\0") for line in group["tail_rows"][:]]
+    tail = {json.loads(line)["time"]: slot for slot, line in enumerate(lines) if line}
+    assert [int(group["tail_counts"][slot, 1]) for _, slot in sorted(tail.items())] == list(range(64, 70))

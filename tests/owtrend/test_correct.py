@@ -1,9 +1,11 @@
+import shutil
 from datetime import timedelta
 
 import pytest
 from click.testing import CliRunner
 
 import owtrend
+from ingest import archive
 from owtrend import cli, correct
 from owtrend.append import appender
 from owtrend.check import check
@@ -32,9 +34,9 @@ def test_a_removed_run_is_gone_but_not_from_tags_and_can_be_ingested_again(two_r
     before = check(two_runs.reader()).digest
     two_runs.tag("good")
     correct.remove_run(two_runs, 300000, why="taken with a wrong map")
-    archive = owtrend.open(two_runs.location)
-    assert archive.runs.index.tolist() == [300001]
-    assert archive.histogram("EMC", "h").sizes["snapshot"] == 3
+    opened = owtrend.open(two_runs.location)
+    assert opened.runs.index.tolist() == [300001]
+    assert opened.histogram("EMC", "h").sizes["snapshot"] == 3
     assert owtrend.open(two_runs.location, as_of="good").runs.index.tolist() == [300000, 300001]
     (entry,) = correct.ledger(two_runs.reader())
     assert (entry["what"], entry["subsystem"], entry["run"], entry["rows"]) == ("removed", "EMC", 300000, 3)
@@ -57,6 +59,26 @@ def test_a_run_in_the_tail_is_removed_too(tmp_path):
         live.append([snapshot(2)])
     assert len(store.reader().subsystem("EMC").times(0)) == 1
     assert check(store.reader()).problems == []
+
+
+def test_merged_stores_are_one_whatever_came_first(tmp_path):
+    """Two halves of a data taking, some snapshots in both; a copied store is as good as the first."""
+    rows = [[0, n + 1, 0] for n in range(6)]
+    making.write_run(tmp_path / "data", {"h": rows, "p": rows})
+    files = sorted((tmp_path / "data").rglob("*.root"))
+    making.ingest(tmp_path / "data", tmp_path / "all")
+    for name, own in (("early", files[:4]), ("late", files[2:])):
+        found = archive.find_files(own, timezone="UTC")
+        archive.ingest(found, tmp_path / name, workers=0, timezone="UTC")
+    shutil.copytree(tmp_path / "late", tmp_path / "copy")
+    for name, other in (("early", "copy"), ("late", "early")):
+        result = CliRunner().invoke(cli.main, ["merge", str(tmp_path / name), str(tmp_path / other), "--why", "a test"])
+        assert "2 added, " in result.output
+        report = check(Store.open(tmp_path / name).reader())
+        assert (report.problems, report.digest) == ([], check(Store.open(tmp_path / "all").reader()).digest)
+    assert correct.merge(Store.open(tmp_path / "late"), Store.open(tmp_path / "copy"), why="again")["added"] == 0
+    assert [entry["what"] for entry in correct.ledger(Store.open(tmp_path / "late").reader())] == ["merged"] * 2
+    assert making.ingest(tmp_path / "data", tmp_path / "early").known >= 4  # the rows kept where they came from
 
 
 def test_a_repair_needs_a_run_and_a_reason(two_runs):
