@@ -25,7 +25,6 @@ DAMAGE = (struct.error, LookupError, ValueError, ArithmeticError, TypeError, Att
 _COUNT, _NEW_CLASS, _CLASS = 0x40000000, 0xFFFFFFFF, 0x80000000  # kByteCountMask, kNewClassTag, kClassMask
 _MAP_OFFSET = 2
 _IS_REFERENCED = 1 << 4  # TObject bit: a process id of two bytes follows
-_MEMBERWISE = 1 << 14
 _DEPTH = 100  # of objects inside objects
 
 # TVirtualStreamerInfo::EReadWrite: the numbers, as they lie in a file.
@@ -67,7 +66,6 @@ class RootObject:
     members: dict[str, Any] = field(default_factory=dict)
     places: dict[str, int] = field(default_factory=dict)
     items: list["RootObject | None"] | None = None
-    bases: set[str] = field(default_factory=set)
     missing: str = ""  # why not all of it was read, or the first member that was not
 
     @property
@@ -85,7 +83,6 @@ class _Element:
     type_name: str
     length: int  # of a fixed array
     counted_by: str
-    title: str
 
 
 class Classes:
@@ -120,6 +117,7 @@ class Classes:
         return found
 
     def tells(self, name: str, version: int) -> bool:
+        """Whether the file tells the layout of this version; where it has none, a checksum stands for it."""
         return (name, version) in self._layouts
 
     def __contains__(self, name: str) -> bool:
@@ -138,7 +136,6 @@ class Classes:
                     type_name=element.members["fTypeName"].removesuffix("*").strip(),
                     length=element.members["fArrayLength"],
                     counted_by=element.members.get("fCountName", ""),
-                    title=element.members["fTitle"],
                 )
                 for element in info.members["fElements"].items or []
                 if element is not None
@@ -213,7 +210,7 @@ class _Walk:
         return value
 
     def array(self, kind: str, count: int) -> Array:
-        width = struct.calcsize(kind) if kind != "q" else 8
+        width = struct.calcsize(f">{kind}")
         if not 0 <= count <= (self.length - self.position) // width:
             raise SnapshotError(f"an array of {count:,} numbers where {self.length - self.position:,} bytes are left")
         found = Array(self.position, kind, count)
@@ -226,17 +223,11 @@ class _Walk:
             raise SnapshotError(f"objects inside objects, more than {_DEPTH} deep")
         made = RootObject(class_name) if into is None else into
         stop, version = self._version()
-        checksum = None
-        if (
-            version <= 0
-            and stop is not None
-            and class_name not in self.own
-            and not self.classes.tells(class_name, version)
-        ):
-            checksum = self.number("I")  # a class that has no version
         if class_name in self.own:
             self.own[class_name](self, made, version)
         else:
+            unversioned = version <= 0 and stop is not None and not self.classes.tells(class_name, version)
+            checksum = self.number("I") if unversioned else None
             self._members(made, self.classes.layout(class_name, version, checksum), stop, depth)
         if stop is not None:
             if self.position > stop:
@@ -278,7 +269,6 @@ class _Walk:
         elif kind == _BASE and name in _NOT_STREAMED:
             pass
         elif kind == _TNAMED or (kind == _BASE and name not in _ARRAYS):
-            made.bases.add(name)
             self.versioned(name, depth + 1, into=made)
         elif kind == _BASE:
             made.members["TArray"] = self.array(_ARRAYS[name], self.number("i"))
@@ -412,7 +402,6 @@ def _tmap(walk: _Walk, made: RootObject, version: int) -> None:
 
 def _tcanvas(walk: _Walk, made: RootObject, version: int) -> None:
     """A canvas is a pad, and more that `versioned` steps over."""
-    made.bases.add("TPad")
     walk.versioned("TPad", 1, into=made)
 
 

@@ -27,6 +27,7 @@ Buffer = bytes | bytearray | memoryview
 
 _LARGE = 1_000_000  # added to the version of a file, and 1000 to that of a record, whose positions have 8 bytes
 _IN_MEMORY = 2**28  # files up to this size are read at once: one call, a quarter of the time of reading by records
+_SCRATCH = 2**24  # of a file that is read into memory which is kept for the next
 _BEGINNING = 2**20  # of what is not packed
 _BLOCK_HEADER = 9
 _BLOCK = struct.Struct("<2sx3s3s")  # kind, method, packed and unpacked size
@@ -253,9 +254,9 @@ class Scratch:
         """The bytes of a file; they hold until the next is read."""
         with path.open("rb", buffering=0) as handle:
             size = os.fstat(handle.fileno()).st_size
-            if size > len(self._buffer):
+            if len(self._buffer) < size <= _SCRATCH:
                 self._buffer = bytearray(size * 5 // 4)
-            view, held = memoryview(self._buffer)[:size], 0
+            view, held = memoryview(self._buffer if size <= _SCRATCH else bytearray(size))[:size], 0
             while held < size and (more := handle.readinto(view[held:])):
                 held += more
             return view[:held]
