@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from owtrend.errors import NotFoundError
+from owtrend.kernels import numbers
 from owtrend.snapshot import Axis, Histogram, Path, display_name, find_path
 
 __all__ = [
@@ -94,18 +95,9 @@ class Segment:
 def number_class(values: NDArray[Any]) -> str:
     """``counts`` if int32 holds every value exactly, else ``weights``: non-integer, non-finite, -0.0, beyond int32."""
     if values.dtype.kind in "iu":
-        fits = values.dtype.itemsize < 4 or _within_int32(values)
+        fits = values.dtype.itemsize <= 4 or (values.min(initial=0) >= -(2**31) and values.max(initial=0) < 2**31)
         return COUNTS if fits else WEIGHTS
-    with np.errstate(invalid="ignore"):
-        if not _within_int32(values):  # also false for NaN
-            return WEIGHTS
-        whole = values.astype(np.int32)
-    exact = np.array_equal(whole, values) and not np.signbit(values[whole == 0]).any()
-    return COUNTS if exact else WEIGHTS
-
-
-def _within_int32(values: NDArray[Any]) -> bool:
-    return values.size == 0 or bool(values.min() >= -(2**31) and values.max() < 2**31)
+    return COUNTS if numbers.are_int32(values) else WEIGHTS
 
 
 def segments_of(histogram: Histogram, registry: "Registry") -> Iterator[tuple[Segment, NDArray[Any] | None]]:
@@ -114,21 +106,49 @@ def segments_of(histogram: Histogram, registry: "Registry") -> Iterator[tuple[Se
     A part goes to ``weights`` if it must or if the registry has it there already, so that a histogram that turned
     non-integer stays so. Offsets are those of the registry, or -1 where the segment is not registered yet.
     """
-    frame = Segment(
-        path=histogram.path, class_name=histogram.class_name, title=histogram.title, axes=histogram.axes,
-        error_option=histogram.error_option, gauge=histogram.gauge, part="", array="", offset=-1, length=0,
-    )  # fmt: skip
-    binning = frame.binning
+    own = registry.own(histogram)
     for part, values in histogram.parts.items():
         if part in TWINS and np.array_equal(values, histogram.parts[TWINS[part]]):
-            yield registry.place(replace(frame, part=part, array=SAME), binning), None
+            yield own.segment(part, SAME, 0), None
             continue
-        in_weights = registry.get((binning, part, WEIGHTS, ()))
-        array = WEIGHTS if in_weights else number_class(values)
-        yield in_weights or registry.place(replace(frame, part=part, array=array, length=len(values)), binning), values
+        in_weights = own.registered(part, WEIGHTS) is not None
+        yield own.segment(part, WEIGHTS if in_weights else number_class(values), len(values)), values
     names = tuple(histogram.sums)
-    sums = replace(frame, part="sums", array=SUMS, length=len(names), names=names)
-    yield registry.place(sums, binning), np.array(list(histogram.sums.values()), dtype=np.float64)
+    yield own.segment("sums", SUMS, len(names), names), np.array(list(histogram.sums.values()), dtype=np.float64)
+
+
+class _Own:
+    """The segments of one histogram of one binning, looked up once."""
+
+    def __init__(self, histogram: Histogram, registry: "Registry") -> None:
+        self._registry = registry
+        self._frame = Segment(
+            path=histogram.path, class_name=histogram.class_name, title=histogram.title, axes=histogram.axes,
+            error_option=histogram.error_option, gauge=histogram.gauge, part="", array="", offset=-1, length=0,
+        )  # fmt: skip
+        self._found: dict[tuple[Any, ...], Segment | None] = {}
+
+    def is_of(self, histogram: Histogram) -> bool:
+        """Whether ``histogram`` has this binning for certain: its axes are the same objects."""
+        frame = self._frame
+        return (
+            histogram.axes is frame.axes
+            and histogram.class_name == frame.class_name
+            and histogram.error_option == frame.error_option
+            and histogram.gauge == frame.gauge
+        )
+
+    def registered(self, part: str, array: str, names: tuple[str, ...] = ()) -> Segment | None:
+        key = part, array, names
+        if key not in self._found:
+            self._found[key] = self._registry.get((self._frame.binning, *key))
+        return self._found[key]
+
+    def segment(self, part: str, array: str, length: int, names: tuple[str, ...] = ()) -> Segment:
+        """The registered segment, or one like it without an offset."""
+        return self.registered(part, array, names) or replace(
+            self._frame, part=part, array=array, length=length, names=names
+        )
 
 
 class HistogramEntry:
@@ -153,6 +173,7 @@ class Registry(Sequence[Segment]):
     def __init__(self, segments: Iterable[Segment] = ()) -> None:
         self.segments = tuple(segments)
         self._numbers = {segment.key: number for number, segment in enumerate(self.segments)}
+        self._own: dict[Path, _Own] = {}
 
     def __len__(self) -> int:
         return len(self.segments)
@@ -168,9 +189,12 @@ class Registry(Sequence[Segment]):
         """The place of a registered segment."""
         return self._numbers[segment.key]
 
-    def place(self, wanted: Segment, binning: tuple[Any, ...]) -> Segment:
-        """The registered segment equal to ``wanted``, else ``wanted`` itself; ``binning`` spares computing it again."""
-        return self.get((binning, wanted.part, wanted.array, wanted.names)) or wanted
+    def own(self, histogram: Histogram) -> _Own:
+        """What is registered of a histogram; of one that shares its axes with the one before it is known already."""
+        held = self._own.get(histogram.path)
+        if held is None or not held.is_of(histogram):
+            held = self._own[histogram.path] = _Own(histogram, self)
+        return held
 
     def size(self, array: str) -> int:
         """Cells that ``array`` needs."""

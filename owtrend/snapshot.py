@@ -88,6 +88,11 @@ class Axis:
         """What makes two axes the same binning: edges and labels, not the title."""
         return len(self), self.regular, self.edges.tobytes(), tuple(sorted(self.labels.items()))
 
+    @cached_property
+    def hashed(self) -> bytes:
+        """What of the axis goes into a digest: its binning."""
+        return repr((len(self), self.regular, sorted(self.labels.items()))).encode() + self.edges.tobytes()
+
     def to_dict(self) -> dict[str, Any]:
         """The axis in the UHI serialisation schema; title and labels under ``metadata``."""
         if self.regular:
@@ -233,8 +238,7 @@ class Histogram:
         """16 bytes that are equal for equal class, binning, parts and sums; title and drawing do not count."""
         hasher = xxhash.xxh3_128(repr((self.class_name, self.error_option, self.gauge, tuple(self.sums))).encode())
         for axis in self.axes:
-            hasher.update(repr((len(axis), axis.regular, sorted(axis.labels.items()))).encode())
-            hasher.update(axis.edges.data)
+            hasher.update(axis.hashed)
         for name, part in self.parts.items():
             hasher.update(f"{name}{part.dtype.str}{len(part)}".encode())
             hasher.update(np.ascontiguousarray(part).data)

@@ -10,7 +10,7 @@ PACKAGES = ("owtrend", "ingest", "dashboards")
 
 # In reading order: each module imports only what stands above it.
 OWTREND = [
-    "errors", "schema", "snapshot", "catalog", "tail", "store", "append", "check", "correct", "kernels", "difference",
+    "errors", "schema", "snapshot", "kernels", "catalog", "tail", "store", "append", "check", "correct", "difference",
     "reading", "reduce", "access", "cluster", "pipeline", "cli",
 ]  # fmt: skip
 
