@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from owtrend import __version__
 from owtrend.catalog import COUNTS, SAME, SUMS, WEIGHTS, Layouts, Registry, Segment, segments_of
-from owtrend.errors import SnapshotError
+from owtrend.errors import SnapshotError, UsageError
 from owtrend.snapshot import Snapshot
 from owtrend.store import CUMULATIVE, TIME_CHUNK, RunRows, Store, SubsystemReader, Transaction
 from owtrend.tail import TailRow, outranks
@@ -57,6 +57,7 @@ class _Live:
     room: int = 0  # rows that the time axis has
     rows: dict[int, dict[int, _Row]] = field(default_factory=dict)  # by run and time
     revisions: dict[int, int] = field(default_factory=dict)  # by run
+    accumulations: dict[int, int] = field(default_factory=dict)  # by run, of those that have rows
     used: set[int] = field(default_factory=set)
 
     def free_slot(self) -> int:
@@ -104,10 +105,13 @@ class Appender:
         Raises
         ------
         SnapshotError
-            If one does not tell its subsystem, run or time, or holds no histogram; then none is added.
+            If one does not tell its subsystem, run or time, holds no histogram, or one without ROOT's statistics; then
+            none is added.
+        UsageError
+            If its run was cumulative so far and is now to be in reset mode, or the other way round.
         """
         for snapshot in snapshots:
-            _require_identity(snapshot)
+            _require_whole(snapshot)
         result = Appended("")
         try:
             prepared = [(snapshot, self._segments(snapshot)) for snapshot in snapshots]
@@ -165,6 +169,8 @@ class Appender:
                 view = self._store.reader().subsystem(subsystem)
                 live.revisions[run] = int(view.per_run["revision"][live.places[run]])
                 rows, order = view.rows(live.places[run]), view.order(live.places[run])
+                if len(rows):
+                    live.accumulations[run] = rows.accumulation
                 for number, when in enumerate(rows.time.tolist()):
                     told = json.loads(rows.provenance[number])
                     slot = int(-1 - order[number]) if order[number] < 0 else -1
@@ -204,6 +210,11 @@ class Appender:
         subsystem, run, when = _subsystem(snapshot), int(snapshot.run or 0), _nanoseconds(snapshot)
         live, known = self._state(subsystem), self._known_rows(subsystem, run)
         row = _Row(snapshot.entries, snapshot.digest, -1, snapshot.source)
+        if live.accumulations.setdefault(run, accumulation) != accumulation:
+            raise UsageError(
+                f"{self._store.location}: run {run} of {subsystem} is {_words(live.accumulations[run])} by what came "
+                f"before, this snapshot is {_words(accumulation)}; a run is one or the other"
+            )
         before = known.get(when)
         if known and when <= max(known):
             self._folding = None  # the rows that it folds may no longer be where it saw them
@@ -301,12 +312,24 @@ def _first(rows: RunRows, count: int) -> RunRows:
     )  # fmt: skip
 
 
-def _require_identity(snapshot: Snapshot) -> None:
+def _require_whole(snapshot: Snapshot) -> None:
     for name in ("subsystem", "run", "time"):
         if getattr(snapshot, name) is None:
             raise SnapshotError(f"{snapshot.source or 'snapshot'}: its {name} is not told; give a name that tells it")
     if not len(snapshot):
         raise SnapshotError(f"{snapshot.source or 'snapshot'}: no histogram in it")
+    for one in snapshot.values():
+        letters = "xyz"[: len(one.axes)]
+        needed = ["entries", "tsumw", "tsumw2", *(f"tsumw{x}{power}" for x in letters for power in ("", "2"))]
+        if missing := [name for name in needed if name not in one.sums]:
+            raise SnapshotError(
+                f"{snapshot.source or 'snapshot'}: {one.name} has no {', '.join(missing)} among its sums, which trends "
+                "are made of; give ROOT's, or make it by Histogram.from_hist"
+            )
+
+
+def _words(accumulation: int) -> str:
+    return "cumulative" if accumulation == CUMULATIVE else "in reset mode"
 
 
 def _subsystem(snapshot: Snapshot) -> str:

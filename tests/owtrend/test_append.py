@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 
 import owtrend
 from ingest import SnapshotReader
-from owtrend import append, store
+from owtrend import append, pipeline, store
 from owtrend.append import appender
 from owtrend.check import check, rows_of
-from owtrend.errors import SnapshotError, StoreLockedError
+from owtrend.errors import SnapshotError, StoreLockedError, UsageError
 from owtrend.snapshot import Axis, Histogram, Snapshot
-from owtrend.store import Store
+from owtrend.store import RESET, Store
 from tests import making
 
 START = np.datetime64("2024-01-01T00:00", "ns")
@@ -24,7 +24,7 @@ def histogram(name, contents, dtype="i4", low=0.0):
     entries = float(np.nansum(values.astype(float)))
     return Histogram(
         path=("folder", name), class_name=f"TH1{letter}", axes=(Axis.spaced(len(values) - 2, low, 10.0),),
-        parts={"contents": values}, sums={"entries": entries, "tsumw": entries},
+        parts={"contents": values}, sums=dict.fromkeys(("entries", "tsumw", "tsumw2", "tsumwx", "tsumwx2"), entries),
     )  # fmt: skip
 
 
@@ -155,6 +155,32 @@ def test_an_append_that_fails_leaves_nothing_and_the_next_goes_on(empty, monkeyp
     assert check(empty.reader()).problems == []
 
 
+def test_trends_follow_what_is_appended_and_folding_makes_none_stale(empty):
+    with appender(empty) as live:
+        for minute in range(1, 66):
+            live.append([snapshot(minute)])
+        assert pipeline.compute(empty.location, workers=0).runs == 1
+        trend = owtrend.open(empty.location).trend("EMC", "folder/h", "entries", run=300000)
+        assert trend.value.values.tolist() == [3.0] * 65
+        live.fold(everything=True)
+        assert pipeline.compute(empty.location, workers=0).runs == 0
+        live.append([snapshot(66)])
+        assert owtrend.open(empty.location).trend("EMC", "folder/h", "entries", run=300000).sizes["time"] == 66
+        assert pipeline.compute(empty.location, workers=0).runs == 1
+
+
+def test_a_run_is_cumulative_or_in_reset_mode_but_not_both(empty):
+    with appender(empty) as live:
+        live.append([snapshot(1)])
+        with pytest.raises(UsageError, match="run 300000 of EMC is cumulative by what came before"):
+            live.append([snapshot(2)], accumulation=RESET)
+        live.append([snapshot(1, run=300001), snapshot(2, run=300001)], accumulation=RESET)
+    archive = owtrend.open(empty.location)
+    assert contents(empty) == [[1, 2]]
+    gained = owtrend.increments(archive.histogram("EMC", "folder/h", run=300001))
+    assert gained.contents.values.tolist() == [[1, 2], [2, 4]]
+
+
 def test_only_one_process_appends(empty):
     with appender(empty), pytest.raises(StoreLockedError, match="another process is the raw writer"), appender(empty):
         pass
@@ -185,6 +211,12 @@ def test_files_ingested_into_a_run_with_a_tail_join_its_rows(tmp_path, minutes):
         report = check(location.reader())
         assert report.problems == []
     assert check(Store.open(tmp_path / "first").reader()).digest == report.digest
+
+
+def test_a_histogram_without_statistics_is_refused_by_name(empty):
+    bare = replace(histogram("bare", [0, 1, 0]), sums={"entries": 1.0})
+    with appender(empty) as live, pytest.raises(SnapshotError, match="folder/bare has no tsumw, tsumw2, tsumwx"):
+        live.append([snapshot(1, bare)])
 
 
 HISTOGRAMS = st.sampled_from([
