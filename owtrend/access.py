@@ -15,6 +15,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from owtrend import reading, schema
+from owtrend.dataset import dataset
 from owtrend.errors import BinningChangedError, DimsError, NotFoundError
 from owtrend.reading import RunHistogram
 from owtrend.reduce import REDUCTORS, applicable, run_trends
@@ -193,6 +194,37 @@ class Archive:
                 raise NotFoundError(f"{view.where}: no histogram {entry.name!r} in the runs asked for")
         dataset = _dataset(pieces, ragged=run is None, flow=flow, subsystem=subsystem)
         return dataset if chunks is None else dataset.chunk(chunks)
+
+    def dataset(
+        self, subsystem: str, array: str = "counts", *, runs: slice | Sequence[int] | None = None
+    ) -> xr.Dataset:
+        """All histograms of a subsystem at once: the cells of one of the store's arrays, read when needed.
+
+        ``archive.dataset("EMC").sel(run=300000, histogram="h", bin=slice(1, 10))``
+
+        Parameters
+        ----------
+        array
+            ``counts``: int64, the parts whose every bin is a whole number; ``weights``: float64, all other parts;
+            ``sums``: float64, ROOT's statistics. ``sumw2`` that equals the contents has no cells.
+        runs
+            As in `histogram`.
+
+        Returns
+        -------
+        :
+            The array, and ``held``, both over ``(snapshot, cell)``: where the snapshot does not hold the histogram the
+            cell is 0 and ``held`` false. Indexed by ``run`` and ``time`` (UTC), and by ``histogram``, ``part`` and
+            ``bin`` (flow included, x fastest, 0 is the underflow), ``sums`` by ``histogram`` and ``sum``. A histogram
+            that changed its binning has the cells of each.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such subsystem, run or array.
+        """
+        view = self._reader.subsystem(subsystem)
+        return dataset(view, array, _chosen(sorted(view.places), runs)).assign_attrs(subsystem=subsystem)
 
     def trend(
         self, subsystem: str, name: str | Path, reductor: str, run: int | None = None,

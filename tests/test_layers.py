@@ -11,7 +11,7 @@ PACKAGES = ("owtrend", "ingest", "dashboards")
 # In reading order: each module imports only what stands above it.
 OWTREND = [
     "errors", "schema", "snapshot", "kernels", "catalog", "tail", "store", "append", "check", "correct", "difference",
-    "reading", "reduce", "access", "cluster", "pipeline", "cli",
+    "reading", "reduce", "dataset", "access", "cluster", "pipeline", "cli",
 ]  # fmt: skip
 
 # Packages that only these modules may know.

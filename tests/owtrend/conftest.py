@@ -1,5 +1,7 @@
 """A small store of two runs, made once."""
 
+from pathlib import Path
+
 import pytest
 
 import owtrend
@@ -21,3 +23,11 @@ def small_store(tmp_path_factory):
 @pytest.fixture
 def small(small_store):
     return owtrend.open(small_store)
+
+
+@pytest.fixture(scope="session")
+def rooted(tmp_path_factory):
+    """Three snapshots that ROOT wrote, of every class and kind of axis."""
+    store = tmp_path_factory.mktemp("root") / "store"
+    making.ingest(Path(__file__).parents[1] / "data" / "root", store)
+    return owtrend.open(store)

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import hist
 import numpy as np
 import pytest
@@ -8,15 +6,6 @@ import owtrend
 from owtrend.errors import NotFoundError, StoreError
 from owtrend.store import Store
 from tests import making
-
-ROOT_FILES = Path(__file__).parents[1] / "data" / "root"
-
-
-@pytest.fixture(scope="module")
-def rooted(tmp_path_factory):
-    store = tmp_path_factory.mktemp("root") / "store"
-    making.ingest(ROOT_FILES, store)
-    return owtrend.open(store)
 
 
 def test_runs_are_a_sorted_table(small):

@@ -11,29 +11,9 @@ from owtrend import append, pipeline, store
 from owtrend.append import appender
 from owtrend.check import check, rows_of
 from owtrend.errors import SnapshotError, StoreLockedError, UsageError
-from owtrend.snapshot import Axis, Histogram, Snapshot
 from owtrend.store import RESET, Store
 from tests import making
-
-START = np.datetime64("2024-01-01T00:00", "ns")
-
-
-def histogram(name, contents, dtype="i4", low=0.0):
-    values = np.asarray(contents, dtype=dtype)
-    letter = {"i4": "I", "f4": "F", "f8": "D", "i8": "L"}[dtype]
-    entries = float(np.nansum(values.astype(float)))
-    return Histogram(
-        path=("folder", name), class_name=f"TH1{letter}", axes=(Axis.spaced(len(values) - 2, low, 10.0),),
-        parts={"contents": values}, sums=dict.fromkeys(("entries", "tsumw", "tsumw2", "tsumwx", "tsumwx2"), entries),
-    )  # fmt: skip
-
-
-def snapshot(minute, *histograms, run=300000, subsystem="EMC", source=None):
-    held = histograms or (histogram("h", [0, minute, 2 * minute, 0]),)
-    return Snapshot(
-        histograms={one.path: one for one in held}, subsystem=subsystem, run=run,
-        time=START + np.timedelta64(minute, "m"), source=source or f"{subsystem} {run} {minute}",
-    )  # fmt: skip
+from tests.snapshots import START, histogram, snapshot
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ import numpy as np
 from owtrend.append import appender
 from owtrend.check import check
 from owtrend.store import Store
-from tests.owtrend.test_append import START, snapshot
+from tests.snapshots import START, snapshot
 
 APPENDING = """
 import sys
 from owtrend.append import appender
 from owtrend.store import Store
-from tests.owtrend.test_append import snapshot
+from tests.snapshots import snapshot
 
 with appender(Store.open(sys.argv[1])) as live:
     for minute in range(int(sys.argv[2]), 100_000):

@@ -48,7 +48,7 @@ def test_a_removed_run_is_gone_but_not_from_tags_and_can_be_ingested_again(two_r
 
 
 def test_a_run_in_the_tail_is_removed_too(tmp_path):
-    from tests.owtrend.test_append import snapshot
+    from tests.snapshots import snapshot
 
     store = Store.create(tmp_path / "store")
     with appender(store) as live:
@@ -91,7 +91,7 @@ def test_a_repair_needs_a_run_and_a_reason(two_runs):
 
 
 def test_cleaning_frees_what_old_versions_hold_and_keeps_the_newest_and_tags(tmp_path):
-    from tests.owtrend.test_append import snapshot
+    from tests.snapshots import snapshot
 
     store = Store.create(tmp_path / "store")
     with appender(store) as live:

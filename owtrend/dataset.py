@@ -1,0 +1,275 @@
+"""One array of a subsystem as xarray shows it: snapshots by run and time, cells by histogram, part and bin."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+from xarray.backends import BackendArray
+from xarray.core import indexing
+
+from owtrend import schema
+from owtrend.catalog import COUNTS, SUMS, WEIGHTS, Segment
+from owtrend.errors import NotFoundError
+from owtrend.snapshot import display_name
+from owtrend.store import SubsystemReader
+
+__all__ = ["ARRAYS", "CellIndex", "dataset"]
+
+ARRAYS = (COUNTS, WEIGHTS, SUMS)
+_CELL = "cell"
+
+
+def dataset(view: SubsystemReader, array: str, runs: Sequence[int]) -> xr.Dataset:
+    """The cells of all snapshots of some runs, read when needed; see `owtrend.access.Archive.dataset`."""
+    if array not in ARRAYS:
+        raise NotFoundError(f"{view.where}: no array {array!r}; it has {', '.join(ARRAYS)}")
+    view.read_all_rows()
+    places = [view.place(run) for run in runs]
+    times = [view.times(place) for place in places]
+    rows = pd.MultiIndex.from_arrays(
+        [np.repeat(np.asarray(runs, dtype=np.int64), [len(one) for one in times]),
+         np.concatenate([np.empty(0, dtype="datetime64[ns]"), *times])],
+        names=["run", schema.TIME],
+    )  # fmt: skip
+    segments = _Segments(view, array)
+    index = CellIndex(segments, range(segments.size))
+    dims = schema.SNAPSHOT, _CELL
+    coords = xr.Coordinates.from_pandas_multiindex(rows, schema.SNAPSHOT)
+    return xr.Dataset(
+        {
+            array: (dims, indexing.LazilyIndexedArray(_Cells(segments, places))),
+            "held": (dims, indexing.LazilyIndexedArray(_Held(segments, places))),
+        },
+        coords=coords | xr.Coordinates(index.create_variables(), dict.fromkeys(index.levels, index)),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Segments:
+    """All cells of one array, segment after segment."""
+
+    view: SubsystemReader
+    array: str
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        return self  # it never changes, and a view of the store cannot be copied
+
+    @cached_property
+    def numbers(self) -> NDArray[np.intp]:
+        """The segments' numbers in the registry."""
+        return np.flatnonzero([segment.array == self.array for segment in self.view.registry])
+
+    @cached_property
+    def segments(self) -> tuple[Segment, ...]:
+        return tuple(self.view.registry[number] for number in self.numbers)
+
+    @cached_property
+    def first(self) -> NDArray[np.intp]:
+        """Where each segment begins, and where the last one ends."""
+        return np.cumsum([0, *(segment.length for segment in self.segments)])
+
+    @property
+    def size(self) -> int:
+        return int(self.first[-1])
+
+    def of(self, cells: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Which segment each cell lies in."""
+        return np.searchsorted(self.first, cells, side="right") - 1
+
+    def stored(self, cells: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Where in the store each cell is."""
+        owner = self.of(cells)
+        return np.array([segment.offset for segment in self.segments])[owner] + cells - self.first[owner]
+
+    def labels(self, level: str, cells: NDArray[np.intp]) -> NDArray[Any]:
+        """The ``histogram``, ``part``, ``bin`` or ``sum`` of each cell."""
+        if level == "sum":
+            return np.array([name for segment in self.segments for name in segment.names], dtype=object)[cells]
+        owner = self.of(cells)
+        if level == "bin":
+            return cells - self.first[owner]
+        say: Callable[[Segment], str] = (lambda s: display_name(s.path)) if level == "histogram" else (lambda s: s.part)
+        return np.array([say(segment) for segment in self.segments], dtype=object)[owner]
+
+    def chosen(self, labels: Mapping[str, Any]) -> NDArray[np.intp]:
+        """The segments with these labels."""
+        found = np.arange(len(self.segments))
+        if "histogram" in labels:
+            found = np.concatenate([self._of_histogram(name) for name in _several(labels["histogram"])])
+        if "part" in labels:
+            parts = _several(labels["part"])
+            found = np.array([one for one in found if self.segments[one].part in parts], dtype=np.intp)
+        return found
+
+    def _of_histogram(self, name: Any) -> NDArray[np.intp]:
+        entry = self.view.registry.find(name, self.view.where)
+        found = np.flatnonzero(np.isin(self.numbers, [number for number, _ in entry.segments]))
+        if not len(found):
+            own = sorted({segment.array for _, segment in entry.segments} & {COUNTS, WEIGHTS})
+            raise NotFoundError(
+                f"{self.view.where}: {entry.name} has no cell in {self.array!r}; its cells are in "
+                f"{' and '.join(map(repr, own))}, see archive.dataset(subsystem, array)"
+            )
+        return found
+
+
+class CellIndex(xr.Index):
+    """Finds cells by histogram, part and bin: by offsets of segments, where a MultiIndex would spell out each cell."""
+
+    def __init__(self, segments: _Segments, cells: range | NDArray[np.intp]) -> None:
+        self.segments, self.cells = segments, cells
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """What a cell is found by."""
+        return ("histogram", "sum") if self.segments.array == SUMS else ("histogram", "part", "bin")
+
+    def create_variables(self, variables: Mapping[Any, xr.Variable] | None = None) -> dict[Any, xr.Variable]:
+        """The coords, each of which is made only when looked at."""
+        return {
+            level: xr.Variable(_CELL, indexing.LazilyIndexedArray(_Labels(self, level)), _ATTRIBUTES.get(level))
+            for level in self.levels
+        }
+
+    def equals(self, other: xr.Index, **kwargs: Any) -> bool:
+        """Whether these are the same cells of the same state of the store."""
+        return (
+            isinstance(other, CellIndex)
+            and self.segments.view is other.segments.view
+            and self.segments.array == other.segments.array
+            and np.array_equal(self.cells, other.cells)
+        )
+
+    def isel(self, indexers: Mapping[Any, Any]) -> "CellIndex | None":
+        """The index of some of the cells; none is left of a single cell."""
+        wanted = indexers[_CELL]
+        if isinstance(wanted, slice) and wanted.step in (None, 1):
+            return CellIndex(self.segments, self.cells[wanted])
+        cells = np.asarray(self.cells)[wanted.values if isinstance(wanted, xr.Variable) else wanted]
+        return CellIndex(self.segments, cells) if cells.ndim == 1 else None
+
+    def sel(self, labels: dict[Any, Any], method: Any = None, tolerance: Any = None) -> Any:
+        """The cells that have all these labels; a slice of bins holds both its ends.
+
+        Raises
+        ------
+        NotFoundError, AmbiguousNameError
+            If there is no such histogram or cell, or several histograms by that name.
+        """
+        where = self.segments.view.where
+        if method is not None or tolerance is not None:
+            raise NotFoundError(f"{where}: cells are found by exact labels; leave out method and tolerance")
+        found = self._in_segments(self.segments.chosen(labels))
+        for level, is_wanted in (("bin", _in_bins), ("sum", np.isin)):
+            if level in labels:
+                cells = np.asarray(self.cells)[found]
+                found = found[is_wanted(self.segments.labels(level, cells), labels[level])]
+        if not len(found):
+            raise NotFoundError(f"{where}: no cell in {self.segments.array!r} with {labels}")
+        whole = (np.diff(found) == 1).all()
+        return indexing.IndexSelResult({_CELL: slice(int(found[0]), int(found[-1]) + 1) if whole else found})
+
+    def _in_segments(self, chosen: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Which of the cells lie in these segments."""
+        if not isinstance(self.cells, range):
+            return np.flatnonzero(np.isin(self.segments.of(self.cells), chosen))
+        first = self.segments.first
+        cells = np.concatenate([np.empty(0, np.intp), *(np.arange(first[one], first[one + 1]) for one in chosen)])
+        return cells[(cells >= self.cells.start) & (cells < self.cells.stop)] - self.cells.start
+
+
+_ATTRIBUTES = {"bin": {"long_name": "x fastest, flow included: 0 is the underflow"}}
+
+
+class _Lazy(BackendArray):
+    """An array that is read when indexed, along each dim on its own."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._outer)
+
+    def _outer(self, key: tuple[Any, ...]) -> Any:
+        wanted = [np.arange(size)[one] for size, one in zip(self.shape, key, strict=True)]
+        found = self.read(*(np.atleast_1d(one) for one in wanted))
+        return found.squeeze(tuple(axis for axis, one in enumerate(wanted) if not np.ndim(one)))
+
+    def read(self, *wanted: NDArray[np.intp]) -> NDArray[Any]:
+        raise NotImplementedError
+
+
+class _Labels(_Lazy):
+    """One coord of the cells."""
+
+    def __init__(self, index: CellIndex, level: str) -> None:
+        self.index, self.level = index, level
+        self.shape = (len(index.cells),)
+        self.dtype = np.dtype(np.int64 if level == "bin" else object)
+
+    def read(self, *wanted: NDArray[np.intp]) -> NDArray[Any]:
+        return self.index.segments.labels(self.level, np.asarray(self.index.cells)[wanted[0]])
+
+
+class _Rows(_Lazy):
+    """What the snapshots of some runs have per cell."""
+
+    def __init__(self, segments: _Segments, places: Sequence[int]) -> None:
+        self.segments, self.view, self.places = segments, segments.view, places
+        self.starts = np.cumsum([0, *(len(self.view.times(place)) for place in places)])
+        self.shape = int(self.starts[-1]), segments.size
+
+    def read(self, *wanted: NDArray[np.intp]) -> NDArray[Any]:
+        snapshots, cells = wanted
+        out = np.zeros((len(snapshots), len(cells)), dtype=self.dtype)
+        owner = np.searchsorted(self.starts, snapshots, side="right") - 1
+        for number in np.unique(owner) if len(cells) else ():
+            mine = np.flatnonzero(owner == number)
+            out[mine] = self.of_run(self.places[number], snapshots[mine] - self.starts[number], cells)
+        return out
+
+    def of_run(self, place: int, rows: NDArray[np.intp], cells: NDArray[np.intp]) -> NDArray[Any]:
+        raise NotImplementedError
+
+
+class _Cells(_Rows):
+    """Their values."""
+
+    def __init__(self, segments: _Segments, places: Sequence[int]) -> None:
+        super().__init__(segments, places)
+        self.dtype = np.dtype(np.int64 if segments.array == COUNTS else np.float64)
+
+    def of_run(self, place: int, rows: NDArray[np.intp], cells: NDArray[np.intp]) -> NDArray[Any]:
+        stored = self.segments.stored(cells)
+        first, last = int(stored.min()), int(stored.max())
+        block = self.view.cells(self.segments.array, place, rows, slice(first, last + 1))
+        whole = block.shape[1] == len(stored) and (np.diff(stored) == 1).all()
+        return block if whole else block[:, stored - first]
+
+
+class _Held(_Rows):
+    """Whether they hold the cell: absent is not zero."""
+
+    dtype = np.dtype(bool)
+
+    def of_run(self, place: int, rows: NDArray[np.intp], cells: NDArray[np.intp]) -> NDArray[Any]:
+        held = self.view.holds[self.view.layout(place)[rows]]
+        return held[:, self.segments.numbers[self.segments.of(cells)]]
+
+
+def _several(wanted: Any) -> list[Any]:
+    """The labels asked for; a tuple is one path."""
+    return list(wanted) if isinstance(wanted, list | np.ndarray | pd.Index) else [wanted]
+
+
+def _in_bins(bins: NDArray[Any], wanted: Any) -> NDArray[np.bool_]:
+    if isinstance(wanted, slice):
+        first = 0 if wanted.start is None else wanted.start
+        last = np.iinfo(np.int64).max if wanted.stop is None else wanted.stop
+        return (bins >= first) & (bins <= last)
+    return np.isin(bins, wanted)
