@@ -143,7 +143,7 @@ def workers(size: Size) -> Iterator[Callable[[int], str]]:
     """Address of a scheduler with so many warm worker processes (if tiny, threads) of one thread each."""
     from distributed import Client, LocalCluster
 
-    from owtrend.store import use_one_thread
+    from owtrend.transaction import use_one_thread
 
     with contextlib.ExitStack() as stack:
         clusters: dict[int, str] = {}

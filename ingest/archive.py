@@ -16,7 +16,10 @@ from ingest.writer import RunResult, RunTask, SourceFile
 from owtrend import cluster
 from owtrend.catalog import Layouts, Registry
 from owtrend.errors import SnapshotError, UsageError
-from owtrend.store import CUMULATIVE, RESET, Reader, Store, Transaction
+from owtrend.reader import Reader
+from owtrend.rows import CUMULATIVE, RESET
+from owtrend.store import Store
+from owtrend.transaction import Transaction
 
 __all__ = ["Found", "IngestSummary", "find_files", "ingest"]
 

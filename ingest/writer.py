@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 
 from ingest.root_file import SnapshotReader
 from owtrend import __version__
+from owtrend.arrays import TIME_CHUNK
 from owtrend.catalog import COUNTS, SAME, SUMS, WEIGHTS, Registry, Segment, segments_of
 from owtrend.errors import SnapshotError
+from owtrend.reader import SubsystemReader
+from owtrend.rows import AMBIGUOUS_TIME, UNCHANGED, RunRows, outranks, unchanged
 from owtrend.snapshot import Snapshot
-from owtrend.store import AMBIGUOUS_TIME, TIME_CHUNK, UNCHANGED, RunRows, Store, SubsystemReader, write_cells
-from owtrend.tail import outranks, unchanged
+from owtrend.store import Store
+from owtrend.transaction import write_cells
 
 __all__ = ["RunResult", "RunTask", "SourceFile", "convert_run", "survey"]
 

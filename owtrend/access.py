@@ -17,10 +17,11 @@ from xarray.core import indexing
 from owtrend import reading, schema
 from owtrend.dataset import dataset
 from owtrend.errors import BinningChangedError, DimsError, NotFoundError
+from owtrend.reader import Reader
 from owtrend.reading import RunHistogram
 from owtrend.reduce import REDUCTORS, applicable, run_trends
 from owtrend.snapshot import Axis, Path, as_hist, bin_values, bin_variances, unfold
-from owtrend.store import Reader, Store
+from owtrend.store import Store
 
 if TYPE_CHECKING:
     import hist

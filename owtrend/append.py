@@ -11,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from owtrend import __version__
+from owtrend.arrays import TIME_CHUNK
 from owtrend.catalog import COUNTS, SAME, SUMS, WEIGHTS, Layouts, Registry, Segment, segments_of
 from owtrend.errors import SnapshotError, UsageError
+from owtrend.reader import SubsystemReader
+from owtrend.rows import CUMULATIVE, RunRows, TailRow, outranks
 from owtrend.snapshot import Snapshot
-from owtrend.store import CUMULATIVE, TIME_CHUNK, RunRows, Store, SubsystemReader, Transaction
-from owtrend.tail import TailRow, outranks
+from owtrend.store import Store
+from owtrend.transaction import Transaction
 
 __all__ = ["Appended", "Appender", "appender"]
 

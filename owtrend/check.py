@@ -7,10 +7,12 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from owtrend.arrays import TIME_CHUNK
 from owtrend.catalog import COUNTS, SAME, SUMS, TWINS, WEIGHTS, Segment
+from owtrend.reader import Reader, SubsystemReader
+from owtrend.rows import RESET, RunRows
 from owtrend.schema import PARTS
 from owtrend.snapshot import Histogram, Path, Snapshot
-from owtrend.store import RESET, TIME_CHUNK, Reader, RunRows, SubsystemReader
 
 __all__ = ["Report", "check", "rows_of"]
 

@@ -80,7 +80,7 @@ def runner(workers: int | None = None, scheduler: str | None = None, *, tasks: i
             yield _Cluster(client, max(1, len(client.scheduler_info(n_workers=-1)["workers"])))
         return
     count = workers or cores
-    from owtrend.store import use_one_thread
+    from owtrend.transaction import use_one_thread
 
     local = LocalCluster(
         n_workers=count, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=logging.ERROR

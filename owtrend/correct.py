@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 import numpy as np
 
 from owtrend.append import appender
+from owtrend.arrays import TIME_CHUNK
 from owtrend.check import rows_of
 from owtrend.errors import NotFoundError, UsageError
+from owtrend.reader import Reader
 from owtrend.snapshot import Snapshot
-from owtrend.store import TIME_CHUNK, Reader, Store
+from owtrend.store import Store
 
 __all__ = ["ledger", "merge", "remove_run"]
 

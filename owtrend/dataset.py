@@ -15,8 +15,8 @@ from xarray.core import indexing
 from owtrend import schema
 from owtrend.catalog import COUNTS, SUMS, WEIGHTS, Segment
 from owtrend.errors import NotFoundError
+from owtrend.reader import SubsystemReader
 from owtrend.snapshot import display_name
-from owtrend.store import SubsystemReader
 
 __all__ = ["ARRAYS", "CellIndex", "dataset"]
 

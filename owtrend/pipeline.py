@@ -18,8 +18,9 @@ from owtrend.catalog import COUNTS, WEIGHTS, HistogramEntry
 from owtrend.errors import NotFoundError
 from owtrend.kernels import difference as difference_kernels
 from owtrend.kernels import reduce as reduce_kernels
+from owtrend.reader import Reader, SubsystemReader
 from owtrend.reduce import REDUCTORS, TrendArrays, run_trends
-from owtrend.store import Reader, Store, SubsystemReader
+from owtrend.store import Store
 
 __all__ = ["ComputeSummary", "code_version", "compute"]
 

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from owtrend.catalog import COUNTS, SAME, SUMS, TWINS, HistogramEntry, Segment
 from owtrend.errors import BinningChangedError, NotFoundError
+from owtrend.reader import SubsystemReader
+from owtrend.rows import RESET
 from owtrend.snapshot import Axis
-from owtrend.store import RESET, SubsystemReader
 
 __all__ = ["RunHistogram", "binnings", "find"]
 

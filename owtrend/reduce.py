@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from owtrend import reading
+from owtrend.arrays import NO_TIME
 from owtrend.catalog import COUNTS, SUMS, WEIGHTS, HistogramEntry, Segment
 from owtrend.kernels import difference as kernels
 from owtrend.kernels.reduce import BIN_SUMS, bin_sums
+from owtrend.reader import SubsystemReader
 from owtrend.reading import RunHistogram
 from owtrend.snapshot import unfold
-from owtrend.store import NO_TIME, SubsystemReader
 
 __all__ = ["REDUCTORS", "TrendArrays", "applicable", "run_trends"]
 

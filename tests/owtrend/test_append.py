@@ -11,7 +11,8 @@ from owtrend import append, pipeline, store
 from owtrend.append import appender
 from owtrend.check import check, rows_of
 from owtrend.errors import SnapshotError, StoreLockedError, UsageError
-from owtrend.store import RESET, Store
+from owtrend.rows import RESET
+from owtrend.store import Store
 from tests import making
 from tests.snapshots import START, histogram, snapshot
 

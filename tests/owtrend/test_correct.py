@@ -12,6 +12,7 @@ from owtrend.check import check
 from owtrend.errors import NotFoundError, StoreError, UsageError
 from owtrend.store import Store
 from tests import making
+from tests.snapshots import snapshot
 
 ROWS = [[0, 1, 0], [0, 2, 0], [0, 5, 0]]
 
@@ -48,8 +49,6 @@ def test_a_removed_run_is_gone_but_not_from_tags_and_can_be_ingested_again(two_r
 
 
 def test_a_run_in_the_tail_is_removed_too(tmp_path):
-    from tests.snapshots import snapshot
-
     store = Store.create(tmp_path / "store")
     with appender(store) as live:
         live.append([snapshot(1), snapshot(1, run=300001), snapshot(1, subsystem="TPC")])
@@ -91,8 +90,6 @@ def test_a_repair_needs_a_run_and_a_reason(two_runs):
 
 
 def test_cleaning_frees_what_old_versions_hold_and_keeps_the_newest_and_tags(tmp_path):
-    from tests.snapshots import snapshot
-
     store = Store.create(tmp_path / "store")
     with appender(store) as live:
         for minute in range(70):

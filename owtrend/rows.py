@@ -1,4 +1,4 @@
-"""Rows that came last, one by one: written as they come, and folded into full chunks later.
+"""What the rows of a run are, beside their cells: those in its chunks, and the tail of those that came last.
 
 A chunk of the cell arrays holds 64 rows. To write each row of a live run there would rewrite 64 each time, so it goes
 to a *slot* of the tail instead, an array with chunks of one row, and `owtrend.append` folds 64 of them at once. This
@@ -13,7 +13,37 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["TailRow", "merged_order", "outranks", "shown", "unchanged"]
+__all__ = [
+    "AMBIGUOUS_TIME", "CUMULATIVE", "RESET", "UNCHANGED", "RunRows", "TailRow", "merged_order", "outranks", "shown",
+    "unchanged",
+]  # fmt: skip
+
+UNCHANGED, AMBIGUOUS_TIME = 1, 2  # flags of a row
+CUMULATIVE, RESET = 0, 1  # accumulation of a run
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRows:
+    """The rows of one run in order of time, without their cells.
+
+    ``time`` int64 ns UTC, ``layout`` int32, ``flags`` uint8, ``digest`` (row, 16) uint8, ``provenance`` JSON lines.
+    """
+
+    time: NDArray[np.int64]
+    layout: NDArray[np.int32]
+    flags: NDArray[np.uint8]
+    digest: NDArray[np.uint8]
+    provenance: tuple[str, ...]
+    mode: str = ""
+    accumulation: int = CUMULATIVE
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    @property
+    def n_snapshots(self) -> int:
+        """Rows that are shown, see `shown`."""
+        return shown((self.flags & UNCHANGED) != 0, self.accumulation != RESET)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

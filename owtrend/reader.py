@@ -1,0 +1,284 @@
+"""A state of the store, read lazily: its subsystems, runs, rows and cells, the tail joined in."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import icechunk
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from owtrend.arrays import FORMAT, ROW_ARRAYS, RUN_ARRAYS, TAIL, TIME_CHUNK, padded, read_log
+from owtrend.catalog import Layouts, Registry, Segment
+from owtrend.errors import NotFoundError, StoreError
+from owtrend.rows import UNCHANGED, RunRows, TailRow, merged_order, unchanged
+
+__all__ = ["Reader", "SubsystemReader", "open_quarantine", "read_tail"]
+
+
+class Reader:
+    """A whole, unchanging state of the store."""
+
+    def __init__(self, session: icechunk.Session, location: str) -> None:
+        self.location = location
+        self.version = str(session.snapshot_id)
+        self._group = zarr.open_group(session.store, mode="r")
+        if self._group.attrs.get("owtrend_format") != FORMAT:
+            found = self._group.attrs.get("owtrend_format", "none")
+            raise StoreError(f"{location}: store format {found}, this owtrend reads {FORMAT}")
+        self._subsystems: dict[str, SubsystemReader] = {}
+
+    @cached_property
+    def registered(self) -> tuple[str, ...]:
+        """Subsystems that have a place in the store, also those of which no snapshot was readable yet."""
+        return tuple(sorted(self._group["raw"].group_keys())) if "raw" in self._group else ()
+
+    @cached_property
+    def subsystems(self) -> tuple[str, ...]:
+        """Subsystems that have snapshots."""
+        return tuple(name for name in self.registered if self.subsystem(name).places)
+
+    def subsystem(self, name: str) -> "SubsystemReader":
+        """One subsystem; raises NotFoundError, which lists those that are there."""
+        if name not in self._subsystems:
+            if name not in self.registered:
+                held = ", ".join(self.registered) or "none"
+                raise NotFoundError(f"{self.location}: no subsystem {name!r}; it has {held}")
+            trends = self._group.get(f"trends/{name}")
+            where = f"{self.location}, subsystem {name}"
+            self._subsystems[name] = SubsystemReader(where, self._group[f"raw/{name}"], trends)
+        return self._subsystems[name]
+
+    @cached_property
+    def ledger(self) -> list[str]:
+        """JSON lines of the repairs."""
+        return read_log(self._group, "ledger")
+
+    @cached_property
+    def quarantine(self) -> list[str]:
+        """JSON lines of what could not be taken in."""
+        return open_quarantine(read_log(self._group, "quarantine"))
+
+
+@dataclass
+class SubsystemReader:
+    """The arrays of one subsystem; everything is read when it is asked for, and small things once."""
+
+    where: str
+    group: zarr.Group
+    trends: zarr.Group | None
+    _arrays: dict[str, zarr.Array[Any]] = field(default_factory=dict)
+    _rows: dict[tuple[str, int], NDArray[Any]] = field(default_factory=dict)
+    _tables: dict[int, RunRows] = field(default_factory=dict)
+    _order: dict[int, NDArray[np.int64]] = field(default_factory=dict)
+
+    @cached_property
+    def registry(self) -> Registry:
+        return Registry(Segment.from_json(line) for line in read_log(self.group, "registry"))
+
+    @cached_property
+    def layouts(self) -> Layouts:
+        return Layouts(Layouts.from_json(line) for line in read_log(self.group, "layouts"))
+
+    @cached_property
+    def holds(self) -> NDArray[np.bool_]:
+        """Whether a layout holds a segment, shape ``(layout, segment)``."""
+        return self.layouts.matrix(len(self.registry))
+
+    @cached_property
+    def tail(self) -> dict[int, tuple[TailRow, ...]]:
+        """The rows in the tail, by run, in order of time."""
+        found: dict[int, list[TailRow]] = {}
+        for row in read_tail(self.group):
+            found.setdefault(row.run, []).append(row)
+        return {run: tuple(sorted(rows, key=lambda row: row.time)) for run, rows in found.items()}
+
+    @cached_property
+    def per_run(self) -> dict[str, NDArray[Any]]:
+        """The run arrays, by name, in order of arrival; rows in the tail are counted."""
+        used = int(np.count_nonzero(self.group["run"][:] >= 0))
+        arrays = {name: self.group[name][:used] for name in RUN_ARRAYS}
+        modes = self.group["mode"][:used]
+        arrays["mode"] = np.array([bytes(mode).rstrip(b"\0").decode() for mode in modes], dtype=object)
+        for run, tail in self.tail.items():
+            place = int(np.flatnonzero(arrays["run"] == run)[0])
+            rows = self._merged(place, tail, arrays)
+            self._tables[place] = rows
+            count = rows.n_snapshots
+            arrays["n_rows"][place], arrays["n_snapshots"][place] = len(rows), count
+            arrays["start"][place], arrays["stop"][place] = rows.time[0], rows.time[count - 1]
+            arrays["revision"][place] = max(arrays["revision"][place], *(row.revision for row in tail))
+            arrays["accumulation"][place], arrays["mode"][place] = rows.accumulation, rows.mode
+        return arrays
+
+    def _merged(self, place: int, tail: tuple[TailRow, ...], per_run: dict[str, NDArray[Any]]) -> RunRows:
+        """All rows of a run that has some in the tail."""
+        folded = self._stored_rows(place, int(per_run["n_rows"][place]))
+        order = self._order[place] = merged_order(folded.time, tail)
+        slots = {row.slot: number for number, row in enumerate(tail)}
+        where = np.array([slots[-1 - at] + len(folded) if at < 0 else at for at in order], dtype=np.intp)
+        digest = np.concatenate([folded.digest, [np.frombuffer(row.digest, dtype=np.uint8) for row in tail]])[where]
+        flags = np.concatenate([folded.flags, np.array([row.flags for row in tail], dtype=np.uint8)])[where]
+        lines = (*folded.provenance, *(row.provenance for row in tail))
+        return RunRows(
+            time=np.concatenate([folded.time, [row.time for row in tail]])[where],
+            layout=np.concatenate([folded.layout, np.array([row.layout for row in tail], dtype=np.int32)])[where],
+            flags=(flags & ~np.uint8(UNCHANGED)) | np.uint8(UNCHANGED) * unchanged(digest),
+            digest=digest,
+            provenance=tuple(lines[number] for number in where),
+            mode=folded.mode or tail[0].mode,
+            accumulation=tail[0].accumulation,
+        )
+
+    @property
+    def room(self) -> int:
+        """How many rows a run may have before the time axis grows."""
+        return int(self.group["time"].shape[1])
+
+    @property
+    def slots(self) -> int:
+        """How many slots the tail has, free ones included."""
+        return int(self.group["tail_rows"].shape[0])
+
+    def place_of(self, run: int) -> int:
+        """Place on the run axis, also of a run that shows nothing yet."""
+        return int(np.flatnonzero(self.per_run["run"] == run)[0])
+
+    def folded(self, place: int) -> int:
+        """How many rows of a run lie in its chunks."""
+        return int(self.group["n_rows"][place])
+
+    def group_size(self, array: str) -> int:
+        """Cells that an array has."""
+        return int(self.group[array].shape[2])
+
+    def order(self, place: int) -> NDArray[np.int64]:
+        """Where each row of one run is, in order of time, see `owtrend.rows.merged_order`."""
+        count = int(self.per_run["n_rows"][place])  # which also reads the tail
+        return self._order.get(place, np.arange(count))
+
+    @cached_property
+    def places(self) -> dict[int, int]:
+        """Place on the run axis of each run that has snapshots."""
+        runs, shown = self.per_run["run"], self.per_run["n_snapshots"]
+        return {int(run): place for place, run in enumerate(runs) if shown[place]}
+
+    def place(self, run: int) -> int:
+        if run not in self.places:
+            near = sorted(self.places, key=lambda known: abs(known - run))[:3]
+            raise NotFoundError(
+                f"{self.where}: no run {run}; near it are {', '.join(map(str, sorted(near))) or 'none'}"
+            )
+        return self.places[run]
+
+    def rows(self, place: int) -> RunRows:
+        """What the rows of one run are, hidden ones included."""
+        count = int(self.per_run["n_rows"][place])
+        return self._tables[place] if place in self._tables else self._stored_rows(place, count)
+
+    def _stored_rows(self, place: int, count: int) -> RunRows:
+        arrays = {name: self.group[name][place, :count] for name in (*ROW_ARRAYS, "digest")}
+        text = bytes(self.group["provenance"][place]).rstrip(b"\0").decode()
+        mode = bytes(self.group["mode"][place]).rstrip(b"\0").decode()
+        accumulation = int(self.group["accumulation"][place])
+        return RunRows(**arrays, provenance=tuple(text.splitlines()), mode=mode, accumulation=accumulation)
+
+    def times(self, place: int) -> NDArray[np.datetime64]:
+        """UTC times of the snapshots of one run."""
+        return self._row("time", place).view("datetime64[ns]")
+
+    def layout(self, place: int) -> NDArray[np.int32]:
+        """Layout numbers of the snapshots of one run."""
+        return self._row("layout", place)
+
+    def read_all_rows(self) -> None:
+        """Read times and layouts of all runs at once, for who will ask for most of them: 1 ms a run otherwise."""
+        shown, used = self.per_run["n_snapshots"], len(self.per_run["run"])
+        for name in ("time", "layout"):
+            most = int(shown.max(initial=0))
+            block = self.group[name][:used, :most]
+            for place in range(used):
+                if place not in self._tables:
+                    self._rows.setdefault((name, place), block[place, : shown[place]])
+
+    def _row(self, name: str, place: int) -> NDArray[Any]:
+        if (name, place) not in self._rows:
+            count = int(self.per_run["n_snapshots"][place])
+            table = self._tables.get(place)
+            self._rows[name, place] = getattr(table, name)[:count] if table else self.group[name][place, :count]
+        return self._rows[name, place]
+
+    def cells(self, array: str, place: int, rows: NDArray[np.intp], cells: slice) -> NDArray[Any]:
+        """Cells of some rows of one run, shape ``(row, cell)``; each chunk is read once."""
+        if self.tail and place in self._order:
+            where = self._order[place][rows]
+            out = np.empty((len(rows), cells.stop - cells.start), dtype=self._array(array).dtype, order="F")
+            if (mine := np.flatnonzero(where >= 0)).size:
+                out[mine] = self._chunked_cells(array, place, where[mine], cells)
+            for number in np.flatnonzero(where < 0).tolist():
+                out[number] = self._array(TAIL[array])[-1 - where[number], cells]
+            return out
+        return self._chunked_cells(array, place, rows, cells)
+
+    def _array(self, name: str) -> zarr.Array[Any]:
+        if name not in self._arrays:
+            # Time fastest in memory as in the chunk: without it Zarr transposes each chunk, 1.7 times as long.
+            order = "C" if name in TAIL.values() else "F"
+            self._arrays[name] = self.group[name].with_config({"order": order})
+        return self._arrays[name]
+
+    def _chunked_cells(self, array: str, place: int, rows: NDArray[np.intp], cells: slice) -> NDArray[Any]:
+        stored = self._array(array)
+        first, last = rows.min(), rows.max()
+        if first // TIME_CHUNK == last // TIME_CHUNK or len(rows) == last + 1 - first:
+            block = stored[place, first : last + 1, cells]
+            return block if len(rows) == len(block) else block[rows - first]
+        out = np.empty((len(rows), cells.stop - cells.start), dtype=stored.dtype, order="F")
+        for number in np.unique(rows // TIME_CHUNK):
+            wanted = np.flatnonzero(rows // TIME_CHUNK == number)
+            first, last = rows[wanted].min(), rows[wanted].max()
+            out[wanted] = stored[place, first : last + 1, cells][rows[wanted] - first]
+        return out
+
+    @cached_property
+    def trend_names(self) -> tuple[list[str], list[str]]:
+        """Histograms (JSON paths) and reductors of the stored trends."""
+        if self.trends is None:
+            return [], []
+        return read_log(self.trends, "histograms"), list(self.trends.attrs["reductors"])
+
+    def trend_code(self) -> str:
+        """Version of the code that made the stored trends; empty if there are none."""
+        return "" if self.trends is None else str(self.trends.attrs["code"])
+
+    @cached_property
+    def trend_revisions(self) -> NDArray[np.int32]:
+        """Revision of the run that its stored trends were computed from; 0 where there are none."""
+        used = len(self.per_run["run"])
+        return np.zeros(used, dtype=np.int32) if self.trends is None else padded(self.trends["revision"][:used], used)
+
+    def trend_array(self, name: str, *index: Any) -> NDArray[Any]:
+        assert self.trends is not None, "asked for stored trends where there are none"
+        return self.trends[name][index]
+
+
+def read_tail(group: zarr.Group) -> Iterator[TailRow]:
+    """The rows in the tail of a subsystem, by slot."""
+    for slot, line in enumerate(group["tail_rows"][:]):
+        if (row := TailRow.from_bytes(slot, line.tobytes())) is not None:
+            yield row
+
+
+def open_quarantine(lines: Iterable[str]) -> list[str]:
+    """The lines of a quarantine that still hold: without whole files that were taken in later."""
+    still: dict[str, str] = {}
+    for line in lines:
+        fields = json.loads(line)
+        if fields.get("taken"):
+            still = {text: source for text, source in still.items() if source != fields["source"]}
+        else:
+            still[line] = fields["source"] if fields["object"] is None else ""
+    return list(still)

@@ -1,0 +1,271 @@
+"""Changes to a store that become visible all at once."""
+
+import json
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Any
+
+import icechunk
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from owtrend.arrays import (
+    CELL_DIM,
+    CELL_DTYPE,
+    NO_TIME,
+    ROW_ARRAYS,
+    RUN_ARRAYS,
+    RUN_STEP,
+    TAIL,
+    TAIL_ROW,
+    TIME_CHUNK,
+    TREND_ARRAYS,
+    append_log,
+    create_log,
+    create_subsystem,
+    create_trends,
+    grow,
+    read_log,
+)  # fmt: skip
+from owtrend.catalog import Layouts, Registry
+from owtrend.reader import open_quarantine, read_tail
+from owtrend.rows import RunRows, TailRow
+
+__all__ = ["Transaction", "use_one_thread", "write_cells"]
+
+
+class Transaction:
+    """Changes that become visible all at once, by `commit`."""
+
+    def __init__(self, session: icechunk.Session, lock: Any) -> None:
+        self.session = session
+        self._lock = lock
+        self._arrays: dict[str, zarr.Array[Any]] = {}
+
+    @cached_property
+    def group(self) -> zarr.Group:
+        return zarr.group(self.session.store)
+
+    def fork(self) -> icechunk.ForkSession:
+        """A picklable session for one worker; only from a transaction that has changed nothing yet."""
+        return self.session.fork()
+
+    def merge(self, forks: Sequence[icechunk.ForkSession]) -> None:
+        """Take over what workers wrote."""
+        if forks:
+            self.session.merge(*forks)
+        vars(self).pop("group", None)
+        self._arrays.clear()
+
+    def commit(self, message: str) -> str:
+        """Make it visible; gives the new version, or the old one if nothing changed."""
+        if not self.session.has_uncommitted_changes:
+            return str(self.session.snapshot_id)
+        with self._lock():
+            return self.session.commit(message, rebase_with=icechunk.ConflictDetector())
+
+    def rows_of(self, subsystem: str, run: int) -> int:
+        """How many rows a run has."""
+        if f"raw/{subsystem}" not in self.group:
+            return 0
+        group = self.group[f"raw/{subsystem}"]
+        place = np.flatnonzero(group["run"][:] == run)
+        return int(group["n_rows"][int(place[0])]) if len(place) else 0
+
+    def prepare(self, subsystem: str, registry: Registry, runs: Iterable[int], rows: int) -> dict[int, int]:
+        """Make room for runs of up to ``rows`` rows with these segments; gives the place of each run on the run axis.
+
+        Axes grow in steps, in a commit of their own: a fork needs a clean session, and a resize cannot be rebased.
+        """
+        group = self.group.require_group(f"raw/{subsystem}")
+        if "run" not in group:
+            create_subsystem(group, registry)
+        known: list[int] = group["run"][:].tolist() if group["run"].shape[0] else []
+        known = [run for run in known if run >= 0]
+        places = {run: place for place, run in enumerate(known)}
+        for run in runs:
+            if run not in places:
+                places[run] = len(places)
+        n_runs = -(-max(len(places), 1) // RUN_STEP) * RUN_STEP
+        n_times = max(group["time"].shape[1], TIME_CHUNK)
+        while n_times < rows:
+            n_times *= 2
+        for name in (*RUN_ARRAYS, "mode"):
+            grow(group[name], n_runs)
+        for name in (*ROW_ARRAYS, "digest"):
+            grow(group[name], n_runs, n_times)
+        grow(group["provenance"], n_runs)
+        for array in CELL_DIM:
+            grow(group[array], n_runs, n_times, registry.size(array))
+            grow(group[TAIL[array]], 0, registry.size(array))
+        if len(places) > len(known):
+            group["run"][len(known) : len(places)] = np.array(list(places)[len(known) :], dtype=np.int64)
+        held = read_log(group, "registry")
+        append_log(group, "registry", [segment.to_json() for segment in registry[len(held) :]])
+        return places
+
+    def room(self, subsystem: str) -> int:
+        """How many rows a run may have before the time axis grows."""
+        return int(self.group[f"raw/{subsystem}/time"].shape[1])
+
+    def write_layouts(self, subsystem: str, layouts: Layouts) -> None:
+        """Append the layouts that the store lacks."""
+        group = self.group[f"raw/{subsystem}"]
+        held = int(group["layouts"].attrs["count"])
+        if len(layouts) > held:
+            append_log(group, "layouts", [Layouts.to_json(layout) for layout in layouts.layouts[held:]])
+            group["layouts"].attrs["count"] = len(layouts)
+
+    def write_block(self, subsystem: str, array: str, place: int, row: int, cell: int, block: NDArray[Any]) -> None:
+        """Write ``block`` (row, cell) of one run from row ``row`` and cell ``cell`` on."""
+        target = self._array(subsystem, array)
+        target[place, row : row + len(block), cell : cell + block.shape[1]] = block
+
+    def write_rows(self, subsystem: str, place: int, rows: RunRows, layouts: Layouts) -> None:
+        """Write what the rows of one run are, all of them; their cells come from `write_cells`. None is in the tail."""
+        group = self.group[f"raw/{subsystem}"]
+        self.write_layouts(subsystem, layouts)
+        tail = [row for row in read_tail(group) if row.run == group["run"][place]]
+        revision = max([int(group["revision"][place]), *(row.revision for row in tail)])
+        self._write_run(group, place, rows, revision, raise_if_new=True)
+        self.clear_slots(subsystem, [row.slot for row in tail])
+
+    def fold_rows(self, subsystem: str, place: int, rows: RunRows, revision: int) -> None:
+        """Write what the first rows of a run are, some of which were in the tail till now."""
+        self._write_run(self.group[f"raw/{subsystem}"], place, rows, revision, raise_if_new=False)
+
+    def _write_run(self, group: zarr.Group, place: int, rows: RunRows, revision: int, *, raise_if_new: bool) -> None:
+        count = len(rows)
+        same = count == group["n_rows"][place]
+        for name in (*ROW_ARRAYS, "digest"):
+            same = same and np.array_equal(group[name][place, :count], getattr(rows, name))
+            group[name][place, :count] = getattr(rows, name)
+        text = "".join(f"{line}\n" for line in rows.provenance).encode()
+        grow(group["provenance"], 0, len(text))
+        whole = text.ljust(group["provenance"].shape[1], b"\0")  # also over the end of a longer text before
+        group["provenance"][place] = np.frombuffer(whole, dtype=np.uint8)
+        shown = rows.n_snapshots
+        group["mode"][place] = np.frombuffer(rows.mode.encode()[:8].ljust(8, b"\0"), dtype=np.uint8)
+        per_run = {
+            "n_snapshots": shown,
+            "n_rows": count,
+            "start": rows.time[0] if shown else NO_TIME,
+            "stop": rows.time[shown - 1] if shown else NO_TIME,
+            "revision": revision + (raise_if_new and not same),  # provenance alone makes no trend stale
+            "accumulation": rows.accumulation,
+        }
+        for name, value in per_run.items():
+            group[name][place] = value
+
+    def _array(self, subsystem: str, name: str) -> zarr.Array[Any]:
+        """An array of a subsystem; looked up once, which takes most of a millisecond."""
+        path = f"raw/{subsystem}/{name}"
+        if path not in self._arrays:
+            order = "F" if name in CELL_DIM else "C"
+            self._arrays[path] = self.group[path].with_config({"order": order})
+        return self._arrays[path]
+
+    def write_tail(self, subsystem: str, row: TailRow, cells: dict[str, NDArray[Any]]) -> None:
+        """Write one row to its slot of the tail; ``cells`` has what it holds of each array, from the first cell on."""
+        line, rows = row.to_bytes(), self._array(subsystem, "tail_rows")
+        width = rows.shape[1]
+        while width < max(len(line), TAIL_ROW):
+            width = max(2 * width, TAIL_ROW)
+        slots = -(-(row.slot + 1) // TIME_CHUNK) * TIME_CHUNK
+        if slots > rows.shape[0] or width > rows.shape[1]:
+            grow(rows, slots, width)
+            for name in TAIL.values():  # all of one length, or xarray could not open them together
+                grow(self._array(subsystem, name), rows.shape[0])
+        rows[row.slot] = np.frombuffer(line.ljust(width, b"\0"), dtype=np.uint8)
+        for name, values in cells.items():
+            self._array(subsystem, TAIL[name])[row.slot, : len(values)] = values
+
+    def remove_run(self, subsystem: str, place: int, run: int, revision: int) -> None:
+        """Take out the rows of one run, and their chunks; its place stays, for when it comes again."""
+        group = self.group[f"raw/{subsystem}"]
+        self.clear_slots(subsystem, [row.slot for row in read_tail(group) if row.run == run])
+        count = int(group["n_rows"][place])
+        for array in CELL_DIM:
+            width = group[array].shape[2]
+            if width:
+                empty = np.zeros((1, width), dtype=CELL_DTYPE[array])  # chunks of zeros are not stored
+                self._array(subsystem, array)[place, :count] = empty
+        for name, value in {
+            "n_rows": 0,
+            "n_snapshots": 0,
+            "start": NO_TIME,
+            "stop": NO_TIME,
+            "revision": revision,
+        }.items():
+            group[name][place] = value
+        group["provenance"][place] = np.zeros(group["provenance"].shape[1], dtype=np.uint8)
+
+    def write_ledger(self, line: str) -> None:
+        """Note a repair."""
+        if "ledger" not in self.group:
+            create_log(self.group, "ledger")
+        append_log(self.group, "ledger", [line])
+
+    def shrink_tail(self, subsystem: str) -> None:
+        """Give back the slots of a tail that is empty, so that nobody reads them."""
+        for name in ("tail_rows", *TAIL.values()):
+            array = self._array(subsystem, name)
+            array.resize((0, array.shape[1]))
+
+    def clear_slots(self, subsystem: str, slots: Sequence[int]) -> None:
+        """Free slots of the tail: their rows are in the chunks now, or were removed."""
+        if slots:
+            rows = self._array(subsystem, "tail_rows")
+            rows.oindex[list(slots), slice(None)] = np.zeros((len(slots), rows.shape[1]), dtype=np.uint8)
+
+    def quarantine(self, lines: Iterable[str], taken: Iterable[str] = ()) -> None:
+        """List what could not be taken in, one JSON line each; sources that were ``taken`` are listed no longer."""
+        held = read_log(self.group, "quarantine")
+        listed = set(open_quarantine(held))
+        new = [line for line in dict.fromkeys(lines) if line not in listed]
+        damaged = {fields["source"] for fields in map(json.loads, listed) if fields["object"] is None}
+        came = [json.dumps({"source": source, "taken": True}) for source in sorted(damaged & set(taken))]
+        append_log(self.group, "quarantine", [*came, *new])
+
+    def prepare_trends(self, subsystem: str, histograms: Sequence[str], reductors: Sequence[str], code: str) -> None:
+        """Make room for the trends of a subsystem; begin them anew where reductors or code are others."""
+        raw = self.group[f"raw/{subsystem}"]
+        group = self.group.require_group(f"trends/{subsystem}")
+        if dict(group.attrs).get("reductors") != list(reductors) or group.attrs.get("code") != code:
+            for name in list(group.array_keys()):
+                del group[name]
+            group.attrs.update({"reductors": list(reductors), "code": code})
+            create_trends(group, len(reductors))
+        n_runs, n_times = raw["time"].shape
+        for name in TREND_ARRAYS:
+            grow(group[name], n_runs, n_times, len(histograms))
+            grow(group[f"run_{name}"], n_runs, len(histograms))
+        for name in ("begin", "reported"):
+            grow(group[name], n_runs, n_times, len(histograms))
+        grow(group["revision"], n_runs)
+        held = read_log(group, "histograms")
+        append_log(group, "histograms", histograms[len(held) :])
+
+    def write_trends(self, subsystem: str, place: int, revision: int, arrays: dict[str, NDArray[Any]]) -> None:
+        """Write the trends of one run: ``value``, ``error``, ``begin``, ``reported``, ``run_value``, ``run_error``."""
+        group = self.group[f"trends/{subsystem}"]
+        for name, values in arrays.items():
+            group[name][(place, *(slice(0, n) for n in values.shape))] = values
+        group["revision"][place] = revision
+
+
+def write_cells(
+    fork: icechunk.ForkSession, subsystem: str, array: str, place: int, row: int, block: NDArray[Any]
+) -> None:
+    """Write ``block`` (row, cell) of one run from row ``row`` on; called on workers."""
+    target = zarr.open_group(fork.store, mode="r+")[f"raw/{subsystem}/{array}"].with_config({"order": "F"})
+    target[place, row : row + len(block), : block.shape[1]] = block
+
+
+def use_one_thread() -> None:
+    """Keep Zarr and Blosc to one thread each, for a worker that is one of several on its machine."""
+    import numcodecs.blosc
+
+    numcodecs.blosc.set_nthreads(1)
+    zarr.config.set({"threading.max_workers": 1, "async.concurrency": 1})
