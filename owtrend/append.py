@@ -23,7 +23,7 @@ from owtrend.transaction import Transaction
 __all__ = ["Appended", "Appender", "appender"]
 
 _DTYPES = {COUNTS: np.int32, WEIGHTS: np.float64, SUMS: np.float64}
-_SLOTS_KEPT = 256  # of an empty tail
+_SLOTS_KEPT = 256  # of an empty tail while a run goes on: what was in them stays on disk until it is overwritten
 _FOLD_CELLS = 2**18  # of one step of folding: one chunk of the tail
 _Values = list[tuple[Segment, NDArray[Any] | None]]
 
@@ -94,6 +94,7 @@ class Appender:
         self._begin = begin
         self._live: dict[str, _Live] = {}
         self._folding: Iterator[None] | None = None
+        self._thorough = False  # whether it folds everything
 
     def append(
         self, snapshots: Sequence[Snapshot], accumulation: int = CUMULATIVE, provenance: Sequence[str] | None = None
@@ -143,10 +144,11 @@ class Appender:
         stop = None if seconds is None else time.monotonic() + seconds
         while True:
             if self._folding is None:
-                self._folding = self._fold(everything)
+                self._folding, self._thorough = self._fold(everything), everything
             if next(self._folding, "done") == "done":
                 self._folding = None
-                return True
+                if self._thorough or not everything:
+                    return True
             if stop is not None and time.monotonic() >= stop:
                 return False
 
@@ -262,7 +264,7 @@ class Appender:
             view = reader.subsystem(subsystem)
             for run, tail in view.tail.items():
                 yield from self._fold_run(view, subsystem, run, tail, everything)
-            if not self._state(subsystem).used and view.slots > _SLOTS_KEPT:
+            if not self._state(subsystem).used and view.slots > (0 if everything else _SLOTS_KEPT):
                 transaction: Transaction = self._begin()
                 transaction.shrink_tail(subsystem)
                 transaction.commit(f"give back the empty tail of {subsystem}")

@@ -7,12 +7,14 @@ from hypothesis import strategies as st
 
 import owtrend
 from ingest import SnapshotReader
-from owtrend import append, pipeline, store
+from owtrend import append, pipeline
 from owtrend.append import appender
+from owtrend.arrays import TIME_CHUNK
 from owtrend.check import check, rows_of
 from owtrend.errors import SnapshotError, StoreLockedError, UsageError
 from owtrend.rows import RESET
 from owtrend.store import Store
+from owtrend.transaction import Transaction
 from tests import making
 from tests.snapshots import START, histogram, snapshot
 
@@ -127,13 +129,23 @@ def test_an_append_that_fails_leaves_nothing_and_the_next_goes_on(empty, monkeyp
     with appender(empty) as live:
         live.append([snapshot(1)])
         with monkeypatch.context() as patch:
-            patch.setattr(store.Transaction, "commit", None)
+            patch.setattr(Transaction, "commit", None)
             with pytest.raises(TypeError):
                 live.append([snapshot(2, histogram("other", [0, 1, 0]))])
         assert contents(empty) == [[1, 2]]
         live.append([snapshot(3)])
         assert contents(empty) == [[1, 2], [3, 6]]
     assert check(empty.reader()).problems == []
+
+
+def test_everything_is_folded_also_after_a_folding_of_whole_chunks_was_begun(empty):
+    with appender(empty) as live:
+        for minute in range(TIME_CHUNK + 6):
+            live.append([snapshot(minute)])
+        assert not live.fold(seconds=0)
+        assert live.fold(everything=True)
+    view = empty.reader().subsystem("EMC")
+    assert (view.tail, view.folded(0)) == ({}, TIME_CHUNK + 6)
 
 
 def test_trends_follow_what_is_appended_and_folding_makes_none_stale(empty):
