@@ -24,6 +24,8 @@ __all__ = ["Appended", "Appender", "appender"]
 
 _DTYPES = {COUNTS: np.int32, WEIGHTS: np.float64, SUMS: np.float64}
 _SLOTS_KEPT = 256  # of an empty tail while a run goes on: what was in them stays on disk until it is overwritten
+_OVER_AFTER = 30 * 60 * 10**9  # ns: then no row of a run is waited for
+_RUNS_KEPT = 16  # whose rows are remembered, of each subsystem
 _FOLD_CELLS = 2**18  # of one step of folding: one chunk of the tail
 _Values = list[tuple[Segment, NDArray[Any] | None]]
 
@@ -61,12 +63,18 @@ class _Live:
     rows: dict[int, dict[int, _Row]] = field(default_factory=dict)  # by run and time
     revisions: dict[int, int] = field(default_factory=dict)  # by run
     accumulations: dict[int, int] = field(default_factory=dict)  # by run, of those that have rows
-    used: set[int] = field(default_factory=set)
+    slots: int = 0  # that the tail has, free ones included
+    tail: dict[int, dict[int, int]] = field(default_factory=dict)  # by run: the time of the row in each slot
 
+    @property
     def free_slot(self) -> int:
-        slot = next(number for number in range(len(self.used) + 1) if number not in self.used)
-        self.used.add(slot)
-        return slot
+        used = set().union(*self.tail.values())
+        return next(number for number in range(len(used) + 1) if number not in used)
+
+    def is_over(self, run: int) -> bool:
+        """Whether a run has probably ended: others have gone on without it."""
+        newest = max(time for rows in self.tail.values() for time in rows.values())
+        return newest - max(self.tail[run].values()) > _OVER_AFTER
 
 
 @contextlib.contextmanager
@@ -92,6 +100,7 @@ class Appender:
     def __init__(self, store: Store, begin: Any) -> None:
         self._store = store
         self._begin = begin
+        self._registered = store.reader().registered
         self._live: dict[str, _Live] = {}
         self._folding: Iterator[None] | None = None
         self._thorough = False  # whether it folds everything
@@ -116,6 +125,9 @@ class Appender:
         """
         for snapshot in snapshots:
             _require_whole(snapshot)
+        for live in self._live.values():
+            for run in list(live.rows)[:-_RUNS_KEPT]:  # what the store tells again if it is asked for
+                del live.rows[run]
         result = Appended("")
         try:
             prepared = [(snapshot, self._segments(snapshot)) for snapshot in snapshots]
@@ -139,7 +151,8 @@ class Appender:
         Parameters
         ----------
         everything
-            Also rows that do not fill a chunk, as at the end of a run. Without it only whole chunks are written.
+            Also rows that do not fill a chunk, as when the detector stops. Without it only those of runs that are
+            over, because others have gone on without them for half an hour.
         """
         stop = None if seconds is None else time.monotonic() + seconds
         while True:
@@ -160,9 +173,10 @@ class Appender:
                 view = reader.subsystem(subsystem)
                 live.registry, live.layouts = view.registry, view.layouts
                 live.layouts_written = len(view.layouts)
+                live.slots = view.slots
                 live.places = {int(run): place for place, run in enumerate(view.per_run["run"])}
                 live.room = view.room
-                live.used = {row.slot for rows in view.tail.values() for row in rows}
+                live.tail = {run: {row.slot: row.time for row in rows} for run, rows in view.tail.items()}
         return self._live[subsystem]
 
     def _known_rows(self, subsystem: str, run: int) -> dict[int, _Row]:
@@ -235,7 +249,8 @@ class Appender:
             result.replaced += 1
         else:
             result.added += 1
-        row.slot = before.slot if before is not None and before.slot >= 0 else live.free_slot()
+        row.slot = before.slot if before is not None and before.slot >= 0 else live.free_slot
+        live.tail.setdefault(run, {})[row.slot] = when
         cells = {}
         for array, dtype in _DTYPES.items():
             if any(segment.array == array for segment, _ in values):
@@ -254,30 +269,39 @@ class Appender:
         if len(live.layouts) > live.layouts_written:
             transaction.write_layouts(subsystem, live.layouts)
             live.layouts_written = len(live.layouts)
-        transaction.write_tail(subsystem, tail_row, cells)
+        live.slots = transaction.write_tail(subsystem, tail_row, cells)
         known[when] = row
 
     def _fold(self, everything: bool) -> Iterator[None]:
         """One step of folding after the other; each takes about as long as an append."""
-        reader = self._store.reader()
-        for subsystem in reader.registered:
-            view = reader.subsystem(subsystem)
-            for run, tail in view.tail.items():
-                yield from self._fold_run(view, subsystem, run, tail, everything)
-            if not self._state(subsystem).used and view.slots > (0 if everything else _SLOTS_KEPT):
+        for subsystem in sorted({*self._registered, *self._live}):
+            for run in list(self._state(subsystem).tail):
+                whole_run = everything or self._state(subsystem).is_over(run)
+                if self._is_worth_folding(subsystem, run, whole_run):
+                    view = self._store.reader().subsystem(subsystem)
+                    yield from self._fold_run(view, subsystem, run, view.tail[run], whole_run)
+            live = self._state(subsystem)
+            if not live.tail and live.slots > (0 if everything else _SLOTS_KEPT):
+                live.slots = 0
                 transaction: Transaction = self._begin()
                 transaction.shrink_tail(subsystem)
                 transaction.commit(f"give back the empty tail of {subsystem}")
 
+    def _is_worth_folding(self, subsystem: str, run: int, whole_run: bool) -> bool:
+        """Whether a chunk could be filled, or anything is left of a run that is to be folded whole."""
+        known = self._known_rows(subsystem, run)
+        first = next(number for number, when in enumerate(sorted(known)) if known[when].slot >= 0)
+        return first < (len(known) if whole_run else len(known) // TIME_CHUNK * TIME_CHUNK)
+
     def _fold_run(
-        self, view: SubsystemReader, subsystem: str, run: int, tail: tuple[TailRow, ...], everything: bool
+        self, view: SubsystemReader, subsystem: str, run: int, tail: tuple[TailRow, ...], whole_run: bool
     ) -> Iterator[None]:
         place = view.place_of(run)
         rows, order = view.rows(place), view.order(place)
         folded = view.folded(place)
         first = int(np.flatnonzero(order != np.arange(len(order)))[0])
         begin = first // TIME_CHUNK * TIME_CHUNK
-        end = len(rows) if everything else len(rows) // TIME_CHUNK * TIME_CHUNK
+        end = len(rows) if whole_run else len(rows) // TIME_CHUNK * TIME_CHUNK
         if end <= first:
             return
         # Rows that readers see in the chunks may only change together with what says so: then nobody may append
@@ -302,7 +326,9 @@ class Appender:
         transaction.clear_slots(subsystem, gone)
         transaction.commit(f"fold {subsystem} run {run}: rows {begin} to {end}")
         live = self._state(subsystem)
-        live.used -= set(gone)
+        live.tail[run] = {slot: when for slot, when in live.tail[run].items() if slot not in gone}
+        if not live.tail[run]:
+            del live.tail[run]
         for known in live.rows.get(run, {}).values():
             if known.slot in gone:
                 known.slot = -1

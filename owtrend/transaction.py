@@ -166,8 +166,8 @@ class Transaction:
             self._arrays[path] = self.group[path].with_config({"order": order})
         return self._arrays[path]
 
-    def write_tail(self, subsystem: str, row: TailRow, cells: dict[str, NDArray[Any]]) -> None:
-        """Write one row to its slot of the tail; ``cells`` has what it holds of each array, from the first cell on."""
+    def write_tail(self, subsystem: str, row: TailRow, cells: dict[str, NDArray[Any]]) -> int:
+        """Write one row to its slot of the tail, whose slots it gives; ``cells`` has what it holds of each array."""
         line, rows = row.to_bytes(), self._array(subsystem, "tail_rows")
         width = rows.shape[1]
         while width < max(len(line), TAIL_ROW):
@@ -180,6 +180,7 @@ class Transaction:
         rows[row.slot] = np.frombuffer(line.ljust(width, b"\0"), dtype=np.uint8)
         for name, values in cells.items():
             self._array(subsystem, TAIL[name])[row.slot, : len(values)] = values
+        return int(rows.shape[0])
 
     def remove_run(self, subsystem: str, place: int, run: int, revision: int) -> None:
         """Take out the rows of one run, and their chunks; its place stays, for when it comes again."""

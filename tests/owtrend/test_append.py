@@ -148,6 +148,18 @@ def test_everything_is_folded_also_after_a_folding_of_whole_chunks_was_begun(emp
     assert (view.tail, view.folded(0)) == ({}, TIME_CHUNK + 6)
 
 
+def test_the_rest_of_a_run_is_folded_when_others_have_gone_on_for_half_an_hour(empty):
+    with appender(empty) as live:
+        for minute in range(5):
+            live.append([snapshot(minute)])
+        for minute in range(5, 40):
+            live.append([snapshot(minute, run=300001)])
+            live.fold()
+    view = empty.reader().subsystem("EMC")
+    assert (set(view.tail), view.folded(0)) == ({300001}, 5)
+    assert contents(empty) == [[minute, 2 * minute] for minute in range(5)]
+
+
 def test_trends_follow_what_is_appended_and_folding_makes_none_stale(empty):
     with appender(empty) as live:
         for minute in range(1, 66):
