@@ -21,6 +21,7 @@ class Size:
 
     runs: int
     snapshots: int
+    scale: float  # of the detector, see `ingest.simulate`
     copies: int  # of all its runs, in the store that trends and slices are read from
     warm_up: int  # calls before the first round
     rounds: int
@@ -29,9 +30,9 @@ class Size:
 
 
 SIZES = {
-    "tiny": Size(runs=1, snapshots=4, copies=1, warm_up=0, rounds=1, moves=1, long=8),
-    "S": Size(runs=1, snapshots=60, copies=4, warm_up=1, rounds=7, moves=40, long=192),
-    "M": Size(runs=4, snapshots=180, copies=2, warm_up=1, rounds=3, moves=40, long=720),
+    "tiny": Size(runs=1, snapshots=4, scale=0.001, copies=1, warm_up=0, rounds=1, moves=1, long=8),
+    "S": Size(runs=1, snapshots=60, scale=0.1, copies=4, warm_up=1, rounds=7, moves=40, long=192),
+    "M": Size(runs=4, snapshots=180, scale=0.1, copies=2, warm_up=1, rounds=3, moves=40, long=720),
 }
 
 
@@ -46,8 +47,8 @@ class Source:
 
     @classmethod
     def simulated(cls, label: str, folder: Path, size: Size) -> "Source":
-        """A clean detector; `simulate` puts its faults into longer runs, one of them a file that cannot be read."""
-        simulate(folder, runs=size.runs, snapshots=size.snapshots)
+        """A clean detector."""
+        simulate(folder, runs=size.runs, snapshots=size.snapshots, scale=size.scale, faults=())
         return cls.of(label, folder)
 
     @classmethod

@@ -28,6 +28,8 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 THEMES = {
     "decode": "Decode: one snapshot file to arrays",
     "ingest": "Ingest: ROOT folder to committed store",
+    "append": "Append: decoded snapshots one after the other",
+    "store": "Store: cells read back, one run among thousands",
     "compute": "Compute: trends from the store",
     "slice": "Slice: any time slice of any histogram",
     "page": "Page: in a headless browser",
@@ -41,8 +43,8 @@ _UNITS = {"s": ((1, "s"), (1e-3, "ms"), (1e-6, "µs")), "B": ((1e9, "GB"), (1e6,
 class Row:
     """One comparison. ``value`` and ``peer_value`` are seconds or bytes, so less is better and ``ratio`` > 1 is good.
 
-    ``target`` is such as ``>= 20 x`` (of the ratio), ``< 0.1 s`` or ``< 2 GiB`` (of the value), ``>= 1 GB/s`` (of the
-    rate), or empty.
+    ``target`` is such as ``>= 20 x`` (of the ratio), ``< 0.1 s`` or ``< 2 GiB`` (of the value), ``>= 1 GB/s`` or
+    ``>= 400 M cells/s`` (of the rate), or empty.
     """
 
     theme: str
@@ -68,11 +70,11 @@ class Row:
         """Whether the target is reached; None without one."""
         if not self.target:
             return None
-        match = re.fullmatch(r"(>=|<) ([\d.]+) (x|s|GiB|GB/s)", self.target)
+        match = re.fullmatch(r"(>=|<) ([\d.]+) (x|s|GiB|GB/s|M cells/s)", self.target)
         if match is None:
             raise ValueError(f"{self.benchmark}: cannot read the target {self.target!r}; see Row")
         sign, number, unit = match[1], float(match[2]), match[3]
-        found = {"x": self.ratio, "s": self.value, "GiB": self.value / 2**30, "GB/s": self.rate or 0.0}[unit]
+        found = {"x": self.ratio, "s": self.value, "GiB": self.value / 2**30}.get(unit, self.rate or 0.0)
         return found >= number if sign == ">=" else found < number
 
 

@@ -1,8 +1,10 @@
 """owtrend ingest | simulate | demo"""
 
 import json
+import os
 import sys
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -96,56 +98,107 @@ def _print_skipped(skipped: dict[str, int]) -> None:
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--runs", default=3, show_default=True, type=click.IntRange(1))
-@click.option("--snapshots", default=40, show_default=True, type=click.IntRange(12), help="Per run and subsystem.")
-@click.option("--scale", default=1.0, show_default=True, help="Statistics, relative to the demo's.")
-@click.option("--seed", default=1, show_default=True)
-def simulate(folder: Path, runs: int, snapshots: int, scale: float, seed: int) -> None:
-    """Write the ROOT files of a small simulated detector with known faults to FOLDER.
+@click.option("--runs", default=6, show_default=True, type=click.IntRange(1))
+@click.option("--snapshots", default=60, show_default=True, type=click.IntRange(1), help="Per run and subsystem.")
+@click.option(
+    "--scale", default=0.1, show_default=True, type=click.FloatRange(0, 1, min_open=True),
+    help="Size of the detector; 1 is all of it: 330 histograms, 3.3 million bins.",
+)  # fmt: skip
+@click.option("--statistics", default=1.0, show_default=True, help="Multiplies the fills per minute.")
+@click.option(
+    "--faults", default="planned", show_default=True,
+    help="planned: those of the demo; none; a number, drawn by the seed; or kinds, separated by commas.",
+)  # fmt: skip
+@click.option("--seed", default=1, show_default=True, type=click.IntRange(0))
+@click.option("--first-run", default=300000, show_default=True, type=click.IntRange(1))
+@click.option("--workers", type=click.IntRange(0), help="Processes; 0 for this one.  [default: all cores]")
+@as_json
+def simulate(
+    folder: Path, runs: int, snapshots: int, scale: float, statistics: float, faults: str, seed: int, first_run: int,
+    workers: int | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Write the ROOT files of a simulated detector with known faults to FOLDER.
 
-    Example: owtrend simulate detector --runs 2
+    EMC, TPC and HLT send cumulative histograms each minute, as in Run 2; what is wrong with them, and which component
+    sends what, is told in truth.json. The same options give the same contents. Kinds of faults: hot_channel,
+    dead_region, hv_trip, drift, rate_step, restart, gap, truncated_file, duplicate_after_end, rebinning.
+
+    Example: owtrend simulate detector --runs 2 --faults hot_channel,gap
     """
     from ingest import simulator
 
+    wanted: Any = faults
+    if faults != "planned":
+        wanted = () if faults == "none" else int(faults) if faults.isdecimal() else faults.split(",")
     with progress_bar() as progress:
         made = simulator.simulate(
-            folder, runs=runs, snapshots=snapshots, scale=scale, seed=seed,
+            folder, runs=runs, snapshots=snapshots, scale=scale, statistics=statistics, faults=wanted, seed=seed,
+            first_run=first_run, workers=_cores(workers),
             progress=lambda done, total: progress("simulating", done, total),
         )  # fmt: skip
-    click.echo(f"{folder}: {made.files} files of runs {made.runs[0]} to {made.runs[-1]}; the faults are in truth.json")
+    if as_json:
+        click.echo(json.dumps({"folder": str(folder), "files": made.files, "runs": made.runs, "faults": _told(made)}))
+        return
+    click.echo(f"{folder}: {made.files} files of runs {made.runs[0]} to {made.runs[-1]}; the truth is in truth.json")
     _print_faults(made)
 
 
-def _print_faults(made: Any, address: str = "") -> None:
-    """What there is to see in a simulated archive, and where to see it if its page has an address."""
-    click.echo("What to look for (times in UTC):")
+def _cores(workers: int | None) -> int:
+    return workers if workers is not None else os.cpu_count() or 1
+
+
+_SHOWN_BY = {"dead_region": "mean_y", "hv_trip": "mean_y", "rate_step": "entries"}  # other than the mean of x
+
+
+def _told(made: Any, address: str = "") -> list[dict[str, Any]]:
+    """The faults of a simulated archive as JSON holds them, each with the address of its page if there is a server."""
+    told = []
     for fault in made.faults:
-        times = f"{fault.start:%H:%M:%S} to {fault.stop:%H:%M:%S}"
-        where = f"run {fault.run} {fault.subsystem}" + (f" {fault.histogram}" if fault.histogram else "")
-        click.echo(f"  {where}, {times}: {fault.details}")
+        times = {name: f"{getattr(fault, name):%Y-%m-%dT%H:%M:%S}" for name in ("start", "stop")}
+        told.append(asdict(fault) | times)
         if address:
             view = {
                 "run": fault.run,
                 "subsystem": fault.subsystem,
                 "histogram": fault.histogram,
-                "reductor": None if fault.histogram else "entries",
-                "start": f"{fault.start:%Y-%m-%dT%H:%M:%S}",
-                "stop": f"{fault.stop:%Y-%m-%dT%H:%M:%S}",
+                "reductor": _SHOWN_BY.get(fault.kind) if fault.histogram else "entries",
+                **times,
                 "log": 1 if fault.histogram else None,
             }
-            told = urlencode({name: value for name, value in view.items() if value}, safe="/:")
-            click.echo(f"    {address}?{told}")
+            asked = urlencode({name: value for name, value in view.items() if value}, safe="/:")
+            told[-1]["address"] = f"{address}?{asked}"
+    return told
+
+
+def _print_faults(made: Any, address: str = "") -> None:
+    """What there is to see in a simulated archive, and where to see it if its page has an address."""
+    told = _told(made, address)
+    rows = [
+        {
+            "where": f"{fault['run']} {fault['subsystem']}",
+            "when": f"{fault['start'][11:16]} to {fault['stop'][11:16]}",
+            "what to see": f"{fault['kind']}: " + " ".join(filter(None, (fault["histogram"], fault["details"]))),
+        }
+        for fault in told
+    ]
+    print_table(rows, as_json=False, title="What to look for (times in UTC)")
+    for fault in told if address else ():
+        click.echo(f"{fault['kind']}: {fault['address']}")
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), required=False)
 @click.option("--no-serve", is_flag=True, help="Stop before serving the page.")
 @click.option("--port", default=8850, show_default=True, help="Where the page is served.")
+@as_json
 @click.pass_context
-def demo(ctx: click.Context, folder: Path | None, no_serve: bool, port: int) -> None:
-    """Simulate a small detector with faults, ingest it, compute its trends and serve the page.
+def demo(ctx: click.Context, folder: Path | None, no_serve: bool, port: int, as_json: bool) -> None:
+    """Simulate a detector with faults, ingest it, compute its trends and serve the page; takes a minute.
 
-    Files go to FOLDER, or to a new temporary one; what is there already is used again. Example: owtrend demo
+    Six runs of an hour with ten faults. Files go to FOLDER, or to a new temporary one; what is there already is used
+    again.
+
+    Example: owtrend demo /tmp/owtrend-demo
     """
     from ingest import archive, simulator
     from owtrend import pipeline
@@ -156,14 +209,23 @@ def demo(ctx: click.Context, folder: Path | None, no_serve: bool, port: int) -> 
         if (data / "truth.json").exists():
             made = simulator.Simulation.load(data)
         else:
-            made = simulator.simulate(data, progress=lambda done, total: progress("simulating", done, total))
+            made = simulator.simulate(
+                data, workers=_cores(None), progress=lambda done, total: progress("simulating", done, total)
+            )
         summary = archive.ingest(archive.find_files([data]), store, progress=progress)
         trends = pipeline.compute(store, workers=0, progress=progress)
-    _print_summary(summary)
-    click.echo(f"{trends.points:,} trend points in {trends.seconds:.1f} s")
-    _print_faults(made, "" if no_serve else f"http://127.0.0.1:{port}/")
+    address = "" if no_serve else f"http://127.0.0.1:{port}/"
+    if as_json:
+        taken = {**vars(summary), "quarantine": [json.loads(line) for line in summary.quarantine]}
+        told = {"data": str(data), "store": str(store), "ingest": taken, "faults": _told(made, address)}
+        click.echo(json.dumps(told | {"trends": {"points": trends.points, "seconds": trends.seconds}}))
+    else:
+        _print_summary(summary)
+        click.echo(f"{trends.points:,} trend points in {trends.seconds:.1f} s")
+        _print_faults(made, address)
+        if no_serve:
+            click.echo(f"see the page with: owtrend serve {store}")
     if no_serve:
-        click.echo(f"see the page with: owtrend serve {store}")
         return
     serve = main.get_command(ctx, "serve")
     assert serve is not None, "the dashboards are part of this distribution"

@@ -6,16 +6,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path as FilePath
 
-import numpy as np
 import xxhash
-from numpy.typing import NDArray
 
 from ingest import naming
 from ingest.fill_buffer import flushed, is_filled
 from ingest.root_histogram import cells, cells_at_most, is_container, is_histogram, layout, leaves
 from ingest.root_object import DAMAGE, Classes, read_beginning, read_key_object
 from ingest.root_records import Buffer, Key, KeyList, RootFile, Scratch, unpack
-from ingest.template import Template
+from ingest.template import Contents, Template
 from owtrend.errors import SnapshotError
 from owtrend.snapshot import Histogram, Path, Snapshot, display_name
 
@@ -24,6 +22,7 @@ __all__ = ["SnapshotReader", "written"]
 _FOLDERS = {"TDirectory", "TDirectoryFile"}
 _DEPTH = 64  # of folders in folders
 _CLASS_RECORDS, _FOLDER_LISTS, _TEMPLATES = 16, 4, 2**13  # remembered at most: of files, of one folder, in all
+_LONGEST_KEPT = 2**20  # bytes of an object that is compared with the next
 _LONGEST = 200  # of a reason; names in a damaged file may be anything
 _BYTES_PER_CELL = 32  # of a profile with all its parts, the most that a histogram needs
 
@@ -35,6 +34,8 @@ class _Slot:
     key: Key
     path: Path
     template: Template | None = None
+    packed: bytes | None = None  # the bytes of the object in the file before
+    contents: Contents | None = None  # and what they held
     unsupported: dict[str, str] = field(default_factory=dict)  # what is no histogram in it, by class
 
     @property
@@ -54,7 +55,7 @@ class _Folder:
 class _Found:
     """What was read of one file so far."""
 
-    histograms: dict[Path, tuple[Template, int, NDArray[np.uint8]] | Histogram] = field(default_factory=dict)
+    histograms: dict[Path, tuple[Contents, int] | Histogram] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
     unsupported: dict[str, str] = field(default_factory=dict)
     folders: set[int] = field(default_factory=set)
@@ -63,14 +64,14 @@ class _Found:
 class _Histograms(Mapping[Path, Histogram]):
     """The histograms of one file: their numbers are there, the objects are made when asked for."""
 
-    def __init__(self, found: dict[Path, tuple[Template, int, NDArray[np.uint8]] | Histogram]) -> None:
+    def __init__(self, found: dict[Path, tuple[Contents, int] | Histogram]) -> None:
         self._found = found
 
     def __getitem__(self, path: Path) -> Histogram:
         one = self._found[path]
         if not isinstance(one, Histogram):
-            template, number, numbers = one
-            one = self._found[path] = template.histogram(number, numbers)
+            contents, number = one
+            one = self._found[path] = contents[number]
         return one
 
     def __iter__(self) -> Iterator[Path]:
@@ -193,14 +194,20 @@ class SnapshotReader:
             start, template = seek + slot.key.keylen, slot.template
             try:
                 if template is not None:
-                    data = file.unpacked(start, seek + size, slot.key.objlen)
-                    if (numbers := template.numbers(data)) is not None:
-                        for number, one in enumerate(template.paths):
-                            histograms[one] = template, number, numbers
-                        if slot.unsupported:
-                            found.unsupported |= slot.unsupported
-                        continue
-                    self._walk(slot, data, classes, found)
+                    # Components report every few minutes: most objects are as they were in the snapshot before.
+                    packed = bytes(file.bytes(start, seek + size))  # of a file whose memory the next is read into
+                    contents = slot.contents if packed == slot.packed else None
+                    if contents is None:
+                        data = file.unpacked(start, seek + size, slot.key.objlen)
+                        if (contents := template.contents(data)) is None:
+                            self._walk(slot, data, classes, found)
+                            continue
+                        if len(packed) <= _LONGEST_KEPT:
+                            slot.packed, slot.contents = packed, contents
+                    for number, one in enumerate(template.paths):
+                        histograms[one] = contents, number
+                    if slot.unsupported:
+                        found.unsupported |= slot.unsupported
                 elif slot.is_folder:
                     self._folder(file, start, slot.path, layouts, classes, found)
                 else:
@@ -259,21 +266,22 @@ class SnapshotReader:
             except DAMAGE as error:
                 problems[display_name(path)] = _reason(error)
         template = Template(data, [own for _, own in histograms])
-        numbers = template.numbers(data)
-        assert numbers is not None, "an object differs from its own template"
+        contents = template.contents(data)
+        assert contents is not None, "an object differs from its own template"
         again = not problems
         for number, (one, own) in enumerate(histograms):
-            found.histograms[own.path] = template, number, numbers
+            found.histograms[own.path] = contents, number
             if is_filled(one, data):  # its bins, and where it has none its binning, are only now made
                 again = False
                 try:
-                    found.histograms[own.path] = flushed(template.histogram(number, numbers), one, data)
+                    found.histograms[own.path] = flushed(contents[number], one, data)
                 except SnapshotError as error:
                     del found.histograms[own.path]
                     problems[display_name(own.path)] = _reason(error)
         found.unsupported |= unsupported
         found.problems |= problems
         slot.template = template if again else None
+        slot.packed = slot.contents = None
         slot.unsupported = unsupported
 
 

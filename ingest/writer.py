@@ -1,6 +1,7 @@
 """Snapshots -> rows of the store: order, duplicates, number classes, layouts; one run of one subsystem at a time."""
 
 import json
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from owtrend.transaction import write_cells
 
 __all__ = ["RunResult", "RunTask", "SourceFile", "convert_run", "survey"]
 
+_of_thread = threading.local()
 _DTYPES = {COUNTS: np.int32, WEIGHTS: np.float64, SUMS: np.float64}
 
 
@@ -78,6 +80,14 @@ class RunResult:
     unchanged: int = 0
 
 
+def _reader(max_cells: int) -> SnapshotReader:
+    """The reader of this thread, which knows the layouts of the runs before."""
+    held: SnapshotReader | None = getattr(_of_thread, "reader", None)
+    if held is None or held.max_cells != max_cells:
+        held = _of_thread.reader = SnapshotReader(max_cells)
+    return held
+
+
 def quarantine_line(file: SourceFile, reason: str, name: str | None = None) -> str:
     """One line of the quarantine; ``name`` is the object if it is not the whole file."""
     when = str(np.datetime64(file.time, "ns").astype("datetime64[s]"))
@@ -87,7 +97,7 @@ def quarantine_line(file: SourceFile, reason: str, name: str | None = None) -> s
 
 def survey(task: RunTask) -> list[Segment]:
     """The segments that the last readable file of a run needs and the registry lacks: the last one holds the most."""
-    reader = SnapshotReader(task.max_cells)
+    reader = _reader(task.max_cells)
     for file in reversed(task.files):
         try:
             snapshot = reader.read(Path(file.path), file.source)
@@ -129,6 +139,7 @@ def convert_run(task: RunTask) -> RunResult:
         return result
     if block.rows:
         block.flush()
+    block.close()
     result.rows, result.layouts = _assemble(task, rows, held)
     fresh = [number for number, row in enumerate(rows) if row.old < 0]
     result.added = len(fresh)
@@ -153,7 +164,7 @@ class _Merged:
 
     def __init__(self, task: RunTask, result: RunResult, view: SubsystemReader | None, held: RunRows | None) -> None:
         self.task, self.result = task, result
-        self.reader = SnapshotReader(task.max_cells)
+        self.reader = _reader(task.max_cells)
         self.old: dict[int, _Row] = {}
         if held is not None and view is not None:
             for place in range(len(held)):
@@ -224,18 +235,22 @@ class _Block:
         self.task, self.first = task, first
         self.rows: list[Any] = []
         self._arrays: dict[str, NDArray[Any]] = {}
+        self._memory: dict[str, NDArray[Any]] = vars(_of_thread).pop("memory", {})  # of the run before, zero
         self._held: dict[int, dict[str, NDArray[Any]]] = {}
 
     def _row(self, array: str) -> NDArray[Any]:
         if array not in self._arrays:
-            size = self.task.registry.size(array)
-            self._arrays[array] = np.zeros((TIME_CHUNK, size), dtype=_DTYPES[array])
+            size = TIME_CHUNK * self.task.registry.size(array)
+            if array not in self._memory or self._memory[array].size < size:
+                self._memory[array] = np.zeros(size, dtype=_DTYPES[array])
+            self._arrays[array] = self._memory[array][:size].reshape(TIME_CHUNK, -1)
         return self._arrays[array][len(self.rows) - 1]
 
     def add(self, snapshot: Snapshot, result: RunResult) -> tuple[int, ...]:
         """Take a snapshot's cells; gives its layout. Segments that are not registered go to the result."""
         self.rows.append(None)
         layout = []
+        into: dict[str, NDArray[Any]] = {}
         for histogram in snapshot.values():
             for segment, values in segments_of(histogram, self.task.registry):
                 if segment.offset < 0:
@@ -243,7 +258,9 @@ class _Block:
                 elif not result.unregistered:
                     layout.append(self.task.registry.number(segment))
                     if segment.array != SAME:
-                        self._row(segment.array)[segment.cells] = values
+                        if segment.array not in into:
+                            into[segment.array] = self._row(segment.array)
+                        into[segment.array][segment.cells] = values
         return tuple(layout)
 
     def add_held(self, view: SubsystemReader | None, row: int) -> None:
@@ -263,8 +280,12 @@ class _Block:
         for array, block in self._arrays.items():
             rows = block[: len(self.rows)]
             write_cells(self.task.fork, self.task.subsystem, array, self.task.place, self.first, rows)
-        self._arrays.clear()  # fresh pages are zero already; the rows that a short run does not use are never touched
+            rows[:] = 0
         self.rows.clear()
+
+    def close(self) -> None:
+        """Leave the memory to the next run: fresh pages cost more than the copies into them."""
+        vars(_of_thread)["memory"] = self._memory
 
 
 def _assemble(task: RunTask, rows: Sequence[_Row], held: RunRows | None) -> tuple[RunRows, list[tuple[int, ...]]]:

@@ -25,7 +25,7 @@ __all__ = ["Appended", "Appender", "appender"]
 _DTYPES = {COUNTS: np.int32, WEIGHTS: np.float64, SUMS: np.float64}
 _SLOTS_KEPT = 256  # of an empty tail while a run goes on: what was in them stays on disk until it is overwritten
 _OVER_AFTER = 30 * 60 * 10**9  # ns: then no row of a run is waited for
-_RUNS_KEPT = 16  # whose rows are remembered, of each subsystem
+_RUNS_KEPT = 16  # beside those in the tail whose rows are remembered, of each subsystem
 _FOLD_CELLS = 2**18  # of one step of folding: one chunk of the tail
 _Values = list[tuple[Segment, NDArray[Any] | None]]
 
@@ -126,8 +126,8 @@ class Appender:
         for snapshot in snapshots:
             _require_whole(snapshot)
         for live in self._live.values():
-            for run in list(live.rows)[:-_RUNS_KEPT]:  # what the store tells again if it is asked for
-                del live.rows[run]
+            for run in live.rows.keys() - live.tail.keys() if len(live.rows) > _RUNS_KEPT else ():
+                del live.rows[run]  # which the store tells again if it is asked for
         result = Appended("")
         try:
             prepared = [(snapshot, self._segments(snapshot)) for snapshot in snapshots]
@@ -275,11 +275,13 @@ class Appender:
     def _fold(self, everything: bool) -> Iterator[None]:
         """One step of folding after the other; each takes about as long as an append."""
         for subsystem in sorted({*self._registered, *self._live}):
+            view: SubsystemReader | None = None
             for run in list(self._state(subsystem).tail):
                 whole_run = everything or self._state(subsystem).is_over(run)
-                if self._is_worth_folding(subsystem, run, whole_run):
-                    view = self._store.reader().subsystem(subsystem)
-                    yield from self._fold_run(view, subsystem, run, view.tail[run], whole_run)
+                if whole_run or self._fills_a_chunk(subsystem, run):
+                    view = view or self._store.reader().subsystem(subsystem)
+                    if run in view.tail:  # not a run that came since the view was opened
+                        yield from self._fold_run(view, subsystem, run, view.tail[run], whole_run)
             live = self._state(subsystem)
             if not live.tail and live.slots > (0 if everything else _SLOTS_KEPT):
                 live.slots = 0
@@ -287,11 +289,11 @@ class Appender:
                 transaction.shrink_tail(subsystem)
                 transaction.commit(f"give back the empty tail of {subsystem}")
 
-    def _is_worth_folding(self, subsystem: str, run: int, whole_run: bool) -> bool:
-        """Whether a chunk could be filled, or anything is left of a run that is to be folded whole."""
+    def _fills_a_chunk(self, subsystem: str, run: int) -> bool:
+        """Whether the rows of a run up to the first in the tail and on fill a chunk that is not full yet."""
         known = self._known_rows(subsystem, run)
         first = next(number for number, when in enumerate(sorted(known)) if known[when].slot >= 0)
-        return first < (len(known) if whole_run else len(known) // TIME_CHUNK * TIME_CHUNK)
+        return first < len(known) // TIME_CHUNK * TIME_CHUNK
 
     def _fold_run(
         self, view: SubsystemReader, subsystem: str, run: int, tail: tuple[TailRow, ...], whole_run: bool

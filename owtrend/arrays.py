@@ -68,7 +68,7 @@ def create_subsystem(group: zarr.Group, registry: Registry) -> None:
         create_array(
             group, array, ("run", "time", dim), CELL_DTYPE[array], (1, TIME_CHUNK, chunk), 0, {}, transposed=True
         )
-        create_array(group, TAIL[array], ("slot", dim), CELL_DTYPE[array], (1, _TAIL_CHUNK), 0, {}, level=0)
+        create_array(group, TAIL[array], ("slot", dim), CELL_DTYPE[array], (1, _TAIL_CHUNK), 0, {}, quick=True)
     create_array(
         group, "tail_rows", ("slot", "tail_byte"), "uint8", (64, TAIL_ROW), 0, {"long_name": "JSON, one per slot"}
     )
@@ -95,10 +95,12 @@ def create_trends(group: zarr.Group, reductors: int) -> None:
 
 def create_array(
     group: zarr.Group, name: str, dims: tuple[str, ...], dtype: str, chunks: tuple[int, ...], fill: Any,
-    attributes: dict[str, str], *, shape: tuple[int, ...] | None = None, transposed: bool = False, level: int = 1,
+    attributes: dict[str, str], *, shape: tuple[int, ...] | None = None, transposed: bool = False, quick: bool = False,
 ) -> None:  # fmt: skip
-    # Time fastest inside the chunk: 0.16-0.24 of the ROOT files' size, against 0.43 without the transpose.
-    shuffle = "shuffle" if dtype == "float64" else "bitshuffle"
+    # Time fastest inside a chunk, and blocks that hold a few thousand cells of it: docs/decisions/0009.
+    blosc = BloscCodec(cname="zstd", clevel=2, shuffle="shuffle", blocksize=2**20)
+    if quick:
+        blosc = BloscCodec(cname="lz4", clevel=1, shuffle="bitshuffle")
     group.create_array(
         name,
         shape=shape or (0,) * len(dims),
@@ -108,7 +110,7 @@ def create_array(
         dimension_names=dims,
         attributes=attributes,
         filters=[TransposeCodec(order=(0, 2, 1))] if transposed else None,
-        compressors=[BloscCodec(cname="zstd" if level else "lz4", clevel=1, shuffle=shuffle)],
+        compressors=[blosc],
     )
 
 

@@ -259,9 +259,21 @@ class Transaction:
 def write_cells(
     fork: icechunk.ForkSession, subsystem: str, array: str, place: int, row: int, block: NDArray[Any]
 ) -> None:
-    """Write ``block`` (row, cell) of one run from row ``row`` on; called on workers."""
-    target = zarr.open_group(fork.store, mode="r+")[f"raw/{subsystem}/{array}"].with_config({"order": "F"})
-    target[place, row : row + len(block), : block.shape[1]] = block
+    """Write ``block`` (row, cell) from row ``row`` on, the last rows of one run; called on workers.
+
+    Up to the end of the chunk of 64 rows, with zeros, and chunk after chunk, each in the order that it has in the
+    store: what Zarr need neither read nor turn is written in half the time.
+    """
+    target = zarr.open_group(fork.store, mode="r+")[f"raw/{subsystem}/{array}"]
+    unlooked = target.with_config({"order": "F", "write_empty_chunks": True})  # Zarr need not compare with zero
+    _, rows, width = target.chunks
+    rows -= row % rows
+    buffer = np.zeros((width, rows), dtype=block.dtype)  # one for all: fresh pages cost as much as the copy
+    for cell in range(0, block.shape[1], width):
+        columns = block[:, cell : cell + width]
+        piece = buffer[: columns.shape[1]]
+        piece[:, : len(block)] = columns.T
+        (unlooked if piece.any() else target)[place, row : row + rows, cell : cell + len(piece)] = piece.T
 
 
 def use_one_thread() -> None:

@@ -19,7 +19,7 @@ OWTREND = [
 GUARDED = {
     "zarr": {"owtrend/arrays.py", "owtrend/reader.py", "owtrend/transaction.py"},
     "icechunk": {"owtrend/reader.py", "owtrend/transaction.py", "owtrend/store.py"},
-    "uproot": {"ingest/simulator.py"},
+    "uproot": {"ingest/plan.py", "ingest/simulator.py"},
     "deflate": {"ingest/root_records.py"},
     "cramjam": {"ingest/root_records.py"},
     "panel": {"dashboards/"},

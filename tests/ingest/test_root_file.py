@@ -131,6 +131,27 @@ def test_a_new_title_costs_only_its_own_histogram_the_speed(tmp_path, monkeypatc
     assert reader.read(paths[2])["changes"].title == "title of changes"
 
 
+def test_what_did_not_change_is_neither_unpacked_nor_made_again(tmp_path, monkeypatch):
+    first = making.write(tmp_path / "1.root", {"still": making.th1([0, 1, 2, 0]), "fed": making.th1([0, 1, 1, 0])})
+    second = making.write(tmp_path / "2.root", {"still": making.th1([0, 1, 2, 0]), "fed": making.th1([0, 1, 5, 0])})
+    reader = SnapshotReader()
+    reader.read(first)  # walked
+    before = reader.read(first)
+    unpacked = []
+    monkeypatch.setattr(
+        root_records.RootFile,
+        "unpacked",
+        lambda *wanted, own=root_records.RootFile.unpacked: unpacked.append(1) or own(*wanted),
+    )
+    after = reader.read(second)
+    assert len(unpacked) == 1
+    assert after["still"] is before["still"]
+    assert (after["fed"].values().tolist(), before["fed"].values().tolist()) == ([1, 5], [1, 1])
+    assert after.digest == SnapshotReader().read(second).digest
+    with pytest.raises(ValueError, match="read-only"):
+        after["still"].parts["contents"][1] = 7
+
+
 def test_arrays_outlive_the_reader_and_the_next_file():
     reader = SnapshotReader()
     first, second, _ = sorted(ROOT_FILES.glob("EMC*.root"))

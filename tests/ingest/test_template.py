@@ -25,7 +25,7 @@ def walked(data, class_name, key, classes):
     """The histogram and the template of an object read member by member."""
     ((path, found),) = leaves(read_key_object(data, class_name, key.keylen, classes), (key.name,))
     template = Template(data, [layout(found, path, data, 2**20)])
-    return template.histogram(0, template.numbers(data)), template
+    return template.contents(data)[0], template
 
 
 OBJECTS = list(objects())
@@ -38,15 +38,15 @@ def test_any_other_byte_is_noticed_and_any_number_is_read(chosen, change):
     other = bytearray(data)
     place = change.draw(st.integers(0, len(data) - 1))
     other[place] ^= change.draw(st.integers(1, 255))
-    numbers = template.numbers(bytes(other))
+    contents = template.contents(bytes(other))
     accumulating = any(
         offset <= place < offset + width * count
         for (_, array) in template.layouts[0].parts
         for offset, width, count in [(array.offset, np.dtype(array.kind).itemsize, array.count)]
     ) or any(offset <= place < offset + 8 for _, offset in template.layouts[0].sums)
-    assert (numbers is not None) == accumulating
-    if numbers is not None:
-        again = template.histogram(0, numbers)
+    assert (contents is not None) == accumulating
+    if contents is not None:
+        again = contents[0]
         assert again.digest == walked(bytes(other), class_name, key, classes)[0].digest
         assert again.digest != first.digest
 
@@ -54,8 +54,8 @@ def test_any_other_byte_is_noticed_and_any_number_is_read(chosen, change):
 def test_another_length_is_another_layout():
     class_name, data, key, classes = OBJECTS[0]
     _, template = walked(data, class_name, key, classes)
-    assert template.numbers(data + b"\0") is None
-    assert template.numbers(data[:-1]) is None
+    assert template.contents(data + b"\0") is None
+    assert template.contents(data[:-1]) is None
 
 
 def test_histograms_of_a_template_share_no_memory_with_the_file():

@@ -5,6 +5,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
+from ingest import simulate
 from owtrend import cli
 from tests import making
 
@@ -99,3 +100,32 @@ def test_what_cannot_be_done_is_said_in_one_line(tmp_path, capsys, arguments):
     error = capsys.readouterr().err
     assert error.startswith("owtrend: ")
     assert error.strip().count("\n") == 0
+
+
+def test_simulate_tells_its_faults(tmp_path, capsys):
+    small = ("--runs", "1", "--snapshots", "30", "--scale", "0.001", "--workers", "0")
+    assert call("simulate", str(tmp_path / "one"), *small, "--faults", "gap,drift") == 0
+    out = capsys.readouterr().out
+    files = len(list((tmp_path / "one").rglob("*.root")))
+    assert f"{files} files of runs 300000 to 300000; the truth is in truth.json" in out
+    assert f"gap: {90 - files} snapshot files in a row are missing" in out
+    assert call("simulate", str(tmp_path / "two"), *small, "--faults", "1", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["runs"], len(told["faults"])) == ([300000], 1)
+    assert call("simulate", str(tmp_path / "none"), *small, "--faults", "none", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["faults"] == []
+    assert call("simulate", str(tmp_path / "bad"), *small, "--faults", "gab") == 1
+    assert "did you mean gap?" in capsys.readouterr().err
+
+
+def test_demo_uses_again_what_is_there_and_tells_where_the_faults_are(tmp_path, capsys):
+    simulate(tmp_path / "data", runs=1, snapshots=30, scale=0.001)
+    assert call("demo", str(tmp_path), "--no-serve", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["ingest"]["added"] == 85
+    assert told["trends"]["points"] > 0
+    assert [fault["kind"] for fault in told["faults"]] == ["gap", "truncated_file"]
+    assert call("demo", str(tmp_path), "--no-serve") == 0
+    out = capsys.readouterr().out
+    assert "What to look for" in out
+    assert f"owtrend serve {tmp_path / 'store'}" in out.replace("\n", "")

@@ -1,0 +1,76 @@
+"""Snapshots appended one after the other, as a live detector sends them."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.inputs import Compare, Record, Source
+from ingest import SnapshotReader
+from owtrend.append import appender
+from owtrend.snapshot import Snapshot
+from owtrend.store import Store
+
+
+@pytest.fixture
+def sets(source: Source) -> list[list[Snapshot]]:
+    """Decoded: of each minute of the first run, one snapshot of every subsystem."""
+    run = min(file.run for file in source.files)
+    reader, minutes = SnapshotReader(), {}
+    for file in sorted((file for file in source.files if file.run == run), key=lambda file: file.time):
+        own = minutes.setdefault(file.subsystem, [])
+        held = dict(reader.read(file.path).items())  # made, so that only appending is timed
+        own.append(replace(reader.read(file.path), histograms=held))
+    return [list(one) for one in zip(*minutes.values(), strict=False)]
+
+
+def folders(tmp_path: Path) -> Iterator[Path]:
+    """A new folder each time."""
+    return (tmp_path / str(number) for number in count())
+
+
+def test_append_against_numpy(source: Source, sets: list[list[Snapshot]], compare: Compare, tmp_path: Path) -> None:
+    """All sets of the first run to a new store, a commit and a step of folding for each, against `np.savez` of the
+    same parts and sums, a file per snapshot.
+    """
+    new = folders(tmp_path)
+
+    def ours() -> None:
+        with appender(Store.create(next(new))) as live:
+            for together in sets:
+                live.append(together)
+                live.fold(seconds=0)
+
+    def theirs() -> None:
+        folder = next(new)
+        folder.mkdir()
+        for number, together in enumerate(sets):
+            for snapshot in together:
+                arrays = [part for one in snapshot.values() for part in one.parts.values()]
+                sums = [np.array(list(one.sums.values())) for one in snapshot.values()]
+                np.savez(folder / f"{snapshot.subsystem}{number}", *arrays, *sums)
+
+    histograms = [one for together in sets for snapshot in together for one in snapshot.values()]
+    cells = sum(part.size for one in histograms for part in one.parts.values())
+    compare(
+        "appended and folded", source.label, ours, "savez", theirs, at_most=3, amount=cells / 1e6,
+        rate_unit="M cells/s",
+    )  # fmt: skip
+
+
+def test_one_append(source: Source, sets: list[list[Snapshot]], record: Record, tmp_path: Path) -> None:
+    """The 99th percentile of the time that one set takes, from the call to the commit; its median beside it."""
+    seconds = []
+    with appender(Store.create(tmp_path / "store")) as live:
+        for number, together in enumerate(sets):
+            began = time.perf_counter()
+            live.append(together)
+            if number:  # the first compiles
+                seconds.append(time.perf_counter() - began)
+            live.fold(seconds=0)
+    slow, usual = np.quantile(seconds, 0.99), np.median(seconds)
+    record("one append, 99th percentile", source.label, slow, "s", "its median", usual, target="< 0.1 s")

@@ -1,0 +1,182 @@
+"""How a histogram of the simulated detector is binned and filled, and what it is in a ROOT file."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from uproot.writing import identify
+
+__all__ = ["Binning", "Plan", "labelled", "regular", "root_object"]
+
+DTYPES: dict[str, Any] = {
+    "S": np.int16,
+    "I": np.int32,
+    "F": np.float32,
+    "D": np.float64,
+}  # by the last letter of the class
+ERROR_OPTIONS = {"": 0, "s": 1, "i": 2, "g": 3}  # of TProfile, as TProfile::fErrorMode
+FEW_BINS = 10  # such an axis has meanings, not a resolution
+
+
+@dataclass(frozen=True, eq=False)
+class Binning:
+    """An axis. Its ``title`` tells the faults what lies along it: they look for phi, eta, side, row and FastOR."""
+
+    title: str
+    edges: NDArray[Any]
+    labels: tuple[str, ...] = ()
+    is_regular: bool = False
+
+    def __len__(self) -> int:
+        return len(self.edges) - 1
+
+    @property
+    def centres(self) -> NDArray[Any]:
+        """Of all bins, the flow bins being as wide as their neighbours."""
+        edges = self.edges
+        edges = np.array([2 * edges[0] - edges[1], *edges, 2 * edges[-1] - edges[-2]])
+        return (edges[1:] + edges[:-1]) / 2
+
+    def coarser(self, fraction: float) -> "Binning":
+        """About ``fraction`` of the bins, each made of whole ones; the last may go beyond the old end."""
+        bins = len(self)
+        if fraction >= 1 or self.labels or bins <= FEW_BINS:
+            return self
+        wanted = max(FEW_BINS, bins * fraction)
+        divisors = [number for number in range(FEW_BINS, bins + 1) if bins % number == 0]
+        nearest = min(divisors, key=lambda number: abs(np.log(number / wanted)), default=bins)
+        if not self.is_regular or 2 / 3 < nearest / wanted < 3 / 2:
+            return replace(self, edges=self.edges[:: bins // nearest])
+        step = round(bins / wanted)
+        number, width = -(-bins // step), (self.edges[-1] - self.edges[0]) / bins * step
+        return regular(self.title, number, self.edges[0], self.edges[0] + number * width)
+
+
+def regular(title: str, bins: int, low: float, high: float) -> Binning:
+    """An axis of ``bins`` bins of one width."""
+    return Binning(title, np.linspace(low, high, bins + 1), is_regular=True)
+
+
+def labelled(title: str, *labels: str) -> Binning:
+    """An axis with a name for each bin."""
+    return Binning(title, np.arange(len(labels) + 1.0), labels, is_regular=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A histogram; a fill carries one of ``values``: its weight in a ``TH*``, its y in a ``TProfile``."""
+
+    name: str
+    title: str
+    class_name: str
+    shows: str  # events, channels, map, sectors, spectrum, other: what faults can strike
+    rate: float  # fills per minute with a fresh beam
+    axes: tuple[Binning, ...]
+    shape: Callable[..., Any]  # of the centres of x, y, z as far as there are; before them the value, if several
+    values: tuple[float, ...] = ()
+    sumw2: bool = False
+    option: str = ""  # of the errors of a TProfile
+
+    @property
+    def bins(self) -> int:
+        """Without flow bins."""
+        return int(np.prod([len(axis) for axis in self.axes]))
+
+    def coarser(self, fraction: float) -> "Plan":
+        """The same with about ``fraction`` of its bins, taken from all axes alike."""
+        fraction **= 1 / len(self.axes)
+        return replace(self, axes=tuple(axis.coarser(fraction) for axis in self.axes))
+
+    @cached_property
+    def grid(self) -> list[NDArray[Any]]:
+        """The centres of x, y, z, each along its dim of `density`, and last the values."""
+        centres = [axis.centres for axis in self.axes]
+        return list(np.meshgrid(self.values or (1.0,), *centres[::-1], indexing="ij", sparse=True))[::-1]
+
+    @cached_property
+    def density(self) -> NDArray[Any]:
+        """Expected fills per minute with a fresh beam, dims (value, [z, [y,]] x), flow bins included."""
+        *centres, value = self.grid
+        found = 0 * sum(centres, value) + self.shape(*([value] if value.size > 1 else []), *centres)
+        return self.rate / found.sum() * found
+
+    @cached_property
+    def members(self) -> dict[str, Any]:
+        """What uproot's writer wants and no fill changes, without the x axis."""
+        named = {f"f{letter}axis": _axis(letter, axis) for letter, axis in zip("XYZ", self.axes, strict=False)}
+        return {"fName": None, "fTitle": self.title, **named}
+
+
+def _axis(letter: str, axis: Binning) -> Any:
+    labels = None
+    if axis.labels:
+        labels = identify.to_THashList([identify.to_TObjString(label) for label in axis.labels])
+        for number, label in enumerate(labels, start=1):
+            label.bases[0].members["@fUniqueID"] = number  # where TAxis::SetBinLabel keeps the bin
+    edges = None if axis.is_regular else axis.edges
+    return identify.to_TAxis(
+        f"{letter.lower()}axis", axis.title, len(axis), axis.edges[0], axis.edges[-1], edges, fLabels=labels
+    )
+
+
+def root_object(plan: Plan, counts: NDArray[Any], merged: int = 1) -> Any:
+    """What uproot writes: the histogram as ROOT holds it after these fills at bin centres.
+
+    ``merged`` bins of x make one, as after ``TH1::Rebin``, which leaves the statistics as they were. The bytes are made
+    once, however often the object is written.
+    """
+    values = plan.values or (1.0,)
+    fills = counts.sum(axis=0) if len(counts) > 1 else counts[0]
+    sumw, sumw2 = fills, fills
+    if plan.values and plan.values != (1.0,):
+        sumw, sumw2 = (np.tensordot(np.power(values, power), counts, axes=1) for power in (1, 2))
+    profile = plan.class_name == "TProfile"
+    inner = (slice(1, -1),) * fills.ndim  # flow bins count among the entries, not in the other sums
+    sums = {"fEntries": float(fills.sum())} | _moments(plan, (fills if profile else sumw)[inner])
+    sums["fTsumw2"] = float((fills if profile else sumw2)[inner].sum())
+    members = plan.members
+    if merged > 1:
+        fills, sumw, sumw2 = (_merged(part, merged) for part in (fills, sumw, sumw2))
+        coarse = replace(plan.axes[0], edges=plan.axes[0].edges[::merged])
+        members = members | {"fXaxis": _axis("X", coarse)}
+    members = members | sums
+    if profile:
+        members |= {"fTsumwy": sumw[inner].sum(), "fTsumwy2": sumw2[inner].sum(), "fBinSumw2": np.zeros(0)}
+        sumw, sumw2, fills = (part.astype(np.float64) for part in (sumw, sumw2, fills))
+        made = identify.to_TProfile(
+            data=sumw, fSumw2=sumw2, fBinEntries=fills, fErrorMode=ERROR_OPTIONS[plan.option], **members
+        )
+    else:
+        to_th = (identify.to_TH1x, identify.to_TH2x, identify.to_TH3x)[fills.ndim - 1]
+        dtype = DTYPES[plan.class_name[-1]]
+        if np.issubdtype(dtype, np.integer):
+            sumw = sumw.clip(max=np.iinfo(dtype).max)  # where ROOT stops counting
+        kept = sumw2.ravel().astype(np.float64) if plan.sumw2 else None
+        made = to_th(data=sumw.ravel().astype(dtype), fSumw2=kept, **members)
+    made.serialize = cache(made.serialize)
+    return made
+
+
+def _moments(plan: Plan, weight: NDArray[Any]) -> dict[str, float]:
+    """ROOT's sums of weights times coordinates; ``weight`` has dims ([z, [y,]] x) without flow bins."""
+    centres = {letter: axis.centres[1:-1] for letter, axis in zip("xyz", plan.axes, strict=False)}
+    dims = {letter: weight.ndim - 1 - number for number, letter in enumerate(centres)}
+    along = {a: weight.sum(axis=tuple(dims[b] for b in centres if b != a)) for a in centres}
+    sums = {"fTsumw": float(weight.sum())}
+    for letter, centre in centres.items():
+        sums |= {f"fTsumw{letter}": float(along[letter] @ centre), f"fTsumw{letter}2": float(along[letter] @ centre**2)}
+    for a, b in combinations(centres, 2):
+        plane = weight.sum(axis=tuple(dims[c] for c in centres if c not in (a, b)))
+        sums[f"fTsumw{a}{b}"] = float(centres[b] @ plane @ centres[a])
+    return sums
+
+
+def _merged(part: NDArray[Any], number: int) -> NDArray[Any]:
+    """Each ``number`` bins of x in one, which must go without remainder; flow bins stay."""
+    inner = part[..., 1:-1]
+    summed = inner.reshape(*inner.shape[:-1], -1, number).sum(axis=-1)
+    return np.concatenate([part[..., :1], summed, part[..., -1:]], axis=-1)

@@ -1,0 +1,16 @@
+"""The planned faults in a detector as small as it gets, simulated once."""
+
+import pytest
+
+from ingest.simulator import Simulation, simulate
+from tests.ingest.simulated import Series, read
+
+
+@pytest.fixture(scope="package")
+def simulation(tmp_path_factory: pytest.TempPathFactory) -> Simulation:
+    return simulate(tmp_path_factory.mktemp("simulated"), runs=6, snapshots=40, scale=0.001)
+
+
+@pytest.fixture(scope="package")
+def series(simulation: Simulation) -> Series:
+    return read(simulation.folder)
