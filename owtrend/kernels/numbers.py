@@ -15,6 +15,7 @@ def are_int32(values: NDArray[np.floating]) -> bool:
     for i in range(len(values)):
         x = values[i]
         whole = np.int32(x)
-        # 1 / -0.0 would raise; its sign tells. 2**31 may come back as 2**31 - 1, which is 2**31 again as a float32.
-        exact &= (x == whole) & (x < 2147483648.0) & ((x != 0) | ~np.signbit(x))
+        # Both ends, for beyond them the compiler may make of the comparison one with the truncated float.
+        inside = (x >= -2147483648.0) & (x < 2147483648.0)
+        exact &= inside & (x == whole) & ((x != 0) | ~np.signbit(x))  # 1 / -0.0 would raise; its sign tells
     return exact

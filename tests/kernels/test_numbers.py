@@ -20,6 +20,8 @@ def test_numbers_by_hand(dtype, value, expected):
 def test_the_ends_of_int32_in_double_precision():
     assert are_int32(np.array([2.0**31 - 1, -(2.0**31)]))
     assert not are_int32(np.array([-(2.0**31) - 1]))
+    assert not are_int32(np.array([-(2.0**31) - 1, 0, 0, 0, 0, 0, 0]))  # as many as the compiler takes at once
+    assert not are_int32(np.array([0, 0, 0, 0, 0, 0, 0, 2.0**31]))
     assert are_int32(np.array([]))
 
 
