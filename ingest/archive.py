@@ -63,7 +63,7 @@ def find_files(
     Parameters
     ----------
     patterns
-        How names tell subsystem, run and time, see `ingest.naming.Pattern`; none means Overwatch's layouts.
+        How names tell subsystem, run and time beside Overwatch's layouts, see `ingest.naming.parse`.
     timezone
         Zone of the times in names and in the headers of the files.
     run, subsystem
@@ -170,7 +170,7 @@ def ingest(
                     transaction: Transaction = begin()
                     version = str(transaction.session.snapshot_id)
                     ready = [
-                        replace(task, fork=transaction.fork(), version=version, registry=registries[task.subsystem],
+                        replace(task, fork=transaction.fork(), version=version,
                                 place=places.get(task.subsystem, {}).get(task.run, -1))
                         for task in tasks[first : first + batch]
                     ]  # fmt: skip
@@ -236,10 +236,8 @@ def _tasks(
     tasks = []
     for (subsystem, run), members in sorted(groups.items()):
         known: set[Any] = set()
-        registry = Registry()
         if subsystem in reader.registered:
             view = reader.subsystem(subsystem)
-            registry = view.registry
             if run in view.places:
                 rows = view.rows(view.places[run])
                 known = writer.known_files(rows.provenance)
@@ -255,7 +253,7 @@ def _tasks(
             tasks.append(
                 RunTask(
                     location=location, version=reader.version, subsystem=subsystem, run=run, place=-1, files=fresh,
-                    registry=registry, max_cells=max_cells, timezone=timezone,
+                    max_cells=max_cells, timezone=timezone,
                     accumulation=_ACCUMULATION[accumulation],
                 )
             )  # fmt: skip

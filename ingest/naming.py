@@ -83,31 +83,34 @@ def is_product(path: str) -> bool:
 
 
 def parse(path: str, patterns: tuple[Pattern, ...] = ()) -> FileName | None:
-    """What ``path`` tells, by ``patterns`` if there are any, else by Overwatch's layouts; None if nothing matches.
+    """What ``path`` tells, by ``patterns`` and by Overwatch's layouts; None if nothing matches.
 
-    Numbers may be padded or not (``2015_3_14_2_3_5``). A name whose numbers are no time does not match.
+    Of several that match, the one that tells the most of subsystem, run and time; of equals the first. Numbers may be
+    padded or not (``2015_3_14_2_3_5``). A name whose numbers are no time does not match.
     """
     path = PurePosixPath(path).as_posix()
     if PurePosixPath(path).name.startswith("."):  # half-written files of ROOT and rsync
         return None
-    for expression in [p.expression for p in patterns] or _OVERWATCH:
-        if found := expression.search(path):
-            fields = found.groupdict()
-            time = fields.get("time")
-            try:
-                when = _time(time) if time else None
-            except ValueError:
-                continue
-            mode = fields.get("mode")
-            run = fields.get("run")
-            return FileName(
-                subsystem=fields.get("subsystem"),
-                run=int(run) if run else None,
-                time=when,
-                mode=mode.upper() if mode else None,
-                text=found.group().lstrip("/"),
-            )
-    return None
+    told = [told for one in [*(p.expression for p in patterns), *_OVERWATCH] if (told := _told(one.search(path)))]
+    return max(told, key=lambda one: sum(x is not None for x in (one.subsystem, one.run, one.time)), default=None)
+
+
+def _told(found: re.Match[str] | None) -> FileName | None:
+    if found is None:
+        return None
+    fields = found.groupdict()
+    try:
+        when = _time(fields["time"]) if fields.get("time") else None
+    except ValueError:
+        return None
+    run, mode = fields.get("run"), fields.get("mode")
+    return FileName(
+        subsystem=fields.get("subsystem"),
+        run=int(run) if run else None,
+        time=when,
+        mode=mode.upper() if mode else None,
+        text=found.group().lstrip("/"),
+    )
 
 
 def _time(text: str) -> datetime:

@@ -50,7 +50,7 @@ class SourceFile:
 
 @dataclass(frozen=True, kw_only=True)
 class RunTask:
-    """All new files of one run of one subsystem, and the segments to write them to."""
+    """All new files of one run of one subsystem; the registry is that of the store at ``version``."""
 
     location: str
     version: str
@@ -58,7 +58,6 @@ class RunTask:
     run: int
     place: int
     files: tuple[SourceFile, ...]
-    registry: Registry
     max_cells: int
     timezone: str
     accumulation: int
@@ -97,13 +96,13 @@ def quarantine_line(file: SourceFile, reason: str, name: str | None = None) -> s
 
 def survey(task: RunTask) -> list[Segment]:
     """The segments that the last readable file of a run needs and the registry lacks: the last one holds the most."""
-    reader = _reader(task.max_cells)
+    reader, registry = _reader(task.max_cells), _registry(_view(task))
     for file in reversed(task.files):
         try:
             snapshot = reader.read(Path(file.path), file.source)
         except SnapshotError:
             continue
-        needed = [segment for histogram in snapshot.values() for segment, _ in segments_of(histogram, task.registry)]
+        needed = [segment for histogram in snapshot.values() for segment, _ in segments_of(histogram, registry)]
         return [segment for segment in needed if segment.offset < 0]
     return []
 
@@ -120,7 +119,7 @@ def convert_run(task: RunTask) -> RunResult:
     held = view.rows(task.place) if view and task.place >= 0 else None
     merged = _Merged(task, result, view, held)
     rows: list[_Row] = []
-    block = _Block(task, first=0)
+    block = _Block(task, _registry(view), first=0)
     where = view.order(task.place) if view and held else np.array([], dtype=np.int64)  # in the chunks, or the tail
     for row, snapshot in merged:
         moved = snapshot is not None or where[row.old] != len(rows)
@@ -231,8 +230,8 @@ class _Merged:
 class _Block:
     """Up to 64 consecutive rows in memory, ready to be written."""
 
-    def __init__(self, task: RunTask, first: int) -> None:
-        self.task, self.first = task, first
+    def __init__(self, task: RunTask, registry: Registry, first: int) -> None:
+        self.task, self.registry, self.first = task, registry, first
         self.rows: list[Any] = []
         self._arrays: dict[str, NDArray[Any]] = {}
         self._memory: dict[str, NDArray[Any]] = vars(_of_thread).pop("memory", {})  # of the run before, zero
@@ -240,7 +239,7 @@ class _Block:
 
     def _row(self, array: str) -> NDArray[Any]:
         if array not in self._arrays:
-            size = TIME_CHUNK * self.task.registry.size(array)
+            size = TIME_CHUNK * self.registry.size(array)
             if array not in self._memory or self._memory[array].size < size:
                 self._memory[array] = np.zeros(size, dtype=_DTYPES[array])
             self._arrays[array] = self._memory[array][:size].reshape(TIME_CHUNK, -1)
@@ -252,11 +251,11 @@ class _Block:
         layout = []
         into: dict[str, NDArray[Any]] = {}
         for histogram in snapshot.values():
-            for segment, values in segments_of(histogram, self.task.registry):
+            for segment, values in segments_of(histogram, self.registry):
                 if segment.offset < 0:
                     result.unregistered.append(segment)
                 elif not result.unregistered:
-                    layout.append(self.task.registry.number(segment))
+                    layout.append(self.registry.number(segment))
                     if segment.array != SAME:
                         if segment.array not in into:
                             into[segment.array] = self._row(segment.array)
@@ -270,7 +269,7 @@ class _Block:
         first = row // TIME_CHUNK * TIME_CHUNK
         if first not in self._held:  # a chunk of rows at once, and the last one only
             rows = np.arange(first, min(first + TIME_CHUNK, int(view.per_run["n_rows"][self.task.place])))
-            widths = {array: min(view.group_size(array), self.task.registry.size(array)) for array in _DTYPES}
+            widths = {array: min(view.group_size(array), self.registry.size(array)) for array in _DTYPES}
             cells = {array: view.cells(array, self.task.place, rows, slice(0, n)) for array, n in widths.items() if n}
             self._held = {first: cells}
         for array, block in self._held[first].items():
@@ -310,6 +309,10 @@ def _assemble(task: RunTask, rows: Sequence[_Row], held: RunRows | None) -> tupl
 def _view(task: RunTask) -> SubsystemReader | None:
     reader = Store.open(task.location).reader(task.version)
     return reader.subsystem(task.subsystem) if task.subsystem in reader.registered else None
+
+
+def _registry(view: SubsystemReader | None) -> Registry:
+    return view.registry if view else Registry()
 
 
 def known_files(provenance: Sequence[str]) -> set[tuple[str, int, int]]:
