@@ -141,9 +141,9 @@ def compare(benchmark: Any, record: Record, size: Size) -> Compare:
 @pytest.fixture(scope="session")
 def workers(size: Size) -> Iterator[Callable[[int], str]]:
     """Address of a scheduler with so many warm worker processes (if tiny, threads) of one thread each."""
-    from distributed import Client, LocalCluster
+    from distributed import LocalCluster
 
-    from owtrend.transaction import use_one_thread
+    from owtrend.cluster import ONE_THREAD
 
     with contextlib.ExitStack() as stack:
         clusters: dict[int, str] = {}
@@ -152,12 +152,9 @@ def workers(size: Size) -> Iterator[Callable[[int], str]]:
             if count not in clusters:
                 cluster = LocalCluster(
                     n_workers=count, threads_per_worker=1, processes=bool(size.warm_up), silence_logs=40,
-                    dashboard_address="127.0.0.1:0",
+                    dashboard_address="127.0.0.1:0", **({"env": ONE_THREAD} if size.warm_up else {}),
                 )  # fmt: skip
                 stack.enter_context(cluster)
-                if size.warm_up:
-                    with Client(cluster) as client:
-                        client.run(use_one_thread)
                 clusters[count] = cluster.scheduler_address
             return clusters[count]
 

@@ -8,7 +8,11 @@ from typing import Any, Protocol
 
 from owtrend.errors import UsageError
 
-__all__ = ["Runner", "runner"]
+__all__ = ["ONE_THREAD", "Runner", "runner"]
+
+
+# Of Zarr and Blosc, in each worker, also in one that is started again: several with more would not scale.
+ONE_THREAD = {"ZARR_THREADING__MAX_WORKERS": "1", "ZARR_ASYNC__CONCURRENCY": "1", "BLOSC_NTHREADS": "1"}
 
 
 class Runner(Protocol):
@@ -59,12 +63,19 @@ def runner(workers: int | None = None, scheduler: str | None = None, *, tasks: i
     ----------
     workers
         Local worker processes of one thread each; 0 for threads in this process; None for one per core, or for none
-        if there are only one or two ``tasks``, which would not repay starting processes.
+        if there are only one or two ``tasks``, which would not repay starting processes. A single task, or none, never
+        starts one.
     scheduler
         Address of a Dask scheduler to use instead.
+
+    Raises
+    ------
+    UsageError
+        If the scheduler cannot be reached, or processes cannot be started.
     """
     cores = len(os.sched_getaffinity(0))
-    if scheduler is None and (workers == 0 or (workers is None and tasks is not None and tasks <= 2)):
+    few = tasks is not None and tasks <= (2 if workers is None else 1)
+    if scheduler is None and (workers == 0 or few):
         yield _Threads(cores)
         return
     from distributed import Client, LocalCluster
@@ -80,11 +91,12 @@ def runner(workers: int | None = None, scheduler: str | None = None, *, tasks: i
             yield _Cluster(client, max(1, len(client.scheduler_info(n_workers=-1)["workers"])))
         return
     count = workers or cores
-    from owtrend.transaction import use_one_thread
-
-    local = LocalCluster(
-        n_workers=count, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=logging.ERROR
-    )
+    try:
+        local = LocalCluster(
+            n_workers=count, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=logging.ERROR,
+            env=ONE_THREAD,
+        )  # fmt: skip
+    except RuntimeError as error:
+        raise UsageError(f"worker processes could not be started ({error}); call again, or with 0 workers") from error
     with local, Client(local, set_as_default=False) as client:
-        client.run(use_one_thread)
         yield _Cluster(client, count)

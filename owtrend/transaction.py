@@ -32,7 +32,7 @@ from owtrend.catalog import Layouts, Registry
 from owtrend.reader import open_quarantine, read_tail
 from owtrend.rows import RunRows, TailRow
 
-__all__ = ["Transaction", "use_one_thread", "write_cells"]
+__all__ = ["Transaction", "write_cells"]
 
 
 class Transaction:
@@ -274,11 +274,3 @@ def write_cells(
         piece = buffer[: columns.shape[1]]
         piece[:, : len(block)] = columns.T
         (unlooked if piece.any() else target)[place, row : row + rows, cell : cell + len(piece)] = piece.T
-
-
-def use_one_thread() -> None:
-    """Keep Zarr and Blosc to one thread each, for a worker that is one of several on its machine."""
-    import numcodecs.blosc
-
-    numcodecs.blosc.set_nthreads(1)
-    zarr.config.set({"threading.max_workers": 1, "async.concurrency": 1})
