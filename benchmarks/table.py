@@ -100,7 +100,10 @@ def run(arguments: Sequence[str], folder: Path = FOLDER) -> tuple[list[Input], l
     """
     with tempfile.TemporaryDirectory() as temporary:
         file = Path(temporary) / "rows.json"
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rows={file}", *arguments]
+        command = [
+            sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "faulthandler_timeout=1800",
+            f"--rows={file}", *arguments,
+        ]  # fmt: skip
         files = [] if any(".py" in argument for argument in arguments) else sorted(map(str, folder.glob("bench_*.py")))
         done = subprocess.run([*command, *files], cwd=folder.parent, capture_output=True, text=True)
         if done.returncode:

@@ -79,6 +79,7 @@ def find_files(
     compiled = tuple(naming.Pattern.compile(text) for text in patterns)
     found = Found()
     modes: dict[Path, str] = {}
+    later: dict[int, int] = {}
     for root, path in _walk(sources):
         label = path.relative_to(root.parent if root.is_file() else root).as_posix()
         if naming.is_product(label):
@@ -120,13 +121,28 @@ def find_files(
                 continue
         when, ambiguous = naming.to_utc(local, timezone)
         found.files.append(replace(file, time=int(when.astype(np.int64)), ambiguous=ambiguous))
+        if ambiguous:
+            later[len(found.files) - 1] = int(naming.to_utc(local, timezone, later=True)[0].astype(np.int64))
+    _settle(found.files, later)
     return found
+
+
+def _settle(files: list[SourceFile], later: dict[int, int]) -> None:
+    """Give files whose time the clock change makes ambiguous the ``later`` one (by place) where their run tells so."""
+    for key in {_key(files[place]) for place in later}:
+        mine = [place for place in later if _key(files[place]) == key]
+        certain = np.array([file.time for file in files if _key(file) == key and not file.ambiguous], dtype=np.int64)
+        times = (np.array([files[place].time for place in mine]), np.array([later[place] for place in mine]))
+        if (told := naming.are_later(certain, *times)) is not None:
+            for place in mine:
+                time = later[place] if told else files[place].time
+                files[place] = replace(files[place], time=time, ambiguous=False)
 
 
 def ingest(
     found: Found, location: str | Path, *, workers: int | None = None, scheduler: str | None = None,
     max_cells: int = 2**24, timezone: str = naming.CERN, accumulation: str = "cumulative",
-    progress: Progress | None = None,
+    select: Sequence[str] = (), exclude: Sequence[str] = (), progress: Progress | None = None,
 ) -> IngestSummary:  # fmt: skip
     """Take files into a store, which is made if it is missing; ingesting twice changes nothing.
 
@@ -139,6 +155,9 @@ def ingest(
         See `owtrend.cluster.runner`.
     accumulation
         ``cumulative``: each file holds everything since its run began; ``reset``: only what is new.
+    select, exclude
+        Shell patterns of ``<subsystem>/<histogram>``, such as ``EMC/*``: only those that match one of the first, and
+        none of the second. A snapshot is taken in once: what is left out is not added by a later call.
     progress
         Called with a word on what is being done, and how many files of how many are done.
 
@@ -153,7 +172,11 @@ def ingest(
     say = progress or (lambda *_: None)
     with store.writer("raw") as begin:
         reader = store.reader()
-        tasks = _tasks(found.files, reader, summary, store.address, max_cells, timezone, accumulation)
+        tasks = [
+            replace(task, select=tuple(select), exclude=tuple(exclude))
+            for task in _tasks(found.files, reader, summary, store.address, max_cells, timezone, accumulation)
+            if _may_hold(task.subsystem, select)
+        ]
         total = sum(len(task.files) for task in tasks)
         with cluster.runner(workers, scheduler, tasks=len(tasks)) as run:
             say("looking for new histograms", 0, total)
@@ -221,8 +244,8 @@ def _mode(path: Path, known: dict[Path, str]) -> str:
     return known[folder]
 
 
-def _key(task: RunTask) -> tuple[str, int]:
-    return task.subsystem, task.run
+def _key(one: RunTask | SourceFile) -> tuple[str, int]:
+    return one.subsystem, one.run
 
 
 def _tasks(
@@ -258,6 +281,12 @@ def _tasks(
                 )
             )  # fmt: skip
     return tasks
+
+
+def _may_hold(subsystem: str, select: Sequence[str]) -> bool:
+    """Whether a subsystem can have what is selected, so that its files need not be read to see that it has not."""
+    first = [pattern.partition("/")[0] for pattern in select]
+    return not select or any(one == subsystem or set("*?[") & set(one) for one in first)
 
 
 def _survey(task: RunTask) -> tuple[tuple[str, int], list[Any]]:

@@ -30,6 +30,8 @@ __all__ = ["demo", "ingest", "simulate"]
     "--accumulation", type=click.Choice(["cumulative", "reset"]), default="cumulative", show_default=True,
     help="Whether a file holds everything since its run began, or only what is new.",
 )  # fmt: skip
+@click.option("--select", multiple=True, help="Only histograms like this, e.g. 'EMC/*'. Repeatable.")
+@click.option("--exclude", multiple=True, help="No histograms like this, e.g. '*/QA/*'. Repeatable.")
 @click.option("--max-cells", default=2**24, show_default=True, help="Refuse a histogram with more bins than this.")
 @click.option("--workers", type=click.IntRange(0), help="Local worker processes; 0 for threads.  [default: all cores]")
 @click.option("--scheduler", help="Address of an existing Dask scheduler.")
@@ -38,8 +40,8 @@ __all__ = ["demo", "ingest", "simulate"]
 @as_json
 def ingest(
     sources: tuple[Path, ...], store: str, timezone: str, patterns: tuple[str, ...], run: int | None,
-    subsystem: str | None, accumulation: str, max_cells: int, workers: int | None, scheduler: str | None,
-    dry_run: bool, strict: bool, as_json: bool,
+    subsystem: str | None, accumulation: str, select: tuple[str, ...], exclude: tuple[str, ...], max_cells: int,
+    workers: int | None, scheduler: str | None, dry_run: bool, strict: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Take ROOT snapshots from SOURCES (folders or files) into a store.
 
@@ -63,7 +65,7 @@ def ingest(
     with progress_bar() as progress:
         summary = archive.ingest(
             found, store, workers=workers, scheduler=scheduler, max_cells=max_cells, timezone=timezone,
-            accumulation=accumulation, progress=progress,
+            accumulation=accumulation, select=select, exclude=exclude, progress=progress,
         )  # fmt: skip
     if as_json:
         click.echo(json.dumps({**vars(summary), "quarantine": [json.loads(line) for line in summary.quarantine]}))

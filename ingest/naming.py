@@ -10,12 +10,14 @@ from pathlib import PurePosixPath
 from zoneinfo import ZoneInfo
 
 import numpy as np
+from numpy.typing import NDArray
 
 from owtrend.errors import UsageError
 
 __all__ = ["CERN", "FileName", "Pattern", "is_product", "parse", "processed_name", "to_utc"]
 
 CERN = "Europe/Zurich"
+_HALF_AN_HOUR = 30 * 60 * 10**9  # ns
 
 # Overwatch's own products, and the folder of HLT mode E, which it never processes.
 _PRODUCT = re.compile(r"(^|/)(hists\.combined\.|timeSlice\.|ReplayData/|tempStorage/)")
@@ -125,8 +127,10 @@ def processed_name(subsystem: str, run: int, time: datetime) -> str:
     return f"Run{run}/{subsystem}/{subsystem}hists.{time:%Y_%m_%d_%H_%M_%S}.root"
 
 
-def to_utc(time: datetime, timezone: str = CERN) -> tuple[np.datetime64, bool]:
-    """``time`` of the zone ``timezone`` as UTC, and whether the clock change makes it ambiguous (then the earlier).
+def to_utc(time: datetime, timezone: str = CERN, *, later: bool = False) -> tuple[np.datetime64, bool]:
+    """``time`` of the zone ``timezone`` as UTC, and whether the clock change makes it ambiguous.
+
+    Of two times that it may be the earlier, or the ``later``.
 
     Raises
     ------
@@ -140,4 +144,16 @@ def to_utc(time: datetime, timezone: str = CERN) -> tuple[np.datetime64, bool]:
     first = time.replace(tzinfo=zone, fold=0).astimezone(UTC)
     second = time.replace(tzinfo=zone, fold=1).astimezone(UTC)
     ambiguous = second - first > timedelta(0)
-    return np.datetime64(first.replace(tzinfo=None), "ns"), ambiguous
+    return np.datetime64((second if later else first).replace(tzinfo=None), "ns"), ambiguous
+
+
+def are_later(certain: NDArray[np.int64], earlier: NDArray[np.int64], later: NDArray[np.int64]) -> bool | None:
+    """Which of two hours the ambiguous times of a run lie in, as its other times tell; None if they do not.
+
+    Snapshots come one after the other: the hour without a hole before or after it is the right one. Nothing is told
+    where both hours are full, or the run knows no other. All in ns.
+    """
+    if not len(certain):
+        return None
+    holes = [int(np.diff(np.sort(np.concatenate([certain, own]))).max(initial=0)) for own in (earlier, later)]
+    return None if abs(holes[0] - holes[1]) < _HALF_AN_HOUR else holes[1] < holes[0]

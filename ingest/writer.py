@@ -4,7 +4,8 @@ import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from fnmatch import fnmatchcase
+from pathlib import Path as FilePath
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from owtrend.catalog import COUNTS, SAME, SUMS, WEIGHTS, Registry, Segment, segm
 from owtrend.errors import SnapshotError
 from owtrend.reader import SubsystemReader
 from owtrend.rows import AMBIGUOUS_TIME, UNCHANGED, RunRows, outranks, unchanged
-from owtrend.snapshot import Snapshot
+from owtrend.snapshot import Path, Snapshot, display_name
 from owtrend.store import Store
 from owtrend.transaction import write_cells
 
@@ -61,7 +62,23 @@ class RunTask:
     max_cells: int
     timezone: str
     accumulation: int
+    select: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
     fork: Any = None
+
+    def takes(self, path: Path) -> bool:
+        """Whether a histogram is among those selected and not excluded."""
+        name = f"{self.subsystem}/{display_name(path)}"
+        selected = not self.select or any(fnmatchcase(name, pattern) for pattern in self.select)
+        return selected and not any(fnmatchcase(name, pattern) for pattern in self.exclude)
+
+    def read(self, file: SourceFile) -> Snapshot:
+        """What a file holds of that; the errors are those of `SnapshotReader.read`."""
+        snapshot = _reader(self.max_cells).read(FilePath(file.path), file.source)
+        if self.select or self.exclude:
+            taken = [path for path in snapshot.histograms if self.takes(path)]
+            snapshot = replace(snapshot, histograms={path: snapshot.histograms[path] for path in taken})
+        return snapshot
 
 
 @dataclass
@@ -96,10 +113,10 @@ def quarantine_line(file: SourceFile, reason: str, name: str | None = None) -> s
 
 def survey(task: RunTask) -> list[Segment]:
     """The segments that the last readable file of a run needs and the registry lacks: the last one holds the most."""
-    reader, registry = _reader(task.max_cells), _registry(_view(task))
+    registry = _registry(_view(task))
     for file in reversed(task.files):
         try:
-            snapshot = reader.read(Path(file.path), file.source)
+            snapshot = task.read(file)
         except SnapshotError:
             continue
         needed = [segment for histogram in snapshot.values() for segment, _ in segments_of(histogram, registry)]
@@ -163,7 +180,6 @@ class _Merged:
 
     def __init__(self, task: RunTask, result: RunResult, view: SubsystemReader | None, held: RunRows | None) -> None:
         self.task, self.result = task, result
-        self.reader = _reader(task.max_cells)
         self.old: dict[int, _Row] = {}
         if held is not None and view is not None:
             for place in range(len(held)):
@@ -180,13 +196,13 @@ class _Merged:
             best: tuple[_Row, Snapshot | None] | None = (self.old[time], None) if time in self.old else None
             for file in sorted(self.files.get(time, []), key=lambda one: one.source):
                 try:
-                    snapshot = self.reader.read(Path(file.path), file.source)
+                    snapshot = self.task.read(file)
                 except SnapshotError as error:
                     self.result.quarantine.append(quarantine_line(file, str(error)))
                     continue
                 self.result.quarantine += [quarantine_line(file, why, name) for name, why in snapshot.problems.items()]
                 if not snapshot:
-                    if not snapshot.problems:
+                    if not snapshot.problems and not self.task.select and not self.task.exclude:
                         others = ", ".join(sorted(set(snapshot.unsupported.values()))) or "nothing"
                         self.result.quarantine.append(quarantine_line(file, f"no histogram in it; it holds {others}"))
                     continue

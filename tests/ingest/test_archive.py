@@ -3,7 +3,7 @@
 import json
 import random
 import shutil
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import owtrend
 from ingest import archive, naming
 from owtrend.errors import BinningChangedError, NotFoundError, StoreLockedError, UsageError
+from owtrend.rows import AMBIGUOUS_TIME
 from owtrend.store import Store
 from tests import making
 from tests.making import START
@@ -370,3 +371,31 @@ def test_a_broken_link_or_header_stops_nothing(tmp_path):
     (tmp_path / "x.root").write_bytes(data)
     found = archive.find_files([tmp_path / "x.root"], patterns=["x.root"], run=1, subsystem="EMC")
     assert len(found.quarantine) == 1
+
+
+def test_runs_on_both_sides_of_the_clock_change_land_in_their_hour(tmp_path):
+    for run, start in ((281212, datetime(2017, 10, 29, 1, 40)), (281213, datetime(2017, 10, 29, 2, 40))):
+        making.write_run(tmp_path / "data", {"h": [[0, n, 0] for n in range(8)]}, run=run, start=start, seconds=360)
+    found = archive.find_files([tmp_path / "data"], timezone="Europe/Zurich")
+    archive.ingest(found, tmp_path / "store", workers=0)
+    opened = owtrend.open(tmp_path / "store")
+    ends = [opened.histogram("EMC", "h", run=run).time.values[[0, -1]] for run in (281212, 281213)]
+    utc = [["2017-10-28T23:40", "2017-10-29T00:22"], ["2017-10-29T01:40", "2017-10-29T02:22"]]
+    assert np.array(ends).astype("datetime64[m]").astype(str).tolist() == utc
+    assert not any(file.ambiguous for file in found.files)
+
+
+def test_where_no_other_time_tells_the_hour_the_rows_are_marked(tmp_path):
+    making.write_run(tmp_path / "data", {"h": [[0, 1, 0], [0, 2, 0]]}, start=datetime(2017, 10, 29, 2, 10))
+    archive.ingest(archive.find_files([tmp_path / "data"], timezone="Europe/Zurich"), tmp_path / "store", workers=0)
+    view = Store.open(tmp_path / "store").reader().subsystem("EMC")
+    assert (view.rows(0).flags & AMBIGUOUS_TIME).all()
+
+
+def test_only_what_is_selected_is_taken_in(tmp_path):
+    making.write_run(tmp_path / "data", {"h": [[0, 1, 0]], "QA/g": [[0, 1, 0]], "QA/wide": [[0, 1, 0]]})
+    making.write_run(tmp_path / "data", {"t": [[0, 1, 0]]}, subsystem="TPC")
+    making.ingest(tmp_path / "data", tmp_path / "store", select=("EMC/*",), exclude=("*/wide", "EMC/h"))
+    opened = owtrend.open(tmp_path / "store")
+    assert opened.subsystems == ("EMC",)
+    assert opened.histograms("EMC").index.tolist() == ["QA/g"]

@@ -3,7 +3,7 @@ from datetime import datetime
 import numpy as np
 import pytest
 
-from ingest.naming import FileName, Pattern, is_product, parse, processed_name, to_utc
+from ingest.naming import FileName, Pattern, are_later, is_product, parse, processed_name, to_utc
 from owtrend.errors import UsageError
 
 NOON = datetime(2018, 6, 1, 12, 0, 5)
@@ -71,3 +71,22 @@ def test_local_times_become_utc(local, zone, utc, ambiguous):
 def test_an_unknown_zone_is_an_error():
     with pytest.raises(UsageError, match="no time zone 'Europe/Geneva'"):
         to_utc(NOON, "Europe/Geneva")
+
+
+def minutes(*numbers):
+    return np.array([60 * 10**9 * number for number in numbers], dtype=np.int64)
+
+
+@pytest.mark.parametrize(
+    ("certain", "ambiguous", "expected"),
+    [
+        (range(-30, 0), range(20), False),  # the run goes on into the first hour
+        (range(120, 150), range(40, 60), True),  # and out of the second
+        (range(-30, 0), range(60), False),
+        ([*range(-30, 0), *range(120, 150)], range(60), None),  # one of the two hours is missing
+        ([], range(20), None),
+    ],
+)
+def test_the_rest_of_a_run_tells_the_hour_of_an_ambiguous_time(certain, ambiguous, expected):
+    earlier = minutes(*ambiguous)
+    assert are_later(minutes(*certain), earlier, earlier + 60 * minutes(1)) is expected
