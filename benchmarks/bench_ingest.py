@@ -32,20 +32,22 @@ def size_on_disk(folder: Path) -> int:
 
 
 def test_ingest_against_decode(
-    source: Source, compare: Compare, workers: Callable[[int], str], tmp_path: Path
+    source: Source, size: Size, compare: Compare, workers: Callable[[int], str], tmp_path: Path
 ) -> None:  # fmt: skip
     """One worker process of one thread, already running, against `SnapshotReader` alone on the same files in one
-    thread. Ingest reads one file of each run twice, to look for new histograms.
+    thread; the files several times, as several runs, into a new store. Ingest reads one file of each run twice, to
+    look for new histograms.
     """
+    files = source.copied(size.copies)
 
     def decode() -> None:
         reader = SnapshotReader()
-        for path in source.paths:
-            reader.read(path)
+        for file in files:
+            reader.read(file.path)
 
     compare(
-        "one worker", source.label, ingester(tmp_path, source.files, scheduler=workers(1)), "decode alone", decode,
-        amount=source.bytes / 1e6, rate_unit="MB/s", target=">= 0.5 x",
+        "one worker", f"{source.label}, {size.copies} times", ingester(tmp_path, files, scheduler=workers(1)),
+        "decode alone", decode, amount=sum(file.size for file in files) / 1e6, rate_unit="MB/s", target=">= 0.5 x",
         at_most=3,
     )  # fmt: skip
 

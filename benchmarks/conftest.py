@@ -141,20 +141,14 @@ def compare(benchmark: Any, record: Record, size: Size) -> Compare:
 @pytest.fixture(scope="session")
 def workers(size: Size) -> Iterator[Callable[[int], str]]:
     """Address of a scheduler with so many warm worker processes (if tiny, threads) of one thread each."""
-    from distributed import LocalCluster
-
-    from owtrend.cluster import ONE_THREAD
+    from owtrend.cluster import local_cluster
 
     with contextlib.ExitStack() as stack:
         clusters: dict[int, str] = {}
 
         def address(count: int) -> str:
             if count not in clusters:
-                cluster = LocalCluster(
-                    n_workers=count, threads_per_worker=1, processes=bool(size.warm_up), silence_logs=40,
-                    dashboard_address="127.0.0.1:0", **({"env": ONE_THREAD} if size.warm_up else {}),
-                )  # fmt: skip
-                stack.enter_context(cluster)
+                cluster = stack.enter_context(local_cluster(count, processes=bool(size.warm_up)))
                 clusters[count] = cluster.scheduler_address
             return clusters[count]
 
