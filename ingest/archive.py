@@ -166,6 +166,8 @@ def ingest(
     StoreLockedError
         If another process writes raw data to this store.
     """
+    if vague := [pattern for pattern in (*select, *exclude) if "/" not in pattern]:
+        raise UsageError(f"{vague[0]!r} selects no histogram: expected <subsystem>/<histogram>, such as 'EMC/*'")
     began = time.perf_counter()
     store = Store.open_or_create(location)
     summary = IngestSummary(str(location), files=len(found.files), skipped=dict(found.skipped))

@@ -17,6 +17,7 @@ from owtrend.errors import UsageError
 __all__ = ["CERN", "FileName", "Pattern", "is_product", "parse", "processed_name", "to_utc"]
 
 CERN = "Europe/Zurich"
+_CLOSE = 0.05  # share of ambiguous times that follow each other too soon: they come from both hours
 _HALF_AN_HOUR = 30 * 60 * 10**9  # ns
 
 # Overwatch's own products, and the folder of HLT mode E, which it never processes.
@@ -151,9 +152,14 @@ def are_later(certain: NDArray[np.int64], earlier: NDArray[np.int64], later: NDA
     """Which of two hours the ambiguous times of a run lie in, as its other times tell; None if they do not.
 
     Snapshots come one after the other: the hour without a hole before or after it is the right one. Nothing is told
-    where both hours are full, or the run knows no other. All in ns.
+    where both hours are full, the run knows no other, or its files come from both hours, in part or whole: then they
+    lie closer together than the others. All in ns.
     """
     if not len(certain):
+        return None
+    spacing = float(np.median(np.diff(np.sort(certain)))) if len(certain) > 1 else 0.0
+    too_soon = np.count_nonzero(np.ediff1d(np.sort(earlier)) * 2.0 < spacing)
+    if too_soon > _CLOSE * len(earlier):
         return None
     holes = [int(np.diff(np.sort(np.concatenate([certain, own]))).max(initial=0)) for own in (earlier, later)]
     return None if abs(holes[0] - holes[1]) < _HALF_AN_HOUR else holes[1] < holes[0]

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from owtrend.catalog import COUNTS, SAME, SUMS, WEIGHTS, Registry, Segment, segm
 from owtrend.errors import SnapshotError
 from owtrend.reader import SubsystemReader
 from owtrend.rows import AMBIGUOUS_TIME, UNCHANGED, RunRows, outranks, unchanged
-from owtrend.snapshot import Path, Snapshot, display_name
+from owtrend.snapshot import Snapshot, display_name
 from owtrend.store import Store
 from owtrend.transaction import write_cells
 
@@ -66,18 +66,20 @@ class RunTask:
     exclude: tuple[str, ...] = ()
     fork: Any = None
 
-    def takes(self, path: Path) -> bool:
+    def takes(self, name: str) -> bool:
         """Whether a histogram is among those selected and not excluded."""
-        name = f"{self.subsystem}/{display_name(path)}"
-        selected = not self.select or any(fnmatchcase(name, pattern) for pattern in self.select)
-        return selected and not any(fnmatchcase(name, pattern) for pattern in self.exclude)
+        whole = f"{self.subsystem}/{name}"
+        selected = not self.select or any(fnmatchcase(whole, pattern) for pattern in self.select)
+        return selected and not any(fnmatchcase(whole, pattern) for pattern in self.exclude)
 
     def read(self, file: SourceFile) -> Snapshot:
         """What a file holds of that; the errors are those of `SnapshotReader.read`."""
-        snapshot = _reader(self.max_cells).read(FilePath(file.path), file.source)
+        snapshot = _reader(self.max_cells).read(Path(file.path), file.source)
         if self.select or self.exclude:
-            taken = [path for path in snapshot.histograms if self.takes(path)]
-            snapshot = replace(snapshot, histograms={path: snapshot.histograms[path] for path in taken})
+            taken = [path for path in snapshot.histograms if self.takes(display_name(path))]
+            problems = {name: why for name, why in snapshot.problems.items() if self.takes(name)}
+            held = {path: snapshot.histograms[path] for path in taken}
+            snapshot = replace(snapshot, histograms=held, problems=problems)
         return snapshot
 
 

@@ -103,7 +103,6 @@ class Appender:
         self._registered = store.reader().registered
         self._live: dict[str, _Live] = {}
         self._folding: Iterator[None] | None = None
-        self._thorough = False  # whether it folds everything
 
     def append(
         self, snapshots: Sequence[Snapshot], accumulation: int = CUMULATIVE, provenance: Sequence[str] | None = None
@@ -157,17 +156,23 @@ class Appender:
         stop = None if seconds is None else time.monotonic() + seconds
         while True:
             if self._folding is None:
-                self._folding, self._thorough = self._fold(everything), everything
-            if next(self._folding, "done") == "done":
+                self._folding = self._fold(everything)
+            try:
+                done = next(self._folding, "done") == "done"
+            except BaseException:
+                self._live.clear()
                 self._folding = None
-                if self._thorough or not everything:
+                raise
+            if done:
+                self._folding = None
+                if not everything or not any(live.tail for live in self._live.values()):
                     return True
             if stop is not None and time.monotonic() >= stop:
                 return False
 
     def _state(self, subsystem: str) -> _Live:
         if subsystem not in self._live:
-            live = self._live[subsystem] = _Live()
+            live = _Live()
             reader = self._store.reader()
             if subsystem in reader.registered:
                 view = reader.subsystem(subsystem)
@@ -177,12 +182,13 @@ class Appender:
                 live.places = {int(run): place for place, run in enumerate(view.per_run["run"])}
                 live.room = view.room
                 live.tail = {run: {row.slot: row.time for row in rows} for run, rows in view.tail.items()}
+            self._live[subsystem] = live  # only what was read to the end
         return self._live[subsystem]
 
     def _known_rows(self, subsystem: str, run: int) -> dict[int, _Row]:
         live = self._state(subsystem)
         if run not in live.rows:
-            known = live.rows[run] = {}
+            known: dict[int, _Row] = {}
             live.revisions[run] = 0
             if run in live.places:
                 view = self._store.reader().subsystem(subsystem)
@@ -194,6 +200,7 @@ class Appender:
                     told = json.loads(rows.provenance[number])
                     slot = int(-1 - order[number]) if order[number] < 0 else -1
                     known[when] = _Row(told["entries"], rows.digest[number].tobytes(), slot, told["source"])
+            live.rows[run] = known
         return live.rows[run]
 
     def _segments(self, snapshot: Snapshot) -> _Values:
@@ -304,6 +311,8 @@ class Appender:
         first = int(np.flatnonzero(order != np.arange(len(order)))[0])
         begin = first // TIME_CHUNK * TIME_CHUNK
         end = len(rows) if whole_run else len(rows) // TIME_CHUNK * TIME_CHUNK
+        if first < folded:  # a late row moves those after it in the chunks: all of them, or the last would be lost
+            end = max(end, int(np.flatnonzero(order >= 0)[-1]) + 1)
         if end <= first:
             return
         # Rows that readers see in the chunks may only change together with what says so: then nobody may append

@@ -11,11 +11,12 @@ from owtrend.errors import UsageError
 __all__ = ["Runner", "local_cluster", "runner"]
 
 
-# Of Zarr and Blosc, in each worker, also in one that is started again: several with more would not scale.
-_ONE_THREAD = {"ZARR_THREADING__MAX_WORKERS": "1", "ZARR_ASYNC__CONCURRENCY": "1", "BLOSC_NTHREADS": "1"}
-
-# Dask has each worker give back what it frees; the next run takes as much again, page by page: a tenth of the time.
-_KEEP_MEMORY = {"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 2**30}
+_ENVIRONMENT = {
+    # Several workers with more threads each would not scale.
+    "ZARR_THREADING__MAX_WORKERS": "1", "ZARR_ASYNC__CONCURRENCY": "1", "BLOSC_NTHREADS": "1",
+    # Dask has each worker give back what it frees; the next run takes as much again, page by page: a tenth of the time.
+    "MALLOC_TRIM_THRESHOLD_": 2**30,
+}  # fmt: skip
 
 
 class Runner(Protocol):
@@ -107,8 +108,8 @@ def local_cluster(workers: int, *, processes: bool = True) -> Any:
     import dask
     from distributed import LocalCluster
 
-    with dask.config.set(_KEEP_MEMORY):
+    with dask.config.set({f"distributed.nanny.pre-spawn-environ.{name}": of for name, of in _ENVIRONMENT.items()}):
         return LocalCluster(
             n_workers=workers, threads_per_worker=1, processes=processes, dashboard_address="127.0.0.1:0",
-            silence_logs=logging.ERROR, **({"env": _ONE_THREAD} if processes else {}),
+            silence_logs=logging.ERROR,
         )  # fmt: skip

@@ -14,7 +14,7 @@ from xarray.core import indexing
 
 from owtrend import schema
 from owtrend.catalog import COUNTS, SUMS, WEIGHTS, Segment
-from owtrend.errors import NotFoundError
+from owtrend.errors import DimsError, NotFoundError
 from owtrend.reader import SubsystemReader
 from owtrend.snapshot import display_name
 
@@ -100,7 +100,8 @@ class _Segments:
         """The segments with these labels."""
         found = np.arange(len(self.segments))
         if "histogram" in labels:
-            found = np.concatenate([self._of_histogram(name) for name in _several(labels["histogram"])])
+            own = [self._of_histogram(name) for name in _several(labels["histogram"])]
+            found = np.unique(np.concatenate([np.empty(0, dtype=np.intp), *own]))  # in the order of the store
         if "part" in labels:
             parts = _several(labels["part"])
             found = np.array([one for one in found if self.segments[one].part in parts], dtype=np.intp)
@@ -140,14 +141,29 @@ class CellIndex(xr.Index):
         """Whether these are the same cells of the same state of the store."""
         return (
             isinstance(other, CellIndex)
-            and self.segments.view is other.segments.view
+            and self.segments.view.where == other.segments.view.where
             and self.segments.array == other.segments.array
+            and self.segments.size == other.segments.size
             and np.array_equal(self.cells, other.cells)
         )
+
+    def rename(self, name_dict: Mapping[Any, Any], dims_dict: Mapping[Any, Any]) -> Self:
+        """Itself, where its coords and dim keep their names.
+
+        Raises
+        ------
+        DimsError
+            If they do not: cells are found by these names.
+        """
+        if renamed := ({*self.levels} & name_dict.keys()) | ({_CELL} & dims_dict.keys()):
+            raise DimsError(f"{', '.join(sorted(renamed))} cannot be renamed as an index; call drop_indexes before")
+        return self
 
     def isel(self, indexers: Mapping[Any, Any]) -> "CellIndex | None":
         """The index of some of the cells; none is left of a single cell."""
         wanted = indexers[_CELL]
+        if isinstance(wanted, xr.Variable) and wanted.dims != (_CELL,):
+            return None
         if isinstance(wanted, slice) and wanted.step in (None, 1):
             return CellIndex(self.segments, self.cells[wanted])
         cells = np.asarray(self.cells)[wanted.values if isinstance(wanted, xr.Variable) else wanted]
@@ -162,6 +178,8 @@ class CellIndex(xr.Index):
             If there is no such histogram or cell, or several histograms by that name.
         """
         where = self.segments.view.where
+        if unknown := labels.keys() - set(self.levels):
+            raise NotFoundError(f"{where}: cells have no {', '.join(map(str, unknown))}; they have {self.levels}")
         if method is not None or tolerance is not None:
             raise NotFoundError(f"{where}: cells are found by exact labels; leave out method and tolerance")
         found = self._in_segments(self.segments.chosen(labels))
@@ -248,8 +266,12 @@ class _Cells(_Rows):
         stored = self.segments.stored(cells)
         first, last = int(stored.min()), int(stored.max())
         block = self.view.cells(self.segments.array, place, rows, slice(first, last + 1))
-        whole = block.shape[1] == len(stored) and (np.diff(stored) == 1).all()
-        return block if whole else block[:, stored - first]
+        if block.shape[1] != len(stored) or (np.diff(stored) != 1).any():
+            block = block[:, stored - first]
+        layouts, owners = self.view.layout(place)[rows], self.segments.numbers[np.unique(self.segments.of(cells))]
+        if self.view.holds[layouts][:, owners].all():
+            return block
+        return np.where(_held(self.segments, place, rows, cells), block, 0)  # a slot may keep what was there before
 
 
 class _Held(_Rows):
@@ -258,8 +280,12 @@ class _Held(_Rows):
     dtype = np.dtype(bool)
 
     def of_run(self, place: int, rows: NDArray[np.intp], cells: NDArray[np.intp]) -> NDArray[Any]:
-        held = self.view.holds[self.view.layout(place)[rows]]
-        return held[:, self.segments.numbers[self.segments.of(cells)]]
+        return _held(self.segments, place, rows, cells)
+
+
+def _held(segments: _Segments, place: int, rows: NDArray[np.intp], cells: NDArray[np.intp]) -> NDArray[np.bool_]:
+    held = segments.view.holds[segments.view.layout(place)[rows]]
+    return held[:, segments.numbers[segments.of(cells)]]
 
 
 def _several(wanted: Any) -> list[Any]:

@@ -233,9 +233,10 @@ class SubsystemReader:
     def _chunked_cells(self, array: str, place: int, rows: NDArray[np.intp], cells: slice) -> NDArray[Any]:
         stored = self._array(array)
         first, last = rows.min(), rows.max()
-        if first // TIME_CHUNK == last // TIME_CHUNK or len(rows) == last + 1 - first:
+        follow = bool((np.diff(rows) == 1).all())
+        if follow or first // TIME_CHUNK == last // TIME_CHUNK:
             block = stored[place, first : last + 1, cells]
-            return block if len(rows) == len(block) else block[rows - first]
+            return block if follow else block[rows - first]
         out = np.empty((len(rows), cells.stop - cells.start), dtype=stored.dtype, order="F")
         for number in np.unique(rows // TIME_CHUNK):
             wanted = np.flatnonzero(rows // TIME_CHUNK == number)

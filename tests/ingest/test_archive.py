@@ -399,3 +399,5 @@ def test_only_what_is_selected_is_taken_in(tmp_path):
     opened = owtrend.open(tmp_path / "store")
     assert opened.subsystems == ("EMC",)
     assert opened.histograms("EMC").index.tolist() == ["QA/g"]
+    with pytest.raises(UsageError, match=r"'EMC' selects no histogram: expected <subsystem>/<histogram>"):
+        making.ingest(tmp_path / "data", tmp_path / "store", select=("EMC",))

@@ -85,6 +85,8 @@ def minutes(*numbers):
         (range(-30, 0), range(60), False),
         ([*range(-30, 0), *range(120, 150)], range(60), None),  # one of the two hours is missing
         ([], range(20), None),
+        (range(120, 180), [*range(30, 60), *range(60)], None),  # half of the first hour, all of the second
+        (range(-60, 0), [*range(60), *range(20)], None),  # all of the first, a third of the second
     ],
 )
 def test_the_rest_of_a_run_tells_the_hour_of_an_ambiguous_time(certain, ambiguous, expected):

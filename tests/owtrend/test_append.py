@@ -1,3 +1,4 @@
+import random
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from owtrend.append import appender
 from owtrend.arrays import TIME_CHUNK
 from owtrend.check import check, rows_of
 from owtrend.errors import SnapshotError, StoreLockedError, UsageError
+from owtrend.reader import SubsystemReader
 from owtrend.rows import RESET
 from owtrend.store import Store
 from owtrend.transaction import Transaction
@@ -160,6 +162,48 @@ def test_the_rest_of_a_run_is_folded_when_others_have_gone_on_for_half_an_hour(e
     assert contents(empty) == [[minute, 2 * minute] for minute in range(5)]
 
 
+def test_a_late_row_moves_those_behind_it_and_none_is_lost(empty):
+    with appender(empty) as live:
+        live.append([snapshot(minute) for minute in range(2, 72)])
+        live.fold(everything=True)
+        live.append([snapshot(1)])
+        live.fold()
+        assert len(contents(empty)) == 71
+        live.append([snapshot(72)])
+        live.fold(everything=True)
+    assert contents(empty) == [[minute, 2 * minute] for minute in range(1, 73)]
+    assert check(empty.reader()).problems == []
+
+
+def test_a_read_that_fails_while_folding_loses_nothing(empty, monkeypatch):
+    with appender(empty) as live:
+        live.append([snapshot(1), snapshot(2)])
+    own = SubsystemReader.tail.func
+    failing = iter([OSError("the network is down")])
+
+    def tail(view):
+        for error in failing:
+            raise error
+        return own(view)
+
+    monkeypatch.setattr(SubsystemReader, "tail", property(tail))
+    with appender(empty) as live:
+        with pytest.raises(OSError, match="network"):
+            live.fold()
+        live.append([snapshot(3)])
+        assert live.fold(everything=True)
+    assert contents(empty) == [[1, 2], [2, 4], [3, 6]]
+
+
+def test_everything_means_also_what_came_while_it_was_folded(empty):
+    with appender(empty) as live:
+        live.append([snapshot(minute) for minute in range(5)])
+        assert not live.fold(seconds=0, everything=True)
+        live.append([snapshot(5)])
+        assert live.fold(everything=True)
+    assert empty.reader().subsystem("EMC").tail == {}
+
+
 def test_trends_follow_what_is_appended_and_folding_makes_none_stale(empty):
     with appender(empty) as live:
         for minute in range(1, 66):
@@ -269,6 +313,22 @@ def test_any_order_repetition_and_grouping_gives_the_same_store(tmp_path_factory
         (number,) = np.flatnonzero(view.rows(place).time == when.astype(np.int64))
         (found,) = rows_of(view, place, np.array([number]))
         assert found == dict(one.items())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_over_many_chunks_rows_come_in_any_order_and_are_folded_at_any_time(empty, seed):
+    rng = random.Random(seed)
+    minutes = list(range(200))
+    came = sorted(minutes, key=lambda minute: minute + rng.choice([0, 0, 0, 5, 150]) * rng.random())
+    with appender(empty) as live:
+        while came:
+            count = rng.randint(1, 25)
+            live.append([snapshot(minute) for minute in came[:count]])
+            came = came[count:]
+            rng.choice([lambda: live.fold(seconds=0), live.fold, lambda: live.fold(everything=True), lambda: None])()
+            held = sorted(set(minutes) - set(came))
+            assert contents(empty) == [[minute, 2 * minute] for minute in held]
+    assert check(empty.reader()).problems == []
 
 
 def test_plain_zarr_and_xarray_see_folded_rows_and_the_tail_apart(empty):

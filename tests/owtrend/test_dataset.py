@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
+import xarray as xr
 
 import owtrend
 from owtrend.append import appender
-from owtrend.errors import NotFoundError
+from owtrend.errors import DimsError, NotFoundError
 from owtrend.store import Store
 from tests.owtrend.conftest import ROWS
-from tests.snapshots import snapshot
+from tests.snapshots import histogram, snapshot
 
 
 def test_cells_are_found_by_run_time_histogram_and_bin(small):
@@ -44,7 +45,7 @@ def test_a_dataset_has_what_the_histograms_have_one_by_one(rooted, array):
 
 def test_a_choice_can_be_chosen_from_again(small):
     both = small.dataset("EMC").sel(histogram=["sometimes", "h"])
-    np.testing.assert_array_equal(both.histogram, ["sometimes"] * 4 + ["h"] * 4)
+    np.testing.assert_array_equal(both.histogram, ["h"] * 4 + ["sometimes"] * 4)
     np.testing.assert_array_equal(both.sel(histogram="h").bin, [0, 1, 2, 3])
     np.testing.assert_array_equal(both.sel(bin=[1, 3]).sel(histogram="h").counts.values[:4], np.array(ROWS)[:, [1, 3]])
     np.testing.assert_array_equal(both.isel(cell=slice(2, 6)).bin, [2, 3, 0, 1])
@@ -92,3 +93,46 @@ def test_what_is_not_there_is_named(small, rooted):
         counts.sel(bin=1, method="nearest")
     with pytest.raises(NotFoundError, match="it has counts, weights, sums"):
         small.dataset("EMC", "tail")
+
+
+def test_rows_asked_for_twice_come_twice(small):
+    counts = small.dataset("EMC").counts
+    whole = counts.values
+    np.testing.assert_array_equal(counts.isel(snapshot=[0, 0, 2]), whole[[0, 0, 2]])
+    contents = small.histogram("EMC", "h", run=300000).contents
+    np.testing.assert_array_equal(contents.isel(time=[0, 2, 2]), contents.values[[0, 2, 2]])
+
+
+def test_a_cell_that_is_not_held_is_zero_also_where_another_snapshot_was(tmp_path):
+    weighted = histogram("g", [0, 0.5, 0.5, 0], dtype="f8")
+    with appender(Store.create(tmp_path / "store")) as live:
+        live.append([snapshot(1, histogram("h", [0, 1, 1, 0]), weighted)])
+        live.append([snapshot(1, histogram("h", [0, 9, 9, 0]))])
+    weights = owtrend.open(tmp_path / "store").dataset("EMC", "weights")
+    assert not weights.held.any()
+    assert not weights.weights.any()
+
+
+def test_labels_come_once_and_in_the_order_of_the_store(small):
+    counts = small.dataset("EMC").counts
+    for chosen in (counts, counts.isel(cell=[0, 5, 6])):
+        found = chosen.sel(histogram=["sometimes", "h", "h"])
+        np.testing.assert_array_equal(found.histogram, np.sort(found.histogram))
+    assert counts.sel(histogram=["sometimes", "h", "h"]).sizes["cell"] == 8
+    with pytest.raises(NotFoundError, match="no cell"):
+        counts.sel(histogram=[])
+
+
+def test_points_and_renamed_cells_have_no_index(small):
+    counts = small.dataset("EMC").counts
+    points = counts.isel(cell=xr.DataArray([1, 5], dims="points"))
+    assert points.bin.dims == ("points",)
+    np.testing.assert_array_equal(points, counts.values[:, [1, 5]])
+    with pytest.raises(DimsError, match="histogram cannot be renamed"):
+        counts.rename(histogram="name")
+    assert counts.rename(snapshot="row").dims == ("row", "cell")
+
+
+def test_datasets_of_one_store_are_added_also_when_it_was_opened_twice(small, small_store):
+    first, second = small.dataset("EMC").counts, owtrend.open(small_store).dataset("EMC").counts
+    np.testing.assert_array_equal(first + second, 2 * first.values)
