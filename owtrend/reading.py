@@ -1,5 +1,6 @@
 """One histogram in one run, whatever segments its rows lie in: the pieces found, checked and joined."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,6 +17,9 @@ from owtrend.snapshot import Axis
 __all__ = ["RunHistogram", "binnings", "find"]
 
 
+CellReader = Callable[[str, int, NDArray[np.intp], slice], NDArray[Any]]  # as `SubsystemReader.cells`
+
+
 @dataclass(frozen=True, eq=False)
 class RunHistogram:
     """The rows of one run that hold one histogram, all of one binning.
@@ -29,6 +33,7 @@ class RunHistogram:
     segment: Segment
     axes: tuple[Axis, ...]
     rows: NDArray[np.intp]
+    cells: CellReader
     pieces: dict[str, list[tuple[Segment, NDArray[np.bool_]]]]
 
     @property
@@ -83,7 +88,7 @@ class RunHistogram:
             if segment.array == SAME:
                 out[mine] = self.read(TWINS[part], which[mine])
             else:
-                cells = self.view.cells(segment.array, self.place, self.rows[which[mine]], segment.cells)
+                cells = self.cells(segment.array, self.place, self.rows[which[mine]], segment.cells)
                 out[mine] = cells if part == "sums" else _rearranged(cells, segment.axes, self.axes)
         if part in TWINS and not filled.all():
             rest = np.flatnonzero(~filled)
@@ -95,7 +100,7 @@ class RunHistogram:
         (segment, mask), *others = self.pieces[part]
         if others or segment.array == SAME or not mask.all() or segment.axes != self.axes:
             return self.read(part)
-        return self.view.cells(segment.array, self.place, self.rows, segment.cells)
+        return self.cells(segment.array, self.place, self.rows, segment.cells)
 
     def sums(self) -> NDArray[np.float64]:
         """Stored statistics of all rows, shape ``(row, sum)``, named by `sum_names`."""
@@ -105,8 +110,13 @@ class RunHistogram:
 _DTYPES = {COUNTS: np.int64, SUMS: np.float64, "weights": np.float64}
 
 
-def binnings(view: SubsystemReader, run: int, entry: HistogramEntry) -> list[RunHistogram]:
-    """The rows of ``run`` that hold a histogram, apart for each binning it had, in order of time; empty if none do."""
+def binnings(
+    view: SubsystemReader, run: int, entry: HistogramEntry, cells: CellReader | None = None
+) -> list[RunHistogram]:
+    """The rows of ``run`` that hold a histogram, apart for each binning it had, in order of time; empty if none do.
+
+    ``cells`` reads their cells, where it is not the store that does.
+    """
     place = view.place(run)
     numbers = np.array([number for number, _ in entry.segments])
     held = view.holds[view.layout(place)][:, numbers]  # (row, segment of this histogram)
@@ -129,7 +139,7 @@ def binnings(view: SubsystemReader, run: int, entry: HistogramEntry) -> list[Run
         # The axes with the most labels, so that none is lost; of those the latest.
         fullest = max(columns, key=lambda c: (_labels(entry.segments[c][1]), int(np.flatnonzero(held[:, c])[-1])))
         segment = entry.segments[fullest][1]
-        found.append(RunHistogram(view, place, run, segment, segment.axes, rows, pieces))
+        found.append(RunHistogram(view, place, run, segment, segment.axes, rows, cells or view.cells, pieces))
     return sorted(found, key=lambda one: int(one.rows[0]))
 
 

@@ -98,7 +98,7 @@ def run_trends(view: SubsystemReader, run: int, histograms: Sequence[HistogramEn
     for column, entry in enumerate(histograms):
         before: RunHistogram | None = None
         totals: dict[str, NDArray[Any]] = {}
-        for one in reading.binnings(prefetched, run, entry):  # type: ignore[arg-type]
+        for one in reading.binnings(view, run, entry, prefetched.cells):
             previous = kernels.previous_rows(_entries(one), one.additive)
             reported, stats = increment_stats(one, previous)
             out["begin"][one.rows[1:], column] = one.times[:-1].view("int64")
@@ -175,10 +175,9 @@ def _entries(one: RunHistogram) -> NDArray[np.float64]:
 
 
 class _Prefetched:
-    """A `SubsystemReader` that has the cells of some histograms of one run in memory, read in a few large strokes."""
+    """The cells of some histograms of one run, read in a few large strokes."""
 
     def __init__(self, view: SubsystemReader, place: int, histograms: Sequence[HistogramEntry]) -> None:
-        self._view = view
         self._held: dict[str, tuple[int, NDArray[Any]]] = {}
         used: NDArray[np.bool_] = np.any(view.holds[np.unique(view.layout(place))], axis=0)
         segments = [segment for entry in histograms for number, segment in entry.segments if used[number]]
@@ -189,10 +188,7 @@ class _Prefetched:
                 first, last = min(s.start for s in mine), max(s.stop for s in mine)
                 self._held[array] = first, view.cells(array, place, rows, slice(first, last))
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._view, name)
-
     def cells(self, array: str, place: int, rows: NDArray[np.intp], cells: slice) -> NDArray[Any]:
         first, block = self._held[array]
         wanted = block[:, cells.start - first : cells.stop - first]
-        return wanted if len(rows) == len(wanted) else wanted[rows]
+        return wanted if np.array_equal(rows, np.arange(len(wanted))) else wanted[rows]
