@@ -7,9 +7,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from owtrend.access import Archive, open, to_hist, values  # noqa: A004 - owtrend.open
+    from owtrend.access import Archive, open  # noqa: A004 - owtrend.open
     from owtrend.difference import increments, time_slice
     from owtrend.errors import OwtrendError
+    from owtrend.labelled import to_hist, values
     from owtrend.snapshot import Axis, Histogram, Snapshot
 
 __all__ = [
@@ -29,8 +30,8 @@ __version__ = "0.1.0"
 _HOME = {
     "Archive": "access",
     "open": "access",
-    "to_hist": "access",
-    "values": "access",
+    "to_hist": "labelled",
+    "values": "labelled",
     "increments": "difference",
     "time_slice": "difference",
     "OwtrendError": "errors",

@@ -10,23 +10,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
-from xarray.backends import BackendArray
-from xarray.core import indexing
 
 from owtrend import reading, schema
 from owtrend.dataset import dataset
-from owtrend.errors import BinningChangedError, DimsError, NotFoundError
+from owtrend.errors import NotFoundError
+from owtrend.labelled import labelled
 from owtrend.reader import Reader
 from owtrend.reading import RunHistogram
 from owtrend.reduce import REDUCTORS, applicable, run_trends
-from owtrend.snapshot import Axis, Path, as_hist, bin_values, bin_variances, unfold
+from owtrend.snapshot import Path
 from owtrend.store import Store
 
 if TYPE_CHECKING:
-    import hist
+    pass
 
-__all__ = ["Archive", "open", "to_hist", "values"]
+__all__ = ["Archive", "open"]
 
 _MANY_RUNS = 8  # from which on their rows are read at once
 
@@ -193,7 +191,7 @@ class Archive:
             pieces = [found for known in wanted for found in _chosen_binning(view, known, entry, binning)]
             if not pieces:
                 raise NotFoundError(f"{view.where}: no histogram {entry.name!r} in the runs asked for")
-        dataset = _dataset(pieces, ragged=run is None, flow=flow, subsystem=subsystem)
+        dataset = labelled(pieces, ragged=run is None, flow=flow, subsystem=subsystem)
         return dataset if chunks is None else dataset.chunk(chunks)
 
     def dataset(
@@ -295,98 +293,6 @@ class Archive:
         )
 
 
-class _Rows(BackendArray):
-    """The rows of one part over one or more runs, read from the store when indexed."""
-
-    def __init__(self, pieces: Sequence[RunHistogram], part: str, flow: bool) -> None:
-        self.pieces, self.part, self.flow = pieces, part, flow
-        self.starts = np.cumsum([0, *(len(piece.rows) for piece in pieces)])
-        self.dtype = np.dtype(np.float64)
-        self.inner: tuple[int, ...] = (len(pieces[0].sum_names),)
-        if part != "sums":
-            self.dtype = np.result_type(*(piece.dtype(part) for piece in pieces))
-            self.inner = tuple(len(axis) + 2 * flow for axis in pieces[0].axes)
-        self.shape = (int(self.starts[-1]), *self.inner)
-
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        support = indexing.IndexingSupport.OUTER
-        return indexing.explicit_indexing_adapter(key, self.shape, support, self._read)
-
-    def _read(self, key: tuple[Any, ...]) -> NDArray[Any]:
-        rows = np.arange(self.shape[0])[key[0]]
-        wanted = np.atleast_1d(rows)
-        out = np.empty((len(wanted), *self.inner), dtype=self.dtype)
-        owner = np.searchsorted(self.starts, wanted, side="right") - 1
-        for number in np.unique(owner):
-            piece, mine = self.pieces[number], np.flatnonzero(owner == number)
-            read = piece.read(self.part, wanted[mine] - self.starts[number])
-            out[mine] = (
-                read if self.part == "sums" else unfold(read, tuple(len(axis) + 2 for axis in piece.axes), self.flow)
-            )
-        for axis, index in enumerate(key[1:], start=1):
-            kept: tuple[Any, ...] = (slice(None),) * axis
-            out = out[(*kept, np.atleast_1d(index) if np.isscalar(index) else index)]
-        return out.squeeze(tuple(axis for axis, index in enumerate(key) if np.isscalar(index)))
-
-
-def _dataset(pieces: Sequence[RunHistogram], *, ragged: bool, flow: bool, subsystem: str) -> xr.Dataset:
-    """Labelled, lazy view of some runs of one histogram."""
-    last = pieces[-1]
-    for piece in pieces:
-        if not ragged:
-            break
-        if piece.axes != last.axes or piece.sum_names != last.sum_names:
-            raise BinningChangedError(
-                f"{last.segment.path}: its binning in run {piece.run} is not that of run {last.run}; "
-                "choose runs of one binning with runs=..."
-            )
-    dim = schema.SNAPSHOT if ragged else schema.TIME
-    dims = schema.AXES[: len(last.axes)]
-    parts = dict.fromkeys(part for piece in pieces for part in piece.parts)
-    variables: dict[str, Any] = {}
-    for part in (*parts, "sums"):
-        lazy = indexing.LazilyIndexedArray(_Rows(pieces, part, flow))
-        variables[part] = xr.Variable((dim, "sum") if part == "sums" else (dim, *dims), lazy)
-    coords: dict[str, Any] = {schema.TIME: (dim, np.concatenate([p.times for p in pieces]), {"long_name": "UTC"})}
-    coords["sum"] = list(last.sum_names)
-    if ragged:
-        coords["run"] = (dim, np.repeat([p.run for p in pieces], [len(p.rows) for p in pieces]))
-        coords["additive"] = (dim, np.repeat([p.additive for p in pieces], [len(p.rows) for p in pieces]))
-    else:
-        coords["run"], coords["additive"] = last.run, last.additive
-    for name, axis in zip(dims, last.axes, strict=True):
-        coords |= _axis_coords(name, axis, flow)
-    segment = last.segment
-    attributes = {
-        "subsystem": subsystem,
-        "name": "/".join(segment.path),
-        "path": segment.path,
-        "class": segment.class_name,
-        "title": segment.title,
-        "gauge": segment.gauge,
-        "error_option": segment.error_option,
-        "flow": flow,
-        "variable_axes": tuple(name for name, axis in zip(dims, last.axes, strict=True) if not axis.regular),
-    }
-    return xr.Dataset(variables, coords=coords, attrs=attributes)
-
-
-def _axis_coords(name: str, axis: Axis, flow: bool) -> dict[str, Any]:
-    edges = np.concatenate([[-np.inf], axis.edges, [np.inf]]) if flow else axis.edges
-    centres = (axis.edges[1:] + axis.edges[:-1]) / 2
-    centres = np.concatenate([[-np.inf], centres, [np.inf]]) if flow else centres
-    coords: dict[str, Any] = {
-        name: (name, centres, {"long_name": axis.title}),
-        f"{name}_left": (name, edges[:-1]),
-        f"{name}_right": (name, edges[1:]),
-    }
-    if axis.labels:
-        first = 0 if flow else 1
-        numbers = range(first, first + len(centres))
-        coords[f"{name}_label"] = (name, np.array([axis.labels.get(number, "") for number in numbers], dtype=object))
-    return coords
-
-
 def _chosen(runs: list[int], wanted: slice | Sequence[int] | None) -> list[int]:
     if wanted is None:
         return runs
@@ -401,34 +307,3 @@ def _chosen_binning(view: Any, run: int, entry: Any, binning: int | None) -> lis
     """The rows of a run that may be without the histogram."""
     found = reading.binnings(view, run, entry)
     return found if len(found) <= 1 else [reading.find(view, run, entry, binning)]
-
-
-def values(histogram: xr.Dataset) -> xr.Dataset:
-    """Values and variances of a histogram, of every row if it has several.
-
-    ``value`` is the content [counts], or the mean per bin of a profile (NaN where empty); ``variance`` the squared bin
-    error as ROOT's ``GetBinError`` gives it. Same dims as the parts.
-    """
-    if not {"contents", "sumwy"} & set(histogram.data_vars):
-        raise DimsError("expected a histogram as archive.histogram(...) gives it, a Dataset with contents")
-    parts: dict[str, Any] = {name: histogram[name] for name in schema.PARTS if name in histogram}
-    value = bin_values(parts)
-    variance = value.copy(data=bin_variances({k: v.values for k, v in parts.items()}, histogram.attrs["error_option"]))
-    result = xr.Dataset({"value": value, "variance": variance}, attrs=histogram.attrs)
-    return result.assign_coords({name: coord for name, coord in histogram.coords.items() if name != "sum"})
-
-
-def to_hist(histogram: xr.Dataset) -> "hist.Hist[Any]":
-    """One snapshot or time slice as a `hist.Hist`, with weights where sumw2 is kept, and flow bins where it has them.
-
-    A profile becomes mean storage. Raises DimsError if it still has rows in time.
-    """
-    schema.require_histogram(histogram, rows=False)
-    flow, axes = histogram.attrs["flow"], []
-    for name in schema.axes_of(histogram):
-        left, right = histogram[f"{name}_left"].values, histogram[f"{name}_right"].values
-        edges = np.concatenate([left, right[-1:]])
-        title, regular = str(histogram[name].attrs.get("long_name", "")), name not in histogram.attrs["variable_axes"]
-        axes.append(Axis(edges[1:-1] if flow else edges, regular=regular, title=title))
-    parts = {name: histogram[name].values for name in schema.PARTS if name in histogram}
-    return as_hist(axes, parts, flow=flow, title=histogram.attrs.get("title", ""))

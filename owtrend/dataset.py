@@ -1,5 +1,6 @@
 """One array of a subsystem as xarray shows it: snapshots by run and time, cells by histogram, part and bin."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,12 +10,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
-from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from owtrend import schema
 from owtrend.catalog import COUNTS, SUMS, WEIGHTS, Segment
 from owtrend.errors import DimsError, NotFoundError
+from owtrend.lazy import LazyArray, by_run
 from owtrend.reader import SubsystemReader
 from owtrend.snapshot import display_name
 
@@ -204,25 +205,7 @@ class CellIndex(xr.Index):
 _ATTRIBUTES = {"bin": {"long_name": "x fastest, flow included: 0 is the underflow"}}
 
 
-class _Lazy(BackendArray):
-    """An array that is read when indexed, along each dim on its own."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._outer)
-
-    def _outer(self, key: tuple[Any, ...]) -> Any:
-        wanted = [np.arange(size)[one] for size, one in zip(self.shape, key, strict=True)]
-        found = self.read(*(np.atleast_1d(one) for one in wanted))
-        return found.squeeze(tuple(axis for axis, one in enumerate(wanted) if not np.ndim(one)))
-
-    def read(self, *wanted: NDArray[np.intp]) -> NDArray[Any]:
-        raise NotImplementedError
-
-
-class _Labels(_Lazy):
+class _Labels(LazyArray):
     """One coord of the cells."""
 
     def __init__(self, index: CellIndex, level: str) -> None:
@@ -234,7 +217,7 @@ class _Labels(_Lazy):
         return self.index.segments.labels(self.level, np.asarray(self.index.cells)[wanted[0]])
 
 
-class _Rows(_Lazy):
+class _Rows(LazyArray):
     """What the snapshots of some runs have per cell."""
 
     def __init__(self, segments: _Segments, places: Sequence[int]) -> None:
@@ -245,14 +228,13 @@ class _Rows(_Lazy):
     def read(self, *wanted: NDArray[np.intp]) -> NDArray[Any]:
         snapshots, cells = wanted
         out = np.zeros((len(snapshots), len(cells)), dtype=self.dtype)
-        owner = np.searchsorted(self.starts, snapshots, side="right") - 1
-        for number in np.unique(owner) if len(cells) else ():
-            mine = np.flatnonzero(owner == number)
-            out[mine] = self.of_run(self.places[number], snapshots[mine] - self.starts[number], cells)
+        for number, mine, own in by_run(self.starts, snapshots) if len(cells) else ():
+            out[mine] = self.of_run(self.places[number], own, cells)
         return out
 
+    @abstractmethod
     def of_run(self, place: int, rows: NDArray[np.intp], cells: NDArray[np.intp]) -> NDArray[Any]:
-        raise NotImplementedError
+        """The same of one run."""
 
 
 class _Cells(_Rows):

@@ -11,7 +11,8 @@ PACKAGES = ("owtrend", "ingest", "dashboards")
 # In reading order: each module imports only what stands above it.
 OWTREND = [
     "errors", "schema", "snapshot", "kernels", "catalog", "rows", "arrays", "reader", "transaction", "store",
-    "append", "check", "correct", "difference", "reading", "reduce", "dataset", "access", "cluster", "pipeline",
+    "append", "check", "correct", "difference", "reading", "reduce", "lazy", "labelled",
+    "dataset", "access", "cluster", "pipeline",
     "cli",
 ]  # fmt: skip
 

@@ -1,0 +1,137 @@
+"""One histogram as xarray shows it: its rows over time, read when needed; its values and variances."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from xarray.core import indexing
+
+from owtrend import schema
+from owtrend.errors import BinningChangedError, DimsError
+from owtrend.lazy import LazyArray, by_run
+from owtrend.reading import RunHistogram
+from owtrend.snapshot import Axis, as_hist, bin_values, bin_variances, unfold
+
+if TYPE_CHECKING:
+    import hist
+
+__all__ = ["labelled", "to_hist", "values"]
+
+
+class _Rows(LazyArray):
+    """The rows of one part over one or more runs."""
+
+    def __init__(self, pieces: Sequence[RunHistogram], part: str, flow: bool) -> None:
+        self.pieces, self.part, self.flow = pieces, part, flow
+        self.starts = np.cumsum([0, *(len(piece.rows) for piece in pieces)])
+        self.dtype = np.dtype(np.float64)
+        inner: tuple[int, ...] = (len(pieces[0].sum_names),)
+        if part != "sums":
+            self.dtype = np.result_type(*(piece.dtype(part) for piece in pieces))
+            inner = tuple(len(axis) + 2 * flow for axis in pieces[0].axes)
+        self.shape = (int(self.starts[-1]), *inner)
+
+    def read(self, *wanted: NDArray[np.intp]) -> NDArray[Any]:
+        rows, *bins = wanted
+        out = np.empty((len(rows), *self.shape[1:]), dtype=self.dtype)
+        for number, mine, own in by_run(self.starts, rows):
+            piece = self.pieces[number]
+            read = piece.read(self.part, own)
+            if self.part != "sums":
+                read = unfold(read, tuple(len(axis) + 2 for axis in piece.axes), self.flow)
+            out[mine] = read
+        for axis, chosen in enumerate(bins, start=1):
+            if len(chosen) != out.shape[axis] or (np.diff(chosen) != 1).any():
+                out = out.take(chosen, axis=axis)
+        return out
+
+
+def labelled(pieces: Sequence[RunHistogram], *, ragged: bool, flow: bool, subsystem: str) -> xr.Dataset:
+    """Labelled, lazy view of some runs of one histogram."""
+    last = pieces[-1]
+    for piece in pieces:
+        if not ragged:
+            break
+        if piece.axes != last.axes or piece.sum_names != last.sum_names:
+            raise BinningChangedError(
+                f"{last.segment.path}: its binning in run {piece.run} is not that of run {last.run}; "
+                "choose runs of one binning with runs=..."
+            )
+    dim = schema.SNAPSHOT if ragged else schema.TIME
+    dims = schema.AXES[: len(last.axes)]
+    parts = dict.fromkeys(part for piece in pieces for part in piece.parts)
+    variables: dict[str, Any] = {}
+    for part in (*parts, "sums"):
+        lazy = indexing.LazilyIndexedArray(_Rows(pieces, part, flow))
+        variables[part] = xr.Variable((dim, "sum") if part == "sums" else (dim, *dims), lazy)
+    coords: dict[str, Any] = {schema.TIME: (dim, np.concatenate([p.times for p in pieces]), {"long_name": "UTC"})}
+    coords["sum"] = list(last.sum_names)
+    if ragged:
+        coords["run"] = (dim, np.repeat([p.run for p in pieces], [len(p.rows) for p in pieces]))
+        coords["additive"] = (dim, np.repeat([p.additive for p in pieces], [len(p.rows) for p in pieces]))
+    else:
+        coords["run"], coords["additive"] = last.run, last.additive
+    for name, axis in zip(dims, last.axes, strict=True):
+        coords |= _axis_coords(name, axis, flow)
+    segment = last.segment
+    attributes = {
+        "subsystem": subsystem,
+        "name": "/".join(segment.path),
+        "path": segment.path,
+        "class": segment.class_name,
+        "title": segment.title,
+        "gauge": segment.gauge,
+        "error_option": segment.error_option,
+        "flow": flow,
+        "variable_axes": tuple(name for name, axis in zip(dims, last.axes, strict=True) if not axis.regular),
+    }
+    return xr.Dataset(variables, coords=coords, attrs=attributes)
+
+
+def _axis_coords(name: str, axis: Axis, flow: bool) -> dict[str, Any]:
+    edges = np.concatenate([[-np.inf], axis.edges, [np.inf]]) if flow else axis.edges
+    centres = (axis.edges[1:] + axis.edges[:-1]) / 2
+    centres = np.concatenate([[-np.inf], centres, [np.inf]]) if flow else centres
+    coords: dict[str, Any] = {
+        name: (name, centres, {"long_name": axis.title}),
+        f"{name}_left": (name, edges[:-1]),
+        f"{name}_right": (name, edges[1:]),
+    }
+    if axis.labels:
+        first = 0 if flow else 1
+        numbers = range(first, first + len(centres))
+        coords[f"{name}_label"] = (name, np.array([axis.labels.get(number, "") for number in numbers], dtype=object))
+    return coords
+
+
+def values(histogram: xr.Dataset) -> xr.Dataset:
+    """Values and variances of a histogram, of every row if it has several.
+
+    ``value`` is the content [counts], or the mean per bin of a profile (NaN where empty); ``variance`` the squared bin
+    error as ROOT's ``GetBinError`` gives it. Same dims as the parts.
+    """
+    if not {"contents", "sumwy"} & set(histogram.data_vars):
+        raise DimsError("expected a histogram as archive.histogram(...) gives it, a Dataset with contents")
+    parts: dict[str, Any] = {name: histogram[name] for name in schema.PARTS if name in histogram}
+    value = bin_values(parts)
+    variance = value.copy(data=bin_variances({k: v.values for k, v in parts.items()}, histogram.attrs["error_option"]))
+    result = xr.Dataset({"value": value, "variance": variance}, attrs=histogram.attrs)
+    return result.assign_coords({name: coord for name, coord in histogram.coords.items() if name != "sum"})
+
+
+def to_hist(histogram: xr.Dataset) -> "hist.Hist[Any]":
+    """One snapshot or time slice as a `hist.Hist`, with weights where sumw2 is kept, and flow bins where it has them.
+
+    A profile becomes mean storage. Raises DimsError if it still has rows in time.
+    """
+    schema.require_histogram(histogram, rows=False)
+    flow, axes = histogram.attrs["flow"], []
+    for name in schema.axes_of(histogram):
+        left, right = histogram[f"{name}_left"].values, histogram[f"{name}_right"].values
+        edges = np.concatenate([left, right[-1:]])
+        title, regular = str(histogram[name].attrs.get("long_name", "")), name not in histogram.attrs["variable_axes"]
+        axes.append(Axis(edges[1:-1] if flow else edges, regular=regular, title=title))
+    parts = {name: histogram[name].values for name in schema.PARTS if name in histogram}
+    return as_hist(axes, parts, flow=flow, title=histogram.attrs.get("title", ""))

@@ -1,0 +1,44 @@
+"""Arrays that xarray reads only when they are indexed."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from xarray.backends import BackendArray
+from xarray.core import indexing
+
+__all__ = ["LazyArray", "by_run"]
+
+
+class LazyArray(BackendArray, ABC):
+    """An array that is read when indexed, along each dim on its own."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._outer)
+
+    def _outer(self, key: tuple[Any, ...]) -> Any:
+        wanted = [np.arange(size)[one] for size, one in zip(self.shape, key, strict=True)]
+        found = self.read(*(np.atleast_1d(one) for one in wanted))
+        return found.squeeze(tuple(axis for axis, one in enumerate(wanted) if not np.ndim(one)))
+
+    @abstractmethod
+    def read(self, *wanted: NDArray[np.intp]) -> NDArray[Any]:
+        """What is at these places of each dim."""
+
+
+def by_run(
+    starts: NDArray[np.intp], rows: NDArray[np.intp]
+) -> Iterator[tuple[int, NDArray[np.intp], NDArray[np.intp]]]:
+    """Of rows of several runs, one after the other: the number of a run, which are its, and which of its own they are.
+
+    ``starts`` has where each run begins, and where the last one ends.
+    """
+    owner = np.searchsorted(starts, rows, side="right") - 1
+    for number in np.unique(owner).tolist():
+        mine = np.flatnonzero(owner == number)
+        yield number, mine, rows[mine] - starts[number]
