@@ -118,9 +118,10 @@ def serve(
     names = {"localhost", "127.0.0.1"}
     if address not in names:
         names |= {address, socket.gethostname()}
+    pages = {"/": create_app(location)}  # a missing store is said first
     _require_free(address, port)
     server = pn.serve(
-        {"/": create_app(location)}, port=port, address=address, show=show, start=False, warm=True, verbose=False,
+        pages, port=port, address=address, show=show, start=False, warm=True, verbose=False,
         title="owtrend", location=False, websocket_origin=[*(f"{name}:{port}" for name in sorted(names)), *origins],
     )  # fmt: skip
     server.io_loop.asyncio_loop.set_exception_handler(_unless_closed)

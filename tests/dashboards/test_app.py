@@ -50,7 +50,7 @@ def test_what_one_session_chooses_is_nothing_to_another(store, load):
 
 
 def test_a_missing_store_is_said_before_anything_is_served(tmp_path):
-    result = CliRunner().invoke(serve, [str(tmp_path / "nothing"), "--port", "0"])
+    result = CliRunner().invoke(serve, [str(tmp_path / "nothing")])
     assert isinstance(result.exception, StoreError)
     assert str(tmp_path / "nothing") in str(result.exception)
 
