@@ -259,14 +259,17 @@ def _tasks(
     for file in files:
         groups.setdefault((file.subsystem, file.run), []).append(file)
     tasks = []
+    damaged = writer.damaged_files(reader.quarantine)
+    summary.quarantine += [damaged[file.ledger] for file in files if file.ledger in damaged]
     for (subsystem, run), members in sorted(groups.items()):
-        known: set[Any] = set()
+        known: set[Any] = set(damaged)
         if subsystem in reader.registered:
             view = reader.subsystem(subsystem)
             if run in view.places:
-                rows = view.rows(view.places[run])
-                known = writer.known_files(rows.provenance)
-                if rows.accumulation != _ACCUMULATION[accumulation] and any(f.ledger not in known for f in members):
+                place = view.places[run]
+                known |= writer.known_files(view.provenance(place))
+                other = view.per_run["accumulation"][place] != _ACCUMULATION[accumulation]
+                if other and any(f.ledger not in known for f in members):
                     raise UsageError(
                         f"{location}: run {run} of {subsystem} is not {accumulation} by what was told before; "
                         "give the other --accumulation"

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -24,6 +24,7 @@ from owtrend.transaction import write_cells
 
 __all__ = ["RunResult", "RunTask", "SourceFile", "convert_run", "survey"]
 
+DECODER = f"owtrend {__version__}"
 _of_thread = threading.local()
 _DTYPES = {COUNTS: np.int32, WEIGHTS: np.float64, SUMS: np.float64}
 
@@ -106,11 +107,15 @@ def _reader(max_cells: int) -> SnapshotReader:
     return held
 
 
-def quarantine_line(file: SourceFile, reason: str, name: str | None = None) -> str:
-    """One line of the quarantine; ``name`` is the object if it is not the whole file."""
+def quarantine_line(file: SourceFile, reason: str, name: str | None = None, *, lasting: bool = False) -> str:
+    """One line of the quarantine; ``name`` is the object if it is not the whole file.
+
+    ``lasting``: this decoder finds the same whenever it reads the file, so it need not be read again.
+    """
     when = str(np.datetime64(file.time, "ns").astype("datetime64[s]"))
     fields = {"source": file.source, "object": name, "subsystem": file.subsystem, "run": file.run, "time": when}
-    return json.dumps({**fields, "reason": reason})
+    read = {"file": file.ledger, "decoder": DECODER} if lasting else {}
+    return json.dumps({**fields, "reason": reason, **read})
 
 
 def survey(task: RunTask) -> list[Segment]:
@@ -200,13 +205,15 @@ class _Merged:
                 try:
                     snapshot = self.task.read(file)
                 except SnapshotError as error:
-                    self.result.quarantine.append(quarantine_line(file, str(error)))
+                    lasting = not isinstance(error.__cause__, OSError)
+                    self.result.quarantine.append(quarantine_line(file, str(error), lasting=lasting))
                     continue
                 self.result.quarantine += [quarantine_line(file, why, name) for name, why in snapshot.problems.items()]
                 if not snapshot:
                     if not snapshot.problems and not self.task.select and not self.task.exclude:
                         others = ", ".join(sorted(set(snapshot.unsupported.values()))) or "nothing"
-                        self.result.quarantine.append(quarantine_line(file, f"no histogram in it; it holds {others}"))
+                        reason = f"no histogram in it; it holds {others}"
+                        self.result.quarantine.append(quarantine_line(file, reason, lasting=True))
                     continue
                 self.result.taken.append(file.source)
                 best = self._better(best, self._row(file, snapshot), snapshot, file)
@@ -218,7 +225,7 @@ class _Merged:
             **{name: asdict(file)[name] for name in ("source", "told", "size", "mtime", "mode")},
             "timezone": self.task.timezone,
             "entries": snapshot.entries,
-            "decoder": f"owtrend {__version__}",
+            "decoder": DECODER,
             "unsupported": len(snapshot.unsupported),
         }
         return _Row(file.time, snapshot.digest, provenance, AMBIGUOUS_TIME * file.ambiguous, -1)
@@ -331,6 +338,12 @@ def _view(task: RunTask) -> SubsystemReader | None:
 
 def _registry(view: SubsystemReader | None) -> Registry:
     return view.registry if view else Registry()
+
+
+def damaged_files(quarantine: Iterable[str]) -> dict[tuple[str, int, int], str]:
+    """The files that this decoder could not read, with their lines of the quarantine."""
+    lines = ((json.loads(line), line) for line in quarantine)
+    return {tuple(fields["file"]): line for fields, line in lines if fields.get("decoder") == DECODER}
 
 
 def known_files(provenance: Sequence[str]) -> set[tuple[str, int, int]]:

@@ -179,12 +179,23 @@ class SubsystemReader:
         count = int(self.per_run["n_rows"][place])
         return self._tables[place] if place in self._tables else self._stored_rows(place, count)
 
+    def provenance(self, place: int) -> tuple[str, ...]:
+        """That of the rows of one run, hidden ones included: a JSON line each."""
+        tables = self._tables if self.per_run["n_rows"][place] else {}  # which also reads the tail
+        return tables[place].provenance if place in tables else self._stored_provenance(place)
+
+    def _stored_provenance(self, place: int) -> tuple[str, ...]:
+        return tuple(bytes(self._provenance[place]).rstrip(b"\0").decode().splitlines())
+
+    @cached_property
+    def _provenance(self) -> zarr.Array[Any]:
+        return self.group["provenance"]
+
     def _stored_rows(self, place: int, count: int) -> RunRows:
         arrays = {name: self.group[name][place, :count] for name in (*ROW_ARRAYS, "digest")}
-        text = bytes(self.group["provenance"][place]).rstrip(b"\0").decode()
         mode = bytes(self.group["mode"][place]).rstrip(b"\0").decode()
         accumulation = int(self.group["accumulation"][place])
-        return RunRows(**arrays, provenance=tuple(text.splitlines()), mode=mode, accumulation=accumulation)
+        return RunRows(**arrays, provenance=self._stored_provenance(place), mode=mode, accumulation=accumulation)
 
     def times(self, place: int) -> NDArray[np.datetime64]:
         """UTC times of the snapshots of one run."""
@@ -274,12 +285,16 @@ def read_tail(group: zarr.Group) -> Iterator[TailRow]:
 
 
 def open_quarantine(lines: Iterable[str]) -> list[str]:
-    """The lines of a quarantine that still hold: without whole files that were taken in later."""
-    still: dict[str, str] = {}
+    """The lines of a quarantine that still hold: without whole files that were taken in later, or read again."""
+    still: dict[str, None] = {}
+    whole: dict[str, list[str]] = {}  # those of a file, not of an object in it, by source
     for line in lines:
         fields = json.loads(line)
-        if fields.get("taken"):
-            still = {text: source for text, source in still.items() if source != fields["source"]}
-        else:
-            still[line] = fields["source"] if fields["object"] is None else ""
+        if fields.get("taken") or "file" in fields:
+            for earlier in whole.pop(fields["source"], ()):
+                still.pop(earlier, None)
+        if not fields.get("taken"):
+            still[line] = None
+            if fields["object"] is None:
+                whole.setdefault(fields["source"], []).append(line)
     return list(still)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import owtrend
-from ingest import archive, naming
+from ingest import archive, naming, writer
 from owtrend.errors import BinningChangedError, NotFoundError, StoreLockedError, UsageError
 from owtrend.rows import AMBIGUOUS_TIME
 from owtrend.store import Store
@@ -155,6 +155,20 @@ def test_damaged_files_are_listed_with_their_reason_and_do_not_stop_the_rest(tmp
     assert ["empty file" in reasons[0], "cut short" in reasons[1]] == [True, True]
     assert making.ingest(tmp_path / "data", tmp_path / "store").quarantined == 2
     assert len(owtrend.open(tmp_path / "store").quarantine) == 2
+
+
+def test_a_damaged_file_is_read_again_by_another_decoder_only(tmp_path, monkeypatch):
+    making.write_run(tmp_path / "data", {"h": [[0, 1, 0]]})
+    (path,) = (tmp_path / "data").rglob("*.root")
+    path.write_bytes(b"no root file")
+    first = making.ingest(tmp_path / "data", tmp_path / "store")
+    with monkeypatch.context() as patched:
+        patched.setattr(writer.RunTask, "read", None)
+        again = making.ingest(tmp_path / "data", tmp_path / "store")
+    assert (again.known, again.quarantine) == (1, first.quarantine)
+    monkeypatch.setattr(writer, "DECODER", "owtrend of later")
+    assert making.ingest(tmp_path / "data", tmp_path / "store").known == 0
+    assert len(owtrend.open(tmp_path / "store").quarantine) == 1
 
 
 def test_a_run_of_which_nothing_is_readable_is_quarantined_and_its_files_may_come_again(tmp_path):
