@@ -3,26 +3,28 @@
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from owtrend import reading, schema
+from owtrend import reading
+from owtrend.catalog import HistogramEntry
+from owtrend.config import Config, from_json
 from owtrend.dataset import dataset
 from owtrend.errors import NotFoundError
+from owtrend.history import every_interval, over_intervals, require_fitting, row_by_row
 from owtrend.labelled import labelled
 from owtrend.reader import Reader
 from owtrend.reading import RunHistogram
-from owtrend.reduce import REDUCTORS, applicable, run_trends
+from owtrend.reduce import DEFAULT, applicable, parse
 from owtrend.snapshot import Path
 from owtrend.store import Store
-
-if TYPE_CHECKING:
-    pass
+from owtrend.trends import named
 
 __all__ = ["Archive", "open"]
 
@@ -227,70 +229,96 @@ class Archive:
 
     def trend(
         self, subsystem: str, name: str | Path, reductor: str, run: int | None = None,
-        *, runs: slice | Sequence[int] | None = None,
+        *, runs: slice | Sequence[int] | None = None, every: Any = None,
     ) -> xr.Dataset:  # fmt: skip
         """One reductor of one histogram's increments over time, stored or else computed now.
 
         Parameters
         ----------
         reductor
-            A name of `owtrend.reduce.REDUCTORS`; ``mean`` and ``std`` are those along x.
+            Such as ``entries``, ``mean_x``, ``quantile_x(0.9)`` or ``mean_x(y=2:5)``, see `owtrend.reduce`.
         run, runs
             As in `histogram`.
+        every
+            Length of intervals to sum over, such as ``"10min"``, from the first snapshot of each run; None: each
+            snapshot.
 
         Returns
         -------
         :
             ``value`` and ``error``, NaN where nothing was gained, over ``time`` (the end of each increment) or
-            ``snapshot``; coords ``start`` (NaT: since the run began), ``exposure`` [s], ``reported``.
+            ``snapshot``; coords ``start`` (NaT: since the run began), ``exposure`` [s], ``reported``, ``restart``.
 
         Raises
         ------
         NotFoundError
-            If there is no such subsystem, run or histogram, or the reductor has no meaning for it.
+            If there is no such subsystem, run, histogram or reductor, or the reductor has no meaning for it.
+        UsageError
+            If the reductor takes something else in its brackets, or ``every`` is no length of time.
+        """
+        made = self.trends(subsystem, [name], [reductor], run, runs=runs, every=every)
+        one = made.isel(histogram=0, reductor=0).load()
+        told = {"name": str(one["histogram"].item()), "reductor": str(one["reductor"].item())}
+        return one.drop_vars(("histogram", "reductor")).assign_attrs(told)
+
+    def trends(
+        self, subsystem: str, histograms: Sequence[str | Path] | str | None = None,
+        reductors: Sequence[str] | None = None, run: int | None = None,
+        *, runs: slice | Sequence[int] | None = None, every: Any = None,
+    ) -> xr.Dataset:  # fmt: skip
+        """Many trends at once, read when needed.
+
+        Parameters
+        ----------
+        histograms
+            Names, or a shell pattern of them; None: all.
+        reductors
+            As in `trend`; None: those that `compute` keeps of any of these histograms.
+        run, runs, every
+            As in `trend`; intervals are of one histogram.
+
+        Returns
+        -------
+        :
+            ``value`` and ``error`` over ``(time, histogram, reductor)``, or ``snapshot`` for ``time``; NaN also where a
+            reductor has no meaning for a histogram. Coords as of `trend`, ``start``, ``exposure``, ``reported`` and
+            ``restart`` of each histogram.
         """
         view = self._reader.subsystem(subsystem)
-        entry = view.registry.find(name, view.where)
-        reductor = {"mean": "mean_x", "std": "std_x"}.get(reductor, reductor)
-        known_reductors = dict.fromkeys(name for _, segment in entry.segments for name in applicable(segment))
-        if reductor not in known_reductors:
-            raise NotFoundError(f"{entry.name}: no reductor {reductor!r}; it has {', '.join(known_reductors)}")
-        which = list(REDUCTORS).index(reductor)
+        entries = _entries(view, histograms)
+        names = reductors
+        if names is None:
+            names = [one for one in DEFAULT if any(parse(one).fits(entry.first) for entry in entries)]
+        named(self.config, subsystem)  # which makes the reductors of its modules known
+        chosen = [parse(one) for one in names]
+        for one in chosen:
+            if len(entries) == 1:
+                require_fitting(entries[0], one)
         wanted = [run] if run is not None else _chosen(sorted(view.places), runs)
-        stored, reductors = view.trend_names
-        column = stored.index(json.dumps(entry.path)) if json.dumps(entry.path) in stored else None
-        pieces = []
         for known in wanted:
-            place = view.place(known)
-            times = view.times(place)
-            index = (place, slice(0, len(times)), column)
-            fresh = column is not None and view.trend_revisions[place] == view.per_run["revision"][place]
-            if fresh and reductors == list(REDUCTORS):
-                value, error = (view.trend_array(array, *index, which) for array in ("value", "error"))
-                begin, reported = (view.trend_array(array, *index) for array in ("begin", "reported"))
-            else:
-                made = run_trends(view, known, [entry])
-                value, error = made["value"][:, 0, which], made["error"][:, 0, which]
-                begin, reported = made["begin"][:, 0], made["reported"][:, 0]
-            begin = begin.view("datetime64[ns]")
-            exposure = (times - begin) / np.timedelta64(1, "s")
-            pieces.append((np.full(len(times), known), times, value, error, begin, exposure, reported))
-        if not pieces:
+            view.place(known)
+        if not wanted:
             raise NotFoundError(f"{view.where}: none of the runs asked for")
-        run_numbers, times, value, error, begin, exposure, reported = map(np.concatenate, zip(*pieces, strict=True))
-        dim = schema.TIME if run is not None else schema.SNAPSHOT
-        numbers: Any = run if run is not None else (dim, run_numbers)
-        return xr.Dataset(
-            {"value": (dim, value), "error": (dim, error)},
-            coords={
-                schema.TIME: (dim, times, {"long_name": "end of the increment, UTC"}),
-                "run": numbers,
-                "start": (dim, begin),
-                "exposure": (dim, exposure, {"units": "s"}),
-                "reported": (dim, reported),
-            },
-            attrs={"subsystem": subsystem, "name": entry.name, "reductor": reductor},
-        )
+        of = (view, subsystem, self.config, wanted, entries, chosen)
+        if every is None:
+            return row_by_row(*of, ragged=run is None)
+        return over_intervals(*of, every_interval(every), ragged=run is None)
+
+    @property
+    def config(self) -> Config:
+        """The configuration that stored trends are made by, see `owtrend.pipeline.compute`."""
+        return from_json(self._reader.config or "{}")
+
+
+def _entries(view: Any, histograms: Sequence[str | Path] | str | None) -> list[HistogramEntry]:
+    """The histograms of some names, or of a shell pattern; raises NotFoundError if there are none."""
+    if histograms is not None and not isinstance(histograms, str):
+        return [view.registry.find(name, view.where) for name in histograms]
+    every = list(view.registry.histograms.values())
+    found = [entry for entry in every if histograms is None or fnmatchcase(entry.name, histograms)]
+    if not found:
+        raise NotFoundError(f"{view.where}: no histogram is like {histograms!r}")
+    return found
 
 
 def _chosen(runs: list[int], wanted: slice | Sequence[int] | None) -> list[int]:

@@ -78,17 +78,18 @@ def create_subsystem(group: zarr.Group, registry: Registry) -> None:
 
 
 def create_trends(group: zarr.Group, reductors: int) -> None:
+    # One reductor of many histograms in a chunk: a trend of one over thousands of runs is read in a chunk per run, and
+    # those of all reductors of a run in a few hundred.
+    over_time, per_run = ("run", "time", "histogram", "reductor"), ("run", "histogram", "reductor")
     for name in TREND_ARRAYS:
-        over_time, per_run = ("run", "time", "histogram", "reductor"), ("run", "histogram", "reductor")
         create_array(
-            group, name, over_time, "float64", (1, TIME_CHUNK, 8, reductors), np.nan, {}, shape=(0, 0, 0, reductors)
+            group, name, over_time, "float64", (1, 4 * TIME_CHUNK, 32, 1), np.nan, {}, shape=(0, 0, 0, reductors)
         )
         create_array(
             group, f"run_{name}", per_run, "float64", (RUN_STEP, 8, reductors), np.nan, {}, shape=(0, 0, reductors)
         )
-    chunks = (1, TIME_CHUNK, 64)
-    create_array(group, "begin", ("run", "time", "histogram"), "int64", chunks, NO_TIME, _EPOCH)
-    create_array(group, "reported", ("run", "time", "histogram"), "bool", chunks, False, {})
+    states = {"long_name": "bits: 1 held, 2 reported, 4 restart"}
+    create_array(group, "state", ("run", "time", "histogram"), "uint8", (1, 4 * TIME_CHUNK, 128), 0, states)
     create_array(group, "revision", ("run",), "int32", (4096,), 0, {})
     create_log(group, "histograms")
 

@@ -12,7 +12,7 @@ from owtrend import schema
 from owtrend.errors import DimsError, NotFoundError, UsageError
 from owtrend.kernels import difference as kernels
 
-__all__ = ["increments", "parse_time", "time_slice"]
+__all__ = ["increments", "parse_time", "rows_slice", "time_slice"]
 
 
 def increments(histogram: xr.Dataset) -> xr.Dataset:
@@ -95,6 +95,12 @@ def time_slice(histogram: xr.Dataset, start: Any = None, stop: Any = None) -> xr
             f"{histogram.attrs.get('name')}: no snapshot in ({_text(begin)}, {_text(end)}] UTC; "
             f"the run has {len(times)} from {_text(times[0])} to {_text(times[-1])}"
         )
+    return rows_slice(histogram, first, last)
+
+
+def rows_slice(histogram: xr.Dataset, first: int, last: int) -> xr.Dataset:
+    """The time slice of rows ``first`` to ``last``, both included; see `time_slice`."""
+    times = histogram[schema.TIME].values
     previous, restart, _ = _previous(histogram)
     if histogram.attrs["gauge"]:
         rows, signs = np.array([last]), np.array([1])

@@ -92,8 +92,7 @@ def labelled(pieces: Sequence[RunHistogram], *, ragged: bool, flow: bool, subsys
 
 def _axis_coords(name: str, axis: Axis, flow: bool) -> dict[str, Any]:
     edges = np.concatenate([[-np.inf], axis.edges, [np.inf]]) if flow else axis.edges
-    centres = (axis.edges[1:] + axis.edges[:-1]) / 2
-    centres = np.concatenate([[-np.inf], centres, [np.inf]]) if flow else centres
+    centres = np.concatenate([[-np.inf], axis.centres, [np.inf]]) if flow else axis.centres
     coords: dict[str, Any] = {
         name: (name, centres, {"long_name": axis.title}),
         f"{name}_left": (name, edges[:-1]),

@@ -39,6 +39,7 @@ def by_run(
     ``starts`` has where each run begins, and where the last one ends.
     """
     owner = np.searchsorted(starts, rows, side="right") - 1
-    for number in np.unique(owner).tolist():
-        mine = np.flatnonzero(owner == number)
+    order = np.argsort(owner, kind="stable")
+    numbers, bounds = np.unique(owner[order], return_index=True)
+    for number, mine in zip(numbers.tolist(), np.split(order, bounds[1:]), strict=False):
         yield number, mine, rows[mine] - starts[number]

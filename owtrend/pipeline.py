@@ -1,8 +1,8 @@
 """The whole story on one screen: what changed -> trends, as a Dask graph -> stored beside the data."""
 
 import hashlib
+import importlib
 import inspect
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,18 +13,20 @@ from typing import Any
 
 import numpy as np
 
-from owtrend import cluster, reduce
+from owtrend import cluster, fit, gains, reduce, trends
+from owtrend.arrays import TIME_CHUNK
 from owtrend.catalog import COUNTS, WEIGHTS, HistogramEntry
+from owtrend.config import Config, from_json
 from owtrend.errors import NotFoundError
 from owtrend.kernels import difference as difference_kernels
 from owtrend.kernels import reduce as reduce_kernels
 from owtrend.reader import Reader, SubsystemReader
-from owtrend.reduce import REDUCTORS, TrendArrays, run_trends
 from owtrend.store import Store
+from owtrend.trends import TrendArrays, named, path_of, run_trends
 
 __all__ = ["ComputeSummary", "code_version", "compute"]
 
-BLOCK_BYTES = 2**27  # cells of one run that a task holds
+BLOCK_BYTES = 2**27  # cells of one task and one chunk of rows
 RUNS_PER_COMMIT = 32
 
 
@@ -38,6 +40,8 @@ class TrendTask:
     run: int
     first: int
     last: int
+    names: tuple[str, ...]
+    config: str
 
 
 @dataclass
@@ -53,13 +57,16 @@ class ComputeSummary:
 
 
 def compute(
-    location: str | Path, *, runs: Sequence[int] | None = None, force: bool = False, workers: int | None = None,
-    scheduler: str | None = None, progress: Callable[[str, int, int], None] | None = None,
+    location: str | Path, *, config: Config | None = None, runs: Sequence[int] | None = None, force: bool = False,
+    workers: int | None = None, scheduler: str | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> ComputeSummary:  # fmt: skip
-    """Bring the stored trends up to date: all reductors of all histograms, for the runs that changed.
+    """Bring the stored trends up to date: `owtrend.reduce.DEFAULT` of all histograms, for the runs that changed.
 
     Parameters
     ----------
+    config
+        Further reductors, and where events are counted; kept in the store. None: that which the store has.
     runs
         Only these; None means all.
     force
@@ -80,13 +87,18 @@ def compute(
     say = progress or (lambda *_: None)
     with store.writer("derived") as begin:
         reader = store.reader()
-        code = code_version()
+        text = reader.config if config is None else config.model_dump_json()
+        settings = from_json(text or "{}")
+        names = {name: tuple(named(settings, name)) for name in reader.subsystems}
+        code = code_version(text)
         wanted = _wanted(reader, code, runs, force, summary)
-        tasks = [task for name, run in wanted for task in _tasks(reader, store.address, name, run)]
+        tasks = [task for name, run in wanted for task in _tasks(reader, store.address, name, run, names[name], text)]
         transaction = begin()
+        if text != reader.config:
+            transaction.configure(text)
         for name in sorted({name for name, _ in wanted}):
-            paths = [json.dumps(path) for path in reader.subsystem(name).registry.histograms]
-            transaction.prepare_trends(name, paths, list(REDUCTORS), code)
+            paths = [path_of(entry) for entry in reader.subsystem(name).registry.histograms.values()]
+            transaction.prepare_trends(name, paths, names[name], code)
         transaction.commit("make room for trends")
         with cluster.runner(workers, scheduler, tasks=len(tasks)) as run_tasks:
             done = 0
@@ -112,10 +124,12 @@ def compute(
 
 
 @lru_cache
-def code_version() -> str:
-    """Hash of the source that trends depend on: another one, and they are computed again."""
-    modules = (reduce, reduce_kernels, difference_kernels)
-    return hashlib.blake2b("".join(map(inspect.getsource, modules)).encode(), digest_size=8).hexdigest()
+def code_version(config: str = "") -> str:
+    """Hash of the source and the configuration that trends depend on: another one, and they are computed again."""
+    own = (gains, reduce, trends, fit, reduce_kernels, difference_kernels)
+    others = (importlib.import_module(name) for name in from_json(config or "{}").modules)
+    source = config + "".join(inspect.getsource(module) for module in (*own, *others))
+    return hashlib.blake2b(source.encode(), digest_size=8).hexdigest()
 
 
 def _wanted(
@@ -149,10 +163,12 @@ def _cells(entry: HistogramEntry) -> int:
     return max((segment.length for _, segment in entry.segments if segment.array in (COUNTS, WEIGHTS)), default=0)
 
 
-def _tasks(reader: Reader, location: str, subsystem: str, run: int) -> list[TrendTask]:
-    """One run in blocks of neighbouring histograms of at most `BLOCK_BYTES` together (one alone may be larger)."""
+def _tasks(
+    reader: Reader, location: str, subsystem: str, run: int, names: tuple[str, ...], config: str
+) -> list[TrendTask]:
+    """One run in blocks of neighbouring histograms, of at most `BLOCK_BYTES` in a chunk of rows (one may be larger)."""
     view: SubsystemReader = reader.subsystem(subsystem)
-    rows = len(view.times(view.place(run)))
+    rows = min(len(view.times(view.place(run))), TIME_CHUNK)
     bounds, held = [0], 0
     entries = list(view.registry.histograms.values())
     for number, entry in enumerate(entries):
@@ -162,7 +178,10 @@ def _tasks(reader: Reader, location: str, subsystem: str, run: int) -> list[Tren
             held = 0
         held += size
     bounds.append(len(entries))
-    return [TrendTask(location, reader.version, subsystem, run, first, last) for first, last in pairwise(bounds)]
+    version = reader.version
+    return [
+        TrendTask(location, version, subsystem, run, first, last, names, config) for first, last in pairwise(bounds)
+    ]
 
 
 @lru_cache(maxsize=4)
@@ -173,7 +192,9 @@ def _reader(location: str, version: str) -> Reader:
 def _trends(task: TrendTask) -> tuple[TrendTask, TrendArrays]:
     view = _reader(task.location, task.version).subsystem(task.subsystem)
     entries = list(view.registry.histograms.values())[task.first : task.last]
-    return task, run_trends(view, task.run, entries)
+    config = from_json(task.config or "{}")
+    named(config, task.subsystem)  # which makes the reductors of its modules known
+    return task, run_trends(view, task.run, entries, task.names, config, task.subsystem)
 
 
 def _joined(blocks: list[TrendArrays]) -> dict[str, Any]:

@@ -52,6 +52,11 @@ class Reader:
             self._subsystems[name] = SubsystemReader(where, self._group[f"raw/{name}"], trends)
         return self._subsystems[name]
 
+    @property
+    def config(self) -> str:
+        """The configuration that trends are made by, as JSON; empty if none was given."""
+        return str(self._group.attrs.get("config", ""))
+
     @cached_property
     def ledger(self) -> list[str]:
         """JSON lines of the repairs."""
@@ -272,9 +277,12 @@ class SubsystemReader:
         used = len(self.per_run["run"])
         return np.zeros(used, dtype=np.int32) if self.trends is None else padded(self.trends["revision"][:used], used)
 
-    def trend_array(self, name: str, *index: Any) -> NDArray[Any]:
+    def trend_block(self, name: str, *index: Any) -> NDArray[Any]:
+        """Part of an array of the stored trends: slices, or lists of places, each along its own dim."""
         assert self.trends is not None, "asked for stored trends where there are none"
-        return self.trends[name][index]
+        if (array := self._arrays.get(f"trends {name}")) is None:
+            array = self._arrays[f"trends {name}"] = self.trends[name]
+        return array.oindex[tuple(np.asarray(one) if isinstance(one, list) else one for one in index)]
 
 
 def read_tail(group: zarr.Group) -> Iterator[TailRow]:

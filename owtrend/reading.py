@@ -1,7 +1,7 @@
 """One histogram in one run, whatever segments its rows lie in: the pieces found, checked and joined."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -49,6 +49,21 @@ class RunHistogram:
     def additive(self) -> bool:
         """Whether a row holds everything since the run began: neither a gauge nor in reset mode."""
         return not self.segment.gauge and self.view.per_run["accumulation"][self.place] != RESET
+
+    def window(self, first: int, last: int) -> "RunHistogram":
+        """Only its rows from ``first`` to before ``last``."""
+        if (first, last) == (0, len(self.rows)):
+            return self
+        pieces = {
+            part: [(segment, mask[first:last]) for segment, mask in held if mask[first:last].any() or part == "sums"]
+            for part, held in self.pieces.items()
+        }
+        return replace(self, rows=self.rows[first:last], pieces={part: held for part, held in pieces.items() if held})
+
+    @cached_property
+    def entries(self) -> NDArray[np.float64]:
+        """``fEntries`` of all rows."""
+        return np.ascontiguousarray(self.sums()[:, self.sum_names.index("entries")])
 
     @cached_property
     def times(self) -> NDArray[np.datetime64]:

@@ -1,194 +1,407 @@
-"""Increments -> trends, by reductors: histogram to number, each with its statistical error.
+"""Reductors: what a histogram gained -> a number with its statistical error.
 
-A reductor works on the increments of the statistics that ROOT keeps at fill time (``fEntries``, ``fTsumw``, ...), so
-that its values equal ROOT's own (``GetMean``, ``GetStdDev``). Where ROOT did not keep them (``fTsumw`` zero in spite of
-entries, as after ``SetBinContent``) they are made from the bins in range, as ``TH1::GetStats`` does.
+Their names are what people type: ``entries``, ``mean_x``, ``quantile_x(0.9)``, ``mean_x(y=2:5)``. A reductor with a
+range ``axis=from:to`` sees only the bins in it, which must begin and end where bins do. Without an axis it is of x.
+
+Means and widths come from the differences of the statistics that ROOT keeps at fill time, so that they equal ROOT's;
+with a range, or where ROOT did not keep them, from the bins. All else comes from the bins in range, as in ROOT.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from owtrend import reading
-from owtrend.arrays import NO_TIME
-from owtrend.catalog import COUNTS, SUMS, WEIGHTS, HistogramEntry, Segment
-from owtrend.kernels import difference as kernels
-from owtrend.kernels.reduce import BIN_SUMS, bin_sums
-from owtrend.reader import SubsystemReader
-from owtrend.reading import RunHistogram
-from owtrend.snapshot import unfold
+from owtrend import fit
+from owtrend.catalog import Segment
+from owtrend.errors import NotFoundError, UsageError
+from owtrend.gains import Floats, Gains, Ranges
+from owtrend.kernels import reduce as kernels
+from owtrend.snapshot import Axis
 
-__all__ = ["REDUCTORS", "TrendArrays", "applicable", "run_trends"]
+__all__ = ["DEFAULT", "REDUCTORS", "Kind", "Reductor", "applicable", "parse", "reductor"]
 
-Stats = Mapping[str, NDArray[np.float64]]
-Estimate = tuple[NDArray[np.float64], NDArray[np.float64]]
-TrendArrays = dict[str, NDArray[Any]]
+Estimate = tuple[Floats, Floats]  # value and error, each of shape ``(time,)``
 
 
-def entries(stats: Stats) -> Estimate:
+def entries(gains: Gains) -> Estimate:
     """Fills N, under- and overflow included (``GetEntries``), with the Poisson error sqrt(N)."""
-    return stats["entries"], np.sqrt(np.abs(stats["entries"]))
+    return gains.stats["entries"], np.sqrt(np.abs(gains.stats["entries"]))
 
 
-def mean(stats: Stats, axis: str) -> Estimate:
+def integral(gains: Gains) -> Estimate:
+    """Sum of the bins in range (``Integral``), of a profile of their means; error sqrt(sum of squared bin errors)."""
+    value, variance = gains.in_range()
+    return value, np.sqrt(variance)
+
+
+def rate(gains: Gains) -> Estimate:
+    """Entries per second, N / exposure; NaN where the begin of a run is not known. Error sqrt(N) / exposure [Hz]."""
+    value, error = entries(gains)
+    return value / gains.exposure, error / gains.exposure
+
+
+def per_event(gains: Gains) -> Estimate:
+    """Entries per event E, counted in the same interval; error (N / E) sqrt(1 / N + 1 / E), of independent counts.
+
+    NaN where no event counter is configured.
+    """
+    return _ratio(gains.stats["entries"], _events(gains))
+
+
+def events(gains: Gains) -> Estimate:
+    """Events counted in the interval, with the Poisson error."""
+    counted = _events(gains)
+    return counted, np.sqrt(counted)
+
+
+def maximum(gains: Gains) -> Estimate:
+    """Content of the fullest bin of x in range, summed over other axes; error sqrt of it (weighted: sqrt(w n))."""
+    value = gains.line("x").max(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return value, np.sqrt(np.abs(value * gains.stats["tsumw2"] / gains.stats["tsumw"]))
+
+
+def mean(gains: Gains, axis: str) -> Estimate:
     """sum(w x) / sum(w) in range (``TH1::GetMean``); error std / sqrt(n_eff) (``GetMeanError``); NaN without fills."""
-    spread = np.sqrt(_variance(stats, axis))
+    spread = np.sqrt(_variance(gains, axis))
     with np.errstate(divide="ignore", invalid="ignore"):
-        return stats[f"tsumw{axis}"] / stats["tsumw"], spread / np.sqrt(_effective_entries(stats))
+        return gains.stats[f"tsumw{axis}"] / gains.stats["tsumw"], spread / np.sqrt(gains.effective)
 
 
-def std(stats: Stats, axis: str) -> Estimate:
-    """Square root of sum(w x**2) / sum(w) - mean**2, at least 0 (``TH1::GetStdDev``); error std / sqrt(2 n_eff)."""
-    spread = np.sqrt(_variance(stats, axis))
+def std(gains: Gains, axis: str) -> Estimate:
+    """Square root of sum(w x**2) / sum(w) - mean**2, at least 0 (``TH1::GetStdDev``).
+
+    Error std / sqrt(2 n_eff) (``GetStdDevError``), that of a normal distribution.
+    """
+    spread = np.sqrt(_variance(gains, axis))
     with np.errstate(divide="ignore", invalid="ignore"):
-        return spread, spread / np.sqrt(2 * _effective_entries(stats))
+        return spread, spread / np.sqrt(2 * gains.effective)
 
 
-def _variance(stats: Stats, axis: str) -> NDArray[np.float64]:
+def skewness(gains: Gains, axis: str) -> Estimate:
+    """Third standardised moment of the bins (``TH1::GetSkewness``), about `mean` in units of `std`.
+
+    Error by the influence function (delta method), sqrt(6 / n_eff) of a normal distribution as ROOT has it of any. Of a
+    profile each bin weighs by its mean, as in ROOT; no error.
+    """
+    return _moment(gains, axis, 0, 0.0)
+
+
+def kurtosis(gains: Gains, axis: str) -> Estimate:
+    """Fourth standardised moment of the bins less 3 (``TH1::GetKurtosis``); error as of `skewness`, normally
+    sqrt(24 / n_eff).
+    """
+    return _moment(gains, axis, 1, 3.0)
+
+
+def quantile(gains: Gains, axis: str, probability: float) -> Estimate:
+    """Where the content of the bins in range reaches a share (``TH1::GetQuantiles``), linear within a bin.
+
+    Error sqrt(p (1 - p) / n_eff) / f with the density f of the bin there (Kendall & Stuart 1, 10.10); NaN where empty.
+    """
+    value, density = kernels.quantiles(gains.line(axis), gains.axes["xyz".index(axis)].edges, probability)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return value, np.sqrt(probability * (1 - probability) / gains.effective) / density
+
+
+def median(gains: Gains, axis: str) -> Estimate:
+    """`quantile` of one half."""
+    return quantile(gains, axis, 0.5)
+
+
+def underflow(gains: Gains, axis: str) -> Estimate:
+    """Share of all content that lies below the axis; error as of `fraction`."""
+    return _share(gains, gains.along["xyz".index(axis)][0])
+
+
+def overflow(gains: Gains, axis: str) -> Estimate:
+    """Share of all content that lies above the axis; error as of `fraction`."""
+    return _share(gains, gains.along["xyz".index(axis)][-1])
+
+
+def fraction(gains: Gains, axis: str, low: float, high: float) -> Estimate:
+    """Share k / n of the content in range of all axes that lies in ``[low, high)``, bounds of bins.
+
+    Error: half the interval of Wilson (1927) for one standard deviation, which is not zero where k is:
+    sqrt(p (1 - p) / n + 1 / (4 n**2)) / (1 + 1 / n), n being effective entries.
+    """
+    number = "xyz".index(axis)
+    first, last = bin_range(gains.axes[number], low, high)
+    line = gains.along[number][1:-1]
+    return _share(gains, line[first:last].sum(axis=0), line.sum(axis=0))
+
+
+def peak(gains: Gains, axis: str) -> Estimate:
+    """Centre of the fullest bin along an axis (the first of several, ``GetMaximumBin``).
+
+    Error: the spread of the other bins, each by the chance that it is truly as full, and of the width of the bin:
+    sqrt(sum(P_j (x_j - x)**2) / sum(P_j) + width**2 / 12), P_j = erfc((n - n_j) / sqrt(2 (n + n_j))).
+    """
+    from scipy.special import erfc
+
+    line, edges = gains.line(axis), gains.axes["xyz".index(axis)].edges
+    centres, widths = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
+    fullest = line.argmax(axis=0)
+    most = line.max(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        weight = np.abs(gains.stats["tsumw2"] / gains.stats["tsumw"])  # variance of a bin for its content
+        chance = erfc((most - line) / np.sqrt(2 * weight * np.maximum(most + line, 0)))
+    chance = np.where(line > 0, np.nan_to_num(chance), 0.0)
+    value = np.where(most > 0, centres[fullest], np.nan)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        spread = (chance * (centres[:, None] - value) ** 2).sum(axis=0) / chance.sum(axis=0)
+    return value, np.sqrt(spread + widths[fullest] ** 2 / 12)
+
+
+def gauss(gains: Gains, axis: str, *window: float) -> Estimate:
+    """Mean of a normal distribution fitted to the bins, in a window or within two widths of the fullest bin."""
+    return _fitted(gains, axis, fit.gauss, window, 0)
+
+
+def gauss_width(gains: Gains, axis: str, *window: float) -> Estimate:
+    """Width of the normal distribution of `gauss`."""
+    return _fitted(gains, axis, fit.gauss, window, 1)
+
+
+def mpv(gains: Gains, axis: str, *window: float) -> Estimate:
+    """Most probable value of a Landau distribution fitted to the bins, in a window or all."""
+    return _fitted(gains, axis, fit.landau, window, 0)
+
+
+def ratio(gains: Gains, other: Gains) -> Estimate:
+    """Integral by that of another histogram; error of independent counts, r sqrt(1 / a + 1 / b) with effective entries
+    (``TH1::Divide``). NaN where the other gained nothing.
+    """
+    return _ratio(*(part for one in (gains, other) for part in one.in_range()))
+
+
+def efficiency(gains: Gains, other: Gains) -> Estimate:
+    """Integral k by that n of another histogram which holds all that this one has; error as of `fraction`."""
+    (passed, _), (total, variance) = gains.in_range(), other.in_range()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return _wilson(passed / total, total**2 / variance)
+
+
+def _variance(gains: Gains, axis: str) -> Floats:
+    stats = gains.stats
     with np.errstate(divide="ignore", invalid="ignore"):
         average = stats[f"tsumw{axis}"] / stats["tsumw"]
         return np.maximum(stats[f"tsumw{axis}2"] / stats["tsumw"] - average**2, 0)
 
 
-def _effective_entries(stats: Stats) -> NDArray[np.float64]:
-    """sum(w)**2 / sum(w**2) (``TH1::GetEffectiveEntries``)."""
+def _moment(gains: Gains, axis: str, which: int, normal: float) -> Estimate:
+    centre, _ = mean(gains, axis)
+    spread = np.sqrt(_variance(gains, axis))
+    made = gains.moments(axis, centre, spread)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return stats["tsumw"] ** 2 / stats["tsumw2"]
+        error = np.sqrt(made[2 + which] / gains.effective)
+    return made[which] - normal, np.full_like(error, np.nan) if gains.profile else error
 
 
-# By the names that people type. Of a profile, the axis after the last binned one is the profiled quantity.
-REDUCTORS: dict[str, Callable[[Stats], Estimate]] = {
-    "entries": entries,
-    **{f"mean_{axis}": partial(mean, axis=axis) for axis in "xyz"},
-    **{f"std_{axis}": partial(std, axis=axis) for axis in "xyz"},
+def _share(gains: Gains, part: Floats, whole: Floats | None = None) -> Estimate:
+    whole = gains.whole if whole is None else whole
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return _wilson(part / whole, whole * np.abs(gains.stats["tsumw"] / gains.stats["tsumw2"]))
+
+
+def _wilson(share: Floats, n: Floats) -> Estimate:
+    p = np.clip(share, 0, 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return share, np.sqrt(p * (1 - p) / n + 1 / (4 * n * n)) / (1 + 1 / n)
+
+
+def _ratio(a: Floats, variance_a: Floats, b: Floats | None = None, variance_b: Floats | None = None) -> Estimate:
+    if b is None or variance_b is None:  # plain counts
+        a, b, variance_a, variance_b = a, variance_a, np.abs(a), variance_a
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = np.where(b == 0, np.nan, a / b)
+        return value, np.sqrt(variance_a / b**2 + value**2 * variance_b / b**2)
+
+
+def _events(gains: Gains) -> Floats:
+    return np.full(len(gains), np.nan) if gains.events is None else gains.events
+
+
+def _fitted(gains: Gains, axis: str, shape: Callable[..., Any], window: Sequence[float], which: int) -> Estimate:
+    edges, line = gains.axes["xyz".index(axis)].edges, gains.along["xyz".index(axis)][1:-1]
+    if window:
+        first, last = bin_range(gains.axes["xyz".index(axis)], *window)
+        edges, line = edges[first : last + 1], line[first:last]
+    found = np.array([shape(line[:, t], edges, windowed=bool(window)) for t in range(len(gains))]).reshape(-1, 4)
+    return found[:, which], found[:, 2 + which]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A family of reductors: how to call it, and whether `compute` keeps it of every histogram.
+
+    ``numbers`` are how many it takes in brackets, ``of_profiled`` whether it has a meaning for a profiled quantity.
+    """
+
+    function: Callable[..., Estimate]
+    per_axis: bool = True
+    stored: bool = False
+    of_profiled: bool = False
+    numbers: tuple[int, ...] = (0,)
+    other: bool = False
+    custom: bool = False
+
+
+REDUCTORS: dict[str, Kind] = {
+    "entries": Kind(entries, per_axis=False, stored=True),
+    "integral": Kind(integral, per_axis=False, stored=True),
+    "rate": Kind(rate, per_axis=False),
+    "events": Kind(events, per_axis=False),
+    "per_event": Kind(per_event, per_axis=False),
+    "maximum": Kind(maximum, per_axis=False),
+    "mean": Kind(mean, stored=True, of_profiled=True),
+    "std": Kind(std, stored=True, of_profiled=True),
+    "skewness": Kind(skewness, stored=True),
+    "kurtosis": Kind(kurtosis, stored=True),
+    "median": Kind(median, stored=True),
+    "quantile": Kind(quantile, numbers=(1,)),
+    "underflow": Kind(underflow, stored=True),
+    "overflow": Kind(overflow, stored=True),
+    "fraction": Kind(fraction, numbers=(2,)),
+    "peak": Kind(peak),
+    "gauss": Kind(gauss, numbers=(0, 2)),
+    "gauss_width": Kind(gauss_width, numbers=(0, 2)),
+    "mpv": Kind(mpv, numbers=(0, 2)),
+    "ratio": Kind(ratio, per_axis=False, other=True),
+    "efficiency": Kind(efficiency, per_axis=False, other=True),
 }
 
 
-def applicable(segment: Segment) -> list[str]:
-    """The reductors that have a meaning for a histogram: those of its axes, and of a profile's quantity."""
-    letters = "xyz"[: len(segment.axes) + segment.class_name.startswith("TProfile")]
-    return [name for name in REDUCTORS if "_" not in name or name[-1] in letters]
+def _stored() -> tuple[str, ...]:
+    plain = [name for name, kind in REDUCTORS.items() if kind.stored and not kind.per_axis]
+    along = [name for name, kind in REDUCTORS.items() if kind.stored and kind.per_axis]
+    profiled = [f"{name}_t" for name in along if REDUCTORS[name].of_profiled]
+    return (*plain, *(f"{name}_{axis}" for axis in "xyz" for name in along), *profiled)
 
 
-def run_trends(view: SubsystemReader, run: int, histograms: Sequence[HistogramEntry]) -> TrendArrays:
-    """All reductors of the increments of some histograms in one run.
+DEFAULT = _stored()  # what `compute` keeps of every histogram that they have a meaning for
 
-    Returns
-    -------
-    :
-        ``value``, ``error`` (time, histogram, reductor), NaN where nothing was gained or the reductor has no meaning;
-        ``begin`` (time, histogram) int64 ns UTC, where the increment begins, NaT: since the run began;
-        ``reported`` (time, histogram), whether the bins changed; ``run_value``, ``run_error`` (histogram, reductor) of
-        the whole run. Time is the run's snapshots; a row without the histogram has ``reported`` false.
+
+@dataclass(frozen=True)
+class Reductor:
+    """One reductor as somebody named it."""
+
+    name: str
+    kind: Kind
+    axis: str = ""
+    numbers: tuple[float, ...] = ()
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    other: str = ""
+
+    def __call__(self, gains: Gains, other: Gains | None = None) -> Estimate:
+        """Value and error of each gain, NaN where it has no meaning."""
+        extra: tuple[Any, ...] = (self.axis,) if self.kind.per_axis else ()
+        return self.kind.function(gains, *extra, *self.numbers, *(() if other is None else (other,)))
+
+    def bins(self, axes: Sequence[Axis]) -> Ranges:
+        """Its ranges in bins."""
+        return {letter: bin_range(axes["xyz".index(letter)], *bounds) for letter, bounds in self.ranges.items()}
+
+    def fits(self, segment: Segment) -> bool:
+        """Whether it has a meaning for a histogram."""
+        profile, dims = segment.class_name.startswith("TProfile"), len(segment.axes)
+        if any("xyz".index(letter) >= dims for letter in self.ranges):
+            return False
+        if not self.kind.per_axis:
+            return True
+        letters = "xyzt"[: dims + (profile and self.kind.of_profiled and not self.ranges)]
+        return self.axis in letters
+
+
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_SPEC = re.compile(r"(?P<name>\w+?)(?:_(?P<axis>[xyzt]))?(?:\((?P<inside>.*)\))?")
+
+
+@lru_cache(maxsize=4096)
+def parse(spec: str) -> Reductor:
+    """The reductor of a name such as ``mean``, ``quantile_x(0.9)``, ``mean_x(y=2:5)`` or ``ratio(other histogram)``.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such reductor; the text lists those there are.
+    UsageError
+        If what stands in the brackets is not what it takes.
     """
-    place = view.place(run)
-    shape = len(view.times(place)), len(histograms)
-    out: TrendArrays = {
-        "value": np.full((*shape, len(REDUCTORS)), np.nan),
-        "error": np.full((*shape, len(REDUCTORS)), np.nan),
-        "begin": np.full(shape, NO_TIME),
-        "reported": np.zeros(shape, dtype=bool),
-        "run_value": np.full((shape[1], len(REDUCTORS)), np.nan),
-        "run_error": np.full((shape[1], len(REDUCTORS)), np.nan),
-    }
-    prefetched = _Prefetched(view, place, histograms)
-    for column, entry in enumerate(histograms):
-        before: RunHistogram | None = None
-        totals: dict[str, NDArray[Any]] = {}
-        for one in reading.binnings(view, run, entry, prefetched.cells):
-            previous = kernels.previous_rows(_entries(one), one.additive)
-            reported, stats = increment_stats(one, previous)
-            out["begin"][one.rows[1:], column] = one.times[:-1].view("int64")
-            out["reported"][one.rows, column] = reported
-            if before is not None and _continues(before, one):  # rebinned: the statistics go on, whatever the bins
-                last = dict(zip(before.sum_names, before.sums()[-1], strict=True))
-                for name, gained in stats.items():
-                    gained[0] -= last[name]
-                out["begin"][one.rows[0], column] = before.times[-1].view("int64")
-            before = one
-            for name, gained in stats.items():
-                if one.segment.gauge:
-                    totals[name] = gained[-1:]
-                else:
-                    totals[name] = gained.sum(keepdims=True) + totals.get(name, 0.0)
-            names = applicable(one.segment)
-            for number, (name, reductor) in enumerate(REDUCTORS.items()):
-                if name in names:
-                    out["value"][one.rows, column, number], out["error"][one.rows, column, number] = reductor(stats)
-                    out["run_value"][column, number], out["run_error"][column, number] = (
-                        part.item() for part in reductor(totals)
-                    )
-    return out
+    if spec in REDUCTORS and not REDUCTORS[spec].per_axis and REDUCTORS[spec].numbers == (0,):
+        return Reductor(spec, REDUCTORS[spec])
+    match = _SPEC.fullmatch(spec.strip())
+    name, axis, inside = match.group("name", "axis", "inside") if match else (spec, None, None)
+    if name not in REDUCTORS or (axis and not REDUCTORS[name].per_axis):
+        raise NotFoundError(f"no reductor {spec!r}; there are {', '.join(REDUCTORS)}, with an axis such as mean_x")
+    kind = REDUCTORS[name]
+    axis = axis or ("x" if kind.per_axis else "")
+    if kind.other:
+        if not inside:
+            raise UsageError(f"{spec!r}: expected the name of another histogram, such as {name}(all clusters)")
+        return Reductor(spec, kind, other=inside)
+    numbers, ranges = [], {}
+    for part in filter(None, (piece.strip() for piece in (inside or "").split(","))):
+        if re.fullmatch(_NUMBER, part):
+            numbers.append(float(part))
+        elif found := re.fullmatch(rf"([xyz])=({_NUMBER}):({_NUMBER})", part):
+            ranges[found[1]] = (float(found[2]), float(found[3]))
+        else:
+            raise UsageError(f"{spec!r}: {part!r} is neither a number nor a range such as y=2:5")
+    if len(numbers) not in kind.numbers:
+        wanted = " or ".join(map(str, kind.numbers))
+        raise UsageError(f"{spec!r}: {name} takes {wanted} numbers in brackets, not {len(numbers)}")
+    if name == "quantile" and not 0 <= numbers[0] <= 1:
+        raise UsageError(f"{spec!r}: expected a share from 0 to 1, not {numbers[0]:g}")
+    whole = f"{name}_{axis}" if axis else name
+    return Reductor(whole + (f"({inside})" if inside else ""), kind, axis, tuple(numbers), ranges)
 
 
-def _continues(before: RunHistogram, after: RunHistogram) -> bool:
-    """Whether a histogram went on counting in another binning, as ROOT does when it extends an axis."""
-    same = before.segment.class_name == after.segment.class_name and before.sum_names == after.sum_names
-    in_turn = before.additive and after.additive and before.rows[-1] < after.rows[0]
-    return bool(same and in_turn and _entries(after)[0] >= _entries(before)[-1])
+def reductor(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a function of a histogram a reductor, by its name.
+
+    The function gets what one histogram gained in one interval, as `owtrend.time_slice` gives it, and gives a value or
+    ``(value, error)``. A module that is named in the configuration (``modules:``) is imported by workers and servers.
+
+    Raises
+    ------
+    UsageError
+        If owtrend has one of this name.
+    """
+    name = getattr(function, "__name__", "")
+    if name in REDUCTORS and not REDUCTORS[name].custom:
+        raise UsageError(f"owtrend has a reductor {name!r} already; give yours another name")
+    REDUCTORS[name] = Kind(function, per_axis=False, custom=True)
+    parse.cache_clear()
+    return function
 
 
-def increment_stats(
-    one: RunHistogram, previous: NDArray[np.int64]
-) -> tuple[NDArray[np.bool_], dict[str, NDArray[Any]]]:
-    """Whether each row changed, and the increments of its statistics by ROOT's names, each of shape ``(row,)``."""
-    profile = one.segment.class_name.startswith("TProfile")
-    kept = one.sums()
-    stats = dict(zip(one.sum_names, kernels.gain(kept, previous).T, strict=True))
-    cells = one.native("bin_entries" if profile else "contents")
-    centres = [(axis.edges[1:] + axis.edges[:-1]) / 2 for axis in one.axes]
-    centres += [np.empty(0)] * (3 - len(centres))
-    changed, from_bins = bin_sums(cells, previous, *centres)
-    if one.segment.gauge:  # its rows are not differenced, but a report is still a row that is not like the one before
-        changed, _ = bin_sums(cells, np.arange(len(cells)) - 1, *centres)
-    else:
-        changed |= np.any([gained != 0 for gained in stats.values()], axis=0)
-    by_name: dict[str, NDArray[np.float64]] = dict(zip(one.sum_names, kept.T, strict=True))
-    not_kept: NDArray[np.bool_] = np.logical_and(by_name["tsumw"] == 0, by_name["entries"] > 0)
-    lost = not_kept | (not_kept[previous] & (previous >= 0)) | ((stats["tsumw"] == 0) & (stats["entries"] > 0))
-    if lost.any():
-        made = dict(zip(BIN_SUMS, from_bins.T, strict=True))
-        if profile:
-            letter = "xyz"[len(one.axes)] if len(one.axes) < 3 else "t"
-            made[f"tsumw{letter}"] = _in_range(one, "sumwy", previous)
-            made[f"tsumw{letter}2"] = _in_range(one, "sumwy2", previous)
-        weights = {"contents": "sumw2", "bin_entries": "bin_sumw2"}["bin_entries" if profile else "contents"]
-        if weights in one.parts:
-            made["tsumw2"] = _in_range(one, weights, previous)
-        for name in made.keys() & stats.keys():
-            stats[name] = np.where(lost, made[name], stats[name])
-    return changed, stats
+def applicable(segment: Segment) -> list[str]:
+    """The reductors kept by `compute` that have a meaning for a histogram."""
+    return [name for name in DEFAULT if parse(name).fits(segment)]
 
 
-def _in_range(one: RunHistogram, part: str, previous: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Sum over the bins in range of the increments of a part, shape ``(row,)``."""
-    gained = kernels.gain(one.read(part).astype(np.float64), previous)
-    inner = unfold(gained, tuple(len(axis) + 2 for axis in one.axes), flow=False)
-    return inner.reshape(len(inner), -1).sum(axis=1)
+def bin_range(axis: Axis, low: float, high: float) -> tuple[int, int]:
+    """The first bin of ``[low, high)`` and the one behind its last.
 
-
-def _entries(one: RunHistogram) -> NDArray[np.float64]:
-    return np.ascontiguousarray(one.sums()[:, one.sum_names.index("entries")])
-
-
-class _Prefetched:
-    """The cells of some histograms of one run, read in a few large strokes."""
-
-    def __init__(self, view: SubsystemReader, place: int, histograms: Sequence[HistogramEntry]) -> None:
-        self._held: dict[str, tuple[int, NDArray[Any]]] = {}
-        used: NDArray[np.bool_] = np.any(view.holds[np.unique(view.layout(place))], axis=0)
-        segments = [segment for entry in histograms for number, segment in entry.segments if used[number]]
-        rows = np.arange(len(view.times(place)))
-        for array in (COUNTS, WEIGHTS, SUMS):
-            mine = [segment.cells for segment in segments if segment.array == array]
-            if mine:
-                first, last = min(s.start for s in mine), max(s.stop for s in mine)
-                self._held[array] = first, view.cells(array, place, rows, slice(first, last))
-
-    def cells(self, array: str, place: int, rows: NDArray[np.intp], cells: slice) -> NDArray[Any]:
-        first, block = self._held[array]
-        wanted = block[:, cells.start - first : cells.stop - first]
-        return wanted if np.array_equal(rows, np.arange(len(wanted))) else wanted[rows]
+    Raises
+    ------
+    UsageError
+        If a bound is not that of a bin; the text names the nearest ones.
+    """
+    found = []
+    for bound in (low, high):
+        nearest = int(np.abs(axis.edges - bound).argmin())
+        if abs(axis.edges[nearest] - bound) > 1e-6 * np.diff(axis.edges).min():
+            raise UsageError(
+                f"range {low:g}:{high:g}: no bin begins or ends at {bound:g}; the nearest bound is "
+                f"{axis.edges[nearest]:g}"
+            )
+        found.append(nearest)
+    if found[0] >= found[1]:
+        raise UsageError(f"range {low:g}:{high:g} holds no bin")
+    return found[0], found[1]

@@ -64,6 +64,11 @@ class Axis:
         edges[-1] = upper
         return cls(edges, title=title)
 
+    @cached_property
+    def centres(self) -> NDArray[np.float64]:
+        """Of the bins, flow excluded."""
+        return (self.edges[1:] + self.edges[:-1]) / 2
+
     def __len__(self) -> int:
         return len(self.edges) - 1
 
@@ -349,7 +354,7 @@ def _sums_of(axes: Sequence[Axis], parts: Mapping[str, NDArray[Any]]) -> dict[st
     weight2 = inner.get("bin_sumw2", inner.get("sumw2", abs(weight)))
     total = parts["bin_entries" if "bin_entries" in parts else "contents"].sum()
     sums = {"entries": float(total), "tsumw": weight.sum(), "tsumw2": weight2.sum()}
-    centres = np.meshgrid(*[(axis.edges[1:] + axis.edges[:-1]) / 2 for axis in axes], indexing="ij")
+    centres = np.meshgrid(*[axis.centres for axis in axes], indexing="ij")
     for number, (letter, x) in enumerate(zip("xyz", centres, strict=False)):
         sums[f"tsumw{letter}"], sums[f"tsumw{letter}2"] = (weight * x).sum(), (weight * x * x).sum()
         for before in range(number):

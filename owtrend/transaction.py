@@ -229,6 +229,10 @@ class Transaction:
         came = [json.dumps({"source": source, "taken": True}) for source in sorted(damaged & set(taken))]
         append_log(self.group, "quarantine", [*came, *new])
 
+    def configure(self, text: str) -> None:
+        """Keep the configuration that trends are made by, as JSON."""
+        self.group.attrs["config"] = text
+
     def prepare_trends(self, subsystem: str, histograms: Sequence[str], reductors: Sequence[str], code: str) -> None:
         """Make room for the trends of a subsystem; begin them anew where reductors or code are others."""
         raw = self.group[f"raw/{subsystem}"]
@@ -242,14 +246,13 @@ class Transaction:
         for name in TREND_ARRAYS:
             grow(group[name], n_runs, n_times, len(histograms))
             grow(group[f"run_{name}"], n_runs, len(histograms))
-        for name in ("begin", "reported"):
-            grow(group[name], n_runs, n_times, len(histograms))
+        grow(group["state"], n_runs, n_times, len(histograms))
         grow(group["revision"], n_runs)
         held = read_log(group, "histograms")
         append_log(group, "histograms", histograms[len(held) :])
 
     def write_trends(self, subsystem: str, place: int, revision: int, arrays: dict[str, NDArray[Any]]) -> None:
-        """Write the trends of one run: ``value``, ``error``, ``begin``, ``reported``, ``run_value``, ``run_error``."""
+        """Write the trends of one run, as `owtrend.trends.run_trends` gives them."""
         group = self.group[f"trends/{subsystem}"]
         for name, values in arrays.items():
             group[name][(place, *(slice(0, n) for n in values.shape))] = values

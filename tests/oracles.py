@@ -1,6 +1,5 @@
 """Slow, plain twins of the kernels; shared by tests and benchmarks."""
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,18 +15,28 @@ def increments(cumulative: NDArray, entries: NDArray) -> NDArray:
     return np.array(gained)
 
 
-def bin_sums(gained: NDArray, shape: Sequence[int], centres: Sequence[NDArray]) -> list[float]:
-    """tsumw, tsumw2, tsumwx, tsumwx2, tsumwy, ... of one row of gained cells, in range; ``shape`` without flow."""
-    sums = [0.0] * 8
-    strides = np.cumprod([1, *(n + 2 for n in shape[:-1])])
-    for bins in itertools.product(*(range(1, n + 1) for n in shape)):
-        content = float(gained[int(np.dot(bins, strides))])
-        sums[0] += content
-        sums[1] += abs(content)
-        for axis, bin_ in enumerate(bins):
-            sums[2 + 2 * axis] += content * centres[axis][bin_ - 1]
-            sums[3 + 2 * axis] += content * centres[axis][bin_ - 1] ** 2
-    return sums
+def lines(gained: NDArray, shape: Sequence[int]) -> list[NDArray]:
+    """Along each axis the content of its bins, flow included, of one row of gained cells; ``shape`` without flow.
+
+    Of a bin in range over the bins in range of the other axes, of a flow bin over all.
+    """
+    cube = gained.reshape([n + 2 for n in reversed(shape)]).T
+    along = []
+    for axis in range(len(shape)):
+        others = tuple(other for other in range(len(shape)) if other != axis)
+        inner = tuple(slice(1, -1) if other in others else slice(None) for other in range(len(shape)))
+        line = cube[inner].sum(axis=others)
+        line[[0, -1]] = cube.sum(axis=others)[[0, -1]]
+        along.append(line)
+    return along
+
+
+def quantile(content: NDArray, edges: NDArray, probability: float) -> float:
+    """By interpolation of the cumulated content; undefined where it reaches ``probability`` at the end of a bin."""
+    cumulated = np.concatenate([[0.0], np.cumsum(content)]) / content.sum()
+    upper = int(np.argmax(cumulated > probability))
+    share = (probability - cumulated[upper - 1]) / (cumulated[upper] - cumulated[upper - 1])
+    return float(edges[upper - 1] + share * (edges[upper] - edges[upper - 1]))
 
 
 def mean_and_std_trend(cumulative: NDArray, centres: NDArray) -> tuple[NDArray, NDArray]:

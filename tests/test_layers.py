@@ -11,8 +11,8 @@ PACKAGES = ("owtrend", "ingest", "dashboards")
 # In reading order: each module imports only what stands above it.
 OWTREND = [
     "errors", "schema", "snapshot", "kernels", "catalog", "rows", "arrays", "reader", "transaction", "store",
-    "append", "check", "correct", "difference", "reading", "reduce", "lazy", "labelled",
-    "dataset", "access", "cluster", "pipeline",
+    "append", "check", "correct", "config", "reading", "lazy", "labelled", "difference", "fit", "gains", "reduce",
+    "trends", "history", "dataset", "access", "cluster", "pipeline",
     "cli",
 ]  # fmt: skip
 

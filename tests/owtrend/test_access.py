@@ -22,7 +22,11 @@ def test_histograms_are_a_table_of_what_a_run_or_any_run_holds(small, rooted):
     assert small.histograms("EMC", run=300001).index.tolist() == ["h"]
     row = rooted.histograms("EMC").loc["profile2d"]
     assert (row["class"], row["dims"], row["bins"], row["kind"]) == ("TProfile2D", 2, 16, "counter")
-    assert row["reductors"] == ("entries", "mean_x", "mean_y", "mean_z", "std_x", "std_y", "std_z")
+    assert set(row["reductors"]) == {"entries", "integral", "mean_z", "std_z"} | {
+        f"{name}_{axis}"
+        for name in ("mean", "std", "skewness", "kurtosis", "median", "underflow", "overflow")
+        for axis in "xy"
+    }
 
 
 def test_a_histogram_has_true_edges_labels_and_titles(rooted):
@@ -94,7 +98,7 @@ def test_a_trend_is_the_same_stored_or_computed_now(small, small_store):
     [
         (("MUON", "h", "mean"), "no subsystem 'MUON'; it has EMC, TPC"),
         (("EMC", "hh", "mean"), "no histogram 'hh'; did you mean 'h'"),
-        (("EMC", "h", "mean_y"), "no reductor 'mean_y'; it has entries, mean_x, std_x"),
+        (("EMC", "h", "mean_y"), "no reductor 'mean_y' for it; it has entries, integral, mean_x, std_x"),
     ],
 )
 def test_what_is_not_there_is_an_error_that_says_what_is(small, arguments, message):

@@ -4,7 +4,7 @@ import pytest
 import owtrend
 from owtrend import pipeline
 from owtrend.errors import NotFoundError
-from owtrend.reduce import REDUCTORS
+from owtrend.reduce import DEFAULT
 from tests import making, oracles
 
 
@@ -45,14 +45,14 @@ def test_other_code_or_new_histograms_make_trends_stale(store, tmp_path, monkeyp
     assert pipeline.compute(store, workers=0).runs == 1
     assert owtrend.open(store).trend("EMC", "new", "entries", run=300002).value.values.tolist() == [6]
     assert owtrend.open(store).trend("EMC", "h", "entries", run=300000).sizes == {"time": 70}
-    monkeypatch.setattr(pipeline, "code_version", lambda: "other")
+    monkeypatch.setattr(pipeline, "code_version", lambda config: "other")
     assert pipeline.compute(store, workers=0).runs == 3
 
 
 def test_small_blocks_and_two_processes_give_the_same_arrays(store, monkeypatch):
     def stored():
         view = owtrend.open(store)._reader.subsystem("EMC")
-        return [view.trend_array(name, slice(0, 2)) for name in ("value", "error", "begin", "reported", "run_value")]
+        return [view.trend_block(name, slice(0, 2)) for name in ("value", "error", "state", "run_value", "run_error")]
 
     pipeline.compute(store, workers=0)
     whole = stored()
@@ -65,11 +65,11 @@ def test_small_blocks_and_two_processes_give_the_same_arrays(store, monkeypatch)
 def test_the_run_summary_is_the_trend_of_the_whole_run(store):
     pipeline.compute(store, workers=0)
     view = owtrend.open(store)._reader.subsystem("EMC")
-    values = view.trend_array("run_value", view.place(300000), 0)
+    values = view.trend_block("run_value", view.place(300000), 0)
     whole = owtrend.time_slice(owtrend.open(store).histogram("EMC", "h", run=300000))
     sums = whole.sums.to_series()
-    assert values[list(REDUCTORS).index("entries")] == sums["entries"]
-    assert values[list(REDUCTORS).index("mean_x")] == pytest.approx(sums["tsumwx"] / sums["tsumw"])
+    assert values[DEFAULT.index("entries")] == sums["entries"]
+    assert values[DEFAULT.index("mean_x")] == pytest.approx(sums["tsumwx"] / sums["tsumw"])
 
 
 def test_trends_go_on_over_a_change_of_binning(tmp_path):
@@ -80,7 +80,7 @@ def test_trends_go_on_over_a_change_of_binning(tmp_path):
     assert trend.exposure.values[1:].tolist() == [60, 60]
     pipeline.compute(tmp_path / "store", workers=0)
     view = owtrend.open(tmp_path / "store")._reader.subsystem("EMC")
-    assert view.trend_array("run_value", 0, 0, 0) == 9
+    assert view.trend_block("run_value", 0, 0, 0) == 9
 
 
 def test_a_run_that_is_not_there_is_an_error(store):

@@ -29,7 +29,7 @@ def opened(tmp_path_factory):
 def test_every_reductor_of_every_increment_equals_roots_for_those_fills_alone(opened, answers):
     for number, histograms in enumerate(answers.values()):
         for name, expected in histograms.items():
-            assert set(opened.histograms("EMC").loc[name, "reductors"]) == set(expected["reductors"])
+            assert set(opened.histograms("EMC").loc[name, "reductors"]) >= set(expected["reductors"])
             for reductor, value_and_error in expected["reductors"].items():
                 trend = opened.trend("EMC", name, reductor, run=300000)
                 got = trend.value.values[number], trend.error.values[number]

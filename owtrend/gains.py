@@ -1,0 +1,235 @@
+"""What one histogram gained in each row of a run: ROOT's statistics, and its distribution along each axis.
+
+Everything here is additive over time, so that the gains of an interval are the sum of those of its rows. Statistics are
+the differences of those that ROOT keeps at fill time (``fEntries``, ``fTsumw``, ...), so that means and widths equal
+ROOT's own. Where ROOT did not keep them (``fTsumw`` zero in spite of entries, as after ``SetBinContent``) they are made
+from the bins in range, as ``TH1::GetStats`` does.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from owtrend.kernels import difference as kernels
+from owtrend.kernels.reduce import lines, moments
+from owtrend.reading import RunHistogram
+from owtrend.snapshot import Axis, bin_values, bin_variances, unfold
+
+__all__ = ["Gains"]
+
+Floats = NDArray[np.float64]
+Ranges = Mapping[str, tuple[int, int]]
+NOWHERE: Ranges = {}
+
+
+@dataclass(frozen=True, eq=False)
+class Gains:
+    """Gains of one histogram in rows or intervals; each array has time as its last dim.
+
+    Parameters
+    ----------
+    stats
+        Increments by ROOT's names: ``entries``, ``tsumw``, ``tsumw2``, ``tsumwx``, ...; of a profile the letter after
+        the binned axes is the profiled quantity.
+    along
+        Per axis the content of each of its bins, flow included, shape ``(bin, time)``: over the bins in range of the
+        other axes; flow bins over all bins. Of a profile the bin entries.
+    whole
+        All content, flow included.
+    reported
+        Whether anything changed.
+    begin
+        Where each begins, ns UTC, NaT: since the run began; ``end`` where it ends.
+    restart
+        Whether it began to count from zero again.
+    parts
+        The increments of the additive parts of a profile or weighted histogram, flat, shape ``(cell, time)``.
+    events
+        Of the subsystem's event counter, in the same rows; None if it has none.
+    """
+
+    axes: tuple[Axis, ...]
+    class_name: str
+    error_option: str
+    gauge: bool
+    stats: Mapping[str, Floats]
+    along: tuple[Floats, ...]
+    whole: Floats
+    reported: NDArray[np.bool_]
+    begin: NDArray[np.datetime64]
+    end: NDArray[np.datetime64]
+    restart: NDArray[np.bool_]
+    parts: Mapping[str, Floats] = field(default_factory=dict)
+    events: Floats | None = None
+
+    @classmethod
+    def of(
+        cls, whole: RunHistogram, rows: slice | None = None, ranges: Ranges = NOWHERE, parts: Sequence[str] = ()
+    ) -> Self:
+        """The gains of one binning of a histogram in one run.
+
+        Parameters
+        ----------
+        rows
+            Which of its rows, from 0; all, if None.
+        ranges
+            Per axis the first bin and the one behind the last (0 is the first in range): what lies outside does not
+            count, and all statistics come from the bins that are left, entries too.
+        parts
+            Additive parts whose increments are asked for, beside those that a profile needs.
+        """
+        first, last = (0, len(whole.rows)) if rows is None else (rows.start, rows.stop)
+        extra = int(first > 0)  # the row before is needed, too
+        one = whole.window(first - extra, last)
+        previous = kernels.previous_rows(whole.entries, whole.additive)[first - extra : last] - (first - extra)
+        segment, profile = one.segment, one.segment.class_name.startswith("TProfile")
+        weight = "bin_entries" if profile else "contents"
+        kept = one.sums()
+        axes = tuple(_cut_axis(axis, ranges.get(letter)) for letter, axis in zip("xyz", one.axes, strict=False))
+        cells = _cut(one.read(weight), one.axes, ranges) if ranges else one.native(weight)
+        sizes = [len(axis) for axis in axes] + [0] * (3 - len(axes))
+        changed, content, along = lines(cells, previous, *sizes)
+        stats = dict(zip(one.sum_names, kernels.gain(kept, previous).T, strict=True))
+        if segment.gauge:  # its rows are not differenced, but a report is still a row that is not like the one before
+            changed, _, _ = lines(cells, np.arange(len(cells)) - 1, *sizes)
+        elif not ranges:
+            changed |= np.any([gained != 0 for gained in stats.values()], axis=0)
+        bounds = np.cumsum([0, *(n + 2 for n in sizes if n)])
+        per_axis = tuple(along[a:b] for a, b in pairwise(bounds))
+        lost = np.full(len(cells), True) if ranges else _lost(one, kept, stats, previous)
+        needed = {"bin_entries", "sumwy", "sumwy2", "bin_sumw2"} if profile else {"sumw2"} if lost.any() else set()
+        held = {
+            name: kernels.gain(_cut(one.read(name), one.axes, ranges).astype(np.float64), previous).T
+            for name in {*parts, *needed} & set(one.parts)
+        }
+        if lost.any():
+            made = _from_bins(axes, per_axis, content[1], held, entries=content[0] if ranges else stats["entries"])
+            stats |= {name: np.where(lost, made[name], stats[name]) for name in made.keys() & stats.keys()}
+        begin = np.concatenate([np.full(1, np.datetime64("NaT"), dtype="datetime64[ns]"), one.times[:-1]])
+        keep = slice(extra, None)
+        return cls(
+            axes=axes, class_name=segment.class_name, error_option=segment.error_option, gauge=segment.gauge,
+            stats={name: gained[keep] for name, gained in stats.items()},
+            along=tuple(line[:, keep] for line in per_axis), whole=content[0, keep], reported=changed[keep],
+            begin=begin[keep], end=one.times[keep], parts={name: part[:, keep] for name, part in held.items()},
+            restart=((previous < 0) & (np.arange(len(previous)) + first - extra > 0) & one.additive)[keep],
+        )  # fmt: skip
+
+    def __len__(self) -> int:
+        return len(self.end)
+
+    @property
+    def profile(self) -> bool:
+        return self.class_name.startswith("TProfile")
+
+    @property
+    def exposure(self) -> Floats:
+        """Seconds; NaN where the begin of the run is not known."""
+        seconds: Floats = (self.end - self.begin) / np.timedelta64(1, "s")
+        return seconds
+
+    @cached_property
+    def effective(self) -> Floats:
+        """Effective entries, sum(w)**2 / sum(w**2) (``TH1::GetEffectiveEntries``)."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return self.stats["tsumw"] ** 2 / self.stats["tsumw2"]
+
+    def grouped(self, starts: Sequence[int]) -> Self:
+        """The gains of intervals: rows from each of ``starts`` to before the next; of a gauge the last row of each."""
+        first = np.asarray(starts, dtype=np.intp)
+        last = np.append(first[1:], len(self)) - 1
+
+        def total(values: NDArray[Any]) -> NDArray[Any]:
+            return values[..., last] if self.gauge else np.add.reduceat(values, first, axis=-1)
+
+        return replace(
+            self,
+            stats={name: total(values) for name, values in self.stats.items()},
+            along=tuple(total(line) for line in self.along),
+            whole=total(self.whole),
+            parts={name: total(part) for name, part in self.parts.items()},
+            reported=np.logical_or.reduceat(self.reported, first),
+            restart=np.logical_or.reduceat(self.restart, first),
+            begin=self.begin[first],
+            end=self.end[last],
+            events=None if self.events is None else np.add.reduceat(self.events, first),
+        )
+
+    def line(self, axis: str) -> Floats:
+        """Content of the bins in range along an axis, shape ``(bin, time)``; of a profile, as in ROOT, the means."""
+        number = "xyz".index(axis)
+        if not self.profile:
+            return self.along[number][1:-1]
+        shape = tuple(len(one) + 2 for one in self.axes)
+        means = unfold(np.nan_to_num(bin_values(self.parts)).T, shape, flow=False)
+        others = tuple(1 + n for n in range(len(shape)) if n != number)
+        return np.ascontiguousarray(means.sum(axis=others).T)
+
+    def moments(self, axis: str, mean: Floats, std: Floats) -> Floats:
+        """See `owtrend.kernels.reduce.moments`."""
+        key = f"moments {axis}"
+        if key not in vars(self):
+            vars(self)[key] = moments(self.line(axis), self.axes["xyz".index(axis)].centres, mean, std)
+        made: Floats = vars(self)[key]
+        return made
+
+    def in_range(self) -> tuple[Floats, Floats]:
+        """The sum of the bins in range and its variance; of a profile of the means in the bins."""
+        if not self.profile:
+            return self.along[0][1:-1].sum(axis=0), np.abs(self.stats["tsumw2"])
+        shape = tuple(len(one) + 2 for one in self.axes)
+        parts = {name: unfold(part.T, shape, flow=False) for name, part in self.parts.items()}
+        inner = tuple(range(1, 1 + len(shape)))
+        values = np.nan_to_num(bin_values(parts)).sum(axis=inner)
+        return values, np.asarray(bin_variances(parts, self.error_option)).sum(axis=inner)
+
+
+def _cut_axis(axis: Axis, bins: tuple[int, int] | None) -> Axis:
+    return axis if bins is None else Axis(axis.edges[bins[0] : bins[1] + 1], regular=axis.regular, title=axis.title)
+
+
+def _cut(cells: NDArray[Any], axes: tuple[Axis, ...], ranges: Ranges) -> NDArray[Any]:
+    """Flat cells, flow included, with only some bins of some axes; nothing is in the flow bins of those."""
+    if not ranges:
+        return cells
+    folded = cells.reshape(len(cells), *(len(axis) + 2 for axis in reversed(axes)))
+    for number, letter in enumerate("xyz"[: len(axes)]):
+        if letter in ranges:
+            first, last = ranges[letter]
+            dim = folded.ndim - 1 - number
+            pads = [(int(at == dim),) * 2 for at in range(folded.ndim)]
+            folded = np.pad(folded.take(np.arange(first + 1, last + 1), axis=dim), pads)
+    return np.asfortranarray(folded.reshape(len(cells), -1))
+
+
+def _lost(
+    one: RunHistogram, kept: Floats, stats: Mapping[str, Floats], previous: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """In which rows ROOT's statistics do not tell what was gained."""
+    by_name: dict[str, Floats] = dict(zip(one.sum_names, kept.T, strict=True))
+    not_kept: NDArray[np.bool_] = np.logical_and(by_name["tsumw"] == 0, by_name["entries"] > 0)
+    return not_kept | (not_kept[previous] & (previous >= 0)) | ((stats["tsumw"] == 0) & (stats["entries"] > 0))
+
+
+def _from_bins(
+    axes: Sequence[Axis], along: Sequence[Floats], absolute: Floats, parts: Mapping[str, Floats], entries: Floats
+) -> dict[str, Floats]:
+    """The statistics from bin contents at bin centres, flow excluded."""
+    made = {"entries": entries, "tsumw": along[0][1:-1].sum(axis=0), "tsumw2": absolute}
+    for letter, axis, line in zip("xyz", axes, along, strict=False):
+        centres = axis.centres[:, None]
+        made[f"tsumw{letter}"] = (line[1:-1] * centres).sum(axis=0)
+        made[f"tsumw{letter}2"] = (line[1:-1] * centres * centres).sum(axis=0)
+    letter = "xyzt"[len(axes)]
+    for part, name in {
+        "sumwy": f"tsumw{letter}", "sumwy2": f"tsumw{letter}2", "bin_sumw2": "tsumw2", "sumw2": "tsumw2",
+    }.items():  # fmt: skip
+        if part in parts:
+            inner = unfold(parts[part].T, tuple(len(axis) + 2 for axis in axes), flow=False)
+            made[name] = inner.reshape(len(inner), -1).sum(axis=1)
+    return made

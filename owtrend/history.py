@@ -1,0 +1,268 @@
+"""Trends as people hold them: of many runs, histograms and reductors, as stored or else computed now."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+from xarray.core import indexing
+
+from owtrend import schema
+from owtrend.catalog import HistogramEntry
+from owtrend.config import Config
+from owtrend.errors import NotFoundError, UsageError
+from owtrend.lazy import LazyArray, by_run
+from owtrend.reader import SubsystemReader
+from owtrend.reduce import DEFAULT, Reductor, parse
+from owtrend.trends import (
+    HELD,
+    REPORTED,
+    RESTART,
+    added,
+    begins,
+    event_counter,
+    intervals,
+    path_of,
+    run_trends,
+)  # fmt: skip
+
+__all__ = ["every_interval", "over_intervals", "require_fitting", "row_by_row"]
+
+_SLAB = 2**24  # numbers read at once
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """Which runs, histograms and reductors, and where they are stored."""
+
+    view: SubsystemReader
+    subsystem: str
+    config: Config
+    runs: tuple[int, ...]
+    entries: tuple[HistogramEntry, ...]
+    reductors: tuple[Reductor, ...]
+
+    @cached_property
+    def places(self) -> NDArray[np.intp]:
+        return np.array([self.view.place(run) for run in self.runs], dtype=np.intp)
+
+    @cached_property
+    def counts(self) -> NDArray[np.int64]:
+        return np.asarray(self.view.per_run["n_snapshots"][self.places], dtype=np.int64)
+
+    @cached_property
+    def starts(self) -> NDArray[np.intp]:
+        return np.concatenate([[0], np.cumsum(self.counts)]).astype(np.intp)
+
+    @cached_property
+    def columns(self) -> list[int | None]:
+        """Of the histograms, in the stored trends."""
+        known = {path: number for number, path in enumerate(self.view.trend_names[0])}
+        return [known.get(path_of(entry)) for entry in self.entries]
+
+    @cached_property
+    def which(self) -> list[int | None]:
+        """Of the reductors, in the stored trends; None where they hold them of some histograms only."""
+        known = {name: number for number, name in enumerate(self.view.trend_names[1])}
+        extra = [added(self.config, self.subsystem, entry) for entry in self.entries]
+        return [
+            known.get(one.name) if one.name in DEFAULT or all(one.name in names for names in extra) else None
+            for one in self.reductors
+        ]
+
+    @cached_property
+    def fresh(self) -> NDArray[np.bool_]:
+        """Per run, whether its stored trends are of its newest rows."""
+        made_from, newest = self.view.trend_revisions, self.view.per_run["revision"]
+        same: NDArray[np.bool_] = made_from[self.places] == newest[self.places]
+        return same
+
+    def stored(self, number: int, columns: Sequence[int], which: Sequence[int] = ()) -> bool:
+        """Whether the trends of a run are stored, for these histograms and reductors."""
+        known = all(self.columns[c] is not None for c in columns) and all(self.which[w] is not None for w in which)
+        return bool(known and self.fresh[number])
+
+    def computed(self, number: int, columns: Sequence[int], which: Sequence[int]) -> dict[str, NDArray[Any]]:
+        """The trends of a run, now."""
+        names = [self.reductors[w].name for w in which]
+        entries = [self.entries[c] for c in columns]
+        run = self.runs[number]
+        plain = [name for name in names if name in DEFAULT]
+        made = run_trends(self.view, run, entries, plain, self.config, self.subsystem)
+        if len(plain) == len(names):
+            return made
+        shape = (*made["value"].shape[:2], len(names))
+        value, error = np.full(shape, np.nan), np.full(shape, np.nan)
+        events = event_counter(self.view, run, self.config, self.subsystem)
+        for target, w in enumerate(which):
+            if names[target] in DEFAULT:
+                value[..., target] = made["value"][..., plain.index(names[target])]
+                error[..., target] = made["error"][..., plain.index(names[target])]
+                continue
+            for column, entry in enumerate(entries):
+                rows = np.flatnonzero(made["state"][:, column] & HELD)
+                if len(rows) and all(self.reductors[w].fits(segment) for _, segment in entry.segments):
+                    _, estimate = intervals(self.view, run, entry, self.reductors[w], None, events)
+                    value[rows, column, target], error[rows, column, target] = estimate
+        return {**made, "value": value, "error": error}
+
+
+class _Numbers(LazyArray):
+    """Values or errors, over ``(snapshot, histogram, reductor)``."""
+
+    def __init__(self, source: _Source, name: str) -> None:
+        self.source, self.name = source, name
+        self.dtype = np.dtype(np.float64)
+        self.shape = (int(source.starts[-1]), len(source.entries), len(source.reductors))
+
+    def read(self, *wanted: NDArray[np.intp]) -> NDArray[Any]:
+        rows, columns, which = wanted
+        out = np.full((len(rows), len(columns), len(which)), np.nan)
+        source, later = self.source, []
+        pieces = list(by_run(source.starts, rows))
+        stored = [piece for piece in pieces if source.stored(piece[0], columns.tolist(), which.tolist())]
+        for number, mine, own in pieces:
+            if not source.stored(number, columns.tolist(), which.tolist()):
+                later.append((number, mine, own))
+        index = [source.columns[c] for c in columns], [source.which[w] for w in which]
+        for group, slab in _slabs(source, self.name, stored, index):
+            for (_, mine, own), block in zip(group, slab, strict=True):
+                out[mine] = block[own]
+        for number, mine, own in later:
+            out[mine] = source.computed(number, columns.tolist(), which.tolist())[self.name][own]
+        return out
+
+
+def _slabs(source: _Source, name: str, pieces: Sequence[Any], index: tuple[list[Any], ...]) -> Any:
+    """Stored trends of runs, many at once where they lie side by side: a read takes most of a millisecond."""
+    per_row = int(np.prod([len(one) for one in index]))
+    order = sorted(pieces, key=lambda piece: int(source.places[piece[0]]))
+    first = 0
+    while first < len(order):
+        last, most = first, 0
+        while last < len(order):
+            longest = max(most, int(source.counts[order[last][0]]))
+            span = source.places[order[last][0]] - source.places[order[first][0]] + 1
+            if last > first and (span * longest * per_row > _SLAB or span > 2 * (last - first + 1)):
+                break
+            most, last = longest, last + 1
+        group = order[first:last]
+        places = [int(source.places[piece[0]]) for piece in group]
+        block = source.view.trend_block(name, slice(places[0], places[-1] + 1), slice(0, most), *index)
+        yield group, [block[place - places[0]] for place in places]
+        first = last
+
+
+def row_by_row(
+    view: SubsystemReader, subsystem: str, config: Config, runs: Sequence[int], entries: Sequence[HistogramEntry],
+    reductors: Sequence[Reductor], *, ragged: bool,
+) -> xr.Dataset:  # fmt: skip
+    """Trends of each snapshot, over ``(time | snapshot, histogram, reductor)``; numbers are read when needed."""
+    source = _Source(view, subsystem, config, tuple(runs), tuple(entries), tuple(reductors))
+    if len(runs) > 8:
+        view.read_all_rows()
+    times = [view.times(int(place)) for place in source.places]
+    states = _states(source)
+    begin = [begins(mine, (state & HELD) > 0) for mine, state in zip(times, states, strict=True)]
+    dim = schema.SNAPSHOT if ragged else schema.TIME
+    every = np.concatenate(times) if times else np.empty(0, "datetime64[ns]")
+    start, state = np.concatenate(begin), np.concatenate(states)
+    variables = {
+        name: xr.Variable((dim, "histogram", "reductor"), indexing.LazilyIndexedArray(_Numbers(source, name)))
+        for name in ("value", "error")
+    }
+    return _dataset(variables, dim, every, start, state, source.runs, source.counts, entries, reductors, subsystem)
+
+
+def _states(source: _Source) -> list[NDArray[np.uint8]]:
+    """Of each run, shape ``(row, histogram)``."""
+    columns = list(range(len(source.entries)))
+    out: dict[int, NDArray[np.uint8]] = {}
+    stored = [(number, None, None) for number in range(len(source.runs)) if source.stored(number, columns)]
+    for group, slab in _slabs(source, "state", stored, ([source.columns[c] for c in columns],)):
+        for (number, _, _), block in zip(group, slab, strict=True):
+            out[number] = block[: source.counts[number]]
+    for number in range(len(source.runs)):
+        if number not in out:
+            out[number] = source.computed(number, columns, [])["state"]
+    return [out[number] for number in range(len(source.runs))]
+
+
+def over_intervals(
+    view: SubsystemReader, subsystem: str, config: Config, runs: Sequence[int], entries: Sequence[HistogramEntry],
+    reductors: Sequence[Reductor], every: np.timedelta64, *, ragged: bool,
+) -> xr.Dataset:  # fmt: skip
+    """Trends of intervals of each run, of one histogram; computed now.
+
+    Raises
+    ------
+    UsageError
+        If it is more than one histogram: their intervals need not be the same.
+    """
+    if len(entries) != 1:
+        raise UsageError(f"intervals are of one histogram at a time; {len(entries)} were asked for")
+    dim = schema.SNAPSHOT if ragged else schema.TIME
+    ends, start, state, counts, values, errors = [], [], [], [], [], []
+    for run in runs:
+        events = event_counter(view, run, config, subsystem)
+        value, error = [], []
+        for single in reductors:
+            gains, estimate = intervals(view, run, entries[0], single, every, events)
+            value.append(estimate[0])
+            error.append(estimate[1])
+        ends.append(gains.end)
+        start.append(gains.begin[:, None])
+        state.append((HELD + REPORTED * gains.reported + RESTART * gains.restart).astype(np.uint8)[:, None])
+        counts.append(len(gains.end))
+        values.append(np.stack(value, axis=1)[:, None])
+        errors.append(np.stack(error, axis=1)[:, None])
+    dims = (dim, "histogram", "reductor")
+    variables = {"value": (dims, np.concatenate(values)), "error": (dims, np.concatenate(errors))}
+    joined = np.concatenate(ends), np.concatenate(start), np.concatenate(state)
+    return _dataset(variables, dim, *joined, tuple(runs), np.array(counts), entries, reductors, subsystem)
+
+
+def _dataset(
+    variables: Any, dim: str, times: NDArray[np.datetime64], start: NDArray[np.datetime64], state: NDArray[np.uint8],
+    runs: Sequence[int], counts: NDArray[np.int64], entries: Sequence[HistogramEntry], reductors: Sequence[Reductor],
+    subsystem: str,
+) -> xr.Dataset:  # fmt: skip
+    run: Any = runs[0] if dim == schema.TIME else (dim, np.repeat(np.array(runs, dtype=np.int64), counts))
+    over = (dim, "histogram")
+    return xr.Dataset(
+        variables,
+        coords={
+            schema.TIME: (dim, times, {"long_name": "end of the increment, UTC"}),
+            "run": run,
+            "histogram": [entry.name for entry in entries],
+            "reductor": [one.name for one in reductors],
+            "start": (over, start, {"long_name": "begin of the increment, UTC"}),
+            "exposure": (over, (times[:, None] - start) / np.timedelta64(1, "s"), {"units": "s"}),
+            "reported": (over, (state & REPORTED) > 0),
+            "restart": (over, (state & RESTART) > 0),
+        },
+        attrs={"subsystem": subsystem},
+    )
+
+
+def require_fitting(entry: HistogramEntry, single: Reductor) -> None:
+    """Raise NotFoundError unless a reductor has a meaning for a histogram."""
+    segments = [segment for _, segment in entry.segments]
+    if not any(single.fits(segment) for segment in segments):
+        known = dict.fromkeys(name for segment in segments for name in DEFAULT if parse(name).fits(segment))
+        raise NotFoundError(f"{entry.name}: no reductor {single.name!r} for it; it has {', '.join(known)} and more")
+
+
+def every_interval(every: Any) -> np.timedelta64:
+    """An interval given as text such as ``10min``, a timedelta, or a number of seconds."""
+    try:
+        length = pd.Timedelta(every, unit="s") if isinstance(every, int | float) else pd.Timedelta(every)
+    except ValueError as error:
+        raise UsageError(f"not a length of time: {every!r}; give for example '10min' or '30s'") from error
+    if length <= pd.Timedelta(0):
+        raise UsageError(f"an interval must be longer than nothing, not {every!r}")
+    return length.to_timedelta64()

@@ -1,0 +1,336 @@
+"""The reductors of some histograms in one run, row by row or over given intervals: trends."""
+
+import importlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from owtrend import difference, reading
+from owtrend.arrays import TIME_CHUNK
+from owtrend.catalog import COUNTS, SUMS, WEIGHTS, HistogramEntry
+from owtrend.config import Config
+from owtrend.errors import NotFoundError, UsageError
+from owtrend.gains import Gains
+from owtrend.labelled import labelled
+from owtrend.reader import SubsystemReader
+from owtrend.reading import RunHistogram
+from owtrend.reduce import DEFAULT, Estimate, Reductor, parse
+
+__all__ = ["HELD", "REPORTED", "RESTART", "Events", "TrendArrays", "begins", "event_counter", "named", "run_trends"]
+
+TrendArrays = dict[str, NDArray[Any]]
+HELD, REPORTED, RESTART = 1, 2, 4  # state of a histogram in a row
+WINDOW_BYTES = 2**27  # cells in memory at once; a row chunk of one histogram may be more
+
+
+@dataclass(frozen=True)
+class Events:
+    """Events counted in a run: ``total`` [events] up to each of ``times`` (ns UTC)."""
+
+    times: NDArray[np.datetime64]
+    total: NDArray[np.float64]
+
+    def between(self, begin: NDArray[np.datetime64], end: NDArray[np.datetime64]) -> NDArray[np.float64]:
+        """Events in each interval ``(begin, end]``, NaT being the begin of the run."""
+        known = np.concatenate([[0.0], self.total])
+        since = np.where(np.isnat(begin), np.datetime64(0, "ns"), begin)
+        first, last = (np.searchsorted(self.times, times, side="right") for times in (since, end))
+        return np.asarray(known[last] - known[first], dtype=np.float64)
+
+
+def named(config: Config, subsystem: str) -> list[str]:
+    """The reductors that are kept for a subsystem: the default ones, and what the configuration adds."""
+    for module in config.modules:
+        importlib.import_module(module)
+    settings = config.of(subsystem)
+    more = [name for names in settings.reductors.values() for name in names]
+    if settings.events is not None:
+        more.insert(0, "per_event")
+    return list(dict.fromkeys([*DEFAULT, *(parse(name).name for name in more)]))
+
+
+def added(config: Config, subsystem: str, entry: HistogramEntry) -> set[str]:
+    """The reductors that the configuration adds for a histogram."""
+    settings = config.of(subsystem)
+    counted = {"per_event"} if settings.events is not None else set()
+    return counted | {parse(name).name for name in settings.of(entry.name)}
+
+
+def wanted(config: Config, subsystem: str, entry: HistogramEntry, names: Sequence[str]) -> list[tuple[int, Reductor]]:
+    """Which of ``names`` are kept for one histogram, with their places."""
+    more = added(config, subsystem, entry)
+    return [(place, parse(name)) for place, name in enumerate(names) if name in DEFAULT or name in more]
+
+
+def event_counter(view: SubsystemReader, run: int, config: Config, subsystem: str) -> Events | None:
+    """The events of a run, as the configuration says where to count them; None if it does not."""
+    settings = config.of(subsystem)
+    if settings.events is None:
+        return None
+    entry = view.registry.find(settings.events, f"{view.where}, event counter")
+    counting = parse(settings.count)
+    times, counted = [], []
+    for one in reading.binnings(view, run, entry):
+        gains = Gains.of(one, ranges=counting.bins(one.axes))
+        times.append(gains.end)
+        counted.append(counting(gains)[0])
+    if not times:
+        return None
+    return Events(np.concatenate(times), np.cumsum(np.nan_to_num(np.concatenate(counted))))
+
+
+def run_trends(
+    view: SubsystemReader, run: int, histograms: Sequence[HistogramEntry], names: Sequence[str] = DEFAULT,
+    config: Config | None = None, subsystem: str = "",
+) -> TrendArrays:  # fmt: skip
+    """Reductors of the increments of some histograms in one run; memory is bounded whatever its length.
+
+    Returns
+    -------
+    :
+        ``value``, ``error`` (time, histogram, reductor), NaN where nothing was gained or the reductor has no meaning;
+        ``state`` (time, histogram): bits `HELD`, `REPORTED` (the bins changed), `RESTART`; ``run_value``, ``run_error``
+        (histogram, reductor) of the whole run. Time is the run's snapshots.
+    """
+    config = config or Config()
+    place = view.place(run)
+    times = view.times(place)
+    shape = len(times), len(histograms)
+    out: TrendArrays = {
+        "value": np.full((*shape, len(names)), np.nan),
+        "error": np.full((*shape, len(names)), np.nan),
+        "state": np.zeros(shape, dtype=np.uint8),
+        "run_value": np.full((shape[1], len(names)), np.nan),
+        "run_error": np.full((shape[1], len(names)), np.nan),
+    }
+    events = event_counter(view, run, config, subsystem)
+    chosen = [wanted(config, subsystem, entry, names) for entry in histograms]
+    totals: list[Gains | None] = [None] * len(histograms)
+    prefetched = Prefetched(view, place, histograms)
+    held = [reading.binnings(view, run, entry, prefetched.cells) for entry in histograms]
+    for first, last in prefetched.windows():
+        for column, (pieces, reductors) in enumerate(zip(held, chosen, strict=True)):
+            for number, one in enumerate(pieces):
+                rows = slice(*np.searchsorted(one.rows, (first, last)))
+                if rows.start == rows.stop:
+                    continue
+                gains = _joined_to(pieces, number, rows, events)
+                mine = one.rows[rows]
+                out["state"][mine, column] = HELD + REPORTED * gains.reported + RESTART * gains.restart
+                for target, single in reductors:
+                    if single.fits(one.segment) and not single.ranges and not single.kind.custom and not single.other:
+                        out["value"][mine, column, target], out["error"][mine, column, target] = single(gains)
+                totals[column] = _added(totals[column], gains.grouped([0]))
+    for column, (pieces, reductors) in enumerate(zip(held, chosen, strict=True)):
+        total = totals[column]
+        for target, single in reductors:
+            if total is None or not single.fits(pieces[-1].segment):
+                continue
+            if single.ranges or single.kind.custom or single.other:
+                _apart(view, run, pieces, single, events, out, column, target)
+            else:
+                value, error = single(total)
+                out["run_value"][column, target], out["run_error"][column, target] = value[0], error[0]
+    return out
+
+
+def intervals(
+    view: SubsystemReader, run: int, entry: HistogramEntry, single: Reductor, every: np.timedelta64 | None,
+    events: Events | None = None,
+) -> tuple[Gains, Estimate]:  # fmt: skip
+    """One reductor of one histogram in a run, row by row or over intervals of ``every``, counted from its first row.
+
+    Of a histogram that changed its binning in the run, one after the other.
+    """
+    pieces = reading.binnings(view, run, entry)
+    gains, values, errors = [], [], []
+    for number, one in enumerate(pieces):
+        made = _joined_to(pieces, number, slice(0, len(one.rows)), events, single)
+        groups = None if every is None else _groups(made.end, pieces[0].times[0], every)
+        coarse = made if groups is None else made.grouped(groups)
+        if single.kind.custom:
+            value, error = _custom(one, single, groups)
+        elif single.other:
+            other = _gains_beside(view, run, single.other, one, events)
+            value, error = single(coarse, other if groups is None else other.grouped(groups))
+        else:
+            value, error = single(coarse)
+        gains.append(coarse)
+        values.append(value)
+        errors.append(error)
+    if not gains:
+        raise NotFoundError(f"{view.where}: run {run} has no histogram {entry.name!r}")
+    return _times_of(gains), (np.concatenate(values), np.concatenate(errors))
+
+
+def begins(times: NDArray[np.datetime64], held: NDArray[np.bool_]) -> NDArray[np.datetime64]:
+    """Where the increment of each row begins: at the row before that holds the histogram; NaT for the first.
+
+    ``held`` has shape ``(time, ...)``.
+    """
+    number = np.arange(len(times)).reshape(-1, *[1] * (held.ndim - 1))
+    latest = np.maximum.accumulate(np.where(held, number, -1), axis=0)
+    before = np.concatenate([np.full((1, *held.shape[1:]), -1), latest[:-1]])
+    return np.where(before < 0, np.datetime64("NaT"), times[before])
+
+
+class Prefetched:
+    """The cells of some histograms of one run, read in a few large strokes, window after window of its rows."""
+
+    def __init__(self, view: SubsystemReader, place: int, histograms: Sequence[HistogramEntry]) -> None:
+        self._view, self._place = view, place
+        self._rows = len(view.times(place))
+        used: NDArray[np.bool_] = np.any(view.holds[np.unique(view.layout(place))], axis=0)
+        segments = [segment for entry in histograms for number, segment in entry.segments if used[number]]
+        self._spans: dict[str, slice] = {}
+        for array in (COUNTS, WEIGHTS, SUMS):
+            mine = [segment.cells for segment in segments if segment.array == array]
+            if mine:
+                self._spans[array] = slice(min(s.start for s in mine), max(s.stop for s in mine))
+        self._sums = view.cells(SUMS, place, np.arange(self._rows), self._spans[SUMS]) if SUMS in self._spans else None
+        self._blocks: dict[str, NDArray[Any]] = {}
+        self._first = 0  # row of the blocks' first
+
+    def windows(self) -> Iterator[tuple[int, int]]:
+        """Rows ``first`` to before ``last``, whose cells can be asked for, and those of the row before."""
+        width = sum((4 if array == COUNTS else 8) * (s.stop - s.start) for array, s in self._spans.items())
+        step = TIME_CHUNK * max(1, WINDOW_BYTES // max(1, TIME_CHUNK * width))
+        for first in range(0, self._rows, step):
+            last = min(first + step, self._rows)
+            for array in (COUNTS, WEIGHTS):
+                if array in self._spans:
+                    self._read(array, first, last)
+            self._first = max(first - 1, 0)
+            yield first, last
+
+    def _read(self, array: str, first: int, last: int) -> None:
+        block = self._view.cells(array, self._place, np.arange(first, last), self._spans[array])
+        if first:  # the row before goes with them
+            whole = np.empty((len(block) + 1, block.shape[1]), dtype=block.dtype, order="F")
+            whole[0], whole[1:] = self._blocks[array][-1], block
+            block = whole
+        self._blocks[array] = block
+
+    def cells(self, array: str, place: int, rows: NDArray[np.intp], cells: slice) -> NDArray[Any]:
+        """As `SubsystemReader.cells`, of rows of the window."""
+        span = self._spans[array]
+        whole, first = (self._sums, 0) if array == SUMS else (self._blocks[array], self._first)
+        assert whole is not None, "sums were asked for where no histogram has any"
+        wanted = whole[:, cells.start - span.start : cells.stop - span.start]
+        if len(rows) and rows[-1] - rows[0] == len(rows) - 1:
+            return wanted[rows[0] - first : rows[-1] + 1 - first]
+        return wanted[rows - first]
+
+
+def _joined_to(
+    pieces: Sequence[RunHistogram], number: int, rows: slice, events: Events | None, single: Reductor | None = None
+) -> Gains:
+    """The gains of some rows of one binning; where it goes on from the binning before, its statistics do.
+
+    Which bins were gained in its first row nobody knows then: they are NaN.
+    """
+    one = pieces[number]
+    gains = Gains.of(one, rows, ranges={} if single is None else single.bins(one.axes))
+    if rows.start == 0 and number and _continues(pieces[number - 1], one):
+        before = pieces[number - 1]
+        last = dict(zip(before.sum_names, before.sums()[-1], strict=True))
+        stats = {name: np.concatenate([gained[:1] - last[name], gained[1:]]) for name, gained in gains.stats.items()}
+        along = tuple(np.where(np.arange(len(gains)) == 0, np.nan, line) for line in gains.along)
+        whole = np.where(np.arange(len(gains)) == 0, np.nan, gains.whole)
+        begin = np.concatenate([before.times[-1:], gains.begin[1:]])
+        gains = replace(gains, stats=stats, along=along, whole=whole, begin=begin)
+    if events is not None:
+        gains = replace(gains, events=events.between(gains.begin, gains.end))
+    return gains
+
+
+def _continues(before: RunHistogram, after: RunHistogram) -> bool:
+    """Whether a histogram went on counting in another binning, as ROOT does when it extends an axis."""
+    same = before.segment.class_name == after.segment.class_name and before.sum_names == after.sum_names
+    in_turn = before.additive and after.additive and before.rows[-1] < after.rows[0]
+    return bool(same and in_turn and after.entries[0] >= before.entries[-1])
+
+
+def _added(total: Gains | None, more: Gains) -> Gains:
+    """Two gains as one; of a gauge, and of the bins of another binning, the later."""
+    if total is None or more.gauge:
+        return more
+    stats = {name: total.stats[name] + gained if name in total.stats else gained for name, gained in more.stats.items()}
+    joined = replace(more, stats=stats, begin=total.begin, reported=total.reported | more.reported)
+    if more.events is not None and total.events is not None:
+        joined = replace(joined, events=total.events + more.events)
+    if more.axes != total.axes:
+        return joined
+    return replace(
+        joined,
+        along=tuple(a + b for a, b in zip(total.along, more.along, strict=True)),
+        whole=total.whole + more.whole,
+        parts={name: total.parts[name] + part for name, part in more.parts.items() if name in total.parts},
+    )
+
+
+def _apart(
+    view: SubsystemReader, run: int, pieces: Sequence[RunHistogram], single: Reductor, events: Events | None,
+    out: TrendArrays, column: int, target: int,
+) -> None:  # fmt: skip
+    """A reductor that needs more than the gains of all bins: read by itself."""
+    entry = view.registry.histograms[pieces[0].segment.path]
+    _, (value, error) = intervals(view, run, entry, single, None, events)
+    rows = np.concatenate([one.rows for one in pieces])
+    out["value"][rows, column, target], out["error"][rows, column, target] = value, error
+    whole = np.timedelta64(2**62, "ns")
+    _, (value, error) = intervals(view, run, entry, single, whole, events)
+    out["run_value"][column, target], out["run_error"][column, target] = value[-1], error[-1]
+
+
+def _custom(one: RunHistogram, single: Reductor, groups: Sequence[int] | None) -> Estimate:
+    """A function of people: called with what was gained in each interval, as xarray."""
+    histogram = labelled([one], ragged=False, flow=True, subsystem="")
+    bounds = [*(range(len(one.rows)) if groups is None else groups), len(one.rows)]
+    pairs = []
+    for first, last in pairwise(bounds):
+        piece = difference.rows_slice(histogram, first, last - 1)
+        answer: Any = single.kind.function(piece)
+        value, error = answer if isinstance(answer, tuple) else (answer, np.nan)
+        pairs.append((float(value), float(error)))
+    made = np.array(pairs, dtype=np.float64).reshape(-1, 2)
+    return made[:, 0], made[:, 1]
+
+
+def _gains_beside(view: SubsystemReader, run: int, name: str, one: RunHistogram, events: Events | None) -> Gains:
+    """The gains of another histogram in the rows of ``one``."""
+    entry = view.registry.find(name, view.where)
+    found = reading.binnings(view, run, entry)
+    if len(found) != 1 or not np.array_equal(found[0].rows, one.rows):
+        raise UsageError(
+            f"{view.where}, run {run}: {name} and {'/'.join(one.segment.path)} are not held by the same snapshots in "
+            "one binning each; a ratio needs that"
+        )
+    return _joined_to(found, 0, slice(0, len(one.rows)), events)
+
+
+def _groups(ends: NDArray[np.datetime64], origin: np.datetime64, every: np.timedelta64) -> list[int]:
+    """The first row of each interval that has any; a row belongs to the interval in which it ends."""
+    number = (ends - origin - np.timedelta64(1, "ns")) // every
+    return [0, *(np.flatnonzero(np.diff(number)) + 1).tolist()]
+
+
+def _times_of(gains: Sequence[Gains]) -> Gains:
+    """The first, with the times and what goes with them of all."""
+    return replace(
+        gains[0],
+        begin=np.concatenate([one.begin for one in gains]),
+        end=np.concatenate([one.end for one in gains]),
+        reported=np.concatenate([one.reported for one in gains]),
+        restart=np.concatenate([one.restart for one in gains]),
+    )
+
+
+def path_of(entry: HistogramEntry) -> str:
+    """How stored trends name a histogram."""
+    return json.dumps(entry.path)
