@@ -102,13 +102,17 @@ class Gains:
         bounds = np.cumsum([0, *(n + 2 for n in sizes if n)])
         per_axis = tuple(along[a:b] for a, b in pairwise(bounds))
         lost = np.full(len(cells), True) if ranges else _lost(one, kept, stats, previous)
-        needed = {"bin_entries", "sumwy", "sumwy2", "bin_sumw2"} if profile else {"sumw2"} if lost.any() else set()
+        letters = "xyzt"[: len(axes) + profile]
+        unnamed = {f"tsumw{letter}{power}" for letter in letters for power in ("", "2")} - stats.keys()  # in old files
+        from_bins = lost.any() or unnamed
+        needed = {"bin_entries", "sumwy", "sumwy2", "bin_sumw2"} if profile else {"sumw2"} if from_bins else set()
         held = {
             name: kernels.gain(_cut(one.read(name), one.axes, ranges).astype(np.float64), previous).T
             for name in {*parts, *needed} & set(one.parts)
         }
-        if lost.any():
+        if from_bins:
             made = _from_bins(axes, per_axis, content[1], held, entries=content[0] if ranges else stats["entries"])
+            stats |= {name: made[name] for name in unnamed}
             stats |= {name: np.where(lost, made[name], stats[name]) for name in made.keys() & stats.keys()}
         begin = np.concatenate([np.full(1, np.datetime64("NaT"), dtype="datetime64[ns]"), one.times[:-1]])
         keep = slice(extra, None)

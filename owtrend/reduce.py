@@ -67,9 +67,10 @@ def maximum(gains: Gains) -> Estimate:
 
 def mean(gains: Gains, axis: str) -> Estimate:
     """sum(w x) / sum(w) in range (``TH1::GetMean``); error std / sqrt(n_eff) (``GetMeanError``); NaN without fills."""
-    spread = np.sqrt(_variance(gains, axis))
+    spread, total = np.sqrt(_variance(gains, axis)), gains.stats["tsumw"]
     with np.errstate(divide="ignore", invalid="ignore"):
-        return gains.stats[f"tsumw{axis}"] / gains.stats["tsumw"], spread / np.sqrt(gains.effective)
+        value = np.where(total == 0, np.nan, gains.stats[f"tsumw{axis}"] / total)
+        return value, spread / np.sqrt(gains.effective)
 
 
 def std(gains: Gains, axis: str) -> Estimate:
