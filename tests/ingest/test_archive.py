@@ -4,7 +4,6 @@ import json
 import random
 import shutil
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -219,32 +218,6 @@ def test_a_second_raw_writer_is_refused_and_readers_are_not(tmp_path):
         assert contents(tmp_path / "store") == [[0, 1, 0]]
         with Store.open(tmp_path / "store").writer("derived"):
             pass
-
-
-def test_real_runs_are_read_back_equal_to_uproot(shared, tmp_path):
-    import uproot
-
-    folder = shared / "generated" / "runs"
-    summary = making.ingest(folder, tmp_path / "store")
-    labels = json.loads((folder / "labels.json").read_text())["runs"]
-    broken = [e for run in labels for e in run["file_events"] if e["kind"] != "missing_file"]
-    assert summary.quarantined == len(broken) == 2
-    assert summary.added + summary.quarantined == len(list(folder.rglob("*.root")))
-    opened = owtrend.open(tmp_path / "store")
-    compared = 0
-    for run in opened.runs.index:
-        for subsystem in opened.subsystems:
-            rows = {}
-            for path in sorted(Path(folder, f"Run{run}", subsystem).glob("*.root")):
-                if f"Run{run}/{subsystem}/{path.name}" not in {event["file"] for event in broken}:
-                    with uproot.open(path) as file:
-                        for name in file.keys(cycle=False, recursive=True, filter_classname="/T(H|P).*/"):
-                            rows.setdefault(name, []).append(file[name].values(flow=True))
-            for name, expected in rows.items():
-                got = owtrend.values(opened.histogram(subsystem, name, run=run, flow=True)).value.values
-                np.testing.assert_array_equal(np.nan_to_num(got), np.nan_to_num(expected))
-                compared += len(expected)
-    assert compared > 1400
 
 
 def test_a_missing_run_is_an_error_that_names_its_neighbours(tmp_path):
