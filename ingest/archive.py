@@ -326,9 +326,9 @@ def _commit(
     for result in finished:
         task = result.task
         assert result.rows is not None, "a finished run has rows"
-        known = layouts.setdefault(task.subsystem, Layouts())
-        numbers = np.array([known.number(layout) for layout in result.layouts], dtype=np.int32)
-        if len(result.rows):
+        if result.taken or result.moved:  # otherwise its rows are as they were
+            known = layouts.setdefault(task.subsystem, Layouts())
+            numbers = np.array([known.number(layout) for layout in result.layouts], dtype=np.int32)
             rows = replace(result.rows, layout=numbers[result.rows.layout])
             transaction.write_rows(task.subsystem, task.place, rows, known)
             summary.runs.setdefault(task.subsystem, []).append(task.run)

@@ -12,11 +12,14 @@ from hypothesis import strategies as st
 
 import owtrend
 from ingest import archive, naming
+from owtrend.append import appender
+from owtrend.check import check
 from owtrend.errors import BinningChangedError, NotFoundError, StoreLockedError, UsageError
 from owtrend.rows import AMBIGUOUS_TIME
 from owtrend.store import Store
 from tests import making
 from tests.making import START
+from tests.snapshots import snapshot
 
 
 def contents(store, name="h", run=300000, subsystem="EMC", **options):
@@ -154,6 +157,33 @@ def test_damaged_files_are_listed_with_their_reason_and_do_not_stop_the_rest(tmp
     assert ["empty file" in reasons[0], "cut short" in reasons[1]] == [True, True]
     assert making.ingest(tmp_path / "data", tmp_path / "store").quarantined == 2
     assert len(owtrend.open(tmp_path / "store").quarantine) == 2
+
+
+def test_a_further_call_that_finds_only_what_is_damaged_makes_no_new_version(tmp_path):
+    making.write_run(tmp_path / "data", {"h": [[0, 1, 0], [0, 2, 0], [0, 3, 0]]})
+    sorted((tmp_path / "data").rglob("*.root"))[1].write_bytes(b"")
+    making.ingest(tmp_path / "data", tmp_path / "store")
+    store = Store.open(tmp_path / "store")
+    version = store.version
+    again = making.ingest(tmp_path / "data", tmp_path / "store")
+    assert (again.added, again.known, again.quarantined, again.runs) == (0, 2, 1, {})
+    assert store.version == version
+
+
+def test_rows_of_the_tail_are_folded_though_all_that_comes_is_damaged(tmp_path):
+    making.write_run(tmp_path / "data", {"h": [[0, 1, 0]]})
+    making.ingest(tmp_path / "data", tmp_path / "store")
+    store = Store.open(tmp_path / "store")
+    with appender(store) as live:
+        live.append([one for minute in (2, 0, 1) for one in (snapshot(minute), snapshot(minute, run=300001))])
+    before = check(store.reader())
+    for run in (300000, 300001):
+        damaged = tmp_path / "damaged" / naming.processed_name("EMC", run, START)
+        damaged.parent.mkdir(parents=True)
+        damaged.write_bytes(b"")
+    making.ingest(tmp_path / "damaged", tmp_path / "store")
+    assert check(store.reader()) == before
+    assert not store.reader().subsystem("EMC").tail
 
 
 def test_a_run_of_which_nothing_is_readable_is_quarantined_and_its_files_may_come_again(tmp_path):
