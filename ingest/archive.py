@@ -25,6 +25,7 @@ __all__ = ["Found", "IngestSummary", "find_files", "ingest"]
 
 Progress = Callable[[str, int, int], None]
 _ACCUMULATION = {"cumulative": CUMULATIVE, "reset": RESET}
+_MODE = re.compile(r"""\bhltMode['"]?\s*:\s*['"]?(\w+)""")  # Overwatch writes {hltMode: C}; by hand it is a line
 
 
 @dataclass
@@ -86,6 +87,9 @@ def find_files(
             found.skipped["product of Overwatch (combined, timeSlice, replay)"] += 1
             continue
         if not label.endswith(".root"):
+            continue
+        if path.name.startswith("."):
+            found.skipped["half-written (its name begins with a dot)"] += 1
             continue
         # A folder given by itself may carry the name that tells: match with the whole path.
         told = naming.parse(path.absolute().as_posix(), compiled)
@@ -238,11 +242,11 @@ def _mode(path: Path, known: dict[Path, str]) -> str:
     folder = path.parent.parent
     if folder not in known:
         try:
-            lines = (folder / "runInfo.yaml").read_text().splitlines()
+            written = (folder / "runInfo.yaml").read_text(errors="replace")
         except OSError:
-            lines = []
-        found = [line.partition(":")[2].strip() for line in lines if line.strip().startswith("hltMode:")]
-        known[folder] = found[0].strip("'\"") if found else ""
+            written = ""
+        found = _MODE.search(written)
+        known[folder] = found[1] if found else ""
     return known[folder]
 
 
@@ -325,9 +329,9 @@ def _commit(
     for result in finished:
         task = result.task
         assert result.rows is not None, "a finished run has rows"
-        known = layouts.setdefault(task.subsystem, Layouts())
-        numbers = np.array([known.number(layout) for layout in result.layouts], dtype=np.int32)
-        if len(result.rows):
+        if result.taken or result.moved:  # otherwise its rows are as they were
+            known = layouts.setdefault(task.subsystem, Layouts())
+            numbers = np.array([known.number(layout) for layout in result.layouts], dtype=np.int32)
             rows = replace(result.rows, layout=numbers[result.rows.layout])
             transaction.write_rows(task.subsystem, task.place, rows, known)
             summary.runs.setdefault(task.subsystem, []).append(task.run)

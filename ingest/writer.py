@@ -94,6 +94,7 @@ class RunResult:
     layouts: list[tuple[int, ...]] = field(default_factory=list)
     quarantine: list[str] = field(default_factory=list)
     taken: list[str] = field(default_factory=list)
+    moved: bool = False  # whether rows that the store had lie elsewhere now
     added: int = 0
     duplicates: int = 0
     unchanged: int = 0
@@ -149,6 +150,7 @@ def convert_run(task: RunTask) -> RunResult:
         moved = snapshot is not None or where[row.old] != len(rows)
         if moved and not block.rows:
             block.first = len(rows)
+        result.moved |= moved and snapshot is None
         rows.append(row)
         if snapshot is not None:
             row.layout = block.add(snapshot, result)

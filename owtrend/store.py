@@ -3,6 +3,8 @@
 import contextlib
 import fcntl
 import os
+import re
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +20,11 @@ from owtrend.transaction import Transaction
 __all__ = ["Store"]
 
 icechunk.set_logs_filter("error")  # it warns at every opening of a local folder
+
+# What Icechunk writes, in this order, before the branch that makes it a repository; "#1" ends a file half-written.
+_BEFORE_THE_BRANCH = re.compile(
+    r"(config\.yaml|snapshots/(1CECHNKREP0F1RSTCMT0)?|refs/(branch\.main/(ref\.json#\d+)?)?)(#\d+)?"
+)
 
 
 class Store:
@@ -55,24 +62,16 @@ class Store:
         StoreError
             If something is there already.
         """
-        if _is_local(location):
-            folder = Path(location)
-            # Locks alone are left by a creation that was interrupted.
-            if folder.exists() and (not folder.is_dir() or {path.name for path in folder.iterdir()} - {"locks"}):
-                raise StoreError(f"{location}: already there and not empty; give another folder")
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise StoreError(f"{location}: cannot make a store there ({error.strerror})") from error
         config = _config()
         by_run: dict[Any, int] = {icechunk.ManifestSplitDimCondition.DimensionName("run"): 100}
         splitting = icechunk.ManifestSplittingConfig.from_dict({icechunk.ManifestSplitCondition.AnyArray(): by_run})
         config.manifest = icechunk.ManifestConfig(splitting=splitting)
-        try:  # before the first lock file: it wants an empty folder
-            store = cls(location, icechunk.Repository.create(_storage(location), config=config))
-            store._repository.save_config()
-        except icechunk.IcechunkError as error:
-            raise StoreError(f"{location}: cannot make a store there ({_first_line(error)})") from error
+        with _empty_folder(location):
+            try:
+                store = cls(location, icechunk.Repository.create(_storage(location), config=config))
+                store._repository.save_config()
+            except icechunk.IcechunkError as error:
+                raise StoreError(f"{location}: cannot make a store there ({_first_line(error)})") from error
         with _role(location, "raw"):
             store._finish_creation()
         return store
@@ -80,7 +79,7 @@ class Store:
     @classmethod
     def open_or_create(cls, location: str | Path) -> Self:
         """The store, made if it is missing."""
-        missing = _is_local(location) and not (Path(location) / "refs").is_dir()
+        missing = _is_local(location) and not (Path(location) / "refs" / "branch.main" / "ref.json").is_file()
         if missing or not icechunk.Repository.exists(_storage(location)):
             return cls.create(location)
         store = cls(location, icechunk.Repository.open(_storage(location), config=_config()))
@@ -211,6 +210,35 @@ def _flock(location: str | Path, name: str, wait: bool) -> Iterator[None]:
         raise StoreError(f"{location}: cannot be written ({error.strerror}); give a folder you may write to") from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def _empty_folder(location: str | Path) -> Iterator[None]:
+    """Hold a local folder, made if it is missing, that is empty, as Icechunk wants it.
+
+    What a killed `Store.create` left there goes. Raises StoreError if anything else is there.
+    """
+    if not _is_local(location):
+        yield
+        return
+    folder = Path(location)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except FileExistsError as error:
+        raise StoreError(f"{location}: already there and no folder; give another") from error
+    except OSError as error:
+        raise StoreError(f"{location}: cannot make a store there ({error.strerror})") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        held = [path.relative_to(folder).as_posix() + "/" * path.is_dir() for path in folder.rglob("*")]
+        if not all(_BEFORE_THE_BRANCH.fullmatch(name) for name in held):
+            raise StoreError(f"{location}: already there and not empty; give another folder")
+        for path in folder.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         yield
     finally:
         os.close(handle)

@@ -113,3 +113,28 @@ def test_two_transactions_on_different_arrays_both_land(tmp_path):
         other.commit("b")
     with store.writer("raw") as begin:
         assert sorted(begin().group.group_keys()) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        ["config.yaml"],
+        ["config.yaml", "snapshots/1CECHNKREP0F1RSTCMT0#1"],
+        ["config.yaml", "snapshots/1CECHNKREP0F1RSTCMT0", "refs/branch.main/ref.json#1"],
+    ],
+)
+def test_a_creation_that_was_killed_before_there_was_a_branch_is_begun_again(tmp_path, left):
+    for name in left:
+        (tmp_path / "store" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "store" / name).write_bytes(b"")
+    (tmp_path / "store" / "refs").mkdir(exist_ok=True)
+    assert Store.open_or_create(tmp_path / "store").reader().subsystems == ()
+
+
+def test_a_folder_with_anything_else_is_left_as_it_is(tmp_path):
+    for name in ("config.yaml", "snapshots/mine"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("mine")
+    with pytest.raises(StoreError, match="already there and not empty"):
+        Store.open_or_create(tmp_path)
+    assert (tmp_path / "snapshots" / "mine").read_text() == (tmp_path / "config.yaml").read_text() == "mine"

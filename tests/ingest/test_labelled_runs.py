@@ -1,0 +1,124 @@
+"""The labelled runs of the shared data, all in one call: what the labels tell is what the store holds."""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+import owtrend
+from ingest import archive, naming
+from owtrend.check import check
+from owtrend.rows import UNCHANGED
+from owtrend.store import Store
+from tests import making
+
+
+class Labelled(NamedTuple):
+    folder: Path
+    store: Path
+    summary: archive.IngestSummary
+    runs: dict[int, dict]  # what labels.json tells of each
+
+    @property
+    def broken(self):
+        """Files that cannot be read, and what is wrong with each; a missing one is not there to be read."""
+        events = [event for run in self.runs.values() for event in run["file_events"]]
+        return {event["file"]: event["kind"] for event in events if event["kind"] != "missing_file"}
+
+    def readable(self, run, subsystem):
+        """The labels of the snapshots that can be read, in order of time."""
+        return [one for one in self.runs[run]["snapshots"][subsystem] if one["file"] not in self.broken]
+
+    def anomalies(self, kind):
+        return [(run, one) for run, told in self.runs.items() for one in told["anomalies"] if one["kind"] == kind]
+
+
+@pytest.fixture(scope="module")
+def labelled(shared, tmp_path_factory):
+    folder, store = shared / "generated" / "runs", tmp_path_factory.mktemp("labelled") / "store"
+    told = json.loads((folder / "labels.json").read_text())["runs"]
+    return Labelled(folder, store, making.ingest(folder, store), {run["run"]: run for run in told})
+
+
+def rows_of(store, subsystem, run):
+    view = Store.open(store).reader().subsystem(subsystem)
+    return view.rows(view.places[run])
+
+
+def test_every_readable_snapshot_of_the_labels_is_there_at_its_time(labelled):
+    numbers = {}
+    for run, told in labelled.runs.items():
+        for subsystem in told["subsystems"]:
+            names = [naming.parse(one["file"]) for one in labelled.readable(run, subsystem)]
+            found = rows_of(labelled.store, subsystem, run).time.view("datetime64[ns]")
+            assert found.tolist() == [int(naming.to_utc(name.time, "UTC")[0].astype(int)) for name in names]
+            numbers[run, subsystem] = len(found)
+    assert len(numbers) == 12
+    faulty = {(300103, subsystem): 19 for subsystem in ("EMC", "TOF", "TPC")}  # empty, missing, cut short
+    assert numbers == dict.fromkeys(numbers, 20) | faulty
+    summary = labelled.summary
+    assert (summary.added, summary.duplicates, summary.skipped) == (sum(numbers.values()), 0, {})
+    assert summary.runs == dict.fromkeys(("EMC", "TOF", "TPC"), sorted(labelled.runs))
+
+
+def test_exactly_the_files_labelled_as_broken_are_quarantined(labelled):
+    listed = owtrend.open(labelled.store).quarantine.set_index("source")
+    assert sorted(listed.index) == sorted(labelled.broken)
+    assert listed["object"].isna().all()
+    words = {"zero_bytes": "empty file (0 bytes)", "truncated": "cut short (2,972 of 6,606 bytes)"}
+    for source, kind in labelled.broken.items():
+        assert words[kind] in listed.loc[source, "reason"]
+
+
+def test_a_second_call_knows_all_and_tells_the_broken_again(labelled):
+    again = making.ingest(labelled.folder, labelled.store)
+    known = labelled.summary.added + len(labelled.broken)
+    assert (again.added, again.known, again.quarantine) == (0, known, labelled.summary.quarantine)
+    assert len(owtrend.open(labelled.store).quarantine) == len(labelled.broken)
+
+
+def test_snapshots_labelled_as_stalled_and_no_others_are_flagged_unchanged(labelled):
+    stalls = {run: range(one["first"], one["last"] + 1) for run, one in labelled.anomalies("stall")}
+    assert stalls
+    for run, told in labelled.runs.items():
+        for subsystem in told["subsystems"]:
+            indices = np.array([one["index"] for one in labelled.readable(run, subsystem)])
+            flags = rows_of(labelled.store, subsystem, run).flags
+            assert indices[(flags & UNCHANGED) > 0].tolist() == list(stalls.get(run, ()))
+
+
+def test_a_histogram_labelled_as_missing_is_absent_from_that_snapshot_alone(labelled):
+    ((run, missing),) = labelled.anomalies("missing_hist")
+    subsystem = missing["subsystem"]
+    held = owtrend.open(labelled.store).histogram(subsystem, missing["hist"], run=run).time.values
+    rows = rows_of(labelled.store, subsystem, run).time.view("datetime64[ns]")
+    indices = [one["index"] for one in labelled.readable(run, subsystem)]
+    absent = [index for index, time in zip(indices, rows, strict=True) if time not in held]
+    assert absent == list(range(missing["first"], missing["last"] + 1))
+
+
+def test_a_check_is_clean_and_counts_the_labelled_restarts(labelled):
+    report = check(Store.open(labelled.store).reader())
+    assert (report.problems, report.rows) == ([], labelled.summary.added)
+    assert report.restarts == len(labelled.anomalies("counter_reset")) == 1
+
+
+def test_every_histogram_is_read_back_equal_to_uproot(labelled):
+    import uproot
+
+    opened = owtrend.open(labelled.store)
+    compared = 0
+    for run, told in labelled.runs.items():
+        for subsystem in told["subsystems"]:
+            rows = {}
+            for one in labelled.readable(run, subsystem):
+                with uproot.open(labelled.folder / one["file"]) as file:
+                    for name in file.keys(cycle=False, recursive=True, filter_classname="/T(H|P).*/"):
+                        rows.setdefault(name, []).append(file[name].values(flow=True))
+            for name, expected in rows.items():
+                got = owtrend.values(opened.histogram(subsystem, name, run=run, flow=True)).value.values
+                np.testing.assert_array_equal(np.nan_to_num(got), np.nan_to_num(expected))
+                compared += len(expected)
+    assert compared > 1400
