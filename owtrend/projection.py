@@ -46,8 +46,8 @@ def project(
     -------
     :
         The parts summed, ``sumw2`` and ``bin_sumw2`` too, in their dtypes, of gauges as of counters; NaN in a bin makes
-        the sum NaN. The class is ``TH1D``, ``TH2D``, ``TProfile`` or ``TProfile2D``. ``sums`` are those of the remaining
-        axes, by the names they had (the quantity of a TProfile2D stays ``tsumwz``):
+        the sum NaN. The class is ``TH1D``, ``TH2D``, ``TProfile`` or ``TProfile2D``. ``sums`` are those of the axes
+        that remain, by the names they had (the quantity of a TProfile2D stays ``tsumwz``):
 
         - ``tsumw``, ``tsumwx``, ...: what ROOT kept at fill time, if all bins in range of the other axes are summed;
           what lies in their flow bins is added at the bin centres. For a smaller range, and where ROOT kept nothing,

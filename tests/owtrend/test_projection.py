@@ -161,6 +161,23 @@ def test_restarts_in_a_region_are_those_of_the_histogram():
     assert "entries_received" not in piece.coords
 
 
+def test_a_region_of_a_region_still_restarts_with_the_histogram():
+    rows = np.zeros((2, 4, 4, 4), dtype=int)
+    rows[:, 1, 1, 1], rows[:, 2, 2, 2] = [5, 7], [50, 1]
+    inner = owtrend.project(owtrend.project(table(rows), "xy", z=slice(0, 1)), "x", y=slice(0, 1))
+    assert inner.identical(owtrend.project(table(rows), "x", y=slice(0, 1), z=slice(0, 1)))
+    assert owtrend.increments(inner).restart.values.tolist() == [False, True]
+
+
+def test_a_region_of_a_gauge_reports_when_the_gauge_does():
+    rows = np.zeros((3, 4, 4), dtype=int)
+    rows[:, 1, 1], rows[:, 2, 2] = [5, 5, 5], [1, 2, 2]
+    gauge = table(rows).assign_attrs(gauge=True).assign_coords(additive=False)
+    gained = owtrend.increments(owtrend.project(gauge, "x", y=slice(0, 1)))
+    assert gained.contents.sel(x=0.5).values.tolist() == [5, 5, 5]
+    assert gained.reported.values.tolist() == owtrend.increments(gauge).reported.values.tolist() == [True, True, False]
+
+
 @pytest.mark.parametrize(
     ("new", "contents", "edges"),
     [
