@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from owtrend.access import Archive, open  # noqa: A004 - owtrend.open
     from owtrend.difference import increments, time_slice
+    from owtrend.division import efficiency, ratio
     from owtrend.errors import OwtrendError
     from owtrend.labelled import to_hist, values
+    from owtrend.projection import project, rebin
     from owtrend.snapshot import Axis, Histogram, Snapshot
 
 __all__ = [
@@ -19,8 +21,12 @@ __all__ = [
     "Histogram",
     "OwtrendError",
     "Snapshot",
+    "efficiency",
     "increments",
     "open",
+    "project",
+    "ratio",
+    "rebin",
     "time_slice",
     "to_hist",
     "values",
@@ -34,6 +40,10 @@ _HOME = {
     "values": "labelled",
     "increments": "difference",
     "time_slice": "difference",
+    "project": "projection",
+    "rebin": "projection",
+    "efficiency": "division",
+    "ratio": "division",
     "OwtrendError": "errors",
     "Axis": "snapshot",
     "Histogram": "snapshot",

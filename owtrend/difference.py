@@ -39,8 +39,12 @@ def increments(histogram: xr.Dataset) -> xr.Dataset:
     schema.require_histogram(histogram, rows=True)
     dim = schema.time_dim(histogram)
     previous, restart, first = _previous(histogram)
-    gained = histogram.copy()
     changed = np.zeros(len(previous), dtype=bool)
+    if schema.RECEIVED in histogram.coords:  # a report, though it may have nothing new for the region
+        entries = _entries(histogram)
+        changed = _gain(entries, np.arange(len(entries)) - 1 if histogram.attrs["gauge"] else previous) != 0
+        histogram = histogram.drop_vars(schema.RECEIVED)
+    gained = histogram.copy()
     for name in histogram.data_vars:
         variable = histogram[name].transpose(dim, ...)
         if variable.chunks is None:
@@ -106,7 +110,7 @@ def rows_slice(histogram: xr.Dataset, first: int, last: int) -> xr.Dataset:
         rows, signs = np.array([last]), np.array([1])
     else:
         rows, signs = kernels.coefficients(previous, first, last)
-    picked = histogram.isel({schema.TIME: rows}).load()
+    picked = histogram.drop_vars(schema.RECEIVED, errors="ignore").isel({schema.TIME: rows}).load()
     inside = slice(first, last + 1)
     entries = _entries(histogram)
     if histogram.attrs["gauge"]:
@@ -165,6 +169,9 @@ def _previous(histogram: xr.Dataset) -> tuple[NDArray[np.int64], NDArray[np.bool
 
 
 def _entries(histogram: xr.Dataset) -> NDArray[np.float64]:
+    """Entries by which restarts are decided: those of the whole histogram, though only a region be left of it."""
+    if schema.RECEIVED in histogram.coords:
+        return np.ascontiguousarray(histogram[schema.RECEIVED].values, dtype=np.float64)
     return np.ascontiguousarray(histogram["sums"].sel(sum="entries").values, dtype=np.float64)
 
 

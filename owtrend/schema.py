@@ -5,9 +5,10 @@ import xarray as xr
 
 from owtrend.errors import DimsError
 
-__all__ = ["AXES", "PARTS", "SNAPSHOT", "TIME", "axes_of", "require_histogram", "time_dim"]
+__all__ = ["AXES", "PARTS", "RECEIVED", "SNAPSHOT", "TIME", "axes_of", "require_histogram", "time_dim"]
 
 TIME, SNAPSHOT = "time", "snapshot"  # dim of the rows of one run, and of the rows of many
+RECEIVED = "entries_received"  # coord: entries of the whole histogram, where those in sums are of a region of it
 AXES = ("x", "y", "z")
 PARTS = ("contents", "sumw2", "sumwy", "sumwy2", "bin_entries", "bin_sumw2")
 
@@ -22,8 +23,11 @@ def time_dim(histogram: xr.Dataset) -> str:
     return SNAPSHOT if SNAPSHOT in histogram.dims else TIME
 
 
-def require_histogram(histogram: xr.Dataset, *, rows: bool) -> None:
-    """Raise DimsError unless this is a Dataset as `Archive.histogram` gives it, with or without rows in time."""
+def require_histogram(histogram: xr.Dataset, *, rows: bool | None) -> None:
+    """Raise DimsError unless this is a Dataset as `Archive.histogram` gives it, with or without rows in time.
+
+    ``rows`` None: either will do.
+    """
     variables = set(histogram.data_vars) if isinstance(histogram, xr.Dataset) else set()
     if "sums" not in variables or not {"contents", "sumwy"} & variables:
         found = f"{type(histogram).__name__} with {', '.join(map(str, variables)) or 'nothing'}"
@@ -35,7 +39,7 @@ def require_histogram(histogram: xr.Dataset, *, rows: bool) -> None:
         raise DimsError(f"{histogram.attrs.get('name')}: no dim time or snapshot among {tuple(histogram.dims)}")
     if rows and 0 in histogram.sizes.values():
         raise DimsError(f"{histogram.attrs.get('name')}: no rows are left in it ({dict(histogram.sizes)})")
-    if not rows and has_rows:
+    if rows is False and has_rows:
         dim = next(iter(has_rows))
         raise DimsError(
             f"{histogram.attrs.get('name')}: still has {histogram.sizes[dim]} rows along {dim}; "

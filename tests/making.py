@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import uproot
+import xarray as xr
 from uproot.writing.identify import to_TAxis, to_TH1x
 
 from ingest import archive, naming
@@ -101,3 +102,38 @@ def ingest(folder: Path, store: Path, **options: Any) -> archive.IngestSummary:
     """Take a folder into a store in this process."""
     found = archive.find_files([folder], timezone="UTC")
     return archive.ingest(found, store, workers=0, timezone="UTC", **options)
+
+
+def table(
+    counts: Any, *, edges: Sequence[float] | None = None, flow: bool = True, labels: Sequence[str] | None = None,
+    weights: Any = None,
+) -> xr.Dataset:  # fmt: skip
+    """A histogram as `Archive.histogram` gives it, of contents ``(time, x[, y[, z]])``, fills at the bin centres."""
+    counts = np.asarray(counts)
+    axes = "xyz"[: counts.ndim - 1]
+    times = np.datetime64(START, "ns") + np.arange(len(counts)) * np.timedelta64(60, "s")
+    coords: dict[str, Any] = {"time": times}
+    centres = []
+    for axis, size in zip(axes, counts.shape[1:], strict=True):
+        inner = np.arange(size - 2 * flow + 1.0) if edges is None else np.asarray(edges, dtype=float)
+        bounds = np.concatenate([[-np.inf], inner, [np.inf]]) if flow else inner
+        coords |= {f"{axis}_left": (axis, bounds[:-1]), f"{axis}_right": (axis, bounds[1:])}
+        coords[axis] = (axis, (bounds[:-1] + bounds[1:]) / 2, {"long_name": f"title of {axis}"})
+        centres.append(coords[axis][1][1:-1] if flow else coords[axis][1])
+    inside = counts[(slice(None), *(slice(1, -1) if flow else slice(None),) * len(axes))].astype(float)
+    sums = {"entries": counts.reshape(len(counts), -1).sum(axis=1), "tsumw": inside, "tsumw2": inside}
+    grid = dict(zip(axes, np.meshgrid(*centres, indexing="ij"), strict=True))
+    for number, axis in enumerate(axes):
+        sums |= {f"tsumw{axis}": inside * grid[axis], f"tsumw{axis}2": inside * grid[axis] ** 2}
+        sums |= {f"tsumw{before}{axis}": inside * grid[before] * grid[axis] for before in axes[:number]}
+    stacked = np.stack([np.asarray(s).reshape(len(counts), -1).sum(axis=1) for s in sums.values()], axis=1)
+    if labels is not None:
+        coords["x_label"] = ("x", np.array(["", *labels, ""] if flow else labels, dtype=object))
+    parts: dict[str, Any] = {"contents": (("time", *axes), counts), "sums": (("time", "sum"), stacked.astype(float))}
+    if weights is not None:
+        parts["sumw2"] = (("time", *axes), weights)
+    told = {
+        "subsystem": "EMC", "name": "h", "class": f"TH{len(axes)}F", "gauge": False, "error_option": "", "flow": flow,
+        "variable_axes": () if edges is None else tuple(axes),
+    }  # fmt: skip
+    return xr.Dataset(parts, coords={**coords, "sum": list(sums), "run": 300000, "additive": True}, attrs=told)

@@ -11,8 +11,8 @@ PACKAGES = ("owtrend", "ingest", "dashboards")
 # In reading order: each module imports only what stands above it.
 OWTREND = [
     "errors", "schema", "snapshot", "kernels", "catalog", "rows", "arrays", "reader", "transaction", "store",
-    "append", "check", "correct", "config", "reading", "lazy", "labelled", "difference", "fit", "gains", "reduce",
-    "trends", "history", "dataset", "access", "cluster", "pipeline",
+    "append", "check", "correct", "config", "reading", "lazy", "labelled", "difference", "projection", "division",
+    "fit", "gains", "reduce", "trends", "history", "dataset", "access", "cluster", "pipeline",
     "cli",
 ]  # fmt: skip
 
@@ -29,6 +29,7 @@ GUARDED = {
     "distributed": {"owtrend/cluster.py"},
     "dask": {"owtrend/cluster.py"},
     "numba": {"owtrend/kernels/"},
+    "scipy": {"owtrend/kernels/", "owtrend/division.py", "owtrend/fit.py", "owtrend/reduce.py"},
 }
 
 

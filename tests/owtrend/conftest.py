@@ -1,5 +1,6 @@
 """A small store of two runs, made once."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -31,3 +32,14 @@ def rooted(tmp_path_factory):
     store = tmp_path_factory.mktemp("root") / "store"
     making.ingest(Path(__file__).parents[1] / "data" / "root", store)
     return owtrend.open(store)
+
+
+@pytest.fixture(scope="session")
+def projections(tmp_path_factory):
+    """The one snapshot that ROOT's answers are of."""
+    folder = tmp_path_factory.mktemp("projections")
+    (folder / "data").mkdir()
+    source = Path(__file__).parents[1] / "data/root/projections.root"
+    shutil.copy(source, folder / "data" / "EMChistos_300000_C_2018_6_1_12_0_0.root")
+    making.ingest(folder / "data", folder / "store")
+    return owtrend.open(folder / "store")

@@ -1,0 +1,181 @@
+"""Two histograms bin by bin: their ratio, and how many of one have passed into the other."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from owtrend import schema
+from owtrend.errors import BinningChangedError, DimsError, UsageError
+from owtrend.labelled import values
+
+__all__ = ["efficiency", "ratio"]
+
+ONE_SIGMA = 0.682689492137  # TEfficiency's default confidence level
+
+
+def ratio(numerator: xr.Dataset, denominator: xr.Dataset) -> xr.Dataset:
+    """The ratio of two independent histograms per bin, with its error.
+
+    Parameters
+    ----------
+    numerator, denominator
+        As `Archive.histogram`, `increments` or `time_slice` give them, with equal bins; of profiles the means are
+        divided. Rows in time must be the same in both, or only in one.
+
+    Returns
+    -------
+    :
+        ``value``, NaN where the denominator is 0, and ``error``, by ``TH1::Divide``: of a / b it is
+        sqrt(b**2 var(a) + a**2 var(b)) / b**2 with the variances of `values`. Read and computed at once.
+
+    Raises
+    ------
+    DimsError
+        If one is no histogram, or their rows are not the same.
+    BinningChangedError
+        If their bins differ.
+
+    Notes
+    -----
+    ROOT gives 0 with error 0 where the denominator is 0.
+    """
+    above, below = _matched(numerator, denominator)
+    a, b = values(above).compute(), values(below).compute()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = (a.value / b.value).where(b.value != 0)
+        variance = (b.value**2 * a.variance + a.value**2 * b.variance) / b.value**4
+    return _result(numerator, denominator, value=value, error=np.sqrt(variance).where(b.value != 0))
+
+
+def efficiency(passed: xr.Dataset, total: xr.Dataset, *, level: float = ONE_SIGMA) -> xr.Dataset:
+    """Which share of the entries of a histogram is in another that holds some of them, per bin.
+
+    Parameters
+    ----------
+    passed, total
+        As `Archive.histogram`, `increments` or `time_slice` give them, with equal bins; no profiles. Rows in time must
+        be the same in both, or only in one.
+    level
+        Confidence level of the interval.
+
+    Returns
+    -------
+    :
+        Read and computed at once, over the dims of the contents:
+
+        - ``value``: passed / total, NaN where the total is 0.
+        - ``error``: sqrt((var(passed) (1 - 2 value) + var(total) value**2) / total**2), for counts the binomial
+          sqrt(value (1 - value) / total) (``TH1::Divide``, option ``"B"``). It is 0 where all or none passed: then only
+          the interval says how well the efficiency is known.
+        - ``lower``, ``upper``: of counts the Clopper-Pearson interval (``TEfficiency::ClopperPearson``), which covers
+          the truth at least as often as ``level`` says; (0, 1) where the total is 0. Of weighted histograms (a sumw2
+          that is not the contents) value -+ error, scaled to ``level`` and cut to 0 and 1 (``TEfficiency`` with
+          weighted events), NaN where the total is 0. ``attrs["interval"]`` says which.
+
+        A bin that is NaN gives NaN.
+
+    Raises
+    ------
+    DimsError
+        If one is no histogram of contents, or their rows are not the same.
+    BinningChangedError
+        If their bins differ.
+    UsageError
+        If a bin has more passed than there are in total, or fewer than none (an increment from which entries moved
+        away), so that it is no efficiency; or if ``level`` is not between 0 and 1.
+    """
+    if not 0 < level < 1:
+        raise UsageError(f"level={level}: a confidence level is between 0 and 1")
+    above, below = _matched(passed, total)
+    for histogram in (passed, total):
+        if "contents" not in histogram:
+            raise DimsError(f"{histogram.attrs.get('name')}: a profile has no efficiency; expected contents")
+    k, n = xr.broadcast(above["contents"].compute(), below["contents"].compute())
+    variances = [values(histogram).variance.compute() for histogram in (above, below)]
+    _require_share(k, n, passed, total)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = (k / n).where(n != 0)
+        error = np.sqrt(abs(variances[0] * (1 - 2 * value) + variances[1] * value**2)) / abs(n)
+    weighted = any("sumw2" in h and bool((h["sumw2"] != h["contents"]).any()) for h in (above, below))
+    if weighted:
+        lower, upper = _normal(value, error, level)
+    else:
+        lower, upper = _clopper_pearson(k, n, level)
+    made = _result(passed, total, value=value, error=error, lower=lower, upper=upper)
+    return made.assign_attrs(level=level, interval="normal" if weighted else "Clopper-Pearson")
+
+
+def _normal(value: xr.DataArray, error: xr.DataArray, level: float) -> tuple[xr.DataArray, xr.DataArray]:
+    """Value -+ quantile * error, cut to 0 and 1 (``TEfficiency::GetEfficiencyErrorUp`` with weighted events)."""
+    from scipy.special import ndtri
+
+    half = ndtri((1 + level) / 2) * error
+    return (value - half).clip(0, 1), (value + half).clip(0, 1)
+
+
+def _clopper_pearson(k: xr.DataArray, n: xr.DataArray, level: float) -> tuple[xr.DataArray, xr.DataArray]:
+    """``TEfficiency::ClopperPearson``: quantiles of beta(k, n - k + 1) and beta(k + 1, n - k); 0 or 1 at the ends."""
+    from scipy.special import betaincinv
+
+    tail, missing = (1 - level) / 2, k.isnull() | n.isnull()
+    lower = xr.apply_ufunc(betaincinv, k.where(k > 0, 1.0), n - k + 1, tail).where(k > 0, 0.0)
+    upper = xr.apply_ufunc(betaincinv, k + 1, (n - k).where(k < n, 1.0), 1 - tail).where(k < n, 1.0)
+    return lower.where(~missing), upper.where(~missing)
+
+
+def _require_share(k: xr.DataArray, n: xr.DataArray, passed: xr.Dataset, total: xr.Dataset) -> None:
+    """Raise UsageError unless 0 <= passed <= total in all bins."""
+    wrong = ((k > n) | (k < 0)).values
+    if wrong.any():
+        first = dict(zip(k.dims, (int(axis[0]) for axis in np.nonzero(wrong)), strict=True))
+        names = f"{passed.attrs.get('name')} of {total.attrs.get('name')}"
+        raise UsageError(
+            f"{names}: in {wrong.sum()} bins more have passed than there are, or fewer than none, first "
+            f"{k.values[wrong][0]:g} of {n.values[wrong][0]:g} at {first}. Are they swapped? To leave such bins out, "
+            "make them NaN by passed.assign(contents=passed.contents.where(...))"
+        )
+
+
+def _matched(one: xr.Dataset, other: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
+    """Both, the second without coords by which xarray would align it; an error if bins or rows differ."""
+    for histogram in (one, other):
+        schema.require_histogram(histogram, rows=None)
+    names = f"{one.attrs.get('name')} and {other.attrs.get('name')}"
+    axes, its_axes = schema.axes_of(one), schema.axes_of(other)
+    if axes != its_axes:
+        raise BinningChangedError(f"{names}: axes {', '.join(axes)} and {', '.join(its_axes)}; expected the same")
+    for axis in axes:
+        mine, its = ((h[f"{axis}_left"].values, h[f"{axis}_right"].values) for h in (one, other))
+        near = 1e-9 * np.abs(mine[1][np.isfinite(mine[1])]).max()
+        if mine[0].shape != its[0].shape or not np.allclose(mine, its, rtol=0, atol=near):
+            found = " and ".join(f"{len(left)} in [{left[0]:g}, {right[-1]:g}]" for left, right in (mine, its))
+            raise BinningChangedError(
+                f"{names}: bins of {axis} differ: {found}; expected the same, flow bins in both or in none; "
+                "bring them together by owtrend.rebin"
+            )
+        labels = [h[f"{axis}_label"].values.tolist() for h in (one, other) if f"{axis}_label" in h.coords]
+        if len(labels) == 2 and labels[0] != labels[1]:
+            raise BinningChangedError(f"{names}: labels of {axis} differ: {labels[0]} and {labels[1]}")
+    rows, its_rows = _rows(one), _rows(other)
+    if rows and its_rows:
+        same = list(rows) == list(its_rows) and all(np.array_equal(rows[name], its_rows[name]) for name in rows)
+        if not same:
+            raise DimsError(f"{names}: their rows in time differ; choose the same of both, or make a slice of each")
+    kept = [] if rows else [name for name, coord in other.coords.items() if schema.time_dim(other) in coord.dims]
+    return one, other.drop_vars([name for name in other.coords if name not in kept])
+
+
+def _rows(histogram: xr.Dataset) -> dict[str, NDArray[Any]]:
+    """What tells the rows of a histogram: nothing if it has none."""
+    dim = schema.time_dim(histogram)
+    if dim not in histogram.dims:
+        return {}
+    return {name: histogram[name].values for name in (schema.TIME, "run") if dim in histogram[name].dims}
+
+
+def _result(one: xr.Dataset, other: xr.Dataset, **made: xr.DataArray) -> xr.Dataset:
+    made = {name: array.drop_vars(schema.RECEIVED, errors="ignore") for name, array in made.items()}
+    attrs = {name: one.attrs[name] for name in ("subsystem", "flow", "variable_axes")}
+    return xr.Dataset(made, attrs={"name": f"{one.attrs['name']} / {other.attrs['name']}", **attrs})
