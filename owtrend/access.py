@@ -18,6 +18,7 @@ from owtrend.labelled import labelled
 from owtrend.reader import Reader
 from owtrend.reading import RunHistogram
 from owtrend.reduce import REDUCTORS, applicable, run_trends
+from owtrend.slices import TimeSlice, time_slices
 from owtrend.snapshot import Path
 from owtrend.store import Store
 
@@ -193,6 +194,32 @@ class Archive:
                 raise NotFoundError(f"{view.where}: no histogram {entry.name!r} in the runs asked for")
         dataset = labelled(pieces, ragged=run is None, flow=flow, subsystem=subsystem)
         return dataset if chunks is None else dataset.chunk(chunks)
+
+    def time_slice(
+        self, subsystem: str, run: int, start: Any = None, stop: Any = None, *, select: Sequence[str] = ()
+    ) -> TimeSlice:
+        """What every histogram of a subsystem gained in one interval of a run, at once; see `owtrend.slices`.
+
+        ``archive.time_slice("EMC", 300000, "10:00", "10:30")["h"].to_hist()``
+
+        Parameters
+        ----------
+        start, stop
+            As in `owtrend.time_slice`: ``(start, stop]``, UTC, None for the run's ends.
+        select
+            Patterns of displayed names; all, if there are none.
+
+        Returns
+        -------
+        :
+            A snapshot of that interval alone: a mapping from path (or displayed name) to `Histogram`.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such subsystem or run, no snapshot in the interval, or a pattern selects nothing.
+        """
+        return time_slices(self._reader, subsystem, run, start, stop, select=select)
 
     def dataset(
         self, subsystem: str, array: str = "counts", *, runs: slice | Sequence[int] | None = None

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any, Self
 
@@ -229,6 +230,19 @@ class Registry(Sequence[Segment]):
                 raise NotFoundError(f"{where}: no histogram {name!r}")
             return self.histograms[name]
         return self.histograms[find_path(name, self.histograms, where)]
+
+    def matching(self, patterns: Sequence[str], where: str) -> list[HistogramEntry]:
+        """The histograms whose displayed name is like one of the patterns (``*``, ``?``, ``[...]``); all without any.
+
+        Raises NotFoundError if a pattern is like none.
+        """
+        entries = list(self.histograms.values())
+        for pattern in patterns:
+            if not any(fnmatchcase(entry.name, pattern) for entry in entries):
+                raise NotFoundError(
+                    f"{where}: no histogram like {pattern!r} among {len(entries)}; archive.histograms(...) lists them"
+                )
+        return [e for e in entries if not patterns or any(fnmatchcase(e.name, pattern) for pattern in patterns)]
 
 
 class Layouts:

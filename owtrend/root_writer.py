@@ -73,7 +73,7 @@ def root_object(histogram: Histogram) -> Any:
     names += [f"tsumw{a}{b}" for a, b in combinations(letters, 2)]
     if profile:
         names += [f"tsumw{'yzt'[dimension - 1]}{power}" for power in ("", "2")]
-    members = {f"f{name.capitalize()}": float(histogram.sums.get(name, 0.0)) for name in names}
+    members: dict[str, Any] = {f"f{name.capitalize()}": float(histogram.sums.get(name, 0.0)) for name in names}
     members |= {f"f{a.upper()}axis": _axis(a, axis) for a, axis in zip(letters, histogram.axes, strict=True)}
     members |= {"fName": None, "fTitle": histogram.title}
     if profile:
