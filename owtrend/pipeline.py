@@ -22,7 +22,7 @@ from owtrend.reader import Reader, SubsystemReader
 from owtrend.reduce import REDUCTORS, TrendArrays, run_trends
 from owtrend.store import Store
 
-__all__ = ["ComputeSummary", "code_version", "compute"]
+__all__ = ["ComputeSummary", "blocks", "code_version", "compute"]
 
 BLOCK_BYTES = 2**27  # cells of one run that a task holds
 RUNS_PER_COMMIT = 32
@@ -150,19 +150,24 @@ def _cells(entry: HistogramEntry) -> int:
 
 
 def _tasks(reader: Reader, location: str, subsystem: str, run: int) -> list[TrendTask]:
-    """One run in blocks of neighbouring histograms of at most `BLOCK_BYTES` together (one alone may be larger)."""
+    """One run, in blocks of its histograms."""
     view: SubsystemReader = reader.subsystem(subsystem)
     rows = len(view.times(view.place(run)))
+    bounds = blocks(list(view.registry.histograms.values()), rows)
+    return [TrendTask(location, reader.version, subsystem, run, first, last) for first, last in bounds]
+
+
+def blocks(histograms: Sequence[HistogramEntry], rows: int) -> list[tuple[int, int]]:
+    """Neighbouring histograms of at most `BLOCK_BYTES` together (one alone may be larger): first, and after last."""
     bounds, held = [0], 0
-    entries = list(view.registry.histograms.values())
-    for number, entry in enumerate(entries):
+    for number, entry in enumerate(histograms):
         size = 4 * rows * _cells(entry)
         if held and held + size > BLOCK_BYTES:
             bounds.append(number)
             held = 0
         held += size
-    bounds.append(len(entries))
-    return [TrendTask(location, reader.version, subsystem, run, first, last) for first, last in pairwise(bounds)]
+    bounds.append(len(histograms))
+    return list(pairwise(bounds))
 
 
 @lru_cache(maxsize=4)

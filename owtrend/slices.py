@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from owtrend import reading
 from owtrend.arrays import TIME_CHUNK
-from owtrend.catalog import COUNTS, SUMS, WEIGHTS, Segment
+from owtrend.catalog import COUNTS, SUMS, WEIGHTS, Segment, matching
 from owtrend.difference import parse_time
 from owtrend.errors import NotFoundError
 from owtrend.kernels import difference as kernels
@@ -99,7 +99,7 @@ def time_slices(
     """
     view = reader.subsystem(subsystem)
     place = view.place(run)
-    entries = view.registry.matching(select, view.where)
+    entries = matching(view.registry.histograms.values(), select, view.where)
     times = view.times(place)
     begin = times[0] - np.timedelta64(1, "ns") if start is None else parse_time(start, times[0], times[-1])
     end = times[-1] if stop is None else parse_time(stop, times[0], times[-1])
@@ -196,7 +196,8 @@ class _Piece:
 
     def _gain(self, part: str) -> NDArray[Any]:
         """What the part gained: int64, or float64 for all but contents, as ROOT has them."""
-        gained: NDArray[Any] = (self.one.read(part, self.rows) * self.signs[:, None]).sum(axis=0)
+        with np.errstate(invalid="ignore"):  # an infinity less an infinity
+            gained: NDArray[Any] = (self.one.read(part, self.rows) * self.signs[:, None]).sum(axis=0)
         return gained if part == "contents" else gained.astype(np.float64)
 
 

@@ -11,8 +11,8 @@ PACKAGES = ("owtrend", "ingest", "dashboards")
 # In reading order: each module imports only what stands above it.
 OWTREND = [
     "errors", "schema", "snapshot", "kernels", "catalog", "rows", "arrays", "reader", "transaction", "store",
-    "append", "check", "correct", "difference", "reading", "reduce", "lazy", "labelled",
-    "dataset", "access", "cluster", "pipeline",
+    "append", "check", "correct", "difference", "reading", "slices", "reduce", "lazy", "labelled",
+    "dataset", "access", "cluster", "pipeline", "root_writer", "export",
     "cli",
 ]  # fmt: skip
 
@@ -20,7 +20,8 @@ OWTREND = [
 GUARDED = {
     "zarr": {"owtrend/arrays.py", "owtrend/reader.py", "owtrend/transaction.py"},
     "icechunk": {"owtrend/reader.py", "owtrend/transaction.py", "owtrend/store.py"},
-    "uproot": {"ingest/plan.py", "ingest/simulator.py"},
+    "uproot": {"owtrend/root_writer.py", "ingest/simulator.py"},
+    "pyarrow": {"owtrend/export.py"},
     "deflate": {"ingest/root_records.py"},
     "cramjam": {"ingest/root_records.py"},
     "panel": {"dashboards/"},
