@@ -5,7 +5,6 @@ of labelled bins, and names with a slash in them.
 """
 
 import struct
-from collections import Counter
 from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path as FilePath
@@ -47,16 +46,15 @@ def write(path: FilePath, histograms: Mapping[Path, Histogram]) -> dict[Path, Pa
 
 def places(paths: Mapping[Path, Any]) -> dict[Path, Path]:
     """Where in a file each histogram goes: its path, unless that is a folder of another: then its name gets ``#2``."""
-    folders = {path[:depth] for path in paths for depth in range(1, len(path))}
-    taken: Counter[Path] = Counter(folders)
+    taken = {path[:depth] for path in paths for depth in range(1, len(path))}
     found: dict[Path, Path] = {}
     for path in paths:
         place, number = path, 1
-        while place in taken or (place != path and place in paths):
+        while place in taken or (number > 1 and place in paths):
             number += 1
             place = (*path[:-1], f"{path[-1]}#{number}")
         found[path] = place
-        taken[place] += 1
+        taken.add(place)
     return found
 
 

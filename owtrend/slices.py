@@ -122,6 +122,11 @@ def time_slices(
             if (piece := _Piece.of(one, begin, end)) is not None
         ]
         pieces += [(piece, number) for number, piece in enumerate(found)]
+    if not pieces:
+        raise NotFoundError(
+            f"{view.where}: none of the {len(entries)} histograms asked for is in run {run} between {_text(begin)} and "
+            f"{_text(end)} UTC"
+        )
     cells = [s for piece, _ in pieces for part in piece.one.pieces.values() for s, _ in part if s.array != SUMS]
     strokes.plan(np.unique(np.concatenate([piece.one.rows[piece.rows] for piece, _ in pieces])), cells)
 
