@@ -346,8 +346,9 @@ def slice_(
     for name, (before, after) in summary.widened.items():
         click.echo(f"  {name}: {after}, for its numbers do not fit {before}")
     for name in summary.rebinned:
-        since = summary.partial.get(name, vars(summary))["start"] or "its beginning"
-        click.echo(f"  {name}: a further binning, what it gained since {since}")
+        since = summary.partial.get(name, vars(summary))["start"]
+        gained = f"what it gained since {since}" if since else "with all that it held when it first came"
+        click.echo(f"  {name}: a further binning, {gained}")
     for name, place in summary.renamed.items():
         click.echo(f"  {name}: is {place} in the file, where a folder has its name")
     if summary.absent:

@@ -89,8 +89,8 @@ def time_slices(
     -------
     :
         The histograms by path. One that had several binnings in the interval comes once for each: the second in time
-        as ``name#2``, which counts from its first snapshot, or since the run began if it is the first after the
-        start (its interval then has no start).
+        as ``name#2``. If it first came after the start there is nothing to subtract from it: it is all that its
+        snapshots hold, and its interval has no start.
 
     Raises
     ------

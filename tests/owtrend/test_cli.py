@@ -138,7 +138,7 @@ def test_a_slice_tells_what_is_not_as_it_came(tmp_path, capsys):
         "slice", str(tmp_path / "store"), "300000", "EMC", "-o", str(tmp_path / "late.root"), "--from", "12:01",
     ) == 0  # fmt: skip
     out = capsys.readouterr().out
-    assert "h#2: a further binning, what it gained since its beginning" in out
+    assert "h#2: a further binning, with all that it held when it first came" in out
     assert "full: TH1D, for its numbers do not fit TH1F" in out
 
 
