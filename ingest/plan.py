@@ -8,17 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from uproot.writing import identify
+
+from owtrend import root_writer
+from owtrend.snapshot import DTYPES, Axis, Histogram
 
 __all__ = ["Binning", "Plan", "labelled", "regular", "root_object"]
 
-DTYPES: dict[str, Any] = {
-    "S": np.int16,
-    "I": np.int32,
-    "F": np.float32,
-    "D": np.float64,
-}  # by the last letter of the class
-ERROR_OPTIONS = {"": 0, "s": 1, "i": 2, "g": 3}  # of TProfile, as TProfile::fErrorMode
 FEW_BINS = 10  # such an axis has meanings, not a resolution
 
 
@@ -105,22 +100,17 @@ class Plan:
         return self.rate / found.sum() * found
 
     @cached_property
-    def members(self) -> dict[str, Any]:
-        """What uproot's writer wants and no fill changes, without the x axis."""
-        named = {f"f{letter}axis": _axis(letter, axis) for letter, axis in zip("XYZ", self.axes, strict=False)}
-        return {"fName": None, "fTitle": self.title, **named}
+    def stored_axes(self) -> tuple[Axis, ...]:
+        """The axes as owtrend has them."""
+        return tuple(_axis(axis) for axis in self.axes)
 
 
-def _axis(letter: str, axis: Binning) -> Any:
-    labels = None
-    if axis.labels:
-        labels = identify.to_THashList([identify.to_TObjString(label) for label in axis.labels])
-        for number, label in enumerate(labels, start=1):
-            label.bases[0].members["@fUniqueID"] = number  # where TAxis::SetBinLabel keeps the bin
-    edges = None if axis.is_regular else axis.edges
-    return identify.to_TAxis(
-        f"{letter.lower()}axis", axis.title, len(axis), axis.edges[0], axis.edges[-1], edges, fLabels=labels
-    )
+def _axis(axis: Binning) -> Axis:
+    labels = dict(enumerate(axis.labels, start=1))
+    if axis.is_regular:
+        spaced = Axis.spaced(len(axis), axis.edges[0], axis.edges[-1])
+        return replace(spaced, title=axis.title, labels=labels)
+    return Axis(np.asarray(axis.edges, dtype=np.float64), regular=False, title=axis.title, labels=labels)
 
 
 def root_object(plan: Plan, counts: NDArray[Any], merged: int = 1) -> Any:
@@ -136,27 +126,25 @@ def root_object(plan: Plan, counts: NDArray[Any], merged: int = 1) -> Any:
         sumw, sumw2 = (np.tensordot(np.power(values, power), counts, axes=1) for power in (1, 2))
     profile = plan.class_name == "TProfile"
     inner = (slice(1, -1),) * fills.ndim  # flow bins count among the entries, not in the other sums
-    sums = {"fEntries": float(fills.sum())} | _moments(plan, (fills if profile else sumw)[inner])
-    sums["fTsumw2"] = float((fills if profile else sumw2)[inner].sum())
-    members = plan.members
+    sums = {"entries": float(fills.sum())} | _moments(plan, (fills if profile else sumw)[inner])
+    sums["tsumw2"] = float((fills if profile else sumw2)[inner].sum())
+    axes = plan.stored_axes
     if merged > 1:
         fills, sumw, sumw2 = (_merged(part, merged) for part in (fills, sumw, sumw2))
-        coarse = replace(plan.axes[0], edges=plan.axes[0].edges[::merged])
-        members = members | {"fXaxis": _axis("X", coarse)}
-    members = members | sums
+        axes = (_axis(replace(plan.axes[0], edges=plan.axes[0].edges[::merged])), *axes[1:])
     if profile:
-        members |= {"fTsumwy": sumw[inner].sum(), "fTsumwy2": sumw2[inner].sum(), "fBinSumw2": np.zeros(0)}
-        sumw, sumw2, fills = (part.astype(np.float64) for part in (sumw, sumw2, fills))
-        made = identify.to_TProfile(
-            data=sumw, fSumw2=sumw2, fBinEntries=fills, fErrorMode=ERROR_OPTIONS[plan.option], **members
-        )
+        sums |= {"tsumwy": float(sumw[inner].sum()), "tsumwy2": float(sumw2[inner].sum())}
+        parts = {"sumwy": sumw, "sumwy2": sumw2, "bin_entries": fills}
     else:
-        to_th = (identify.to_TH1x, identify.to_TH2x, identify.to_TH3x)[fills.ndim - 1]
         dtype = DTYPES[plan.class_name[-1]]
         if np.issubdtype(dtype, np.integer):
             sumw = sumw.clip(max=np.iinfo(dtype).max)  # where ROOT stops counting
-        kept = sumw2.ravel().astype(np.float64) if plan.sumw2 else None
-        made = to_th(data=sumw.ravel().astype(dtype), fSumw2=kept, **members)
+        parts = {"contents": sumw, "sumw2": sumw2} if plan.sumw2 else {"contents": sumw}
+    filled = Histogram(
+        path=(plan.name,), class_name=plan.class_name, title=plan.title, axes=axes, error_option=plan.option,
+        parts={name: part.ravel() for name, part in parts.items()}, sums=sums,
+    )  # fmt: skip
+    made = root_writer.root_object(filled)
     made.serialize = cache(made.serialize)
     return made
 
@@ -166,12 +154,12 @@ def _moments(plan: Plan, weight: NDArray[Any]) -> dict[str, float]:
     centres = {letter: axis.centres[1:-1] for letter, axis in zip("xyz", plan.axes, strict=False)}
     dims = {letter: weight.ndim - 1 - number for number, letter in enumerate(centres)}
     along = {a: weight.sum(axis=tuple(dims[b] for b in centres if b != a)) for a in centres}
-    sums = {"fTsumw": float(weight.sum())}
+    sums = {"tsumw": float(weight.sum())}
     for letter, centre in centres.items():
-        sums |= {f"fTsumw{letter}": float(along[letter] @ centre), f"fTsumw{letter}2": float(along[letter] @ centre**2)}
+        sums |= {f"tsumw{letter}": float(along[letter] @ centre), f"tsumw{letter}2": float(along[letter] @ centre**2)}
     for a, b in combinations(centres, 2):
         plane = weight.sum(axis=tuple(dims[c] for c in centres if c not in (a, b)))
-        sums[f"fTsumw{a}{b}"] = float(centres[b] @ plane @ centres[a])
+        sums[f"tsumw{a}{b}"] = float(centres[b] @ plane @ centres[a])
     return sums
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ingest.root_object import Array, RootObject
 from ingest.root_records import Buffer
 from owtrend.errors import SnapshotError
-from owtrend.snapshot import Axis, Path
+from owtrend.snapshot import ERROR_OPTIONS, Axis, Path
 
 __all__ = ["HistogramLayout", "cells", "cells_at_most", "is_container", "is_histogram", "layout", "leaves"]
 
@@ -30,7 +30,6 @@ _ITEM_SIZES = {"C": 1, "S": 2, "I": 4, "F": 4}
 _IS_AVERAGE = 1 << 18  # TH1::kIsAverage
 _SUMS = ("fEntries", "fTsumw", "fTsumw2", "fTsumwx", "fTsumwx2", "fTsumwy", "fTsumwy2", "fTsumwxy",
          "fTsumwz", "fTsumwz2", "fTsumwxz", "fTsumwyz", "fTsumwt", "fTsumwt2")  # fmt: skip
-_ERROR_OPTIONS = ("", "s", "i", "g")  # EErrorType of TProfile, in its order
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,14 +147,14 @@ def layout(found: RootObject, path: Path, data: Buffer, max_cells: int) -> Histo
         if array.count != size or min(axis.members["fNbins"] for axis in _axes(found)) < 1:
             raise SnapshotError(f"{part} has {array.count:,} cells where the axes have {size:,}")
     mode = members["fErrorMode"] if profile else 0
-    if not 0 <= mode < len(_ERROR_OPTIONS):
-        raise SnapshotError(f"error mode {mode}; TProfile knows 0 to {len(_ERROR_OPTIONS) - 1}")
+    if not 0 <= mode < len(ERROR_OPTIONS):
+        raise SnapshotError(f"error mode {mode}; TProfile knows 0 to {len(ERROR_OPTIONS) - 1}")
     return HistogramLayout(
         path=path,
         class_name=name,
         axes=tuple(_axis(axis, data) for axis in _axes(found)),
         title=members["fTitle"],
-        error_option=_ERROR_OPTIONS[mode],
+        error_option=ERROR_OPTIONS[mode],
         gauge=bool(members["fBits"] & _IS_AVERAGE),
         parts=tuple(parts),
         sums=tuple((one[1:].lower(), found.places[one]) for one in _SUMS if one in found.places),

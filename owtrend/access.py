@@ -14,14 +14,15 @@ import xarray as xr
 
 from owtrend import reading
 from owtrend.catalog import HistogramEntry
-from owtrend.config import Config, from_json
+from owtrend.config import Config, config_of
 from owtrend.dataset import dataset
 from owtrend.errors import NotFoundError
-from owtrend.history import every_interval, over_intervals, require_fitting, row_by_row
+from owtrend.history import every_interval, over_intervals, require_fitting, row_by_row, run_by_run
 from owtrend.labelled import labelled
 from owtrend.reader import Reader
 from owtrend.reading import RunHistogram
 from owtrend.reduce import DEFAULT, applicable, parse
+from owtrend.slices import TimeSlice, time_slices
 from owtrend.snapshot import Path
 from owtrend.store import Store
 from owtrend.trends import named
@@ -196,6 +197,32 @@ class Archive:
         dataset = labelled(pieces, ragged=run is None, flow=flow, subsystem=subsystem)
         return dataset if chunks is None else dataset.chunk(chunks)
 
+    def time_slice(
+        self, subsystem: str, run: int, start: Any = None, stop: Any = None, *, select: Sequence[str] = ()
+    ) -> TimeSlice:
+        """What every histogram of a subsystem gained in one interval of a run, at once; see `owtrend.slices`.
+
+        ``archive.time_slice("EMC", 300000, "10:00", "10:30")["h"].to_hist()``
+
+        Parameters
+        ----------
+        start, stop
+            As in `owtrend.time_slice`: ``(start, stop]``, UTC, None for the run's ends.
+        select
+            Patterns of displayed names; all, if there are none.
+
+        Returns
+        -------
+        :
+            A snapshot of that interval alone: a mapping from path (or displayed name) to `Histogram`.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such subsystem or run, no snapshot in the interval, or a pattern selects nothing.
+        """
+        return time_slices(self._reader, subsystem, run, start, stop, select=select)
+
     def dataset(
         self, subsystem: str, array: str = "counts", *, runs: slice | Sequence[int] | None = None
     ) -> xr.Dataset:
@@ -240,14 +267,15 @@ class Archive:
         run, runs
             As in `histogram`.
         every
-            Length of intervals to sum over, such as ``"10min"``, from the first snapshot of each run; None: each
-            snapshot.
+            Length of intervals to sum over, such as ``"10min"``, from the first snapshot of each run; ``"run"``: whole
+            runs; None: each snapshot.
 
         Returns
         -------
         :
             ``value`` and ``error``, NaN where nothing was gained, over ``time`` (the end of each increment) or
-            ``snapshot``; coords ``start`` (NaT: since the run began), ``exposure`` [s], ``reported``, ``restart``.
+            ``snapshot``; coords ``start`` (NaT: since the run began), ``exposure`` [s], ``reported``, ``restart``. Of
+            whole runs over ``run``, with ``start`` and ``stop``.
 
         Raises
         ------
@@ -300,6 +328,8 @@ class Archive:
         if not wanted:
             raise NotFoundError(f"{view.where}: none of the runs asked for")
         of = (view, subsystem, self.config, wanted, entries, chosen)
+        if every == "run":
+            return run_by_run(*of)
         if every is None:
             return row_by_row(*of, ragged=run is None)
         return over_intervals(*of, every_interval(every), ragged=run is None)
@@ -307,7 +337,7 @@ class Archive:
     @property
     def config(self) -> Config:
         """The configuration that stored trends are made by, see `owtrend.pipeline.compute`."""
-        return from_json(self._reader.config or "{}")
+        return config_of(self._reader)
 
 
 def _entries(view: Any, histograms: Sequence[str | Path] | str | None) -> list[HistogramEntry]:

@@ -1,8 +1,10 @@
 """What a store holds, in words: segments of the cell axes, layouts of rows, runs. Pure values, no I/O."""
 
+import difflib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any, Self
 
@@ -23,6 +25,7 @@ __all__ = [
     "Layouts",
     "Registry",
     "Segment",
+    "matching",
     "segments_of",
 ]
 
@@ -229,6 +232,20 @@ class Registry(Sequence[Segment]):
                 raise NotFoundError(f"{where}: no histogram {name!r}")
             return self.histograms[name]
         return self.histograms[find_path(name, self.histograms, where)]
+
+
+def matching(entries: Iterable[HistogramEntry], patterns: Sequence[str], where: str) -> list[HistogramEntry]:
+    """Those whose displayed name is like one of the patterns (``*``, ``?``, ``[...]``); all if there are no patterns.
+
+    Raises NotFoundError if a pattern is like none.
+    """
+    known = list(entries)
+    for pattern in patterns:
+        if not any(fnmatchcase(entry.name, pattern) for entry in known):
+            near = difflib.get_close_matches(pattern, [entry.name for entry in known], n=3, cutoff=0.4)
+            hint = f"; did you mean {', '.join(map(repr, near))}?" if near else ""
+            raise NotFoundError(f"{where}: no histogram like {pattern!r} among {len(known)}{hint}")
+    return [one for one in known if not patterns or any(fnmatchcase(one.name, pattern) for pattern in patterns)]
 
 
 class Layouts:

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
+from math import floor, isfinite, log10
 from pathlib import Path
 from typing import Any
 
@@ -115,15 +116,52 @@ def _store_argument(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.argument("store", type=str)(function)
 
 
+def _run_numbers(_: click.Context, __: click.Parameter, text: str | None) -> list[int] | None:
+    try:
+        return [int(run) for run in text.split(",")] if text else None
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r}: expected run numbers such as 300000,300001") from error
+
+
+_runs_option = click.option("--runs", callback=_run_numbers, help="Only these run numbers, separated by commas.")
+
+
+def _trend_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Which trends."""
+    for option in (
+        _runs_option,
+        click.option("--reductor", "reductors", multiple=True, help="Only this one, e.g. mean. Repeatable."),
+        click.option("--histogram", "histograms", multiple=True, help="Only names like this, e.g. '*QA*'. Repeatable."),
+        click.option("--subsystem", help="Only of this one.  [default: all]"),
+    ):
+        function = option(function)
+    return function
+
+
+def _file_option(*endings: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Where to write to; the ending of the name is the format."""
+
+    def known(_: click.Context, __: click.Parameter, path: Path) -> Path:
+        if path.suffix not in endings:
+            raise click.BadParameter(f"{str(path)!r}: expected a name that ends with {' or '.join(endings)}")
+        return path
+
+    metavar = f"FILE{'|'.join(endings)}"
+    return click.option(
+        "-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), callback=known,
+        metavar=metavar, help="The file to write; one that is there is replaced.",
+    )  # fmt: skip
+
+
 @main.command()
 @_store_argument
-@click.option("--runs", "runs", help="Only these run numbers, separated by commas.")
+@_runs_option
 @click.option("--force", is_flag=True, help="Compute again what has not changed, too.")
 @click.option("--workers", type=click.IntRange(0), help="Local worker processes; 0 for threads.  [default: all cores]")
 @click.option("--scheduler", help="Address of an existing Dask scheduler.")
 @as_json
 def compute(
-    store: str, runs: str | None, force: bool, workers: int | None, scheduler: str | None, as_json: bool
+    store: str, runs: list[int] | None, force: bool, workers: int | None, scheduler: str | None, as_json: bool
 ) -> None:
     """Compute the trends of what changed in STORE and keep them beside the data.
 
@@ -131,15 +169,9 @@ def compute(
     """
     from owtrend import pipeline
 
-    try:
-        chosen = [int(run) for run in runs.split(",")] if runs else None
-    except ValueError as error:
-        raise click.BadParameter(
-            f"{runs!r}: expected run numbers such as 300000,300001", param_hint="--runs"
-        ) from error
     with progress_bar() as progress:
         summary = pipeline.compute(
-            store, runs=chosen, force=force, workers=workers, scheduler=scheduler, progress=progress
+            store, runs=runs, force=force, workers=workers, scheduler=scheduler, progress=progress
         )
     if as_json:
         click.echo(json.dumps(vars(summary)))
@@ -278,6 +310,118 @@ def status(store: str, as_json: bool) -> None:
         return
     print_table(rows, False, title=f"{store}, version {archive.version}")
     print_quarantine(quarantine)
+
+
+@main.command(name="slice")
+@_store_argument
+@click.argument("run", type=int)
+@click.argument("subsystem")
+@click.option("--from", "start", help="Begin after the snapshot at this time, UTC.  [default: the run's beginning]")
+@click.option("--to", "stop", help="End with the snapshot at this time, UTC.  [default: the run's end]")
+@click.option("--select", multiple=True, help="Only histograms like this, e.g. '*QA*'. Repeatable.")
+@_file_option(".root")
+@as_json
+def slice_(
+    store: str, run: int, subsystem: str, start: str | None, stop: str | None, select: tuple[str, ...], output: Path,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Write what the histograms of SUBSYSTEM gained in a part of RUN as a ROOT file.
+
+    It holds genuine histograms, of the class that they came in. What does not fit the type of its class any more (a
+    weighted TH1F, a difference of full bins) gets the next wider class, and is listed.
+
+    Example: owtrend slice archive.zarr 300000 EMC --from 10:00 --to 10:30 -o late.root
+    """
+    from owtrend import export
+
+    summary = export.export_slice(store, run, subsystem, output, start, stop, select=select)
+    if as_json:
+        click.echo(json.dumps(vars(summary)))
+        return
+    click.echo(
+        f"{output}: {summary.histograms} histograms of {subsystem} in run {run}, "
+        f"({summary.start or 'its beginning'}, {summary.stop}] UTC"
+    )
+    click.echo(f"  {summary.snapshots} snapshots, {summary.restarts} restarts, {summary.gaps} gaps")
+    for name, (before, after) in summary.widened.items():
+        click.echo(f"  {name}: {after}, for its numbers do not fit {before}")
+    for name in summary.rebinned:
+        since = summary.partial.get(name, vars(summary))["start"]
+        gained = f"what it gained since {since}" if since else "with all that it held when it first came"
+        click.echo(f"  {name}: a further binning, {gained}")
+    for name, place in summary.renamed.items():
+        click.echo(f"  {name}: is {place} in the file, where a folder has its name")
+    if summary.absent:
+        click.echo(f"  {len(summary.absent)} histograms were not there")
+
+
+@main.command()
+@_store_argument
+@_trend_options
+@as_json
+def trends(
+    store: str, subsystem: str | None, histograms: tuple[str, ...], reductors: tuple[str, ...],
+    runs: list[int] | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Show the trends in STORE run by run: entries, means and widths of whole runs, each with its error.
+
+    Example: owtrend trends archive.zarr --subsystem EMC --histogram '*Centrality*' --reductor mean
+    """
+    from owtrend import export
+
+    rows = export.run_table(store, subsystem=subsystem, histograms=histograms, reductors=reductors, runs=runs)
+    if as_json:
+        finite = [{name: None if value != value else value for name, value in row.items()} for row in rows]
+        print_table(finite, True)
+        return
+    shown = [
+        {**{name: row[name] for name in ("run", "subsystem", "histogram", "reductor")},
+         "value": _with_error(row["value"], row["error"])}
+        for row in rows
+    ]  # fmt: skip
+    print_table(shown, False, title=f"Trends of whole runs in {store}")
+
+
+@main.command(name="export")
+@_store_argument
+@_trend_options
+@_file_option(".parquet", ".csv", ".ndjson")
+@as_json
+def export_(
+    store: str, subsystem: str | None, histograms: tuple[str, ...], reductors: tuple[str, ...],
+    runs: list[int] | None, output: Path, as_json: bool,
+) -> None:  # fmt: skip
+    """Write the trends in STORE as a table: a row per run, subsystem and snapshot, two columns per trend.
+
+    Columns are run, subsystem, time (UTC); <histogram>:<reductor> and <histogram>:<reductor>:error;
+    <histogram>:exposure in seconds and <histogram>:reported.
+
+    Example: owtrend export archive.zarr --subsystem EMC --reductor mean -o trends.parquet
+    """
+    from owtrend import export
+
+    with progress_bar() as progress:
+        summary = export.export_trends(
+            store, output, subsystem=subsystem, histograms=histograms, reductors=reductors, runs=runs,
+            progress=progress,
+        )  # fmt: skip
+    if as_json:
+        click.echo(json.dumps(vars(summary)))
+    else:
+        click.echo(
+            f"{output}: {summary.rows:,} rows of {summary.runs} runs, {summary.trends} trends, "
+            f"{summary.bytes / 1e6:,.1f} MB"
+        )
+
+
+def _with_error(value: float, error: float) -> str:
+    """``12.34 ± 0.56``: as many digits as the error has two of."""
+    if value != value:
+        return "nothing gained"
+    if not (isfinite(error) and error > 0):
+        return f"{value:.6g} ± {error:.2g}"
+    digits = max(1 - floor(log10(error)), 0)
+    return f"{value:.{digits}f} ± {error:.{digits}f}" if digits < 12 else f"{value:.12g} ± {error:.2g}"
 
 
 def print_quarantine(rows: Sequence[dict[str, Any]], limit: int | None = None) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from owtrend.errors import UsageError
+from owtrend.reader import Reader
 
-__all__ = ["Config", "SubsystemConfig", "load"]
+__all__ = ["Config", "SubsystemConfig", "config_of", "from_json", "load"]
 
 
 class _Strict(BaseModel):
@@ -68,6 +69,11 @@ def load(path: str | Path) -> Config:
 def from_json(text: str) -> Config:
     """The configuration that `Config.model_dump_json` wrote."""
     return Config.model_validate(json.loads(text))
+
+
+def config_of(reader: Reader) -> Config:
+    """The configuration that the trends of a store are made by."""
+    return from_json(reader.config or "{}")
 
 
 def _told(error: Any) -> str:

@@ -22,15 +22,16 @@ from owtrend.trends import (
     HELD,
     REPORTED,
     RESTART,
-    added,
+    TrendArrays,
     begins,
     event_counter,
     intervals,
+    kept,
     path_of,
     run_trends,
-)  # fmt: skip
+)
 
-__all__ = ["every_interval", "over_intervals", "require_fitting", "row_by_row"]
+__all__ = ["every_interval", "over_intervals", "require_fitting", "row_by_row", "run_by_run"]
 
 _SLAB = 2**24  # numbers read at once
 
@@ -68,9 +69,8 @@ class _Source:
     def which(self) -> list[int | None]:
         """Of the reductors, in the stored trends; None where they hold them of some histograms only."""
         known = {name: number for number, name in enumerate(self.view.trend_names[1])}
-        extra = [added(self.config, self.subsystem, entry) for entry in self.entries]
         return [
-            known.get(one.name) if one.name in DEFAULT or all(one.name in names for names in extra) else None
+            known.get(one.name) if all(kept(self.config, self.subsystem, e, one.name) for e in self.entries) else None
             for one in self.reductors
         ]
 
@@ -86,29 +86,12 @@ class _Source:
         known = all(self.columns[c] is not None for c in columns) and all(self.which[w] is not None for w in which)
         return bool(known and self.fresh[number])
 
-    def computed(self, number: int, columns: Sequence[int], which: Sequence[int]) -> dict[str, NDArray[Any]]:
+    def computed(self, number: int, columns: Sequence[int], which: Sequence[int]) -> TrendArrays:
         """The trends of a run, now."""
         names = [self.reductors[w].name for w in which]
         entries = [self.entries[c] for c in columns]
         run = self.runs[number]
-        plain = [name for name in names if name in DEFAULT]
-        made = run_trends(self.view, run, entries, plain, self.config, self.subsystem)
-        if len(plain) == len(names):
-            return made
-        shape = (*made["value"].shape[:2], len(names))
-        value, error = np.full(shape, np.nan), np.full(shape, np.nan)
-        events = event_counter(self.view, run, self.config, self.subsystem)
-        for target, w in enumerate(which):
-            if names[target] in DEFAULT:
-                value[..., target] = made["value"][..., plain.index(names[target])]
-                error[..., target] = made["error"][..., plain.index(names[target])]
-                continue
-            for column, entry in enumerate(entries):
-                rows = np.flatnonzero(made["state"][:, column] & HELD)
-                if len(rows) and all(self.reductors[w].fits(segment) for _, segment in entry.segments):
-                    _, estimate = intervals(self.view, run, entry, self.reductors[w], None, events)
-                    value[rows, column, target], error[rows, column, target] = estimate
-        return {**made, "value": value, "error": error}
+        return run_trends(self.view, run, entries, names, self.config, self.subsystem, all_of_them=True)
 
 
 class _Numbers(LazyArray):
@@ -176,6 +159,37 @@ def row_by_row(
         for name in ("value", "error")
     }
     return _dataset(variables, dim, every, start, state, source.runs, source.counts, entries, reductors, subsystem)
+
+
+def run_by_run(
+    view: SubsystemReader, subsystem: str, config: Config, runs: Sequence[int], entries: Sequence[HistogramEntry],
+    reductors: Sequence[Reductor],
+) -> xr.Dataset:  # fmt: skip
+    """Trends of whole runs, over ``(run, histogram, reductor)``."""
+    source = _Source(view, subsystem, config, tuple(runs), tuple(entries), tuple(reductors))
+    columns, which = list(range(len(entries))), list(range(len(reductors)))
+    numbers = {name: np.full((len(runs), len(entries), len(reductors)), np.nan) for name in ("value", "error")}
+    stored = np.array([source.stored(number, columns, which) for number in range(len(runs))])
+    if stored.any():
+        index = source.places[stored].tolist(), source.columns, source.which
+        for name, out in numbers.items():
+            out[stored] = view.trend_block(f"run_{name}", *index)
+    for number in np.flatnonzero(~stored).tolist():
+        made = source.computed(number, columns, which)
+        for name, out in numbers.items():
+            out[number] = made[f"run_{name}"]
+    ends = {name: view.per_run[name][source.places].view("datetime64[ns]") for name in ("start", "stop")}
+    return xr.Dataset(
+        {name: (("run", "histogram", "reductor"), out) for name, out in numbers.items()},
+        coords={
+            "run": list(runs),
+            "histogram": [entry.name for entry in entries],
+            "reductor": [one.name for one in reductors],
+            "start": ("run", ends["start"], {"long_name": "first snapshot, UTC"}),
+            "stop": ("run", ends["stop"], {"long_name": "last snapshot, UTC"}),
+        },
+        attrs={"subsystem": subsystem},
+    )
 
 
 def _states(source: _Source) -> list[NDArray[np.uint8]]:

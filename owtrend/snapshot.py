@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["Axis", "Histogram", "Snapshot", "as_hist", "display_name"]
 
 Path = tuple[str, ...]
-_DTYPES = {"C": np.int8, "S": np.int16, "I": np.int32, "L": np.int64, "F": np.float32, "D": np.float64}
+# The type of the bins by the last letter of the class.
+DTYPES: Mapping[str, Any] = MappingProxyType(
+    {"C": np.int8, "S": np.int16, "I": np.int32, "L": np.int64, "F": np.float32, "D": np.float64}
+)
+ERROR_OPTIONS = ("", "s", "i", "g")  # EErrorType of TProfile, in its order
 
 
 def display_name(path: Path) -> str:
@@ -186,8 +190,8 @@ class Histogram:
         letter = "L" if not profile and parts["contents"].dtype.kind == "i" else "D"
         made = "TProfile" + ("" if len(axes) == 1 else f"{len(axes)}D") if profile else f"TH{len(axes)}{letter}"
         class_name = told.get("class_name", made)
-        if not profile and class_name[-1] in _DTYPES:
-            parts["contents"] = parts["contents"].astype(_DTYPES[class_name[-1]])
+        if not profile and class_name[-1] in DTYPES:
+            parts["contents"] = parts["contents"].astype(DTYPES[class_name[-1]])
         return cls(
             path=(path,) if isinstance(path, str) else path,
             class_name=class_name,

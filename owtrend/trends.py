@@ -61,10 +61,9 @@ def added(config: Config, subsystem: str, entry: HistogramEntry) -> set[str]:
     return counted | {parse(name).name for name in settings.of(entry.name)}
 
 
-def wanted(config: Config, subsystem: str, entry: HistogramEntry, names: Sequence[str]) -> list[tuple[int, Reductor]]:
-    """Which of ``names`` are kept for one histogram, with their places."""
-    more = added(config, subsystem, entry)
-    return [(place, parse(name)) for place, name in enumerate(names) if name in DEFAULT or name in more]
+def kept(config: Config, subsystem: str, entry: HistogramEntry, name: str) -> bool:
+    """Whether the trend of a histogram is kept."""
+    return name in DEFAULT or name in added(config, subsystem, entry)
 
 
 def event_counter(view: SubsystemReader, run: int, config: Config, subsystem: str) -> Events | None:
@@ -86,9 +85,14 @@ def event_counter(view: SubsystemReader, run: int, config: Config, subsystem: st
 
 def run_trends(
     view: SubsystemReader, run: int, histograms: Sequence[HistogramEntry], names: Sequence[str] = DEFAULT,
-    config: Config | None = None, subsystem: str = "",
+    config: Config | None = None, subsystem: str = "", *, all_of_them: bool = False,
 ) -> TrendArrays:  # fmt: skip
     """Reductors of the increments of some histograms in one run; memory is bounded whatever its length.
+
+    Parameters
+    ----------
+    config
+        Where events are counted, and which reductors are kept of which histogram, unless ``all_of_them`` are wanted.
 
     Returns
     -------
@@ -109,7 +113,14 @@ def run_trends(
         "run_error": np.full((shape[1], len(names)), np.nan),
     }
     events = event_counter(view, run, config, subsystem)
-    chosen = [wanted(config, subsystem, entry, names) for entry in histograms]
+    chosen = [
+        [
+            (target, parse(name))
+            for target, name in enumerate(names)
+            if all_of_them or kept(config, subsystem, entry, name)
+        ]
+        for entry in histograms
+    ]
     totals: list[Gains | None] = [None] * len(histograms)
     prefetched = Prefetched(view, place, histograms)
     held = [reading.binnings(view, run, entry, prefetched.cells) for entry in histograms]

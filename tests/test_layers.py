@@ -12,7 +12,8 @@ PACKAGES = ("owtrend", "ingest", "dashboards")
 OWTREND = [
     "errors", "schema", "snapshot", "kernels", "catalog", "rows", "arrays", "reader", "transaction", "store",
     "append", "check", "correct", "config", "reading", "lazy", "labelled", "difference", "projection", "division",
-    "fit", "gains", "reduce", "trends", "history", "dataset", "access", "cluster", "pipeline",
+    "slices", "fit", "gains", "reduce", "trends", "history", "dataset", "access", "cluster", "pipeline",
+    "root_writer", "export",
     "cli",
 ]  # fmt: skip
 
@@ -20,7 +21,8 @@ OWTREND = [
 GUARDED = {
     "zarr": {"owtrend/arrays.py", "owtrend/reader.py", "owtrend/transaction.py"},
     "icechunk": {"owtrend/reader.py", "owtrend/transaction.py", "owtrend/store.py"},
-    "uproot": {"ingest/plan.py", "ingest/simulator.py"},
+    "uproot": {"owtrend/root_writer.py", "ingest/simulator.py"},
+    "pyarrow": {"owtrend/export.py"},
     "deflate": {"ingest/root_records.py"},
     "cramjam": {"ingest/root_records.py"},
     "panel": {"dashboards/"},

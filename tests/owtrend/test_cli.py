@@ -1,11 +1,12 @@
 import json
 import subprocess
 import sys
+from datetime import timedelta
 
 import pytest
 from click.testing import CliRunner
 
-from ingest import simulate
+from ingest import SnapshotReader, naming, simulate
 from owtrend import cli
 from tests import making
 
@@ -22,7 +23,8 @@ def verbs():
 
 
 def test_every_verb_has_help_with_an_example():
-    assert {"compute", "demo", "ingest", "runs", "serve", "simulate", "status"} <= set(verbs())
+    known = {"compute", "demo", "export", "ingest", "runs", "serve", "simulate", "slice", "status", "trends"}
+    assert known <= set(verbs())
     for verb in verbs():
         result = CliRunner().invoke(cli.main, [verb, "--help"])
         assert result.exit_code == 0
@@ -35,7 +37,7 @@ def test_from_files_to_a_table(tmp_path, capsys):
     assert call("ingest", str(tmp_path / "data"), "--store", store, "--workers", "0") == 0
     assert "2 snapshots of 1 run (EMC) added" in capsys.readouterr().out
     assert call("compute", store, "--workers", "0") == 0
-    assert "6 trend points of 1 run x subsystem" in capsys.readouterr().out
+    assert "14 trend points of 1 run x subsystem" in capsys.readouterr().out
     assert call("runs", store, "--json") == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["run"], row["snapshots"], row["start"]) == (300000, 2, "2018-06-01 10:00:00")
@@ -75,7 +77,10 @@ def test_user_errors_are_one_line_and_status_1_or_2(tmp_path, capsys):
 
 
 def test_import_is_quick_because_heavy_packages_wait():
-    heavy = ["numba", "dask", "distributed", "uproot", "zarr", "icechunk", "xarray", "pandas", "panel", "holoviews"]
+    heavy = [
+        "numba", "dask", "distributed", "uproot", "zarr", "icechunk", "xarray", "pandas", "pyarrow", "panel",
+        "holoviews",
+    ]  # fmt: skip
     code = f"import sys, owtrend, owtrend.cli; print([m for m in {heavy!r} if m in sys.modules])"
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
@@ -100,6 +105,79 @@ def test_what_cannot_be_done_is_said_in_one_line(tmp_path, capsys, arguments):
     error = capsys.readouterr().err
     assert error.startswith("owtrend: ")
     assert error.strip().count("\n") == 0
+
+
+def test_a_time_slice_goes_into_a_root_file(tmp_path, capsys, small_store):
+    file = tmp_path / "late.root"
+    arguments = ("slice", str(small_store), "300000", "EMC", "-o", str(file))
+    assert call(*arguments, "--from", "12:00:30", "--to", "12:02") == 0
+    out = capsys.readouterr().out
+    assert "late.root: 2 histograms of EMC in run 300000, (2018-06-01T12:00:00, 2018-06-01T12:02:00] UTC" in out
+    assert "2 snapshots, 1 restarts, 0 gaps" in out
+    assert call(*arguments, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["histograms"], told["start"], told["widened"], told["absent"]) == (2, None, {}, [])
+    assert told["partial"]["sometimes"]["snapshots"] == 2
+    assert SnapshotReader().read(file)["h"].values(flow=True).tolist() == [1, 6, 5, 1]
+    assert call(*arguments[:-1], str(tmp_path / "late.txt")) == 2
+    assert "expected a name that ends with .root" in capsys.readouterr().err
+    assert call("slice", str(small_store), "300000", "EMC") == 2
+    assert call(*arguments, "--from", "noon") == 1
+    assert "not a time: 'noon'" in capsys.readouterr().err
+
+
+def test_a_slice_tells_what_is_not_as_it_came(tmp_path, capsys):
+    rows = [[0, 1, 0], [0, 2, 0], [0, 1, 2, 3, 0], [0, 1, 2, 4, 0]]
+    for number, row in enumerate(rows):
+        name = naming.processed_name("EMC", 300000, making.START + timedelta(minutes=number))
+        full = making.th1([0, 0.1 * 9**number, 0], "full", dtype="f4")
+        making.write(tmp_path / "data" / name, {"h": making.th1(row), "full": full})
+    making.ingest(tmp_path / "data", tmp_path / "store")
+    assert call("slice", str(tmp_path / "store"), "300000", "EMC", "-o", str(tmp_path / "all.root")) == 0
+    assert call(
+        "slice", str(tmp_path / "store"), "300000", "EMC", "-o", str(tmp_path / "late.root"), "--from", "12:01",
+    ) == 0  # fmt: skip
+    out = capsys.readouterr().out
+    assert "h#2: a further binning, with all that it held when it first came" in out
+    assert "full: TH1D, for its numbers do not fit TH1F" in out
+
+
+def test_trends_are_shown_run_by_run(capsys, small_store):
+    assert call("trends", str(small_store), "--histogram", "h", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    entries = {row["run"]: row["value"] for row in rows if row["reductor"] == "entries"}
+    assert entries == {300000: 13.0, 300001: 7.0}
+    assert call("trends", str(small_store), "--subsystem", "TPC", "--reductor", "mean", "--runs", "300000") == 0
+    assert "0.95 ± 0.15" in capsys.readouterr().out
+    assert call("trends", str(small_store), "--reductor", "meen") == 1
+    assert "no reductor 'meen'; there are entries" in capsys.readouterr().err
+    assert call("trends", str(small_store), "--runs", "all") == 2
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv", "ndjson"])
+def test_trends_are_exported(tmp_path, capsys, small_store, ending):
+    file = tmp_path / f"trends.{ending}"
+    assert call("export", str(small_store), "-o", str(file), "--histogram", "h", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["rows"], told["trends"], told["runs"], told["bytes"]) == (6, 9, 2, file.stat().st_size)
+    assert call("export", str(small_store), "-o", str(file), "--subsystem", "TPC") == 0
+    assert "4 rows of 1 runs, 3 trends" in capsys.readouterr().out
+    assert call("export", str(small_store), "-o", f"{file}.xls") == 2
+    assert "expected a name that ends with .parquet or .csv or .ndjson" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (12.3456, 0.567, "12.35 ± 0.57"),
+        (1234.5, 56.7, "1234 ± 57"),
+        (2.0, 0.0, "2 ± 0"),
+        (2.0, float("nan"), "2 ± nan"),
+        (float("nan"), float("nan"), "nothing gained"),
+    ],
+)
+def test_a_value_is_shown_with_two_digits_of_its_error(value, error, text):
+    assert cli._with_error(value, error) == text
 
 
 def test_simulate_tells_its_faults(tmp_path, capsys):

@@ -1,0 +1,388 @@
+"""What leaves a store: time slices as ROOT files, trends as Parquet, CSV and NDJSON, and the runs' summaries.
+
+Files are written under a temporary name beside their own and moved in place when they are complete.
+"""
+
+import csv
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from owtrend.catalog import HistogramEntry, matching
+from owtrend.config import Config, config_of
+from owtrend.errors import NotFoundError, UsageError
+from owtrend.history import row_by_row, run_by_run
+from owtrend.reader import Reader, SubsystemReader
+from owtrend.reduce import Reductor, parse
+from owtrend.slices import Interval, time_slices
+from owtrend.snapshot import display_name
+from owtrend.store import Store
+from owtrend.trends import kept, named
+
+__all__ = ["FORMATS", "ExportSummary", "SliceSummary", "export_slice", "export_trends", "run_table"]
+
+_MANY_RUNS = 8  # from which on their rows are read at once
+
+
+@dataclass(frozen=True, kw_only=True)
+class SliceSummary:
+    """What `export_slice` wrote.
+
+    ``start`` and ``stop`` are UTC texts, ``start`` None where the slice counts since the run began. ``widened`` has by
+    name the class before and after, ``rebinned`` the names of further binnings, ``renamed`` by name the one in the
+    file, ``absent`` what no snapshot of the interval holds, ``partial`` by name the interval of what is not in all.
+    """
+
+    file: str
+    run: int
+    subsystem: str
+    histograms: int
+    start: str | None
+    stop: str
+    snapshots: int
+    restarts: int
+    gaps: int
+    reported: int
+    widened: dict[str, tuple[str, str]]
+    rebinned: tuple[str, ...]
+    renamed: dict[str, str]
+    absent: tuple[str, ...]
+    partial: dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportSummary:
+    """What `export_trends` wrote; ``rows`` are snapshots, ``trends`` pairs of histogram and reductor."""
+
+    file: str
+    rows: int
+    trends: int
+    runs: int
+    bytes: int
+
+
+def export_slice(
+    location: str | Path, run: int, subsystem: str, path: Path, start: Any = None, stop: Any = None, *,
+    select: Sequence[str] = (),
+) -> SliceSummary:  # fmt: skip
+    """Write the time slice of every histogram of a subsystem as a ROOT file.
+
+    The histograms are ROOT's own, of the classes that `owtrend.slices.time_slices` tells, in the folders that they came
+    in: ``GetBinContent``, ``GetBinError``, ``GetEntries``, ``GetMean``, ``GetStdDev`` are owtrend's numbers. Containers
+    become folders. Drawing attributes, attached functions and the limits of a profile are not in the store.
+
+    Raises
+    ------
+    StoreError, NotFoundError, UsageError
+        If there is no such store; no such run, subsystem, snapshot or histogram; no folder for the file.
+    """
+    from owtrend import root_writer
+
+    made = time_slices(Store.open(location).reader(), subsystem, run, start, stop, select=select)
+    with _complete(path) as unfinished:
+        places = root_writer.write(unfinished, made.histograms)
+    whole = _interval(made.interval)
+    ends = ("start", "stop", "snapshots")
+    return SliceSummary(
+        file=str(path), run=run, subsystem=subsystem, histograms=len(made), **whole,
+        widened={display_name(own): (before, made[own].class_name) for own, before in made.widened.items()},
+        rebinned=tuple(map(display_name, made.rebinned)),
+        renamed={display_name(own): display_name(place) for own, place in places.items() if own != place},
+        absent=tuple(map(display_name, made.absent)),
+        partial={
+            display_name(own): _interval(interval)
+            for own, interval in made.intervals.items()
+            if any(_interval(interval)[name] != whole[name] for name in ends)
+        },
+    )  # fmt: skip
+
+
+def run_table(
+    location: str | Path, *, subsystem: str | None = None, histograms: Sequence[str] = (),
+    reductors: Sequence[str] = (), runs: Sequence[int] | None = None,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """The reductors of whole runs: a dict of run, subsystem, histogram, reductor, value and error for each.
+
+    Parameters
+    ----------
+    subsystem, histograms, reductors, runs
+        Only these; ``histograms`` are patterns of displayed names, ``mean`` and ``std`` are those along x.
+
+    Returns
+    -------
+    :
+        By subsystem, run, histogram and reductor; only histograms that the run holds. ``value`` and ``error`` are NaN
+        where nothing was gained. Stored, or else computed now.
+
+    Raises
+    ------
+    StoreError, NotFoundError, UsageError
+        If there is no such store; no such subsystem, histogram or run; no such reductor.
+    """
+    reader, chosen = _chosen(location, subsystem, histograms, reductors, runs)
+    rows = []
+    for one in chosen:
+        made = run_by_run(one.view, one.subsystem, config_of(reader), one.runs, one.entries, one.reductors)
+        value, error = made["value"].values, made["error"].values
+        for number, run in enumerate(one.runs):
+            used = _held(one.view, run)
+            for column, (entry, label) in enumerate(zip(one.entries, _labels(one.entries), strict=True)):
+                if not any(used[segment] for segment, _ in entry.segments):
+                    continue
+                for which in one.fitting[column]:
+                    told = {"histogram": label, "reductor": one.reductors[which].name}
+                    found = float(value[number, column, which]), float(error[number, column, which])
+                    numbers = dict(zip(("value", "error"), found, strict=True))
+                    rows.append({"run": run, "subsystem": one.subsystem, **told, **numbers})
+    return rows
+
+
+def export_trends(
+    location: str | Path, path: Path, *, subsystem: str | None = None, histograms: Sequence[str] = (),
+    reductors: Sequence[str] = (), runs: Sequence[int] | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> ExportSummary:  # fmt: skip
+    """Write trends as a table: one row per run, subsystem and snapshot.
+
+    Columns: ``run``, ``subsystem``, ``time`` (the snapshot, UTC); per histogram ``<histogram>:<reductor>`` and
+    ``<histogram>:<reductor>:error`` (of what it gained), ``<histogram>:exposure`` (seconds in which it was gained; none
+    for what a run gained up to its first snapshot) and ``<histogram>:reported`` (whether it changed). Empty where there
+    is nothing. Histograms of one name in two subsystems share their columns. Written run by run: memory holds one run.
+
+    Parameters
+    ----------
+    path
+        A name that ends with one of `FORMATS`: ``.parquet`` (a row group per run and subsystem), ``.csv`` or
+        ``.ndjson`` (an object per line, without what is empty).
+    subsystem, histograms, reductors, runs
+        As in `run_table`.
+    progress
+        Called with a word on what is being done, and how many runs of how many are done.
+
+    Raises
+    ------
+    StoreError, NotFoundError, UsageError
+        As `run_table`; also for an unknown ending, or no folder for the file.
+    """
+    if path.suffix not in FORMATS:
+        raise UsageError(f"{path}: no format for {path.suffix!r}; give a name that ends with {', '.join(FORMATS)}")
+    reader, chosen = _chosen(location, subsystem, histograms, reductors, runs)
+    columns: dict[str, str] = {"run": "int64", "subsystem": "string", "time": "time"}
+    trends: dict[str, None] = {}
+    for one in chosen:
+        for fitting, label in zip(one.fitting, _labels(one.entries), strict=True):
+            for which in fitting:
+                name = f"{label}:{one.reductors[which].name}"
+                trends[name] = None
+                columns |= {name: "float64", f"{name}:error": "float64"}
+            columns |= {f"{label}:exposure": "seconds", f"{label}:reported": "bool"}
+    total, done, rows = sum(len(one.runs) for one in chosen), 0, 0
+    with _complete(path) as unfinished, FORMATS[path.suffix](unfinished, columns) as write:
+        for one in chosen:
+            for run in one.runs:
+                table = _run_columns(one, run, config_of(reader))
+                count = len(table["time"])
+                write({"run": np.full(count, run), "subsystem": np.full(count, one.subsystem, dtype=object), **table})
+                rows, done = rows + count, done + 1
+                if progress:
+                    progress("exporting trends", done, total)
+    numbers = {run for one in chosen for run in one.runs}
+    return ExportSummary(
+        file=str(path), rows=rows, trends=len(trends), runs=len(numbers), bytes=path.stat().st_size
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Chosen:
+    """Of one subsystem the runs, sorted, the histograms that they hold, and which reductors have a meaning for each."""
+
+    view: SubsystemReader
+    subsystem: str
+    runs: list[int]
+    entries: list[HistogramEntry]
+    reductors: list[Reductor]
+    fitting: list[list[int]]
+
+
+def _chosen(
+    location: str | Path, subsystem: str | None, histograms: Sequence[str], names: Sequence[str],
+    runs: Sequence[int] | None,
+) -> tuple[Reader, list[_Chosen]]:  # fmt: skip
+    """What was asked for, by subsystem."""
+    for name in names:  # before the store is opened
+        parse(name)
+    reader = Store.open(location).reader()
+    views = {name: reader.subsystem(name) for name in (reader.subsystems if subsystem is None else (subsystem,))}
+    where = reader.location if subsystem is None else views[subsystem].where
+    every = [entry for view in views.values() for entry in view.registry.histograms.values()]
+    asked = set(matching(every, histograms, where))
+    if missing := set(runs or ()) - {run for view in views.values() for run in view.places}:
+        raise NotFoundError(f"{where}: no run {', '.join(map(str, sorted(missing)))}; `owtrend runs` lists them")
+    chosen = []
+    for name, view in views.items():
+        known = sorted(run for run in view.places if runs is None or run in runs)
+        if len(known) > _MANY_RUNS:
+            view.read_all_rows()
+        held = np.zeros(len(view.registry), dtype=bool)
+        for run in known:
+            held |= _held(view, run)
+        reductors = [parse(one) for one in names or named(config_of(reader), name)]
+        entries, fitting = [], []
+        for entry in view.registry.histograms.values():
+            fits = [
+                number
+                for number, one in enumerate(reductors)
+                if any(one.fits(segment) for _, segment in entry.segments)
+                and (names or kept(config_of(reader), name, entry, one.name))
+            ]
+            if entry in asked and fits and any(held[number] for number, _ in entry.segments):
+                entries.append(entry)
+                fitting.append(fits)
+        if entries:
+            chosen.append(
+                _Chosen(
+                    view=view, subsystem=name, runs=known, entries=entries, reductors=reductors, fitting=fitting
+                )
+            )  # fmt: skip
+    return reader, chosen
+
+
+def _held(view: SubsystemReader, run: int) -> NDArray[np.bool_]:
+    """Whether any row of a run holds each segment."""
+    held: NDArray[np.bool_] = np.any(view.holds[np.unique(view.layout(view.place(run)))], axis=0)
+    return held
+
+
+def _run_columns(one: _Chosen, run: int, config: Config) -> dict[str, NDArray[Any]]:
+    """Columns of one run, see `export_trends`."""
+    made = row_by_row(one.view, one.subsystem, config, [run], one.entries, one.reductors, ragged=False)
+    value, error = made["value"].values, made["error"].values
+    exposure, reports = made["exposure"].values, made["reported"].values
+    holds = one.view.holds[one.view.layout(one.view.place(run))]
+    table: dict[str, NDArray[Any]] = {"time": made["time"].values}
+    for column, (entry, label) in enumerate(zip(one.entries, _labels(one.entries), strict=True)):
+        held = holds[:, [number for number, _ in entry.segments]].any(axis=1)
+        if not held.any():
+            continue
+        for which in one.fitting[column]:
+            name = f"{label}:{one.reductors[which].name}"
+            table |= {name: value[:, column, which], f"{name}:error": error[:, column, which]}
+        reported = reports[:, column].astype(object)
+        reported[~held] = None
+        table |= {f"{label}:exposure": exposure[:, column], f"{label}:reported": reported}
+    return table
+
+
+def _labels(entries: Sequence[HistogramEntry]) -> list[str]:
+    """Displayed names, or the tuples of the paths where names display alike."""
+    seen = Counter(entry.name for entry in entries)
+    return [entry.name if seen[entry.name] == 1 else repr(entry.path) for entry in entries]
+
+
+Write = Callable[[dict[str, NDArray[Any]]], None]
+
+
+@contextmanager
+def _parquet(path: Path, columns: dict[str, str]) -> Iterator[Write]:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    types = {
+        "int64": pa.int64(), "string": pa.dictionary(pa.int32(), pa.string()), "time": pa.timestamp("ns", tz="UTC"),
+        "float64": pa.float64(), "seconds": pa.float64(), "bool": pa.bool_(),
+    }  # fmt: skip
+    schema = pa.schema(
+        [pa.field(name, types[kind], metadata={"units": "s"} if kind == "seconds" else None)
+         for name, kind in columns.items()]
+    )  # fmt: skip
+    with parquet.ParquetWriter(path, schema) as writer:
+
+        def write(table: dict[str, NDArray[Any]]) -> None:
+            rows = len(table["time"])
+            arrays = [
+                pa.array(table[field.name], type=field.type, from_pandas=True)
+                if field.name in table
+                else pa.nulls(rows, type=field.type)
+                for field in schema
+            ]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+
+        yield write
+
+
+@contextmanager
+def _csv(path: Path, columns: dict[str, str]) -> Iterator[Write]:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(columns)
+
+        def write(table: dict[str, NDArray[Any]]) -> None:
+            empty = [""] * len(table["time"])
+            texts = [[_text(cell) for cell in _cells(table[name])] if name in table else empty for name in columns]
+            rows.writerows(zip(*texts, strict=True))
+
+        yield write
+
+
+@contextmanager
+def _ndjson(path: Path, columns: dict[str, str]) -> Iterator[Write]:
+    with path.open("w", encoding="utf-8") as file:
+
+        def write(table: dict[str, NDArray[Any]]) -> None:
+            for row in zip(*map(_cells, table.values()), strict=True):
+                kept = {name: cell for name, cell in zip(table, row, strict=True) if _is_told(cell)}
+                file.write(json.dumps(kept, ensure_ascii=False) + "\n")
+
+        yield write
+
+
+# By the ending of the name: opens a file for these columns, and gives what appends the rows of one run.
+FORMATS: dict[str, Callable[[Path, dict[str, str]], Any]] = {".parquet": _parquet, ".csv": _csv, ".ndjson": _ndjson}
+
+
+def _cells(column: NDArray[Any]) -> list[Any]:
+    if column.dtype.kind == "M":
+        return [f"{text}Z" for text in np.datetime_as_string(column, unit="ns")]
+    cells: list[Any] = column.tolist()
+    return cells
+
+
+def _text(cell: Any) -> str:
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    return "" if cell is None or cell != cell else str(cell)
+
+
+def _is_told(cell: Any) -> bool:
+    return cell is not None and (not isinstance(cell, float) or bool(np.isfinite(cell)))
+
+
+def _interval(interval: Interval) -> dict[str, Any]:
+    """An interval as JSON has it."""
+    told: dict[str, Any] = asdict(interval)
+    for name in ("start", "stop"):
+        told[name] = None if np.isnat(told[name]) else str(np.datetime_as_string(told[name], "s"))
+    return told
+
+
+@contextmanager
+def _complete(path: Path) -> Iterator[Path]:
+    """A temporary name beside ``path``; what is written there is moved in place if all went well, else removed."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: no folder {path.parent}; make it first")
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
