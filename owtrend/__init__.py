@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from owtrend.errors import OwtrendError
     from owtrend.labelled import to_hist, values
     from owtrend.projection import project, rebin
+    from owtrend.reduce import reductor
     from owtrend.snapshot import Axis, Histogram, Snapshot
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "project",
     "ratio",
     "rebin",
+    "reductor",
     "time_slice",
     "to_hist",
     "values",
@@ -42,6 +44,7 @@ _HOME = {
     "time_slice": "difference",
     "project": "projection",
     "rebin": "projection",
+    "reductor": "reduce",
     "efficiency": "division",
     "ratio": "division",
     "OwtrendError": "errors",

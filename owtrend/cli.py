@@ -156,22 +156,28 @@ def _file_option(*endings: str) -> Callable[[Callable[..., Any]], Callable[..., 
 @main.command()
 @_store_argument
 @_runs_option
+@click.option("--config", type=click.Path(dir_okay=False), help="YAML file of settings; STORE keeps them.")
 @click.option("--force", is_flag=True, help="Compute again what has not changed, too.")
 @click.option("--workers", type=click.IntRange(0), help="Local worker processes; 0 for threads.  [default: all cores]")
 @click.option("--scheduler", help="Address of an existing Dask scheduler.")
 @as_json
 def compute(
-    store: str, runs: list[int] | None, force: bool, workers: int | None, scheduler: str | None, as_json: bool
-) -> None:
+    store: str, runs: list[int] | None, config: str | None, force: bool, workers: int | None, scheduler: str | None,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Compute the trends of what changed in STORE and keep them beside the data.
 
-    Example: owtrend compute archive.zarr
+    The settings of --config say where events are counted, and which reductors are kept beside the default ones.
+
+    Example: owtrend compute archive.zarr --config owtrend.yaml
     """
     from owtrend import pipeline
+    from owtrend.config import load
 
+    settings = load(config) if config else None
     with progress_bar() as progress:
         summary = pipeline.compute(
-            store, runs=runs, force=force, workers=workers, scheduler=scheduler, progress=progress
+            store, config=settings, runs=runs, force=force, workers=workers, scheduler=scheduler, progress=progress
         )
     if as_json:
         click.echo(json.dumps(vars(summary)))

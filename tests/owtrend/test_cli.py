@@ -161,7 +161,7 @@ def test_trends_are_exported(tmp_path, capsys, small_store, ending):
     told = json.loads(capsys.readouterr().out)
     assert (told["rows"], told["trends"], told["runs"], told["bytes"]) == (6, 9, 2, file.stat().st_size)
     assert call("export", str(small_store), "-o", str(file), "--subsystem", "TPC") == 0
-    assert "4 rows of 1 runs, 3 trends" in capsys.readouterr().out
+    assert "4 rows of 1 runs, 9 trends" in capsys.readouterr().out
     assert call("export", str(small_store), "-o", f"{file}.xls") == 2
     assert "expected a name that ends with .parquet or .csv or .ndjson" in capsys.readouterr().err
 
