@@ -83,7 +83,7 @@ def create_trends(group: zarr.Group, reductors: int) -> None:
     over_time, per_run = ("run", "time", "histogram", "reductor"), ("run", "histogram", "reductor")
     for name in TREND_ARRAYS:
         create_array(
-            group, name, over_time, "float64", (1, 4 * TIME_CHUNK, 32, 1), np.nan, {}, shape=(0, 0, 0, reductors)
+            group, name, over_time, "float64", (1, 4 * TIME_CHUNK, 128, 1), np.nan, {}, shape=(0, 0, 0, reductors)
         )
         create_array(
             group, f"run_{name}", per_run, "float64", (RUN_STEP, 8, reductors), np.nan, {}, shape=(0, 0, reductors)
