@@ -49,6 +49,7 @@ RUN_ARRAYS: dict[str, tuple[str, int, dict[str, str]]] = {
     "accumulation": ("uint8", 0, {"long_name": "0 cumulative, 1 reset"}),
 }
 TREND_ARRAYS = ("value", "error")
+TREND_DETAIL = (*TREND_ARRAYS, "state")
 
 
 def create_subsystem(group: zarr.Group, registry: Registry) -> None:
@@ -78,18 +79,18 @@ def create_subsystem(group: zarr.Group, registry: Registry) -> None:
 
 
 def create_trends(group: zarr.Group, reductors: int) -> None:
-    # One reductor of many histograms in a chunk: a trend of one over thousands of runs is read in a chunk per run, and
-    # those of all reductors of a run in a few hundred.
+    # A chunk has one reductor of many histograms in a few runs: a trend of one over thousands of runs is read in a
+    # second, and the newest run of a live detector is written in a tenth of one.
     over_time, per_run = ("run", "time", "histogram", "reductor"), ("run", "histogram", "reductor")
     for name in TREND_ARRAYS:
         create_array(
-            group, name, over_time, "float64", (1, 4 * TIME_CHUNK, 128, 1), np.nan, {}, shape=(0, 0, 0, reductors)
+            group, name, over_time, "float64", (4, 4 * TIME_CHUNK, 64, 1), np.nan, {}, shape=(0, 0, 0, reductors)
         )
         create_array(
             group, f"run_{name}", per_run, "float64", (RUN_STEP, 8, reductors), np.nan, {}, shape=(0, 0, reductors)
         )
     states = {"long_name": "bits: 1 held, 2 reported, 4 restart"}
-    create_array(group, "state", ("run", "time", "histogram"), "uint8", (1, 4 * TIME_CHUNK, 128), 0, states)
+    create_array(group, "state", ("run", "time", "histogram"), "uint8", (4, 4 * TIME_CHUNK, 256), 0, states)
     create_array(group, "revision", ("run",), "int32", (4096,), 0, {})
     create_log(group, "histograms")
 

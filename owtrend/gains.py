@@ -103,7 +103,8 @@ class Gains:
         per_axis = tuple(along[a:b] for a, b in pairwise(bounds))
         lost = np.full(len(cells), True) if ranges else _lost(one, kept, stats, previous)
         letters = "xyzt"[: len(axes) + profile]
-        unnamed = {f"tsumw{letter}{power}" for letter in letters for power in ("", "2")} - stats.keys()  # in old files
+        named = {f"tsumw{letter}{power}" for letter in ("", *letters) for power in ("", "2")}
+        unnamed = named - stats.keys()  # in very old files
         from_bins = lost.any() or unnamed
         needed = {"bin_entries", "sumwy", "sumwy2", "bin_sumw2"} if profile else {"sumw2"} if from_bins else set()
         held = {

@@ -1,6 +1,6 @@
 """Trends as people hold them: of many runs, histograms and reductors, as stored or else computed now."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -81,10 +81,9 @@ class _Source:
         same: NDArray[np.bool_] = made_from[self.places] == newest[self.places]
         return same
 
-    def stored(self, number: int, columns: Sequence[int], which: Sequence[int] = ()) -> bool:
-        """Whether the trends of a run are stored, for these histograms and reductors."""
-        known = all(self.columns[c] is not None for c in columns) and all(self.which[w] is not None for w in which)
-        return bool(known and self.fresh[number])
+    def known(self, columns: Sequence[int], which: Sequence[int] = ()) -> bool:
+        """Whether trends are stored for these histograms and reductors."""
+        return all(self.columns[c] is not None for c in columns) and all(self.which[w] is not None for w in which)
 
     def computed(self, number: int, columns: Sequence[int], which: Sequence[int]) -> TrendArrays:
         """The trends of a run, now."""
@@ -105,39 +104,40 @@ class _Numbers(LazyArray):
     def read(self, *wanted: NDArray[np.intp]) -> NDArray[Any]:
         rows, columns, which = wanted
         out = np.full((len(rows), len(columns), len(which)), np.nan)
-        source, later = self.source, []
-        pieces = list(by_run(source.starts, rows))
-        stored = [piece for piece in pieces if source.stored(piece[0], columns.tolist(), which.tolist())]
-        for number, mine, own in pieces:
-            if not source.stored(number, columns.tolist(), which.tolist()):
-                later.append((number, mine, own))
+        source, asked = self.source, (columns.tolist(), which.tolist())
+        pieces = {number: (mine, own) for number, mine, own in by_run(source.starts, rows)}
+        known = source.known(*asked)
+        stored = [number for number in pieces if known and source.fresh[number]]
         index = [source.columns[c] for c in columns], [source.which[w] for w in which]
-        for group, slab in _slabs(source, self.name, stored, index):
-            for (_, mine, own), block in zip(group, slab, strict=True):
-                out[mine] = block[own]
-        for number, mine, own in later:
-            out[mine] = source.computed(number, columns.tolist(), which.tolist())[self.name][own]
+        for number, block in _stored(source, self.name, stored, index):
+            mine, own = pieces[number]
+            out[mine] = block[own]
+        for number in pieces.keys() - set(stored):
+            mine, own = pieces[number]
+            out[mine] = source.computed(number, *asked)[self.name][own]
         return out
 
 
-def _slabs(source: _Source, name: str, pieces: Sequence[Any], index: tuple[list[Any], ...]) -> Any:
-    """Stored trends of runs, many at once where they lie side by side: a read takes most of a millisecond."""
-    per_row = int(np.prod([len(one) for one in index]))
-    order = sorted(pieces, key=lambda piece: int(source.places[piece[0]]))
-    first = 0
-    while first < len(order):
-        last, most = first, 0
-        while last < len(order):
-            longest = max(most, int(source.counts[order[last][0]]))
-            span = source.places[order[last][0]] - source.places[order[first][0]] + 1
-            if last > first and (span * longest * per_row > _SLAB or span > 2 * (last - first + 1)):
-                break
-            most, last = longest, last + 1
-        group = order[first:last]
-        places = [int(source.places[piece[0]]) for piece in group]
-        block = source.view.trend_block(name, slice(places[0], places[-1] + 1), slice(0, most), *index)
-        yield group, [block[place - places[0]] for place in places]
-        first = last
+def _stored(
+    source: _Source, name: str, numbers: Sequence[int], index: tuple[list[Any], ...]
+) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Stored trends, run by run; read for many runs at once, for a read takes most of a millisecond.
+
+    ``numbers`` are those of the runs, ``index`` the columns of the histograms and reductors.
+    """
+    step, per_row = source.view.trend_rows, int(np.prod([len(one) for one in index]))
+    many = max(1, _SLAB // max(1, step * per_row))
+    for first in range(0, len(numbers), many):
+        group = sorted(numbers[first : first + many], key=lambda number: int(source.places[number]))
+        found: dict[int, list[NDArray[Any]]] = {number: [] for number in group}
+        for row in range(0, max(int(source.counts[number]) for number in group), step):
+            longer = [number for number in group if source.counts[number] > row]
+            places = source.places[longer].tolist()
+            block = source.view.trend_block(name, places, slice(row, row + step), *index)
+            for number, one in zip(longer, block, strict=True):
+                found[number].append(one)
+        for number, blocks in found.items():
+            yield number, np.concatenate(blocks)[: source.counts[number]]
 
 
 def row_by_row(
@@ -169,7 +169,7 @@ def run_by_run(
     source = _Source(view, subsystem, config, tuple(runs), tuple(entries), tuple(reductors))
     columns, which = list(range(len(entries))), list(range(len(reductors)))
     numbers = {name: np.full((len(runs), len(entries), len(reductors)), np.nan) for name in ("value", "error")}
-    stored = np.array([source.stored(number, columns, which) for number in range(len(runs))])
+    stored = source.fresh & source.known(columns, which)
     if stored.any():
         index = source.places[stored].tolist(), source.columns, source.which
         for name, out in numbers.items():
@@ -195,11 +195,8 @@ def run_by_run(
 def _states(source: _Source) -> list[NDArray[np.uint8]]:
     """Of each run, shape ``(row, histogram)``."""
     columns = list(range(len(source.entries)))
-    out: dict[int, NDArray[np.uint8]] = {}
-    stored = [(number, None, None) for number in range(len(source.runs)) if source.stored(number, columns)]
-    for group, slab in _slabs(source, "state", stored, ([source.columns[c] for c in columns],)):
-        for (number, _, _), block in zip(group, slab, strict=True):
-            out[number] = block[: source.counts[number]]
+    stored = np.flatnonzero(source.fresh).tolist() if source.known(columns) else []
+    out = dict(_stored(source, "state", stored, ([source.columns[c] for c in columns],)))
     for number in range(len(source.runs)):
         if number not in out:
             out[number] = source.computed(number, columns, [])["state"]

@@ -111,12 +111,15 @@ def compute(
                     done += 1
                     say("computing trends", done, len(tasks))
                 transaction = begin()
+                made: dict[str, dict[int, tuple[int, TrendArrays]]] = {}
                 for (name, run), blocks in results.items():
                     view = reader.subsystem(name)
                     place = view.place(run)
                     joined = _joined([arrays for _, arrays in sorted(blocks, key=lambda block: block[0])])
-                    transaction.write_trends(name, place, int(view.per_run["revision"][place]), joined)
+                    made.setdefault(name, {})[place] = int(view.per_run["revision"][place]), joined
                     summary.points += int(np.isfinite(joined["value"]).sum())
+                for name, of_runs in made.items():
+                    transaction.write_trends(name, of_runs)
                 transaction.commit(f"trends of {len(batch)} runs")
     summary.runs = len(wanted)
     summary.seconds = time.perf_counter() - began

@@ -277,6 +277,11 @@ class SubsystemReader:
         used = len(self.per_run["run"])
         return np.zeros(used, dtype=np.int32) if self.trends is None else padded(self.trends["revision"][:used], used)
 
+    @cached_property
+    def trend_rows(self) -> int:
+        """Rows in a chunk of the stored trends."""
+        return 1 if self.trends is None else int(self.trends["value"].chunks[1])
+
     def trend_block(self, name: str, *index: Any) -> NDArray[Any]:
         """Part of an array of the stored trends: slices, or lists of places, each along its own dim."""
         assert self.trends is not None, "asked for stored trends where there are none"

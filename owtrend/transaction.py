@@ -1,7 +1,7 @@
 """Changes to a store that become visible all at once."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -21,6 +21,7 @@ from owtrend.arrays import (
     TAIL_ROW,
     TIME_CHUNK,
     TREND_ARRAYS,
+    TREND_DETAIL,
     append_log,
     create_log,
     create_subsystem,
@@ -251,12 +252,36 @@ class Transaction:
         held = read_log(group, "histograms")
         append_log(group, "histograms", histograms[len(held) :])
 
-    def write_trends(self, subsystem: str, place: int, revision: int, arrays: dict[str, NDArray[Any]]) -> None:
-        """Write the trends of one run, as `owtrend.trends.run_trends` gives them."""
+    def write_trends(self, subsystem: str, runs: Mapping[int, tuple[int, dict[str, NDArray[Any]]]]) -> None:
+        """Write the trends of some runs: by place the revision that they are of, and the arrays of `run_trends`."""
         group = self.group[f"trends/{subsystem}"]
-        for name, values in arrays.items():
-            group[name][(place, *(slice(0, n) for n in values.shape))] = values
-        group["revision"][place] = revision
+        for name in TREND_DETAIL:  # the runs of a chunk together, and chunks whole: else each is read first
+            array = group[name]
+            for places in _side_by_side(sorted(runs), array.chunks[0]):
+                values = [runs[place][1][name] for place in places]
+                rows = -(-max(map(len, values)) // array.chunks[1]) * array.chunks[1]
+                shape = len(places), min(rows, array.shape[1]), *values[0].shape[1:]
+                block = np.full(shape, array.fill_value, dtype=array.dtype)
+                for own, one in zip(block, values, strict=True):
+                    own[: len(one)] = one
+                array[(slice(places[0], places[-1] + 1), *(slice(0, size) for size in shape[1:]))] = block
+        for place, (revision, arrays) in sorted(runs.items()):
+            for name in TREND_ARRAYS:
+                summary = arrays[f"run_{name}"]
+                group[f"run_{name}"][(place, *(slice(0, size) for size in summary.shape))] = summary
+            group["revision"][place] = revision
+
+
+def _side_by_side(places: Sequence[int], chunk: int) -> Iterator[list[int]]:
+    """Neighbouring places that lie in one chunk."""
+    held: list[int] = []
+    for place in places:
+        if held and (place != held[-1] + 1 or place // chunk != held[0] // chunk):
+            yield held
+            held = []
+        held.append(place)
+    if held:
+        yield held
 
 
 def write_cells(
