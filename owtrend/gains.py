@@ -86,7 +86,8 @@ class Gains:
         first, last = (0, len(whole.rows)) if rows is None else (rows.start, rows.stop)
         extra = int(first > 0)  # the row before is needed, too
         one = whole.window(first - extra, last)
-        previous = kernels.previous_rows(whole.entries, whole.additive)[first - extra : last] - (first - extra)
+        before = kernels.previous_rows(whole.entries, whole.additive)[first - extra : last] - (first - extra)
+        previous = np.maximum(before, kernels.ZERO)
         segment, profile = one.segment, one.segment.class_name.startswith("TProfile")
         weight = "bin_entries" if profile else "contents"
         kept = one.sums()
