@@ -14,6 +14,7 @@ import xarray as xr
 
 from owtrend import reading
 from owtrend.catalog import HistogramEntry
+from owtrend.component import learn
 from owtrend.config import Config, config_of
 from owtrend.dataset import dataset
 from owtrend.errors import NotFoundError
@@ -333,6 +334,28 @@ class Archive:
         if every is None:
             return row_by_row(*of, ragged=run is None)
         return over_intervals(*of, every_interval(every), ragged=run is None)
+
+    def components(self, subsystem: str, *, runs: slice | Sequence[int] | None = None) -> pd.DataFrame:
+        """Which histograms come from one component of the detector, learned from the snapshots in which they change.
+
+        Parameters
+        ----------
+        runs
+            As in `histogram`; None: the last twenty.
+
+        Returns
+        -------
+        :
+            Indexed by displayed name: ``component``, a number, -1 where nothing ever changed; ``certain``, whether so
+            many reports would hardly fit by luck; ``reports``, the snapshots in which the component reported. See
+            `owtrend.component.learn`.
+        """
+        known = sorted(self._reader.subsystem(subsystem).places)
+        made = self.trends(subsystem, reductors=["entries"], runs=known[-20:] if runs is None else runs)
+        found = learn(made["reported"].values)
+        counts = np.append(found.reports.sum(axis=0), 0)
+        index = pd.Index(made["histogram"].values, name="name")
+        return pd.DataFrame({"component": found.of, "certain": found.certain, "reports": counts[found.of]}, index=index)
 
     @property
     def config(self) -> Config:
