@@ -17,12 +17,13 @@ from owtrend.catalog import HistogramEntry
 from owtrend.component import learn
 from owtrend.config import Config, config_of
 from owtrend.dataset import dataset
-from owtrend.errors import NotFoundError
+from owtrend.errors import NotFoundError, UsageError
 from owtrend.history import every_interval, over_intervals, require_fitting, row_by_row, run_by_run
 from owtrend.labelled import labelled
 from owtrend.reader import Reader
 from owtrend.reading import RunHistogram
 from owtrend.reduce import DEFAULT, applicable, parse
+from owtrend.reference import Reference, comparable, reference
 from owtrend.slices import TimeSlice, time_slices
 from owtrend.snapshot import Path
 from owtrend.store import Store
@@ -334,6 +335,38 @@ class Archive:
         if every is None:
             return row_by_row(*of, ragged=run is None)
         return over_intervals(*of, every_interval(every), ragged=run is None)
+
+    def reference(
+        self, subsystem: str, runs: int | Sequence[int] | None = None, start: Any = None, stop: Any = None, *,
+        like: int | None = None, last: int = 5, rate_within: float | None = None, leave_out: Sequence[int] = (),
+        select: Sequence[str] = (),
+    ) -> Reference:  # fmt: skip
+        """What slices of a subsystem can be compared with: those of some runs.
+
+        Parameters
+        ----------
+        runs, start, stop
+            One run or several; an interval of a single one, as in `time_slice`.
+        like, last, rate_within, leave_out
+            Instead of ``runs``: the newest ``last`` runs before run ``like`` that are comparable with it, see
+            `owtrend.reference.comparable`.
+        select
+            As in `time_slice`.
+
+        Raises
+        ------
+        UsageError, NotFoundError
+            If neither or both of ``runs`` and ``like`` are given, or there are no such runs.
+        """
+        if (runs is None) == (like is None):
+            raise UsageError("a reference: give its runs, or the run that it is to be like")
+        if like is not None:
+            chosen = comparable(
+                self._reader, self.config, subsystem, like, last=last, rate_within=rate_within, leave_out=leave_out
+            )
+        else:
+            chosen = [runs] if isinstance(runs, int) else list(runs or ())
+        return reference(self._reader, self.config, subsystem, chosen, start, stop, select=select)
 
     def components(self, subsystem: str, *, runs: slice | Sequence[int] | None = None) -> pd.DataFrame:
         """Which histograms come from one component of the detector, learned from the snapshots in which they change.

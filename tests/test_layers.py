@@ -12,9 +12,8 @@ PACKAGES = ("owtrend", "ingest", "dashboards")
 OWTREND = [
     "errors", "schema", "snapshot", "kernels", "catalog", "rows", "arrays", "reader", "transaction", "store",
     "append", "check", "correct", "config", "reading", "lazy", "labelled", "difference", "projection", "division",
-    "slices", "fit", "gains", "reduce", "trends", "history", "component", "dataset", "access", "cluster", "pipeline",
-    "root_writer", "export",
-    "cli",
+    "slices", "fit", "gains", "reduce", "trends", "history", "component", "reference", "dataset", "access",
+    "cluster", "pipeline", "root_writer", "export", "cli",
 ]  # fmt: skip
 
 # Packages that only these modules may know.
