@@ -38,7 +38,7 @@ def varied(request):
     shape, axis, total = SHAPES[request.param]
     expected = total * np.diff(shape.cdf(np.concatenate([[-np.inf], axis.edges, [np.inf]])))
     rows, others = (rng.poisson(share * expected, (REPLICAS, len(expected))) for share in (1.0, 0.6))
-    events = rng.poisson(total / 7, REPLICAS).astype(float)
+    events = rng.poisson(max(total / 7, 200), REPLICAS).astype(float)
     return request.param, replicas(axis, rows, events=events), replicas(axis, others), replicas(axis, rows + others)
 
 
