@@ -61,8 +61,8 @@ def events(gains: Gains) -> Estimate:
 def maximum(gains: Gains) -> Estimate:
     """Content of the fullest bin of x in range, summed over other axes (``GetMaximum``).
 
-    Error: the standard deviation of the greatest of all bins, `owtrend.kernels.reduce.fullest`: that of the bin where it
-    stands alone, less where several are about as full. Of a profile the greatest mean; no error.
+    Error: the standard deviation of the greatest of all bins, `owtrend.kernels.reduce.fullest`: that of the bin where
+    it stands alone, less where several are about as full. Of a profile the greatest mean; no error.
     """
     line = gains.line("x")
     error, _ = kernels.fullest(line, gains.line_variance("x"), gains.axes[0].centres)
@@ -391,7 +391,8 @@ def reductor(function: Callable[..., Any]) -> Callable[..., Any]:
     """Make a function of a histogram a reductor, by its name.
 
     The function gets what one histogram gained in one interval, as `owtrend.time_slice` gives it, and gives a value or
-    ``(value, error)``. A module that is named in the configuration (``modules:``) is imported by workers and servers.
+    ``(value, error)``. It is not called where nothing was gained, which is missing. A module that is named in the
+    configuration (``modules:``) is imported by workers and servers.
 
     Raises
     ------

@@ -191,7 +191,8 @@ def intervals(
 ) -> tuple[Gains, Estimate]:  # fmt: skip
     """One reductor of one histogram in a run, row by row or over intervals of ``every``.
 
-    They are counted from the first snapshot of the run, which counts since the run began and is one by itself. Of a histogram that changed its binning in the run, one after the other.
+    They are counted from the first snapshot of the run, which counts since the run began and is one by itself. Of a
+    histogram that changed its binning in the run, one after the other.
     """
     pieces = reading.binnings(view, run, entry)
     origin = view.times(view.place(run))[0]
@@ -201,7 +202,7 @@ def intervals(
         groups = None if every is None else _groups(made.end, origin, every)
         coarse = made if groups is None else made.grouped(groups)
         if single.kind.custom:
-            value, error = _custom(one, single, groups)
+            value, error = _custom(one, single, groups, coarse.reported | coarse.gauge)
             if number and _continues(pieces[number - 1], one):  # what was gained in its first row nobody knows
                 value[0] = error[0] = np.nan
         elif single.other:
@@ -375,13 +376,18 @@ def _has_bins(pieces: Sequence[RunHistogram], single: Reductor, strict: bool) ->
     return True
 
 
-def _custom(one: RunHistogram, single: Reductor, groups: Sequence[int] | None) -> Estimate:
-    """A function of people: called with what was gained in each interval, as xarray."""
+def _custom(
+    one: RunHistogram, single: Reductor, groups: Sequence[int] | None, reported: NDArray[np.bool_]
+) -> Estimate:
+    """A function of people: called with what was gained in each interval in which there is news, as xarray."""
     histogram = labelled([one.in_order()], ragged=False, flow=True, subsystem="")
     histogram["sums"].load()
     bounds = [*(range(len(one.rows)) if groups is None else groups), len(one.rows)]
     pairs = []
-    for first, last in pairwise(bounds):
+    for (first, last), news in zip(pairwise(bounds), reported, strict=True):
+        if not news:
+            pairs.append((np.nan, np.nan))
+            continue
         piece = difference.rows_slice(histogram, first, last - 1)
         answer: Any = single.kind.function(piece)
         value, error = answer if isinstance(answer, tuple) else (answer, np.nan)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-import owtrend
 from owtrend.append import appender
 from owtrend.rows import CUMULATIVE, RESET
 from owtrend.snapshot import Axis, Histogram, Snapshot
@@ -46,7 +45,8 @@ def filled(
     if values is not None:
         name = "TProfile" + ("" if len(axes) == 1 else f"{len(axes)}D")
         letter = "xyzt"[len(axes)]
-        sums |= {f"tsumw{letter}": (weighs * values)[inside].sum(), f"tsumw{letter}2": (weighs * values**2)[inside].sum()}
+        for power in (1, 2):
+            sums[f"tsumw{letter}{power if power > 1 else ''}"] = (weighs * values**power)[inside].sum()
         parts = {"sumwy": summed(weighs * values), "sumwy2": summed(weighs * values**2), "bin_entries": summed(weighs)}
     told = {key: float(value) for key, value in sums.items()}
     return Histogram(path=("?",), class_name=name, axes=tuple(axes), parts=parts, sums=told, gauge=gauge)
@@ -75,7 +75,3 @@ def named(one: Histogram, name: str) -> Histogram:
     return Histogram(
         path=(name,), class_name=one.class_name, axes=one.axes, parts=one.parts, sums=one.sums, gauge=one.gauge
     )
-
-
-def opened(store: Path) -> owtrend.Archive:
-    return owtrend.open(store)

@@ -94,7 +94,7 @@ def gains_of(gains, rows):
 
 @pytest.mark.parametrize("spec", ["underflow", "efficiency(all)"])
 def test_the_interval_of_a_share_holds_the_truth_also_where_nothing_was_counted(spec):
-    """k of n = 200, of which so few are expected that k is often 0: two in three cover, averaged over the truth."""
+    """Of 200 so few are expected that often none is counted: two in three cover, averaged over the truth."""
     rng, total, axis = np.random.default_rng(3), 200, Axis.spaced(2, 0, 2)
     covered = []
     for expected in np.linspace(0.1, 4, 40):
@@ -119,7 +119,9 @@ def test_a_share_of_nothing_but_flow_is_whole_and_has_an_error():
     assert (value[0], error[0]) == (1, pytest.approx(0.5 / 5))
 
 
-@pytest.mark.parametrize("spec", ["mean", "std", "skewness", "median", "peak", "gauss", "mpv", "underflow", "fraction(0,1)"])
+@pytest.mark.parametrize(
+    "spec", ["mean", "std", "skewness", "median", "peak", "gauss", "mpv", "underflow", "fraction(0,1)"]
+)
 def test_nothing_filled_is_missing_and_not_zero(spec):
     value, error = parse(spec)(replicas(Axis.spaced(8, 0, 8), np.zeros((2, 10))))
     assert np.isnan(value).all()

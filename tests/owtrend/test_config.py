@@ -38,7 +38,7 @@ def test_a_file_that_cannot_be_read_is_an_error(tmp_path):
     with pytest.raises(UsageError, match="cannot be read"):
         load(tmp_path / "none.yaml")
     (tmp_path / "latin.yaml").write_bytes("modules: [größe]".encode("latin-1"))
-    with pytest.raises(UsageError, match="latin.yaml: not YAML"):
+    with pytest.raises(UsageError, match=r"latin.yaml: not YAML"):
         load(tmp_path / "latin.yaml")
 
 
@@ -79,8 +79,8 @@ def store(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({"events": "event"}, NotFoundError, "configuration of EMC, events: no histogram 'event'; did you mean 'events'"),
-        ({"events": "events", "count": "ratio(h)"}, UsageError, r"count: 'ratio\(h\)' does not count what events holds"),
+        ({"events": "event"}, NotFoundError, "EMC, events: no histogram 'event'; did you mean 'events'"),
+        ({"events": "events", "count": "ratio(h)"}, UsageError, "count: .* does not count what events holds"),
         ({"events": "events", "count": "entries(x=0:9)"}, UsageError, "no bin begins or ends at 9"),
         ({"events": "events", "count": "many"}, NotFoundError, "no reductor 'many'"),
         ({"reductors": {"h": ["meen"]}}, NotFoundError, "no reductor 'meen'"),
@@ -95,7 +95,7 @@ def test_a_configuration_that_cannot_be_followed_is_refused_and_not_kept(store, 
 
 
 def test_a_module_that_is_not_there_is_an_error_that_says_where_it_is_looked_for(store):
-    with pytest.raises(UsageError, match="modules: 'no_such_module' cannot be imported .* PYTHONPATH"):
+    with pytest.raises(UsageError, match=r"modules: 'no_such_module' cannot be imported .* PYTHONPATH"):
         pipeline.compute(store, config=Config(modules=["no_such_module"]), workers=0)
 
 

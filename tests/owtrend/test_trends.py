@@ -1,4 +1,4 @@
-"""Trends of one detector told in four ways must be the same: cumulative with restarts, row by row alone, in intervals."""
+"""Trends of one detector told in four ways are the same: cumulative with restarts, row by row alone, in intervals."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -54,7 +54,8 @@ class Fills:
         self.size = rng.integers(20, 60, rows)
         self.bounds = np.concatenate([[0], np.cumsum(self.size)])
         total = self.bounds[-1]
-        self.fills = np.stack([rng.gamma(3, 1.3, total), rng.normal(0.5, 1.5, total), rng.uniform(-0.1, 1, total)], axis=1)
+        x, y, z = rng.gamma(3, 1.3, total), rng.normal(0.5, 1.5, total), rng.uniform(-0.1, 1, total)
+        self.fills = np.stack([x, y, z], axis=1)
         self.weights = rng.choice([0.25, 1.0, 2.5], total)
         self.values = self.fills[:, 0] * rng.normal(2, 0.5, total)
         self.good = rng.random(total) < 0.7
@@ -164,7 +165,8 @@ def test_stored_trends_are_those_computed_on_demand_for_every_reductor(told):
         for run, some in ((CUMULATIVE, quick), (TENS, kept)):
             stored, computed = (one.trends("EMC", [name], some, run=run).load() for one in (archive, later))
             assert stored.identical(computed), name
-        stored, computed = (one.trends("EMC", [name], kept, runs=[4, 3], every="run").load() for one in (archive, later))
+        runs = [AT_ONCE, TENS]
+        stored, computed = (one.trends("EMC", [name], kept, runs=runs, every="run").load() for one in (archive, later))
         assert stored.identical(computed), name
 
 
@@ -376,7 +378,7 @@ def test_what_cannot_be_told_is_an_error_that_says_why(told, spec, error, messag
 
 @pytest.mark.parametrize("every", ["ten minutes", "-5min", 0, float("nan"), "NaT", {}])
 def test_what_is_no_length_of_time_is_an_error(told, every):
-    with pytest.raises(UsageError, match="not a length of time|longer than nothing"):
+    with pytest.raises(UsageError, match=r"not a length of time|longer than nothing"):
         told[0].trend("EMC", "h", "mean", every=every)
 
 
@@ -403,7 +405,7 @@ def test_the_names_of_reductors_are_the_same_however_they_are_typed():
 
 
 def test_a_function_of_ones_own_takes_no_range(told):
-    with pytest.raises(UsageError, match="takes no range; it can choose bins by owtrend.project"):
+    with pytest.raises(UsageError, match=r"takes no range; it can choose bins by owtrend.project"):
         told[0].trend("EMC", "h", "spread_of_bins(x=0:5)", run=CUMULATIVE)
 
 
