@@ -60,7 +60,7 @@ def load(path: str | Path) -> Config:
         return Config.model_validate(yaml.safe_load(text) or {})
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
-    except yaml.YAMLError as error:
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     except ValidationError as error:
         raise UsageError(f"{path}: {'; '.join(_told(one) for one in error.errors())}") from error

@@ -147,6 +147,8 @@ def parse_time(value: Any, first: np.datetime64, last: np.datetime64 | None = No
             time = np.datetime64(f"{first.astype('datetime64[D]')}T{clock}", "ns")
             end = first if last is None else last
             return time + day if first - time > time + day - end else time
+        if isinstance(value, xr.DataArray):  # as histogram.time[3]
+            value = value.values[()]
         return np.datetime64(value, "ns")
     except ValueError as error:
         raise UsageError(f"not a time: {value!r}; give for example '10:30' or '2018-06-01T10:30:00', in UTC") from error

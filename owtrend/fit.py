@@ -94,13 +94,14 @@ def _least_squares(
 ) -> Fitted:
     """Position and width, with errors from the covariance; three rounds, each with the errors that the last expects.
 
+    The errors hold where the shape is that of the bins; a Landau distribution fitted to a normal one has half of them.
     Errors from the content itself pull a fit towards the bins that fluctuated down; Neyman's chi2 becomes Pearson's.
     """
     from scipy.optimize import OptimizeWarning, curve_fit
 
     parameters: Any = start
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("error", OptimizeWarning)
             for _ in range(3):
                 sigma = np.sqrt(np.maximum(expected(edges, *parameters), 1e-3 * max(content.max(), 1.0)))

@@ -96,10 +96,11 @@ class Gains:
         sizes = [len(axis) for axis in axes] + [0] * (3 - len(axes))
         changed, content, along = lines(cells, previous, *sizes)
         stats = dict(zip(one.sum_names, kernels.gain(kept, previous).T, strict=True))
+        since = previous
         if segment.gauge:  # its rows are not differenced, but a report is still a row that is not like the one before
-            changed, _, _ = lines(cells, np.arange(len(cells)) - 1, *sizes)
-        elif not ranges:
-            changed |= np.any([gained != 0 for gained in stats.values()], axis=0)
+            since = np.arange(len(cells)) - 1
+            changed, _, _ = lines(cells, since, *sizes)
+        changed |= (kernels.gain(kept, since) != 0).any(axis=1)  # what is new lay perhaps outside of the ranges
         bounds = np.cumsum([0, *(n + 2 for n in sizes if n)])
         per_axis = tuple(along[a:b] for a, b in pairwise(bounds))
         lost = np.full(len(cells), True) if ranges else _lost(one, kept, stats, previous)
@@ -176,6 +177,12 @@ class Gains:
         others = tuple(1 + n for n in range(len(shape)) if n != number)
         return np.ascontiguousarray(means.sum(axis=others).T)
 
+    def line_variance(self, axis: str) -> Floats:
+        """Of each bin of `line`: its content times the mean weight of an entry; NaN of a profile."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            per_content = np.nan if self.profile else self.stats["tsumw2"] / self.stats["tsumw"]
+            return np.abs(self.line(axis) * per_content)
+
     def moments(self, axis: str, mean: Floats, std: Floats) -> Floats:
         """See `owtrend.kernels.reduce.moments`."""
         key = f"moments {axis}"
@@ -219,7 +226,8 @@ def _lost(
     """In which rows ROOT's statistics do not tell what was gained."""
     by_name: dict[str, Floats] = dict(zip(one.sum_names, kept.T, strict=True))
     not_kept: NDArray[np.bool_] = np.logical_and(by_name["tsumw"] == 0, by_name["entries"] > 0)
-    return not_kept | (not_kept[previous] & (previous >= 0)) | ((stats["tsumw"] == 0) & (stats["entries"] > 0))
+    before = np.where(previous >= 0, not_kept[np.maximum(previous, 0)], False)
+    return not_kept | before | ((stats["tsumw"] == 0) & (stats["entries"] > 0))
 
 
 def _from_bins(

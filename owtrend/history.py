@@ -1,7 +1,7 @@
 """Trends as people hold them: of many runs, histograms and reductors, as stored or else computed now."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from xarray.core import indexing
 
-from owtrend import schema
+from owtrend import reading, schema
 from owtrend.catalog import HistogramEntry
 from owtrend.config import Config
 from owtrend.errors import NotFoundError, UsageError
@@ -46,6 +46,7 @@ class _Source:
     runs: tuple[int, ...]
     entries: tuple[HistogramEntry, ...]
     reductors: tuple[Reductor, ...]
+    made: dict[Any, TrendArrays] = field(default_factory=dict)
 
     @cached_property
     def places(self) -> NDArray[np.intp]:
@@ -86,11 +87,18 @@ class _Source:
         return all(self.columns[c] is not None for c in columns) and all(self.which[w] is not None for w in which)
 
     def computed(self, number: int, columns: Sequence[int], which: Sequence[int]) -> TrendArrays:
-        """The trends of a run, now."""
-        names = [self.reductors[w].name for w in which]
-        entries = [self.entries[c] for c in columns]
-        run = self.runs[number]
-        return run_trends(self.view, run, entries, names, self.config, self.subsystem, all_of_them=True)
+        """The trends of a run, now; kept, for who asks for the values will ask for the errors."""
+        key = number, tuple(columns), tuple(which)
+        if key not in self.made:
+            names = [self.reductors[w].name for w in which]
+            entries = [self.entries[c] for c in columns]
+            found = run_trends(
+                self.view, self.runs[number], entries, names, self.config, self.subsystem, all_of_them=True
+            )
+            if sum(one["value"].size for one in self.made.values()) > _SLAB:
+                self.made.clear()
+            self.made[key] = found
+        return self.made[key]
 
 
 class _Numbers(LazyArray):
@@ -218,7 +226,8 @@ def over_intervals(
         raise UsageError(f"intervals are of one histogram at a time; {len(entries)} were asked for")
     dim = schema.SNAPSHOT if ragged else schema.TIME
     ends, start, state, counts, values, errors = [], [], [], [], [], []
-    for run in runs:
+    held = [run for run in runs if reading.binnings(view, run, entries[0])]
+    for run in held or runs[:1]:  # which says that it is not there
         events = event_counter(view, run, config, subsystem)
         value, error = [], []
         for single in reductors:
@@ -234,7 +243,7 @@ def over_intervals(
     dims = (dim, "histogram", "reductor")
     variables = {"value": (dims, np.concatenate(values)), "error": (dims, np.concatenate(errors))}
     joined = np.concatenate(ends), np.concatenate(start), np.concatenate(state)
-    return _dataset(variables, dim, *joined, tuple(runs), np.array(counts), entries, reductors, subsystem)
+    return _dataset(variables, dim, *joined, tuple(held), np.array(counts), entries, reductors, subsystem)
 
 
 def _dataset(
@@ -272,8 +281,8 @@ def every_interval(every: Any) -> np.timedelta64:
     """An interval given as text such as ``10min``, a timedelta, or a number of seconds."""
     try:
         length = pd.Timedelta(every, unit="s") if isinstance(every, int | float) else pd.Timedelta(every)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise UsageError(f"not a length of time: {every!r}; give for example '10min' or '30s'") from error
-    if length <= pd.Timedelta(0):
+    if pd.isna(length) or length <= pd.Timedelta(0):
         raise UsageError(f"an interval must be longer than nothing, not {every!r}")
     return length.to_timedelta64()

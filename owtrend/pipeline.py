@@ -22,7 +22,7 @@ from owtrend.kernels import difference as difference_kernels
 from owtrend.kernels import reduce as reduce_kernels
 from owtrend.reader import Reader, SubsystemReader
 from owtrend.store import Store
-from owtrend.trends import TrendArrays, named, path_of, run_trends
+from owtrend.trends import TrendArrays, named, path_of, require_found, run_trends
 
 __all__ = ["ComputeSummary", "code_version", "compute"]
 
@@ -90,13 +90,17 @@ def compute(
         text = reader.config if config is None else config.model_dump_json()
         settings = from_json(text or "{}")
         names = {name: tuple(named(settings, name)) for name in reader.subsystems}
+        if config is not None:
+            for name in reader.subsystems:
+                require_found(config, reader.subsystem(name), name)
         code = code_version(text)
         wanted = _wanted(reader, code, runs, force, summary)
         tasks = [task for name, run in wanted for task in _tasks(reader, store.address, name, run, names[name], text)]
         transaction = begin()
         if text != reader.config:
             transaction.configure(text)
-        for name in sorted({name for name, _ in wanted}):
+        others = set(reader.subsystems) if text != reader.config else set()  # whose trends have become stale with it
+        for name in sorted({name for name, _ in wanted} | others):
             paths = [path_of(entry) for entry in reader.subsystem(name).registry.histograms.values()]
             transaction.prepare_trends(name, paths, names[name], code)
         transaction.commit("make room for trends")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from owtrend.arrays import TIME_CHUNK
 from owtrend.catalog import COUNTS, SAME, SUMS, TWINS, HistogramEntry, Segment
 from owtrend.errors import BinningChangedError, NotFoundError
 from owtrend.reader import SubsystemReader
@@ -35,6 +36,24 @@ class RunHistogram:
     rows: NDArray[np.intp]
     cells: CellReader
     pieces: dict[str, list[tuple[Segment, NDArray[np.bool_]]]]
+
+    def in_order(self) -> "RunHistogram":
+        """The same, for who goes through its rows one after the other: cells are read by full chunks, each once."""
+        held: dict[tuple[str, int, int], NDArray[Any]] = {}
+
+        def cells(array: str, place: int, rows: NDArray[np.intp], cells: slice) -> NDArray[Any]:
+            pieces = []
+            for chunk in np.unique(rows // TIME_CHUNK).tolist():
+                first, key = chunk * TIME_CHUNK, (array, cells.start, chunk)
+                if key not in held:
+                    for old in [one for one in held if one[:2] == key[:2]][:-1]:  # the latest and this one stay
+                        del held[old]
+                    last = min(first + TIME_CHUNK, len(self.view.times(place)))
+                    held[key] = self.cells(array, place, np.arange(first, last), cells)
+                pieces.append(held[key][rows[rows // TIME_CHUNK == chunk] - first])
+            return np.concatenate(pieces)
+
+        return replace(self, cells=cells)
 
     @property
     def parts(self) -> tuple[str, ...]:

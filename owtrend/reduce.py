@@ -59,10 +59,14 @@ def events(gains: Gains) -> Estimate:
 
 
 def maximum(gains: Gains) -> Estimate:
-    """Content of the fullest bin of x in range, summed over other axes; error sqrt of it (weighted: sqrt(w n))."""
-    value = gains.line("x").max(axis=0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return value, np.sqrt(np.abs(value * gains.stats["tsumw2"] / gains.stats["tsumw"]))
+    """Content of the fullest bin of x in range, summed over other axes (``GetMaximum``).
+
+    Error: the standard deviation of the greatest of all bins, `owtrend.kernels.reduce.fullest`: that of the bin where
+    it stands alone, less where several are about as full. Of a profile the greatest mean; no error.
+    """
+    line = gains.line("x")
+    error, _ = kernels.fullest(line, gains.line_variance("x"), gains.axes[0].centres)
+    return line.max(axis=0), error
 
 
 def mean(gains: Gains, axis: str) -> Estimate:
@@ -102,11 +106,12 @@ def kurtosis(gains: Gains, axis: str) -> Estimate:
 def quantile(gains: Gains, axis: str, probability: float) -> Estimate:
     """Where the content of the bins in range reaches a share (``TH1::GetQuantiles``), linear within a bin.
 
-    Error sqrt(p (1 - p) / n_eff) / f with the density f of the bin there (Kendall & Stuart 1, 10.10); NaN where empty.
+    Error: half of what lies between the quantiles of p - s and p + s, s = sqrt(p (1 - p) / n_eff) (Woodruff, J. Am.
+    Stat. Assoc. 47 (1952) 635). Of a profile each bin weighs by its mean, as in ROOT; no error.
     """
-    value, density = kernels.quantiles(gains.line(axis), gains.axes["xyz".index(axis)].edges, probability)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return value, np.sqrt(probability * (1 - probability) / gains.effective) / density
+    edges = gains.axes["xyz".index(axis)].edges
+    value, error = kernels.quantiles(gains.line(axis), edges, probability, gains.effective)
+    return value, np.full_like(error, np.nan) if gains.profile else error
 
 
 def median(gains: Gains, axis: str) -> Estimate:
@@ -139,37 +144,33 @@ def fraction(gains: Gains, axis: str, low: float, high: float) -> Estimate:
 def peak(gains: Gains, axis: str) -> Estimate:
     """Centre of the fullest bin along an axis (the first of several, ``GetMaximumBin``).
 
-    Error: the spread of the other bins, each by the chance that it is truly as full, and of the width of the bin:
-    sqrt(sum(P_j (x_j - x)**2) / sum(P_j) + width**2 / 12), P_j = erfc((n - n_j) / sqrt(2 (n + n_j))).
+    Error: sqrt(s**2 + width**2 / 12) with the standard deviation s of the place of the fullest bin,
+    `owtrend.kernels.reduce.fullest`, and the width of that bin. Of a profile where the mean is greatest; no error.
     """
-    from scipy.special import erfc
-
-    line, edges = gains.line(axis), gains.axes["xyz".index(axis)].edges
-    centres, widths = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
-    fullest = line.argmax(axis=0)
-    most = line.max(axis=0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        weight = np.abs(gains.stats["tsumw2"] / gains.stats["tsumw"])  # variance of a bin for its content
-        chance = erfc((most - line) / np.sqrt(2 * weight * np.maximum(most + line, 0)))
-    chance = np.where(line > 0, np.nan_to_num(chance), 0.0)
-    value = np.where(most > 0, centres[fullest], np.nan)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        spread = (chance * (centres[:, None] - value) ** 2).sum(axis=0) / chance.sum(axis=0)
-    return value, np.sqrt(spread + widths[fullest] ** 2 / 12)
+    line, along = gains.line(axis), gains.axes["xyz".index(axis)]
+    number = line.argmax(axis=0)
+    _, spread = kernels.fullest(line, gains.line_variance(axis), along.centres)
+    value = np.where(line.max(axis=0) > 0, along.centres[number], np.nan)
+    return value, np.sqrt(spread**2 + np.diff(along.edges)[number] ** 2 / 12)
 
 
 def gauss(gains: Gains, axis: str, *window: float) -> Estimate:
-    """Mean of a normal distribution fitted to the bins, in a window or within two widths of the fullest bin."""
+    """Mean of a normal distribution fitted to the bins, in a window or else within two widths of the mean it finds.
+
+    Least squares with the errors that the fit expects, of effective entries; error from the covariance, which holds
+    where the bins in the window are normally distributed. NaN where no fit is found, or its mean lies outside of the
+    bins. Of a profile the bins hold its entries.
+    """
     return _fitted(gains, axis, fit.gauss, window, 0)
 
 
 def gauss_width(gains: Gains, axis: str, *window: float) -> Estimate:
-    """Width of the normal distribution of `gauss`."""
+    """Width of the normal distribution of `gauss`, with its error."""
     return _fitted(gains, axis, fit.gauss, window, 1)
 
 
 def mpv(gains: Gains, axis: str, *window: float) -> Estimate:
-    """Most probable value of a Landau distribution fitted to the bins, in a window or all."""
+    """Most probable value of a Landau distribution fitted to the bins, in a window or all; error as of `gauss`."""
     return _fitted(gains, axis, fit.landau, window, 0)
 
 
@@ -206,10 +207,13 @@ def _moment(gains: Gains, axis: str, which: int, normal: float) -> Estimate:
 def _share(gains: Gains, part: Floats, whole: Floats | None = None) -> Estimate:
     whole = gains.whole if whole is None else whole
     with np.errstate(divide="ignore", invalid="ignore"):
-        return _wilson(part / whole, whole * np.abs(gains.stats["tsumw"] / gains.stats["tsumw2"]))
+        per_weight = np.abs(gains.stats["tsumw"] / gains.stats["tsumw2"])
+        per_weight = np.where(np.isnan(per_weight), 1.0, per_weight)  # nothing in range, and no weights known
+        return _wilson(part / whole, whole * per_weight)
 
 
 def _wilson(share: Floats, n: Floats) -> Estimate:
+    share = np.where(np.isinf(share), np.nan, share)
     p = np.clip(share, 0, 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         return share, np.sqrt(p * (1 - p) / n + 1 / (4 * n * n)) / (1 + 1 / n)
@@ -232,7 +236,14 @@ def _fitted(gains: Gains, axis: str, shape: Callable[..., Any], window: Sequence
     if window:
         first, last = bin_range(gains.axes["xyz".index(axis)], *window)
         edges, line = edges[first : last + 1], line[first:last]
-    found = np.array([shape(line[:, t], edges, windowed=bool(window)) for t in range(len(gains))]).reshape(-1, 4)
+    key = f"{shape.__name__} {axis} {window}"  # its position and its width are asked for one after the other
+    if key not in vars(gains):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            line = line * np.abs(gains.stats["tsumw"] / gains.stats["tsumw2"])  # effective entries, which are Poisson's
+        found = np.array([shape(line[:, t], edges, windowed=bool(window)) for t in range(len(gains))]).reshape(-1, 4)
+        found[(found[:, 0] < edges[0]) | (found[:, 0] > edges[-1])] = np.nan
+        vars(gains)[key] = found
+    found = vars(gains)[key]
     return found[:, which], found[:, 2 + which]
 
 
@@ -307,6 +318,12 @@ class Reductor:
         """Its ranges in bins."""
         return {letter: bin_range(axes["xyz".index(letter)], *bounds) for letter, bounds in self.ranges.items()}
 
+    def require_bins(self, axes: Sequence[Axis]) -> None:
+        """Raise UsageError if its ranges, or its window, do not begin and end where bins of these axes do."""
+        self.bins(axes)
+        if self.axis and len(self.numbers) == 2:
+            bin_range(axes["xyz".index(self.axis)], *self.numbers)
+
     def fits(self, segment: Segment) -> bool:
         """Whether it has a meaning for a histogram."""
         profile, dims = segment.class_name.startswith("TProfile"), len(segment.axes)
@@ -314,7 +331,7 @@ class Reductor:
             return False
         if not self.kind.per_axis:
             return True
-        letters = "xyzt"[: dims + (profile and self.kind.of_profiled and not self.ranges)]
+        letters = "xyzt"[: dims + (profile and self.kind.of_profiled)]
         return self.axis in letters
 
 
@@ -333,7 +350,7 @@ def parse(spec: str) -> Reductor:
     UsageError
         If what stands in the brackets is not what it takes.
     """
-    if spec in REDUCTORS and not REDUCTORS[spec].per_axis and REDUCTORS[spec].numbers == (0,):
+    if spec in REDUCTORS and not REDUCTORS[spec].per_axis and not REDUCTORS[spec].other:
         return Reductor(spec, REDUCTORS[spec])
     match = _SPEC.fullmatch(spec.strip())
     name, axis, inside = match.group("name", "axis", "inside") if match else (spec, None, None)
@@ -358,15 +375,24 @@ def parse(spec: str) -> Reductor:
         raise UsageError(f"{spec!r}: {name} takes {wanted} numbers in brackets, not {len(numbers)}")
     if name == "quantile" and not 0 <= numbers[0] <= 1:
         raise UsageError(f"{spec!r}: expected a share from 0 to 1, not {numbers[0]:g}")
+    if kind.custom and ranges:
+        raise UsageError(f"{spec!r}: a function of your own takes no range; it can choose bins by owtrend.project")
+    told = [_text(number) for number in numbers]
+    told += [f"{letter}={_text(low)}:{_text(high)}" for letter, (low, high) in sorted(ranges.items())]
     whole = f"{name}_{axis}" if axis else name
-    return Reductor(whole + (f"({inside})" if inside else ""), kind, axis, tuple(numbers), ranges)
+    return Reductor(whole + (f"({','.join(told)})" if told else ""), kind, axis, tuple(numbers), ranges)
+
+
+def _text(number: float) -> str:
+    return str(int(number)) if number == int(number) else repr(number)
 
 
 def reductor(function: Callable[..., Any]) -> Callable[..., Any]:
     """Make a function of a histogram a reductor, by its name.
 
     The function gets what one histogram gained in one interval, as `owtrend.time_slice` gives it, and gives a value or
-    ``(value, error)``. A module that is named in the configuration (``modules:``) is imported by workers and servers.
+    ``(value, error)``. It is not called where nothing was gained, which is missing. A module that is named in the
+    configuration (``modules:``) is imported by workers and servers.
 
     Raises
     ------

@@ -2,8 +2,10 @@
 
 import importlib
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from itertools import pairwise
 from typing import Any
 
@@ -14,18 +16,24 @@ from owtrend import difference, reading
 from owtrend.arrays import TIME_CHUNK
 from owtrend.catalog import COUNTS, SUMS, WEIGHTS, HistogramEntry
 from owtrend.config import Config
-from owtrend.errors import NotFoundError, UsageError
+from owtrend.errors import NotFoundError, OwtrendError, UsageError
 from owtrend.gains import Gains
 from owtrend.labelled import labelled
 from owtrend.reader import SubsystemReader
 from owtrend.reading import RunHistogram
 from owtrend.reduce import DEFAULT, Estimate, Reductor, parse
 
-__all__ = ["HELD", "REPORTED", "RESTART", "Events", "TrendArrays", "begins", "event_counter", "named", "run_trends"]
+__all__ = [
+    "HELD", "REPORTED", "RESTART", "Events", "TrendArrays", "begins", "event_counter", "named", "require_found",
+    "run_trends",
+]  # fmt: skip
 
 TrendArrays = dict[str, NDArray[Any]]
 HELD, REPORTED, RESTART = 1, 2, 4  # state of a histogram in a row
 WINDOW_BYTES = 2**27  # cells in memory at once; a row chunk of one histogram may be more
+WHOLE = np.timedelta64(2**62, "ns")  # an interval that holds all of a run, its first snapshot too
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,13 @@ class Events:
 def named(config: Config, subsystem: str) -> list[str]:
     """The reductors that are kept for a subsystem: the default ones, and what the configuration adds."""
     for module in config.modules:
-        importlib.import_module(module)
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise UsageError(
+                f"configuration, modules: {module!r} cannot be imported ({error}); it must lie where `python` looks "
+                "for modules, such as in a folder of PYTHONPATH"
+            ) from error
     settings = config.of(subsystem)
     more = [name for names in settings.reductors.values() for name in names]
     if settings.events is not None:
@@ -67,20 +81,36 @@ def kept(config: Config, subsystem: str, entry: HistogramEntry, name: str) -> bo
 
 
 def event_counter(view: SubsystemReader, run: int, config: Config, subsystem: str) -> Events | None:
-    """The events of a run, as the configuration says where to count them; None if it does not."""
+    """The events of a run, as the configuration says where to count them; None if it does not, or nobody counted."""
     settings = config.of(subsystem)
     if settings.events is None:
         return None
-    entry = view.registry.find(settings.events, f"{view.where}, event counter")
-    counting = parse(settings.count)
-    times, counted = [], []
-    for one in reading.binnings(view, run, entry):
-        gains = Gains.of(one, ranges=counting.bins(one.axes))
-        times.append(gains.end)
-        counted.append(counting(gains)[0])
-    if not times:
+    try:
+        entry = view.registry.find(settings.events, f"{view.where}, event counter")
+        gains, (counted, _) = intervals(view, run, entry, parse(settings.count), None)
+    except NotFoundError as error:
+        _log.warning("no events are counted in run %d: %s", run, error)
         return None
-    return Events(np.concatenate(times), np.cumsum(np.nan_to_num(np.concatenate(counted))))
+    order = np.argsort(gains.end, kind="stable")
+    return Events(gains.end[order], np.cumsum(np.nan_to_num(counted[order])))
+
+
+def require_found(config: Config, view: SubsystemReader, subsystem: str) -> None:
+    """Raise NotFoundError or UsageError unless a subsystem has what its settings name, and can be counted by."""
+    settings = config.of(subsystem)
+    where = f"{view.where}, configuration of {subsystem}"
+    if settings.events is not None:
+        entry = view.registry.find(settings.events, f"{where}, events")
+        counting = parse(settings.count)
+        if counting.kind.custom or counting.other or not counting.fits(entry.first):
+            raise UsageError(f"{where}, count: {settings.count!r} does not count what {settings.events} holds")
+        counting.require_bins(entry.first.axes)
+    for pattern, names in settings.reductors.items():
+        for name in names:
+            if other := parse(name).other:
+                view.registry.find(other, f"{where}, reductors, {name}")
+        if not any(fnmatchcase(entry.name, pattern) for entry in view.registry.histograms.values()):
+            _log.warning("%s, reductors: no histogram is like %r", where, pattern)
 
 
 def run_trends(
@@ -124,6 +154,11 @@ def run_trends(
     totals: list[Gains | None] = [None] * len(histograms)
     prefetched = Prefetched(view, place, histograms)
     held = [reading.binnings(view, run, entry, prefetched.cells) for entry in histograms]
+    strict = all_of_them and len(histograms) == 1
+    chosen = [
+        [(target, single) for target, single in reductors if _has_bins(pieces, single, strict)]
+        for pieces, reductors in zip(held, chosen, strict=True)
+    ]
     for first, last in prefetched.windows():
         for column, (pieces, reductors) in enumerate(zip(held, chosen, strict=True)):
             for number, one in enumerate(pieces):
@@ -143,7 +178,7 @@ def run_trends(
             if total is None or not single.fits(pieces[-1].segment):
                 continue
             if single.ranges or single.kind.custom or single.other:
-                _apart(view, run, pieces, single, events, out, column, target)
+                _apart(view, run, pieces, single, events, out, column, target, strict)
             else:
                 value, error = single(total)
                 out["run_value"][column, target], out["run_error"][column, target] = value[0], error[0]
@@ -154,18 +189,22 @@ def intervals(
     view: SubsystemReader, run: int, entry: HistogramEntry, single: Reductor, every: np.timedelta64 | None,
     events: Events | None = None,
 ) -> tuple[Gains, Estimate]:  # fmt: skip
-    """One reductor of one histogram in a run, row by row or over intervals of ``every``, counted from its first row.
+    """One reductor of one histogram in a run, row by row or over intervals of ``every``.
 
-    Of a histogram that changed its binning in the run, one after the other.
+    They are counted from the first snapshot of the run, which counts since the run began and is one by itself. Of a
+    histogram that changed its binning in the run, one after the other.
     """
     pieces = reading.binnings(view, run, entry)
+    origin = view.times(view.place(run))[0]
     gains, values, errors = [], [], []
     for number, one in enumerate(pieces):
         made = _joined_to(pieces, number, slice(0, len(one.rows)), events, single)
-        groups = None if every is None else _groups(made.end, pieces[0].times[0], every)
+        groups = None if every is None else _groups(made.end, origin, every)
         coarse = made if groups is None else made.grouped(groups)
         if single.kind.custom:
-            value, error = _custom(one, single, groups)
+            value, error = _custom(one, single, groups, coarse.reported | coarse.gauge)
+            if number and _continues(pieces[number - 1], one):  # what was gained in its first row nobody knows
+                value[0] = error[0] = np.nan
         elif single.other:
             other = _gains_beside(view, run, single.other, one, events)
             value, error = single(coarse, other if groups is None else other.grouped(groups))
@@ -232,6 +271,10 @@ class Prefetched:
         span = self._spans[array]
         whole, first = (self._sums, 0) if array == SUMS else (self._blocks[array], self._first)
         assert whole is not None, "sums were asked for where no histogram has any"
+        early = rows < first  # where the histogram was last held, if the row before the window is without it
+        if early.any():
+            there = self._view.cells(array, place, rows[early], cells)
+            return np.concatenate([there, self.cells(array, place, rows[~early], cells)])
         wanted = whole[:, cells.start - span.start : cells.stop - span.start]
         if len(rows) and rows[-1] - rows[0] == len(rows) - 1:
             return wanted[rows[0] - first : rows[-1] + 1 - first]
@@ -243,18 +286,28 @@ def _joined_to(
 ) -> Gains:
     """The gains of some rows of one binning; where it goes on from the binning before, its statistics do.
 
-    Which bins were gained in its first row nobody knows then: they are NaN.
+    Which bins were gained in its first row nobody knows then: they are NaN, and so is what is made of bins.
     """
     one = pieces[number]
-    gains = Gains.of(one, rows, ranges={} if single is None else single.bins(one.axes))
-    if rows.start == 0 and number and _continues(pieces[number - 1], one):
-        before = pieces[number - 1]
-        last = dict(zip(before.sum_names, before.sums()[-1], strict=True))
-        stats = {name: np.concatenate([gained[:1] - last[name], gained[1:]]) for name, gained in gains.stats.items()}
-        along = tuple(np.where(np.arange(len(gains)) == 0, np.nan, line) for line in gains.along)
-        whole = np.where(np.arange(len(gains)) == 0, np.nan, gains.whole)
-        begin = np.concatenate([before.times[-1:], gains.begin[1:]])
-        gains = replace(gains, stats=stats, along=along, whole=whole, begin=begin)
+    ranges = {} if single is None else single.bins(one.axes)
+    gains = Gains.of(one, rows, ranges=ranges)
+    if rows.start == 0 and number and pieces[number - 1].rows[-1] < one.rows[0]:
+        before, first = pieces[number - 1], np.arange(len(gains)) == 0
+        gains = replace(gains, begin=np.where(first, before.times[-1], gains.begin))
+        if not _continues(before, one):
+            gains = replace(gains, restart=gains.restart | first & one.additive)
+        else:
+            last = dict(zip(before.sum_names, before.sums()[-1], strict=True))
+            not_kept = last["tsumw"] == 0 and last["entries"] > 0
+            known = set() if ranges else {"entries"} if not_kept else set(last)
+            stats = {
+                name: gained - np.where(first, last[name] if name in known else np.nan, 0.0)
+                for name, gained in gains.stats.items()
+            }
+            along = tuple(np.where(first, np.nan, line) for line in gains.along)
+            parts = {name: np.where(first, np.nan, part) for name, part in gains.parts.items()}
+            whole = np.where(first, np.nan, gains.whole)
+            gains = replace(gains, stats=stats, along=along, parts=parts, whole=whole)
     if events is not None:
         gains = replace(gains, events=events.between(gains.begin, gains.end))
     return gains
@@ -287,24 +340,54 @@ def _added(total: Gains | None, more: Gains) -> Gains:
 
 def _apart(
     view: SubsystemReader, run: int, pieces: Sequence[RunHistogram], single: Reductor, events: Events | None,
-    out: TrendArrays, column: int, target: int,
+    out: TrendArrays, column: int, target: int, strict: bool,
 ) -> None:  # fmt: skip
-    """A reductor that needs more than the gains of all bins: read by itself."""
+    """A reductor that needs more than the gains of all bins: read by itself.
+
+    If it cannot be told of this histogram, that is an error where just that was asked for, else it is missing.
+    """
     entry = view.registry.histograms[pieces[0].segment.path]
-    _, (value, error) = intervals(view, run, entry, single, None, events)
+    failures = Exception if single.kind.custom else OwtrendError  # people's functions may raise anything
+    try:
+        _, (value, error) = intervals(view, run, entry, single, None, events)
+        _, (run_value, run_error) = intervals(view, run, entry, single, WHOLE, events)
+    except failures as failure:
+        if strict:
+            raise
+        _log.warning("%s, run %d: no %s of %s: %r", view.where, run, single.name, entry.name, failure)
+        return
     rows = np.concatenate([one.rows for one in pieces])
     out["value"][rows, column, target], out["error"][rows, column, target] = value, error
-    whole = np.timedelta64(2**62, "ns")
-    _, (value, error) = intervals(view, run, entry, single, whole, events)
-    out["run_value"][column, target], out["run_error"][column, target] = value[-1], error[-1]
+    out["run_value"][column, target], out["run_error"][column, target] = run_value[-1], run_error[-1]
 
 
-def _custom(one: RunHistogram, single: Reductor, groups: Sequence[int] | None) -> Estimate:
-    """A function of people: called with what was gained in each interval, as xarray."""
-    histogram = labelled([one], ragged=False, flow=True, subsystem="")
+def _has_bins(pieces: Sequence[RunHistogram], single: Reductor, strict: bool) -> bool:
+    """Whether the ranges of a reductor begin and end where bins do."""
+    try:
+        for one in pieces:
+            if single.fits(one.segment):
+                single.require_bins(one.axes)
+    except UsageError as error:
+        name = pieces[0].segment.path
+        if strict:
+            raise UsageError(f"{'/'.join(name)}, {single.name}: {error}") from error
+        _log.warning("%s: no %s of it: %s", "/".join(name), single.name, error)
+        return False
+    return True
+
+
+def _custom(
+    one: RunHistogram, single: Reductor, groups: Sequence[int] | None, reported: NDArray[np.bool_]
+) -> Estimate:
+    """A function of people: called with what was gained in each interval in which there is news, as xarray."""
+    histogram = labelled([one.in_order()], ragged=False, flow=True, subsystem="")
+    histogram["sums"].load()
     bounds = [*(range(len(one.rows)) if groups is None else groups), len(one.rows)]
     pairs = []
-    for first, last in pairwise(bounds):
+    for (first, last), news in zip(pairwise(bounds), reported, strict=True):
+        if not news:
+            pairs.append((np.nan, np.nan))
+            continue
         piece = difference.rows_slice(histogram, first, last - 1)
         answer: Any = single.kind.function(piece)
         value, error = answer if isinstance(answer, tuple) else (answer, np.nan)
@@ -327,6 +410,8 @@ def _gains_beside(view: SubsystemReader, run: int, name: str, one: RunHistogram,
 
 def _groups(ends: NDArray[np.datetime64], origin: np.datetime64, every: np.timedelta64) -> list[int]:
     """The first row of each interval that has any; a row belongs to the interval in which it ends."""
+    if every == WHOLE:
+        return [0]
     number = (ends - origin - np.timedelta64(1, "ns")) // every
     return [0, *(np.flatnonzero(np.diff(number)) + 1).tolist()]
 

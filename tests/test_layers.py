@@ -82,4 +82,4 @@ def test_every_module_has_its_place_in_the_order():
 def test_kernels_know_arrays_only():
     for path in (ROOT / "owtrend" / "kernels").glob("*.py"):
         known = {name.split(".")[0] for name in imported(path)}
-        assert known <= {"numba", "numpy", "owtrend", "scipy"}, path
+        assert known <= {"math", "numba", "numpy", "owtrend", "scipy"}, path

@@ -1,10 +1,12 @@
-"""Increments of a histogram -> its distribution along each axis, in one pass over the cells; moments and quantiles."""
+"""Increments of a histogram -> its distribution along each axis, in one pass over the cells; numbers made of those."""
+
+import math
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["lines", "moments", "quantiles"]
+__all__ = ["fullest", "lines", "moments", "quantiles"]
 
 _FAST = {"reassoc", "nsz", "arcp", "contract"}
 
@@ -136,9 +138,9 @@ def moments(
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def quantiles(
-    line: NDArray[np.float64], edges: NDArray[np.float64], probability: float
+    line: NDArray[np.float64], edges: NDArray[np.float64], probability: float, effective: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where the cumulated content reaches ``probability``, as ``TH1::GetQuantiles`` of ROOT 6.40 has it.
+    """Where the cumulated content reaches ``probability``, as ``TH1::GetQuantiles`` of ROOT 6.40 has it, and its error.
 
     Parameters
     ----------
@@ -146,12 +148,16 @@ def quantiles(
         Shape ``(bin, time)``, flow excluded.
     edges
         Of the bins, shape ``(bin + 1,)``.
+    effective
+        Entries, shape ``(time,)``.
 
     Returns
     -------
     :
-        The quantile and the density there (content of the bin by its width, of all content), each ``(time,)``; NaN
-        where a bin is negative or all are empty.
+        The quantile, and half of what lies between those of p - s and p + s, with the error s = sqrt(p (1 - p) / n) of
+        the cumulated content (Woodruff, J. Am. Stat. Assoc. 47 (1952) 635); each ``(time,)``. NaN where a bin is
+        negative or all are empty. The density of the one bin at p would do where all bins are full, but of a sparse
+        histogram it is that of a bin which happens to hold an entry.
     """
     bins, times = line.shape
     total = np.zeros(times)
@@ -161,27 +167,111 @@ def quantiles(
             total[t] += line[b, t]
             valid[t] &= line[b, t] >= 0
     value = np.full(times, np.nan)
-    density = np.full(times, np.nan)
-    below = np.zeros(times)  # content of the bins before
+    lower = np.full(times, np.nan)
+    upper = np.full(times, np.nan)
+    spread = np.sqrt(probability * (1 - probability) / effective)
+    below = np.zeros(times)  # content of the bins before, and its share
+    before = np.zeros(times)
     for b in range(bins):
         width = edges[b + 1] - edges[b]
         for t in range(times):
-            upto = below[t] + line[b, t]
-            if valid[t] and total[t] > 0 and line[b, t] > 0:
-                before, after = below[t] / total[t], upto / total[t]
-                if before < probability <= after:
-                    density[t] = (after - before) / width
-                    if after > probability:
-                        value[t] = edges[b] + width * (probability - before) / (after - before)
-                    elif probability == 1:
-                        value[t] = edges[b + 1]
-                    else:  # exactly at the end of a bin: its centre, or the middle of the empty ones behind it
-                        last = b + 1
-                        while last < bins and line[last, t] == 0:
-                            last += 1
-                        value[t] = (edges[b] + edges[b + 1]) / 2 if last == b + 1 else (edges[b + 1] + edges[last]) / 2
-                elif probability == 0 and before == 0:
-                    value[t] = edges[b]
-                    density[t] = after / width
-            below[t] = upto
-    return value, density
+            if not (valid[t] and line[b, t] > 0):
+                continue
+            below[t] += line[b, t]
+            after = below[t] / total[t]
+            per_share = width / (after - before[t])
+            if np.isnan(lower[t]) and after >= probability - spread[t]:
+                lower[t] = edges[b] + per_share * max(probability - spread[t] - before[t], 0.0)
+            if not before[t] > probability + spread[t]:
+                upper[t] = edges[b] + per_share * (min(probability + spread[t], after) - before[t])
+            if before[t] < probability <= after:
+                if after > probability:
+                    value[t] = edges[b] + per_share * (probability - before[t])
+                elif probability == 1:
+                    value[t] = edges[b + 1]
+                else:  # exactly at the end of a bin: its centre, or the middle of the empty ones behind it
+                    last = b + 1
+                    while last < bins and line[last, t] == 0:
+                        last += 1
+                    value[t] = (edges[b] + edges[b + 1]) / 2 if last == b + 1 else (edges[b + 1] + edges[last]) / 2
+            elif probability == 0 and before[t] == 0:
+                value[t] = edges[b]
+            before[t] = after
+    return value, (upper - lower) / 2
+
+
+_STEPS = 96  # of the distribution of a maximum, from 6 errors below it to 6 above
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def fullest(
+    line: NDArray[np.float64], variance: NDArray[np.float64], centres: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How much the content of the fullest bin, and its place, vary when all bins do so independently and normally.
+
+    The maximum M of bins n_j is distributed as F(M) = product of Phi((M - n_j) / s_j); it is in bin j with the chance
+    P_j, the integral of F phi_j / Phi_j. A bin that is 12 errors below the maximum takes no part.
+
+    Parameters
+    ----------
+    line, variance
+        Shape ``(bin, time)``, flow excluded.
+    centres
+        Of the bins.
+
+    Returns
+    -------
+    :
+        The standard deviation of M, and that of the place (sum of P_j x_j**2 less the square of its mean), each
+        ``(time,)``; NaN where nothing is above zero.
+    """
+    bins, times = line.shape
+    content = np.full(times, np.nan)
+    place = np.full(times, np.nan)
+    near = np.empty(bins, dtype=np.intp)
+    lower, upper, chance = np.empty(bins), np.empty(bins), np.empty(bins)
+    for t in range(times):
+        most = 0
+        for b in range(1, bins):
+            if line[b, t] > line[most, t]:
+                most = b
+        top, width = line[most, t], np.sqrt(variance[most, t])
+        if not (top > 0 and width > 0):
+            continue
+        count = 0
+        for b in range(bins):
+            if variance[b, t] > 0 and top - line[b, t] < 6 * (width + np.sqrt(variance[b, t])):
+                near[count] = b
+                count += 1
+        step = 12 * width / _STEPS
+        chance[:count] = 0.0
+        total = first = second = 0.0
+        for k in range(_STEPS + 1):
+            at = top + (k - _STEPS / 2) * step
+            logarithm = 0.0
+            for j in range(count):
+                b = near[j]
+                lower[j] = upper[j]
+                upper[j] = 0.5 * math.erfc((line[b, t] - at) / math.sqrt(2 * variance[b, t]))
+                if k:
+                    logarithm += math.log(max((lower[j] + upper[j]) / 2, 1e-300))
+            if k == 0:
+                continue
+            here = 0.0
+            for j in range(count):
+                middle = max((lower[j] + upper[j]) / 2, 1e-300)
+                part = (upper[j] - lower[j]) * math.exp(logarithm - math.log(middle))
+                chance[j] += part
+                here += part
+            off = (k - 0.5 - _STEPS / 2) * step
+            total += here
+            first += here * off
+            second += here * off * off
+        content[t] = np.sqrt(max(second / total - (first / total) ** 2, 0.0))
+        mean = square = 0.0
+        for j in range(count):
+            off = centres[near[j]] - centres[most]
+            mean += chance[j] / total * off
+            square += chance[j] / total * off * off
+        place[t] = np.sqrt(max(square - mean**2, 0.0))
+    return content, place

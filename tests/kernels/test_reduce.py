@@ -5,7 +5,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from owtrend.kernels.difference import ZERO, previous_rows
-from owtrend.kernels.reduce import lines, moments, quantiles
+from owtrend.kernels.reduce import fullest, lines, moments, quantiles
 from tests import oracles
 
 
@@ -58,10 +58,19 @@ def test_quantiles_interpolate_within_a_bin(content, probability):
     cumulated = np.cumsum(content) / content.sum()
     assume(np.abs(cumulated - probability).min() > 1e-9)  # at the end of a bin ROOT does something else, see below
     edges = np.array([-3.0, -2, 0, 1, 1.5, 2, 4, 10])
-    value, density = quantiles(content, edges, probability)
+    total = float(content.sum())
+    value, error = quantiles(content, edges, probability, np.array([total]))
     assert value[0] == pytest.approx(oracles.quantile(content[:, 0], edges, probability))
-    held = int(np.searchsorted(edges, value[0], side="right")) - 1
-    assert density[0] == pytest.approx(content[held, 0] / content.sum() / np.diff(edges)[held])
+    off = np.sqrt(probability * (1 - probability) / total)
+    cumulated = np.concatenate([[0], cumulated])
+    filled = np.flatnonzero(content[:, 0])
+    ends = edges[filled[0]], edges[filled[-1] + 1]
+    levels = probability - off, probability + off
+    assume(all(np.abs(cumulated - level).min() > 1e-9 for level in levels))  # flat there: any place would do
+    lower, upper = (
+        oracles.quantile(content[:, 0], edges, level) if 0 < level < 1 else ends[int(level > 0)] for level in levels
+    )
+    assert error[0] == pytest.approx((upper - lower) / 2)
 
 
 @pytest.mark.parametrize(
@@ -74,5 +83,21 @@ def test_quantiles_interpolate_within_a_bin(content, probability):
     ],
 )
 def test_the_median_where_root_does_not_interpolate(content, expected):
-    value, _ = quantiles(np.array(content, dtype=float)[:, None], np.arange(5.0), 0.5)
+    line = np.array(content, dtype=float)[:, None]
+    value, _ = quantiles(line, np.arange(5.0), 0.5, line.sum(axis=0))
     np.testing.assert_equal(value[0], expected)
+
+
+def test_the_fullest_bin_varies_as_the_greatest_of_normal_numbers_does():
+    rng, content = np.random.default_rng(2), np.array([90.0, 100, 95, 20, 0])
+    drawn = rng.normal(content, np.sqrt(content), (200_000, 5))
+    centres = np.array([0.0, 1, 3, 5, 9])
+    height, place = fullest(content[:, None], content[:, None], centres)
+    assert height[0] == pytest.approx(drawn.max(axis=1).std(), rel=0.01)
+    assert place[0] == pytest.approx(centres[drawn.argmax(axis=1)].std(), rel=0.01)
+
+
+@pytest.mark.parametrize(("content", "expected"), [([0, 0, 0], [np.nan, np.nan]), ([0, 100, 0], [10, 0])])
+def test_a_bin_that_stands_alone_varies_by_itself(content, expected):
+    line = np.array(content, dtype=float)[:, None]
+    np.testing.assert_allclose(np.ravel(fullest(line, line, np.arange(3.0))), expected, rtol=1e-3)

@@ -1,8 +1,18 @@
+import os
+import shutil
+import signal
+from functools import partial
+
 import dask
+import numpy as np
 import pytest
 
-from owtrend.cluster import runner
+from owtrend import pipeline
+from owtrend.cluster import local_cluster, runner
 from owtrend.errors import UsageError
+from owtrend.store import Store
+
+TRENDS = pipeline._trends
 
 
 def test_tasks_run_on_threads():
@@ -24,3 +34,31 @@ def test_a_scheduler_that_is_not_there_is_an_error_and_leaves_nothing_behind():
     with pytest.raises(UsageError, match=expected), runner(scheduler="nowhere"):
         pass
     assert dask.config.get("scheduler", None) == before
+
+
+def killed_once(folder, task):
+    """As `owtrend.pipeline._trends`; the first process that comes to run 300001 is killed there."""
+    if task.run == 300001 and not (folder / "killed").exists():
+        (folder / "killed").write_text(str(os.getpid()))
+        os.kill(os.getpid(), signal.SIGKILL)
+    return TRENDS(task)
+
+
+def test_a_worker_killed_in_mid_pass_costs_time_only(small_store, tmp_path, monkeypatch):
+    """One of two processes is killed by SIGKILL while it has a task of `compute`; what is stored is the same."""
+    for name in ("threads", "processes"):
+        shutil.copytree(small_store, tmp_path / name)
+    monkeypatch.setattr(pipeline, "BLOCK_BYTES", 1)  # a task per histogram and run
+    pipeline.compute(tmp_path / "threads", workers=0)
+    with local_cluster(2) as cluster:
+        workers = {nanny.pid for nanny in cluster.workers.values()}
+        monkeypatch.setattr(pipeline, "_trends", partial(killed_once, tmp_path))
+        assert pipeline.compute(tmp_path / "processes", scheduler=cluster.scheduler_address).runs == 3
+    assert int((tmp_path / "killed").read_text()) in workers
+    for subsystem in ("EMC", "TPC"):
+        expected, found = (
+            Store.open(tmp_path / name).reader().subsystem(subsystem) for name in ("threads", "processes")
+        )
+        for name in ("value", "error", "state", "run_value", "run_error"):
+            every = slice(0, len(expected.places))
+            np.testing.assert_array_equal(found.trend_block(name, every), expected.trend_block(name, every))

@@ -32,11 +32,16 @@ def opened(tmp_path_factory):
 def test_every_reductor_of_every_increment_equals_roots_for_those_fills_alone(opened, answers):
     for number, histograms in enumerate(answers.values()):
         for name, expected in histograms.items():
-            assert set(opened.histograms("EMC").loc[name, "reductors"]) >= set(expected["reductors"])
-            for reductor, value_and_error in expected["reductors"].items():
-                trend = opened.trend("EMC", name, reductor, run=300000)
-                got = trend.value.values[number], trend.error.values[number]
-                assert got == pytest.approx(value_and_error, rel=1e-9, abs=1e-9), (name, reductor, number)
+            kept = set(opened.histograms("EMC").loc[name, "reductors"])
+            assert kept >= {reductor for reductor in expected["reductors"] if "quantile" not in reductor}
+            trends = opened.trends("EMC", [name], list(expected["reductors"]), run=300000)
+            trends = trends.isel(histogram=0, time=number)
+            for reductor, (value, error) in expected["reductors"].items():
+                one = trends.sel(reductor=reductor)
+                assert near(value) == one.value.item(), (name, reductor, number)
+                # A difference of large sums has lost digits where all fills of a bin are one.
+                rounding = 1e-6 if name.startswith("profile") and reductor == "integral" else 1e-9
+                assert error is None or one.error.item() == pytest.approx(error, rel=1e-9, abs=rounding, nan_ok=True)
 
 
 def test_every_time_slice_equals_roots_histogram_of_those_fills_alone(opened, answers):

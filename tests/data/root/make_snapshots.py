@@ -56,12 +56,36 @@ def fill(histograms: dict, rng: random.Random, fills: int) -> None:
         histograms["name/with slash"].Fill(y / 20)
 
 
+def along(histogram: object, number: int) -> object:
+    """The bins in range along one axis, of the values that are drawn: of a profile the means."""
+    if histogram.GetDimension() == 1:
+        return histogram
+    if histogram.InheritsFrom("TProfile2D"):
+        histogram = histogram.ProjectionXY("values")
+    bins = [axis.GetNbins() for axis in (histogram.GetXaxis(), histogram.GetYaxis(), histogram.GetZaxis())]
+    others = [bin_ for n, size in enumerate(bins[: histogram.GetDimension()], 1) if n != number for bin_ in (1, size)]
+    return getattr(histogram, f"Projection{'XYZ'[number - 1]}")("along", *others)
+
+
 def answers(histogram: object) -> dict:
     dimension = histogram.GetDimension() + histogram.InheritsFrom("TProfile") + histogram.InheritsFrom("TProfile2D")
     found = {"entries": [histogram.GetEntries(), histogram.GetEntries() ** 0.5]}
     for number, axis in enumerate("xyz"[:dimension], start=1):
         found[f"mean_{axis}"] = [histogram.GetMean(number), histogram.GetMean(number + 10)]
         found[f"std_{axis}"] = [histogram.GetStdDev(number), histogram.GetStdDev(number + 10)]
+    last = [axis.GetNbins() for axis in (histogram.GetXaxis(), histogram.GetYaxis(), histogram.GetZaxis())]
+    last, error = last[: histogram.GetDimension()], array("d", [0])
+    ranges = [bin_ for n in last for bin_ in (1, n)]
+    found["integral"] = [histogram.IntegralAndError(*ranges, error), error[0]]
+    # Of more axes, and of one, along each: ROOT's errors of these are those of a normal distribution, so none is kept.
+    for number, axis in enumerate("xyz"[: histogram.GetDimension()], start=1):
+        found[f"skewness_{axis}"] = [histogram.GetSkewness(number), None]
+        found[f"kurtosis_{axis}"] = [histogram.GetKurtosis(number), None]
+        line = along(histogram, number)
+        for name, share in {"quantile_{}(0.05)": 0.05, "median_{}": 0.5, "quantile_{}(0.9)": 0.9}.items():
+            quantile = array("d", [0])
+            line.GetQuantiles(1, quantile, array("d", [share]))
+            found[name.format(axis)] = [quantile[0], None]
     cells = range(histogram.GetNcells())
     return {
         "reductors": found,

@@ -1,0 +1,144 @@
+import logging
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import owtrend
+from ingest.detector import EVENTS, plans
+from owtrend import pipeline
+from owtrend.config import Config, load
+from owtrend.errors import NotFoundError, UsageError
+from owtrend.reduce import parse
+from tests import filling
+from tests.filling import filled
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "owtrend.yaml"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("modul: []", "modul: no such setting; did you mean modules. There are modules, subsystems"),
+        ("subsystems: {EMC: {event: h}}", "subsystems.EMC.event: no such setting; did you mean events"),
+        ("subsystems: {EMC: {reductors: {h: mean}}}", "subsystems.EMC.reductors.h: Input should be a valid list"),
+        ("subsystems: {EMC: {events: [h]}}", "subsystems.EMC.events: Input should be a valid string"),
+        ("- modules", "Input should be a valid dictionary"),
+        ("modules: [", "not YAML"),
+    ],
+)
+def test_what_is_not_known_is_an_error_that_names_the_nearest(tmp_path, text, message):
+    (tmp_path / "owtrend.yaml").write_text(text)
+    with pytest.raises(UsageError, match=rf"owtrend.yaml: .*{message}"):
+        load(tmp_path / "owtrend.yaml")
+
+
+def test_a_file_that_cannot_be_read_is_an_error(tmp_path):
+    with pytest.raises(UsageError, match="cannot be read"):
+        load(tmp_path / "none.yaml")
+    (tmp_path / "latin.yaml").write_bytes("modules: [größe]".encode("latin-1"))
+    with pytest.raises(UsageError, match=r"latin.yaml: not YAML"):
+        load(tmp_path / "latin.yaml")
+
+
+def test_an_empty_file_sets_nothing(tmp_path):
+    (tmp_path / "owtrend.yaml").write_text("# nothing\n")
+    assert load(tmp_path / "owtrend.yaml") == Config()
+
+
+def test_the_example_fits_the_simulated_detector():
+    """Every pattern is like a histogram, and every reductor has a meaning for each of them."""
+    config = load(EXAMPLE)
+    assert config.subsystems
+    for subsystem, settings in config.subsystems.items():
+        known = {plan.name: plan for plan in plans(subsystem, 1.0)}
+        assert settings.events == EVENTS[subsystem]
+        for pattern, reductors in settings.reductors.items():
+            like = [plan for name, plan in known.items() if fnmatchcase(name, pattern)]
+            assert like, pattern
+            for plan in like:
+                axes = tuple(owtrend.Axis(np.asarray(binning.edges, dtype=float)) for binning in plan.axes)
+                for single in map(parse, reductors):
+                    assert not single.axis or "xyz".index(single.axis) < len(axes), (plan.name, single.name)
+                    single.require_bins(axes)
+
+
+def counted(store, **settings):
+    return pipeline.compute(store, config=Config.model_validate({"subsystems": {"EMC": settings}}), workers=0)
+
+
+@pytest.fixture
+def store(tmp_path):
+    axes = [owtrend.Axis.spaced(4, 0, 4)]
+    rows = [{"h": filled(axes, [0.5] * n), "events": filled(axes, [1.5] * n)} for n in (1, 3)]
+    filling.append(tmp_path / "store", 1, rows)
+    return tmp_path / "store"
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"events": "event"}, NotFoundError, "EMC, events: no histogram 'event'; did you mean 'events'"),
+        ({"events": "events", "count": "ratio(h)"}, UsageError, "count: .* does not count what events holds"),
+        ({"events": "events", "count": "entries(x=0:9)"}, UsageError, "no bin begins or ends at 9"),
+        ({"events": "events", "count": "many"}, NotFoundError, "no reductor 'many'"),
+        ({"reductors": {"h": ["meen"]}}, NotFoundError, "no reductor 'meen'"),
+        ({"reductors": {"h": ["ratio(hh)"]}}, NotFoundError, r"reductors, ratio\(hh\): no histogram 'hh'"),
+    ],
+)
+def test_a_configuration_that_cannot_be_followed_is_refused_and_not_kept(store, settings, error, message):
+    with pytest.raises(error, match=message):
+        counted(store, **settings)
+    assert owtrend.open(store).config == Config()
+    assert counted(store, events="events").runs == 1
+
+
+def test_a_module_that_is_not_there_is_an_error_that_says_where_it_is_looked_for(store):
+    with pytest.raises(UsageError, match=r"modules: 'no_such_module' cannot be imported .* PYTHONPATH"):
+        pipeline.compute(store, config=Config(modules=["no_such_module"]), workers=0)
+
+
+def test_events_are_those_in_a_range_if_so_configured(store):
+    counted(store, events="events", count="entries(x=1:2)")
+    assert owtrend.open(store).trend("EMC", "h", "events", run=1).value.values.tolist() == [1, 2]
+    counted(store, events="events", count="entries(x=2:3)")
+    assert owtrend.open(store).trend("EMC", "h", "events", run=1).value.values.tolist() == [0, 0]
+
+
+def test_a_reductor_that_does_not_fit_a_histogram_is_missing_there_and_told_once(store, caplog):
+    with caplog.at_level(logging.WARNING, logger="owtrend"):
+        counted(store, reductors={"*": ["mean(x=0:2)", "fraction(0,9)"], "nothing*": ["peak"]})
+    told = [record.getMessage() for record in caplog.records]
+    assert sum("no fraction_x(0,9) of it" in one for one in told) == 2
+    assert any("no histogram is like 'nothing*'" in one for one in told)
+    archive = owtrend.open(store)
+    assert archive.trend("EMC", "h", "mean(x=0:2)", run=1).value.values.tolist() == [0.5, 0.5]
+    trends = archive.trends("EMC", "*", ["fraction(0,9)"], run=1)
+    assert trends.value.isnull().all()
+
+
+def test_a_function_of_ones_own_that_fails_on_one_histogram_stops_no_run(store, tmp_path, monkeypatch, caplog):
+    (tmp_path / "reductor_that_fails.py").write_text(
+        "import owtrend\n\n\n@owtrend.reductor\ndef fails_on_events(gained):\n"
+        "    return {'h': 1.5}[gained.attrs['name']]\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    config = {"modules": ["reductor_that_fails"], "subsystems": {"EMC": {"reductors": {"*": ["fails_on_events"]}}}}
+    pipeline.compute(store, config=Config.model_validate(config), workers=0)
+    archive = owtrend.open(store)
+    assert archive.trend("EMC", "h", "fails_on_events", run=1).value.values.tolist() == [1.5, 1.5]
+    assert archive.trend("EMC", "events", "fails_on_events", run=1).value.isnull().all()
+    assert "no fails_on_events of events: KeyError('events')" in caplog.text
+
+
+def test_another_configuration_makes_all_trends_stale_also_of_runs_not_asked_for(store):
+    rows = [{"h": filled([owtrend.Axis.spaced(4, 0, 4)], [0.5])}]
+    filling.append(store, 2, rows, subsystem="TPC")
+    counted(store)
+    before = owtrend.open(store)._reader.subsystem("TPC").trend_code()
+    pipeline.compute(store, config=Config.model_validate({"subsystems": {"TPC": {"events": "h"}}}), runs=[1], workers=0)
+    archive = owtrend.open(store)
+    assert archive._reader.subsystem("TPC").trend_code() != before
+    assert archive.trend("TPC", "h", "per_event", run=2).value.values.tolist() == [1]
+    assert pipeline.compute(store, workers=0).runs == 1

@@ -1,0 +1,417 @@
+"""Trends of one detector told in four ways are the same: cumulative with restarts, row by row alone, in intervals."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+import owtrend
+from owtrend import pipeline, trends
+from owtrend.config import Config
+from owtrend.errors import NotFoundError, UsageError
+from owtrend.reduce import DEFAULT, REDUCTORS, parse
+from owtrend.snapshot import Axis
+from tests import filling
+from tests.filling import MINUTE, START, filled
+
+ROWS = 140
+RESTARTS = (70, 131)  # the second lies in the third chunk of rows
+ABSENT = {20, 21, 63, 64, 127}  # rows without "sometimes", at the ends of chunks too
+CUMULATIVE, ALONE, TENS, AT_ONCE = 1, 2, 3, 4  # runs
+X, Y, Z = Axis.spaced(20, 0, 10), Axis.spaced(8, -4, 4), Axis.spaced(4, 0, 1)
+SETTINGS = {
+    "modules": ["reductors_of_a_test"],
+    "subsystems": {
+        "EMC": {
+            "events": "events",
+            "reductors": {
+                "[!e]*": ["quantile_x(0.9)", "fraction_x(2,6)", "maximum", "peak", "rate", "events"],
+                "[hw]": ["mean_x(x=1:7)", "entries(x=0:5)", "ratio(all)"],
+                "h": ["efficiency(all)", "gauss", "gauss_width(0,6)", "spread_of_bins"],
+                "[hp][23]": ["mean_x(y=-1:3)", "median_y(x=0:2.5)"],
+                "p2": ["mean_z(x=0:5)"],
+            },
+        }
+    },
+}
+MODULE = '''
+import owtrend
+
+@owtrend.reductor
+def spread_of_bins(gained):
+    """Standard deviation of the contents of the bins."""
+    values = owtrend.values(gained).value.values
+    return values.std(), values.max()
+'''
+
+
+class Fills:
+    """What was filled in each row, and histograms of any number of rows of it."""
+
+    def __init__(self, rows):
+        rng = np.random.default_rng(5)
+        self.size = rng.integers(20, 60, rows)
+        self.bounds = np.concatenate([[0], np.cumsum(self.size)])
+        total = self.bounds[-1]
+        x, y, z = rng.gamma(3, 1.3, total), rng.normal(0.5, 1.5, total), rng.uniform(-0.1, 1, total)
+        self.fills = np.stack([x, y, z], axis=1)
+        self.weights = rng.choice([0.25, 1.0, 2.5], total)
+        self.values = self.fills[:, 0] * rng.normal(2, 0.5, total)
+        self.good = rng.random(total) < 0.7
+
+    def of(self, first, last, absent=()):
+        """The histograms of rows ``first`` to before ``last``, as a subsystem with nothing else would send them."""
+        part = slice(self.bounds[first], self.bounds[last])
+        fills, weights, values = self.fills[part], self.weights[part], self.values[part]
+        good = self.good[part]
+        made = {
+            "events": filled([Axis.spaced(1, 0, 1)], np.full((int(np.ceil((last - first) * 7)), 1), 0.5)),
+            "h": filled([X], fills[good, :1]),
+            "all": filled([X], fills[:, :1]),
+            "w": filled([X], fills[:, :1], weights=weights),
+            "h2": filled([X, Y], fills[:, :2]),
+            "h3": filled([X, Y, Z], fills),
+            "p1": filled([X], fills[:, :1], values=values),
+            "p2": filled([X, Y], fills[:, :2], values=values),
+            "p3": filled([X, Y, Z], fills, values=values),
+            "sometimes": filled([X], fills[:, :1]),
+        }
+        return {name: one for name, one in made.items() if name not in absent}
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """A store of those four runs, with stored trends; and the archive before they were stored."""
+    folder = tmp_path_factory.mktemp("trends")
+    (folder / "reductors_of_a_test.py").write_text(MODULE)
+    store, fills = folder / "store", Fills(ROWS)
+    began = [max(restart for restart in (0, *RESTARTS) if restart <= row) for row in range(ROWS)]
+    absent = [("sometimes",) if row in ABSENT else () for row in range(ROWS)]
+    filling.append(store, CUMULATIVE, [fills.of(began[row], row + 1, absent[row]) for row in range(ROWS)])
+    alone = [fills.of(row, row + 1, absent[row]) for row in range(ROWS)]
+    held = [row for row in range(ROWS) if row not in ABSENT]
+    for before, row in pairwise(held):
+        alone[row]["sometimes"] = fills.of(before + 1, row + 1)["sometimes"]
+    filling.append(store, ALONE, alone, reset=True)
+    bounds = [0, *range(1, ROWS, 10), ROWS]
+    tens = [fills.of(*pair) for pair in pairwise(bounds)]
+    filling.append(store, TENS, tens, reset=True, minutes=[last - 1 for last in bounds[1:]])
+    filling.append(store, AT_ONCE, [fills.of(0, ROWS)], minutes=[ROWS - 1])
+    before = owtrend.open(store)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        pipeline.compute(store, config=Config.model_validate(SETTINGS), workers=0)
+        yield owtrend.open(store), before, store
+    REDUCTORS.pop("spread_of_bins")
+    parse.cache_clear()
+
+
+def specs(archive, name):
+    """Every reductor that is kept of a histogram."""
+    entry = archive._reader.subsystem("EMC").registry.find(name, "")
+    settings = archive.config
+    every = trends.named(settings, "EMC")
+    return [one for one in every if trends.kept(settings, "EMC", entry, one) and parse(one).fits(entry.first)]
+
+
+SLOW = {"gauss_x", "gauss_width_x(0,6)", "spread_of_bins"}
+NAMES = ["h", "all", "w", "h2", "h3", "p1", "p2", "p3", "sometimes"]
+
+
+def close(one, other, **more):
+    for name in ("value", "error"):  # of a profile's bin with one entry the error is 0, or what rounding left
+        np.testing.assert_allclose(one[name].values, other[name].values, rtol=1e-7, atol=3e-6, **more)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_cumulative_run_with_restarts_gives_what_its_rows_alone_give(told, name):
+    archive, *_ = told
+    for spec in specs(archive, name):
+        found, expected = (archive.trend("EMC", name, spec, run=run) for run in (CUMULATIVE, ALONE))
+        close(found, expected, err_msg=spec)
+        np.testing.assert_array_equal(found.exposure, expected.exposure)
+        np.testing.assert_array_equal(found.reported, expected.reported)
+        assert np.isfinite(found.value.values).mean() > (0.5 if "gauss" in spec else 0.8), spec
+    assert np.flatnonzero(found.restart).tolist() == list(RESTARTS)
+    assert not expected.restart.any()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_intervals_and_whole_runs_are_reductors_of_the_summed_increments(told, name):
+    archive, *_ = told
+    for spec in specs(archive, name):
+        tens = archive.trend("EMC", name, spec, run=CUMULATIVE, every="10min")
+        if name != "sometimes":  # which in an interval may have been absent at its end
+            expected = archive.trend("EMC", name, spec, run=TENS)
+            close(tens, expected, err_msg=spec)
+            np.testing.assert_array_equal(tens.time, expected.time)
+        if spec != "rate":
+            whole = archive.trend("EMC", name, spec, runs=[CUMULATIVE, ALONE, AT_ONCE], every="run")
+            close(whole.isel(run=[0, 1]), whole.isel(run=[2, 2]), err_msg=spec)
+            np.testing.assert_array_equal(whole.value[2], archive.trend("EMC", name, spec, run=AT_ONCE).value[0])
+
+
+def test_stored_trends_are_those_computed_on_demand_for_every_reductor(told):
+    archive, _, store = told
+    view = archive._reader.subsystem("EMC")
+    held = set(view.trend_names[1])
+    assert {"quantile_x(0.9)", "mean_x(x=1:7)", "ratio(all)", "efficiency(all)", "spread_of_bins", "per_event"} <= held
+    later = owtrend.open(store)
+    later._reader.subsystem("EMC").trends = None
+    for name in NAMES:
+        kept = specs(archive, name)
+        quick = [spec for spec in kept if spec not in SLOW]
+        for run, some in ((CUMULATIVE, quick), (TENS, kept)):
+            stored, computed = (one.trends("EMC", [name], some, run=run).load() for one in (archive, later))
+            assert stored.identical(computed), name
+        runs = [AT_ONCE, TENS]
+        stored, computed = (one.trends("EMC", [name], kept, runs=runs, every="run").load() for one in (archive, later))
+        assert stored.identical(computed), name
+
+
+def test_windows_of_rows_change_nothing(told, monkeypatch):
+    view = told[0]._reader.subsystem("EMC")
+    entries = list(view.registry.histograms.values())
+    names, config = [name for name in view.trend_names[1] if name not in SLOW], told[0].config
+    whole = trends.run_trends(view, CUMULATIVE, entries, names, config, "EMC")
+    monkeypatch.setattr(trends, "WINDOW_BYTES", 1)
+    assert len(list(trends.Prefetched(view, 0, entries).windows())) == 3
+    pieces = trends.run_trends(view, CUMULATIVE, entries, names, config, "EMC")
+    for name, expected in whole.items():
+        np.testing.assert_allclose(pieces[name], expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["h", "w", "h2", "p1", "p2", "p3"])
+def test_intervals_are_those_of_time_slices(told, name):
+    archive, *_ = told
+    histogram = archive.histogram("EMC", name, run=CUMULATIVE)
+    entries, integral, mean = (
+        archive.trend("EMC", name, spec, run=CUMULATIVE, every="30min") for spec in ("entries", "integral", "mean")
+    )
+    for number, (start, stop) in enumerate(zip(entries.start.values, entries.time.values, strict=True)):
+        piece = owtrend.time_slice(histogram, None if np.isnat(start) else start, stop)
+        sums = piece.sums.to_series()
+        assert entries.value[number] == sums["entries"]
+        assert mean.value[number].item() == pytest.approx(sums["tsumwx"] / sums["tsumw"])
+        assert integral.value[number].item() == pytest.approx(float(owtrend.values(piece).value.sum()))
+        variance = owtrend.values(piece).variance
+        assert integral.error[number].item() == pytest.approx(float(variance.sum()) ** 0.5, rel=1e-5)
+
+
+def test_means_and_widths_are_those_of_the_fills(told):
+    archive, *_ = told
+    fills = Fills(ROWS)
+    for row in (0, 69, 70, 100, 131):
+        part = slice(fills.bounds[row], fills.bounds[row + 1])
+        x, y, z = fills.fills[part].T
+        inside = (x >= 0) & (x < 10)
+        got = {spec: archive.trend("EMC", "all", spec, run=CUMULATIVE).value[row].item() for spec in ("mean", "std")}
+        assert got == pytest.approx({"mean": x[inside].mean(), "std": x[inside].std()})
+        w, inside = fills.weights[part], inside & (y >= -4) & (y < 4) & (z >= 0) & (z < 1)
+        found = archive.trend("EMC", "p3", "mean_t", run=CUMULATIVE)
+        assert found.value[row].item() == pytest.approx(fills.values[part][inside].mean())
+        spread = fills.values[part][inside].std() / np.sqrt(inside.sum())
+        assert found.error[row].item() == pytest.approx(spread)
+        inside = (x >= 0) & (x < 10)
+        weighted = archive.trend("EMC", "w", "mean", run=CUMULATIVE)
+        average = np.average(x[inside], weights=w[inside])
+        assert weighted.value[row].item() == pytest.approx(average)
+        spread2 = np.average((x[inside] - average) ** 2, weights=w[inside])
+        effective = w[inside].sum() ** 2 / (w[inside] ** 2).sum()
+        assert weighted.error[row].item() == pytest.approx(np.sqrt(spread2 / effective))
+
+
+def test_slices_add_up(told):
+    archive, *_ = told
+    for name in ("h", "w", "h3", "sometimes"):
+        for spec in ("entries", "integral", "events"):
+            of = {"run": CUMULATIVE}
+            total = archive.trend("EMC", name, spec, runs=[CUMULATIVE], every="run").value.item()
+            for every in (None, "7min", "1h"):
+                assert archive.trend("EMC", name, spec, **of, every=every).value.sum() == pytest.approx(total)
+
+
+def test_events_are_counted_in_the_slice_across_absent_rows_and_restarts(told):
+    archive, *_ = told
+    events = archive.trend("EMC", "sometimes", "events", run=CUMULATIVE)
+    after_absence = {22: 3 * 7, 65: 3 * 7, 128: 2 * 7}
+    expected = [np.nan if row in ABSENT else after_absence.get(row, 7) for row in range(ROWS)]
+    np.testing.assert_array_equal(events.value, expected)
+    entries = archive.trend("EMC", "sometimes", "entries", run=CUMULATIVE)
+    share = archive.trend("EMC", "sometimes", "per_event", run=CUMULATIVE)
+    np.testing.assert_allclose(share.value, entries.value / events.value)
+    np.testing.assert_allclose(share.error, share.value * np.sqrt(1 / entries.value + 1 / events.value))
+    every = archive.trend("EMC", "h", "events", run=CUMULATIVE, every="10min").value.values
+    assert every.tolist() == [7, *[70] * 13, 63]
+
+
+def test_without_an_event_counter_there_is_nothing_per_event(small):
+    assert np.isnan(small.trend("EMC", "h", "per_event", run=300000).value).all()
+
+
+def test_some_stale_runs_and_many_at_once(tmp_path, monkeypatch):
+    fills, absent = Fills(6), ("h3", "p1", "p2", "p3", "w", "all", "sometimes")
+    for run in range(11):
+        rows = [fills.of(0, row + 1, absent) for row in range(run % 3, 5)]
+        filling.append(tmp_path / "store", 100 - run, rows)  # not in order
+    pipeline.compute(tmp_path / "store", workers=0)
+    archive = owtrend.open(tmp_path / "store")
+    fresh = archive.trends("EMC", ["h", "h2"], ["mean_y", "entries"]).load()
+    by_run = archive.trends("EMC", ["h", "h2"], ["mean_y", "entries"], every="run").load()
+    for run in (95, 92):
+        filling.append(tmp_path / "store", run, [fills.of(0, 6, absent)], minutes=[50])
+    stale = owtrend.open(tmp_path / "store")
+    view = stale._reader.subsystem("EMC")
+    assert (view.trend_revisions != view.per_run["revision"]).sum() == 2
+    more = stale.trends("EMC", ["h", "h2"], ["mean_y", "entries"]).load()
+    assert more.sizes["snapshot"] == fresh.sizes["snapshot"] + 2
+    old = more.isel(snapshot=more.time.values != START + 50 * MINUTE)
+    assert old.equals(fresh)
+    np.testing.assert_array_equal(more.value.isel(snapshot=[-1, 3, 30]), more.value.values[[-1, 3, 30]])
+    whole = stale.trends("EMC", ["h", "h2"], ["mean_y", "entries"], every="run").load()
+    unchanged = [run for run in range(90, 101) if run not in (95, 92)]
+    assert whole.sel(run=unchanged).equals(by_run.sel(run=unchanged))
+    assert np.isfinite(whole.value.sel(histogram="h2")).all()
+    monkeypatch.setattr("owtrend.history._SLAB", 1)
+    again = owtrend.open(tmp_path / "store").trends("EMC", ["h", "h2"], ["mean_y", "entries"]).load()
+    assert again.identical(more)
+
+
+def test_a_gauge_is_not_differenced_and_of_an_interval_its_last_value_counts(tmp_path):
+    rows = [{"status": filled([X], np.full(count, 3.1), gauge=True)} for count in (5, 5, 2, 9)]
+    filling.append(tmp_path / "store", 1, rows)
+    archive = owtrend.open(tmp_path / "store")
+    found = archive.trend("EMC", "status", "integral", run=1)
+    assert found.value.values.tolist() == [5, 5, 2, 9]
+    assert found.reported.values.tolist() == [True, False, True, True]
+    assert not found.restart.any()
+    assert archive.trend("EMC", "status", "integral", run=1, every="2min").value.values.tolist() == [5, 2, 9]
+    assert archive.trend("EMC", "status", "integral", every="run").value.values.tolist() == [9]
+
+
+def rebinned(store, counts):
+    """Fills of 0.5, ..., of so many each; from the third row on the axis goes twice as far."""
+    rows, have = [], np.empty(0)
+    for number, count in enumerate(counts):
+        have = np.concatenate([have, np.arange(count) + 0.5]) if count > 0 else np.arange(-count) + 0.5
+        rows.append({"h": filled([Axis.spaced(4, 0, 4) if number < 2 else Axis.spaced(4, 0, 8)], have)})
+    filling.append(store, 1, rows)
+    return owtrend.open(store)
+
+
+def test_statistics_go_on_over_an_axis_that_grew_and_bins_do_not(tmp_path):
+    archive = rebinned(tmp_path / "store", [2, 3, 4, 2])
+    assert archive.trend("EMC", "h", "mean", run=1).value.values.tolist() == [1, 1.5, 2, 1]
+    np.testing.assert_array_equal(archive.trend("EMC", "h", "integral", run=1).value, [2, 3, np.nan, 2])
+    np.testing.assert_array_equal(archive.trend("EMC", "h", "entries(x=0:2)", run=1).value, [2, 2, np.nan, 2])
+    np.testing.assert_array_equal(archive.trend("EMC", "h", "mean(x=0:4)", run=1).value, [1, 1.5, np.nan, 1])
+    assert archive.trend("EMC", "h", "entries", every="run").value.item() == 11
+
+
+def test_an_axis_that_grew_in_a_restart_counts_from_zero(tmp_path):
+    archive = rebinned(tmp_path / "store", [2, 3, -4, 2])
+    for spec in ("entries", "integral"):
+        found = archive.trend("EMC", "h", spec, run=1)
+        assert found.value.values.tolist() == [2, 3, 4, 2]
+        assert found.restart.values.tolist() == [False, False, True, False]
+        assert found.exposure.values[1:].tolist() == [60, 60, 60]
+    np.testing.assert_array_equal(archive.trend("EMC", "h", "rate", run=1).value, [np.nan, 3 / 60, 4 / 60, 2 / 60])
+
+
+def test_labelled_axes_are_joined_by_label(tmp_path):
+    axes = [Axis(np.arange(4.0), labels=dict(enumerate(names, start=1))) for names in (["a", "b"], ["b", "a", "c"])]
+    rows = [
+        {"h": filled([axes[0]], [0.5, 0.5, 1.5])},
+        {"h": filled([axes[1]], [1.5, 1.5, 0.5, 0.5, 2.5])},  # one more of b, and a c
+    ]
+    filling.append(tmp_path / "store", 1, rows)
+    archive = owtrend.open(tmp_path / "store")
+    assert archive.trend("EMC", "h", "integral", run=1).value.values.tolist() == [3, 2]
+    assert archive.trend("EMC", "h", "maximum", run=1).value.values.tolist() == [2, 1]
+    assert archive.trend("EMC", "h", "entries(x=1:2)", run=1).value.values.tolist() == [2, 0]  # a: it is second at last
+
+
+def test_set_bins_have_statistics_of_their_bins(tmp_path):
+    def by_hand(counts):
+        one = filled([Axis.spaced(4, 0, 4)], np.repeat([0.5, 1.5, 2.5, 3.5], counts))
+        return {"h": replace(one, sums={**dict.fromkeys(one.sums, 0.0), "entries": one.sums["entries"]})}
+
+    filling.append(tmp_path / "store", 1, [by_hand([1, 0, 0, 1]), by_hand([1, 2, 0, 3])])
+    archive = owtrend.open(tmp_path / "store")
+    assert archive.trend("EMC", "h", "mean", run=1).value.values.tolist() == [2, 2.5]
+    assert archive.trend("EMC", "h", "mean", every="run").value.values == pytest.approx((0.5 + 3 + 10.5) / 6)
+
+
+def test_gaps_lengthen_the_exposure_and_lower_the_rate(tmp_path):
+    fills = Fills(4)
+    rows = [fills.of(0, row + 1) for row in range(4)]
+    filling.append(tmp_path / "store", 1, rows, minutes=[0, 1, 5, 6])
+    found = owtrend.open(tmp_path / "store").trend("EMC", "all", "rate", run=1)
+    assert found.exposure.values[1:].tolist() == [60, 240, 60]
+    np.testing.assert_allclose(found.value[1:], fills.size[1:] / [60, 240, 60])
+
+
+@pytest.mark.parametrize(
+    ("spec", "error", "message"),
+    [
+        ("meen", NotFoundError, "no reductor 'meen'; there are entries, integral"),
+        ("entries_x", NotFoundError, "no reductor 'entries_x'"),
+        ("mean_x(", NotFoundError, "no reductor"),
+        ("quantile", UsageError, "quantile takes 1 numbers in brackets, not 0"),
+        ("quantile(1.5)", UsageError, "expected a share from 0 to 1, not 1.5"),
+        ("fraction(1)", UsageError, "fraction takes 2 numbers in brackets, not 1"),
+        ("ratio", UsageError, "expected the name of another histogram"),
+        ("mean(2..5)", UsageError, "'2..5' is neither a number nor a range"),
+        ("mean(x=0:5.1)", UsageError, "h, mean_x.x=0:5.1.: range 0:5.1: no bin begins or ends at 5.1; .* is 5$"),
+        ("fraction(0.2,5)", UsageError, "h, fraction_x.0.2,5.: range 0.2:5: .* the nearest bound is 0$"),
+        ("mean(x=5:5)", UsageError, "range 5:5 holds no bin"),
+        ("mean_x(y=0:1)", NotFoundError, "h: no reductor .* for it; it has entries"),
+        ("ratio(alll)", NotFoundError, "did you mean 'all'"),
+        ("ratio(sometimes)", UsageError, "sometimes and h are not held by the same snapshots"),
+    ],
+)
+def test_what_cannot_be_told_is_an_error_that_says_why(told, spec, error, message):
+    with pytest.raises(error, match=message):
+        told[0].trend("EMC", "h", spec, run=CUMULATIVE)
+
+
+@pytest.mark.parametrize("every", ["ten minutes", "-5min", 0, float("nan"), "NaT", {}])
+def test_what_is_no_length_of_time_is_an_error(told, every):
+    with pytest.raises(UsageError, match=r"not a length of time|longer than nothing"):
+        told[0].trend("EMC", "h", "mean", every=every)
+
+
+def test_intervals_of_several_histograms_are_an_error(told):
+    with pytest.raises(UsageError, match="one histogram at a time; 2 were asked for"):
+        told[0].trends("EMC", ["h", "all"], ["mean"], every="10min")
+
+
+def test_intervals_leave_out_runs_without_the_histogram(tmp_path):
+    fills = Fills(3)
+    filling.append(tmp_path / "store", 1, [fills.of(0, row + 1) for row in range(3)])
+    filling.append(tmp_path / "store", 2, [fills.of(0, row + 1, absent=("h",)) for row in range(3)])
+    archive = owtrend.open(tmp_path / "store")
+    assert archive.trend("EMC", "h", "entries", every="10min").run.values.tolist() == [1, 1]
+    with pytest.raises(NotFoundError, match="run 2 has no histogram 'h'"):
+        archive.trend("EMC", "h", "entries", run=2, every="10min")
+
+
+def test_the_names_of_reductors_are_the_same_however_they_are_typed():
+    for typed in ("quantile(0.90)", "quantile_x(.9)", " quantile_x( 9e-1 )"):
+        assert parse(typed).name == "quantile_x(0.9)"
+    assert parse("mean_x(z=1:2, y=2.0:5)").name == "mean_x(y=2:5,z=1:2)"
+    assert [parse(name).name for name in DEFAULT] == list(DEFAULT)
+
+
+def test_a_function_of_ones_own_takes_no_range(told):
+    with pytest.raises(UsageError, match=r"takes no range; it can choose bins by owtrend.project"):
+        told[0].trend("EMC", "h", "spread_of_bins(x=0:5)", run=CUMULATIVE)
+
+
+def test_one_cannot_take_the_name_of_a_reductor_of_owtrend():
+    def mean(gained):
+        return 1.0
+
+    with pytest.raises(UsageError, match="has a reductor 'mean' already"):
+        owtrend.reductor(mean)
