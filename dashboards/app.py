@@ -18,7 +18,7 @@ from tornado.websocket import WebSocketClosedError
 import owtrend
 from dashboards import theme
 from dashboards.histogram import HistogramPage
-from dashboards.selection import Selection
+from dashboards.selection import ADDRESS, Selection
 from owtrend.errors import OwtrendError, UsageError
 
 __all__ = ["create_app", "serve"]
@@ -80,7 +80,7 @@ def _framed(page: HistogramPage) -> pn.viewable.Viewable:
             address.value = selection.address
 
     pn.state.onload(remember)
-    selection.param.watch(remember, ["run", "subsystem", "histogram", "reductor", "start", "stop", "log"])
+    selection.param.watch(remember, list(ADDRESS))
     # Not one of Panel's indicators: each change of their look lays out the page and paints all pictures again.
     busy = pn.widgets.Checkbox(value=pn.state.param.busy, visible=False)
     busy.jscallback(value="document.body.classList.toggle('busy', cb_obj.active)")
