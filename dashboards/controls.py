@@ -128,7 +128,7 @@ class Controls(pn.viewable.Viewer):
         row: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": 0, "styles": {"gap": "8px"}}
         return pn.Column(
             self.run, pn.Row(self.subsystem, self.add, **row), self.others, self.search, self.histogram,
-            self._projection, self.wrong["region"], pn.Row(self.reductor, self.every, **row), self.typed, self.wrong["reductor"],
-            pn.Row(self.log, self.normalised, **row),
+            self._projection, self.wrong["region"], pn.Row(self.reductor, self.every, **row), self.typed,
+            self.wrong["reductor"], pn.Row(self.log, self.normalised, **row),
             sizing_mode="stretch_both", margin=0,
         )  # fmt: skip

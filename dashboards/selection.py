@@ -129,7 +129,7 @@ class Selection(param.Parameterized):
             asked |= {"start": wanted.get("start"), "stop": wanted.get("stop")}
         start, stop = interval.between_snapshots(cumulative, asked["start"], asked["stop"], notes)
         complaints = {name: why for name, why in self.complaints.items() if name not in wanted and same}
-        of_axes = self._projection(cumulative, asked, complaints)
+        of_axes = self._projection(cumulative, asked, "region" in wanted, complaints)
         of_trend = self._trend(cumulative, sorted([run, *further]), table, histogram, asked, wanted, complaints, notes)
         per_entry = asked["normalised"] in (True, "1", "true")
         if others and not self.others and "normalised" not in wanted:
@@ -200,17 +200,19 @@ class Selection(param.Parameterized):
         return found
 
     def _projection(
-        self, cumulative: xr.Dataset | None, asked: Mapping[str, Any], complaints: dict[str, str]
+        self, cumulative: xr.Dataset | None, asked: Mapping[str, Any], typed: bool, complaints: dict[str, str]
     ) -> dict[str, str]:  # fmt: skip
         """Axes and region, as far as they fit."""
         axes = asked["axes"] if asked["axes"] in region.choices(cumulative) else ""
+        if axes != self.axes:
+            complaints.pop("region", None)
         if cumulative is None:
             return {"axes": "", "region": ""}
         for text in (asked["region"], self.region):
             try:
                 return {"axes": axes, "region": region.region_text(region.ranges(text or "", cumulative, axes))}
             except UsageError as error:
-                if axes == self.axes:
+                if typed:
                     complaints.setdefault("region", str(error))
         return {"axes": axes, "region": ""}
 

@@ -108,7 +108,8 @@ def test_the_page_opens_and_completes_its_address(page):
     expect(page).to_have_title("owtrend")
     assert page.url.endswith("/?run=300000&subsystem=EMC&histogram=plain&reductor=mean_x")
     assert pictures(page)["Whole run"]["shown"] == [6, 12, 18, 24, 30, 36, 0, 0]
-    expect(page.get_by_text("1 restart")).to_be_visible()
+    expect(page.get_by_text("⚠ 1 restart")).to_be_visible()
+    expect(page.get_by_text("since the run began until 12:06:00 UTC")).to_be_visible()
     expect(page.get_by_text("1 in quarantine")).to_be_visible()
 
 
@@ -116,7 +117,7 @@ def test_an_address_restores_a_view(page):
     look(page, "/?run=300000&histogram=plain&start=2018-06-01T12:01:00&stop=2018-06-01T12:02:00&log=1")
     assert pictures(page)["Time slice"]["shown"] == [1, 2, 3, 4, 5, 6, 0, 0]
     expect(page.get_by_text("12:01:00 to 12:02:00 UTC")).to_be_visible()
-    expect(page.locator("input[type=checkbox]:visible")).to_be_checked()
+    expect(page.get_by_label("Logarithmic")).to_be_checked()
 
 
 def test_an_address_that_leads_nowhere_says_so(page):
@@ -186,3 +187,103 @@ def test_a_box_on_the_trend_chooses_the_interval(page):
     page.wait_for_url("**start=2018-06-01T12:0**")
     page.get_by_role("button", name="Show whole run").click()
     page.wait_for_function("() => !location.search.includes('start')")
+
+
+# What the picture with a title has of one kind of glyph: its columns.
+GLYPHS = """([title, kind]) => {
+  const figures = [...Bokeh.documents[0]._all_models.values()].filter((model) => model.type == "Figure")
+  const figure = figures.find((one) => one.title.text.startsWith(title))
+  return (figure?.renderers ?? []).filter((one) => one.glyph?.type == kind && one.visible).map(({data_source: {data}}) =>
+    Object.fromEntries(Object.entries(data).map(([name, column]) => [name, Array.from(column)])))
+}"""
+
+
+def glyphs(page: Page, title: str, kind: str) -> list:
+    return page.evaluate(GLYPHS, [title, kind])
+
+
+def test_any_reductor_can_be_typed_and_what_means_nothing_is_said_beside_the_field(page):
+    look(page, "/?run=300000&histogram=plain")
+    typed = page.get_by_placeholder("quantile_x(0.9)")
+    typed.fill("quantile_x(0.9)")
+    typed.press("Enter")
+    page.wait_for_url("**reductor=quantile_x(0.9)")
+    page.wait_for_function(f"() => ({GLYPHS})(['Trend · quantile 0.9 of Δη of p_T', 'Scatter']).length")
+    before = glyphs(page, "Trend", "Scatter")
+    typed.fill("mean_x(y=2:5)")
+    typed.press("Enter")
+    said = page.get_by_text("plain: no reductor 'mean_x(y=2:5)' for it; it has entries")
+    expect(said).to_be_visible()
+    assert abs(said.bounding_box()["y"] - typed.bounding_box()["y"]) < 60
+    assert glyphs(page, "Trend", "Scatter") == before
+    assert page.url.endswith("reductor=quantile_x(0.9)")
+    typed.fill("std_x")
+    typed.press("Enter")
+    expect(said).to_be_hidden()
+    page.wait_for_url("**reductor=std_x")
+
+
+def test_a_trend_shows_its_errors_its_restart_and_what_the_signs_mean(page):
+    look(page, "/?run=300000&histogram=plain&reductor=rate")
+    (restart,) = glyphs(page, "Trend · rate [Hz]", "VSpan")
+    assert len(restart["time"]) == 1
+    bars = next(columns for columns in glyphs(page, "Trend", "Segment") if "colour" in columns)
+    (points,) = glyphs(page, "Trend", "Scatter")
+    assert [round(high - low, 6) for low, high in zip(bars["value"], bars["high"], strict=True)] == [
+        round(2 * error, 6) for error in points["error"]
+    ]
+    expect(page.get_by_text("restart", exact=True)).to_be_visible()
+
+
+def test_a_map_is_projected_and_a_range_goes_to_the_edges_of_bins(page):
+    look(page, "/?run=300000&histogram=map")
+    before = pictures(page)
+    page.get_by_label("Projection").select_option("x")
+    assert len(changed(page, "Whole run", before)["Whole run"]["shown"]) == 4
+    before = pictures(page)
+    field = page.get_by_label("Range of row")
+    field.fill("0.9:3.2")
+    field.press("Enter")
+    after = changed(page, "Whole run", before)["Whole run"]["shown"]
+    assert sum(after) < sum(before["Whole run"]["shown"])
+    expect(field).to_have_value("y=1:3")
+    expect(page.get_by_text("summed over row 1 to 3")).to_be_visible()
+    page.wait_for_url("**&axes=x&range=y=1:3")
+    field.fill("nowhere")
+    field.press("Enter")
+    expect(page.get_by_text("'nowhere' is no range")).to_be_visible()
+    assert pictures(page)["Whole run"]["shown"] == after
+
+
+def test_runs_lie_over_each_other_and_side_by_side_in_the_trend(page):
+    look(page, "/?run=300000&histogram=plain")
+    page.get_by_label("Beside it").select_option("300001  ·  2018-06-01 14:01")
+    page.wait_for_url("**with=300001**norm=1")
+    page.wait_for_function(f"() => ({GLYPHS})(['Time slice', 'Line']).length == 2")
+    assert pictures(page)["Whole run"]["shown"] == [n / 21 for n in (1, 2, 3, 4, 5, 6, 0, 0)]
+    (points,) = glyphs(page, "Trend", "Scatter")
+    assert sorted(set(points["run"])) == ["300000", "300001"]
+    expect(page.locator(".key .run")).to_have_text(["300000", "300001"])
+    page.get_by_label("per", exact=True).select_option("run")
+    page.wait_for_url("**every=run**")
+    page.wait_for_function(f"() => ({GLYPHS})(['Trend', 'Scatter'])[0]?.run.length == 2")
+    page.get_by_label("300001").uncheck()
+    page.wait_for_function("() => !location.search.includes('with')")
+
+
+def test_a_link_restores_all_of_a_view(page):
+    query = (
+        "?run=300000&with=300001&subsystem=EMC&histogram=map&reductor=mean_x(y=2:5)&every=2min&axes=y&range=x=1:3"
+        "&start=2018-06-01T12:01:00&stop=2018-06-01T12:05:00&log=1&norm=0"
+    )
+    look(page, f"/{query}")
+    page.wait_for_function("() => location.search.includes('norm=0')")
+    assert page.url.endswith(query)
+    expect(page.get_by_label("Per entry")).not_to_be_checked()
+    expect(page.get_by_label("Range of column")).to_have_value("x=1:3")
+    assert len(pictures(page)["Time slice"]["shown"]) == 5
+    before = pictures(page)
+    lines = glyphs(page, "Time slice", "Line")
+    page.locator(".noUi-handle-upper").press("ArrowLeft")
+    changed(page, "Time slice", before)
+    assert glyphs(page, "Time slice", "Line") != lines, "the other run moves along"
