@@ -24,7 +24,7 @@ class Controls(pn.viewable.Viewer):
         close = wide | {"margin": (0, 0, 4, 0)}
         self.run = pn.widgets.Select(label="Run", **wide)
         self.subsystem = pn.widgets.Select(label="Subsystem", **wide | {"width": 96, "sizing_mode": None})
-        self.add = pn.widgets.Select(label="Beside it", **wide)
+        self.add = pn.widgets.Select(label="Beside it", options={"Add a run…": 0}, value=0, **wide)
         self.others = pn.widgets.CheckBoxGroup(inline=True, **wide | {"margin": (-2, 0, 6, 0)})
         self.search = pn.widgets.TextInput(label="Histogram", placeholder="Search…", **close)
         self.histogram = pn.widgets.Select(size=6, **wide | {"sizing_mode": "stretch_both", "css_classes": ["list"]})
@@ -69,7 +69,8 @@ class Controls(pn.viewable.Viewer):
     def _type(self, event: Any) -> None:
         """Show the reductor that was typed; an empty field takes a complaint back, and keeps the trend."""
         chosen = self.selection
-        chosen.choose(reductor=event.new or chosen.reductor)
+        if event.new or "reductor" in chosen.complaints:
+            chosen.choose(reductor=event.new or chosen.reductor)
 
     def _follow(self, *_: Any) -> None:
         """Show the selection; options and value together, so that no widget passes through a choice nobody made."""
@@ -96,16 +97,17 @@ class Controls(pn.viewable.Viewer):
             why = chosen.complaints.get(name, "")
             pane.param.update(object=f'<div class="wrong">{escape(why)}</div>', visible=bool(why))
         if "reductor" not in chosen.complaints:  # what is wrong stays, to be mended
-            self.typed.value = "" if chosen.reductor in chosen.reductors else chosen.reductor
+            _bring(self.typed, "" if chosen.reductor in chosen.reductors else chosen.reductor)
         if "region" not in chosen.complaints:
-            self.region.value = chosen.region
+            _bring(self.region, chosen.region)
 
     def _show_others(self, labels: dict[str, int]) -> None:
         """Those that are beside the run, ticked, and those that can be added."""
         chosen = self.selection
         free = {label: run for label, run in labels.items() if run not in (chosen.run, *chosen.others)}
         full = len(chosen.others) == MOST or not free
-        self.add.param.update(options={"Add a run…": 0} | free, value=0, disabled=full)
+        self.add.param.update(options={"Add a run…": 0} | free, disabled=full)
+        _bring(self.add, 0)
         beside = list(chosen.others)
         self.others.param.update(options={str(run): run for run in beside}, value=beside, visible=bool(beside))
 
@@ -132,3 +134,14 @@ class Controls(pn.viewable.Viewer):
             self.wrong["reductor"], pn.Row(self.log, self.normalised, **row),
             sizing_mode="stretch_both", margin=0,
         )  # fmt: skip
+
+
+def _bring(widget: pn.widgets.Widget, value: Any) -> None:
+    """Give a widget a value, as soon as its own event is over: what it sent is not sent back to it until then."""
+    doc = pn.state.curdoc
+    if widget.value == value:
+        return
+    if doc is None or doc.session_context is None:
+        widget.value = value
+    else:
+        doc.add_next_tick_callback(lambda: widget.param.update(value=value))
