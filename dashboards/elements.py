@@ -22,6 +22,7 @@ __all__ = ["CROWD", "TOOLS", "histogram", "is_profile", "printf", "told"]
 
 CROWD = 200  # of more bins than this, error bars are a smear; the hover still tells each
 TOOLS = ["pan", "box_zoom", "wheel_zoom", "reset", "save"]
+_SHARE = {"entries": "share of entries", "content": "content per entry"}
 _AXIS_COORDS = ("", "_left", "_right", "_label")
 _BARS = {"color": theme.BLUE, "line_width": 1, "lower_head": None, "upper_head": None}
 
@@ -88,7 +89,7 @@ class _Beside:
                 left, right = axis.left, axis.right
                 shown = np.isfinite(value) & ((value > 0) | (not log))
                 heights = np.where(shown, value, np.nan if is_profile(table) else base)
-            thin = {"line_width": 0.5} if len(left) > 5 * CROWD else {"line_width": 1.2}
+            thin = {"line_width": 0.5, "alpha": 0.7} if len(left) > 5 * CROWD else {"line_width": 1.2}
             along = np.stack([left, right], axis=1).ravel()
             curve = hv.Curve((along, np.repeat(heights, 2)), *dims, label=f"Run {self.runs[number]}")
             lines.append(curve.opts(color=theme.RUNS[number], show_legend=False, **thin))
@@ -120,7 +121,7 @@ def _table(content: xr.Dataset, normalised: bool) -> tuple[xr.Dataset, str]:
     if not normalised:
         return table, label
     entries = float(content["sums"].sel(sum="entries")) or np.nan
-    return table.assign(value=table["value"] / entries, variance=table["variance"] / entries**2), f"{label} per entry"
+    return table.assign(value=table["value"] / entries, variance=table["variance"] / entries**2), _SHARE[label]
 
 
 def _steps(table: xr.Dataset, title: str, label: str, log: bool, beside: _Beside) -> hv.Overlay:
@@ -130,9 +131,10 @@ def _steps(table: xr.Dataset, title: str, label: str, log: bool, beside: _Beside
     low, high = limits(tops, log=log, zero=True)
     base = low * 1e-9 if log else 0.0  # a logarithmic axis has no zero; so deep that no zoom ends there
     heights, height = np.where(shown, value, base), _height(title)
+    labels = {"label": axis.labels} if axis.labels else {}  # only then: text takes its time to reach the browser
     bins = hv.Rectangles(
-        (axis.left, np.full(len(value), base), axis.right, heights, value, error, axis.labels or [""] * len(value)),
-        [axis.dimension, height, "right", "top"], ["content", "error", "label"],
+        (axis.left, np.full(len(value), base), axis.right, heights, value, error, *labels.values()),
+        [axis.dimension, height, "right", "top"], ["content", "error", *labels],
     ).opts(
         fill_color=theme.BLUE, fill_alpha=0.14, line_color=None, hover_mode="vline",
         hover_tooltips=[*axis.tooltips("left", "right"), (label, told("content"))],

@@ -80,7 +80,7 @@ b {{ color: {INK}; font-weight: 600; }}
 .brand {{ font-size: 20px; font-weight: 700; letter-spacing: -0.02em; color: {BLUE}; margin-bottom: 14px; }}
 .store {{ font-size: 11px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }}
 .warn {{ color: {VERMILION}; font-weight: 600; }}
-.wrong {{ color: {VERMILION}; font-size: 12px; line-height: 1.35; max-height: 66px; overflow: auto; }}
+.wrong {{ color: {VERMILION}; font-size: 12px; line-height: 1.35; max-height: 114px; overflow: auto; }}
 .run {{ margin-right: 12px; white-space: nowrap; color: {INK}; }}
 .run.absent {{ color: {MUTED}; text-decoration: line-through; }}
 .run i {{ display: inline-block; width: 12px; height: 12px; border-radius: 2px; margin-right: 5px; }}

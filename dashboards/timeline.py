@@ -10,7 +10,7 @@ from typing import Any
 import holoviews as hv
 import numpy as np
 import xarray as xr
-from bokeh.models import BoxAnnotation, CustomJSTickFormatter, DatetimeTickFormatter
+from bokeh.models import BoxAnnotation, CustomJSTickFormatter, DatetimeTicker, DatetimeTickFormatter
 from numpy.typing import NDArray
 
 from dashboards import theme
@@ -151,6 +151,7 @@ def trend(
         title=title, fontsize=theme.SIZES, xlabel="UTC; the time between runs is cut out" if several else "UTC",
         ylabel=label, xformatter=timeline.formatter, responsive=True,
         xlim=(timeline.spans[0][0], timeline.spans[-1][1]),
+        xticks=DatetimeTicker(desired_num_ticks=12) if several else None,
         ylim=(low, high + (high - low) * 0.1 * several), show_grid=True, hooks=hooks, default_tools=TOOLS,
         active_tools=["xbox_select"],
     )  # fmt: skip

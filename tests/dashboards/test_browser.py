@@ -200,8 +200,9 @@ def test_a_box_on_the_trend_chooses_the_interval(page):
 GLYPHS = """([title, kind]) => {
   const figures = [...Bokeh.documents[0]._all_models.values()].filter((model) => model.type == "Figure")
   const figure = figures.findLast((one) => one.title.text.startsWith(title))
-  return (figure?.renderers ?? []).filter((one) => one.glyph?.type == kind && one.visible).map(({data_source: {data}}) =>
-    Object.fromEntries(Object.entries(data).map(([name, column]) => [name, Array.from(column)])))
+  const drawn = (figure?.renderers ?? []).filter((one) => one.glyph?.type == kind)
+  const columns = ({data_source: {data}}) => Object.entries(data).map(([name, column]) => [name, Array.from(column)])
+  return drawn.map((one) => Object.fromEntries(columns(one)))
 }"""
 
 

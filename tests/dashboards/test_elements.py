@@ -3,6 +3,7 @@
 import holoviews as hv
 import numpy as np
 import pytest
+
 import owtrend
 from dashboards import elements, theme
 from dashboards.axes import BinAxis, limits
@@ -141,9 +142,9 @@ def test_contents_per_entry(whole):
     np.testing.assert_allclose(column(layer(picture, hv.Rectangles), "top"), content["contents"] / entries)
     filled = content["contents"].values[content["contents"].values > 0]
     np.testing.assert_allclose(column(layer(picture, hv.ErrorBars), "up"), np.sqrt(filled) / entries)
-    assert drawn(picture).state.yaxis[0].axis_label == "entries per entry"
+    assert drawn(picture).state.yaxis[0].axis_label == "share of entries"
     empty = elements.histogram(content * 0, normalised=True)
-    assert drawn(empty).state.yaxis[0].axis_label == "entries per entry"
+    assert drawn(empty).state.yaxis[0].axis_label == "share of entries"
 
 
 @pytest.mark.parametrize("log", [False, True])

@@ -1,4 +1,4 @@
-"""Trends show each measurement with its error, and what is none; runs lie side by side with the time between cut out."""
+"""Trends show each measurement with its error, and what is none; runs lie side by side, the time between cut out."""
 
 import holoviews as hv
 import numpy as np
