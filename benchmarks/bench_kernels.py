@@ -41,13 +41,16 @@ def test_increments(cells: NDArray, compare: Compare) -> None:
     )  # fmt: skip
 
 
-def test_bin_sums(cells: NDArray, shape: tuple[int, ...], compare: Compare) -> None:
-    """`kernels.reduce.bin_sums`, increments and eight sums over them in one pass, against whole-array NumPy."""
+def test_lines(cells: NDArray, shape: tuple[int, ...], compare: Compare) -> None:
+    """`kernels.reduce.lines`, increments and their content along each axis in one pass, against whole-array NumPy."""
     previous = difference.previous_rows(cells.sum(axis=1, dtype=np.float64), True)
-    centres = [np.arange(n) + 0.5 for n in shape]
-    padded = [*centres, *[np.empty(0)] * (3 - len(centres))]
-    np.testing.assert_allclose(reduce.bin_sums(cells, previous, *padded)[1], plain.bin_sums(cells, shape, centres))
+    stored = np.asfortranarray(cells)  # as it comes from the store
+    sizes = [*shape, *[0] * (3 - len(shape))]
+    _, _, along = reduce.lines(stored, previous, *sizes)
+    bounds = np.cumsum([0, *(n + 2 for n in shape)])
+    for first, last, expected in zip(bounds[:-1], bounds[1:], plain.lines(cells, shape), strict=True):
+        np.testing.assert_allclose(along[first + 1 : last - 1], expected.T)
     compare(
-        "bin_sums", label(cells), lambda: reduce.bin_sums(cells, previous, *padded), "NumPy",
-        lambda: plain.bin_sums(cells, shape, centres), amount=8e-9 * cells.size, rate_unit="GB/s",
+        "lines", label(cells), lambda: reduce.lines(stored, previous, *sizes), "NumPy",
+        lambda: plain.lines(cells, shape), amount=8e-9 * cells.size, rate_unit="GB/s",
     )  # fmt: skip

@@ -65,28 +65,25 @@ def numpy_trends(location: Path) -> Iterator[tuple[str, int, str, list[tuple[NDA
                 for segment in view.registry:
                     if (segment.array, segment.part) == (array, "contents"):
                         shape = [len(axis) for axis in segment.axes]
-                        centres = [(axis.edges[1:] + axis.edges[:-1]) / 2 for axis in segment.axes]
-                        sums = bin_sums(block[:, segment.cells], shape, centres)
-                        yield subsystem, run, "/".join(segment.path), _mean_and_std(sums, len(shape))
+                        centres = [axis.centres for axis in segment.axes]
+                        along = lines(block[:, segment.cells], shape)
+                        found = [_mean_and_std(line, x) for line, x in zip(along, centres, strict=True)]
+                        yield subsystem, run, "/".join(segment.path), found
 
 
-def bin_sums(cumulative: NDArray, shape: Sequence[int], centres: Sequence[NDArray]) -> NDArray:
-    """`owtrend.kernels.reduce.bin_sums` by whole-array NumPy, without restarts: shape ``(time, 8)``."""
+def lines(cumulative: NDArray, shape: Sequence[int]) -> list[NDArray]:
+    """What was gained in range along each axis, shape ``(time, bin)``, by whole-array NumPy, without restarts."""
     gained = np.diff(cumulative.astype(np.float64), axis=0, prepend=0)
     folded = gained.reshape(-1, *(n + 2 for n in reversed(shape)))[(slice(None), *(slice(1, -1),) * len(shape))]
-    sums = np.zeros((len(cumulative), 8))
     axes = tuple(range(1, folded.ndim))
-    sums[:, 0], sums[:, 1] = folded.sum(axis=axes), np.abs(folded).sum(axis=axes)
-    for number, centre in enumerate(centres):
-        projected = folded.sum(axis=tuple(axis for axis in axes if axis != folded.ndim - 1 - number))
-        sums[:, 2 + 2 * number], sums[:, 3 + 2 * number] = projected @ centre, projected @ centre**2
-    return sums
+    return [
+        folded.sum(axis=tuple(axis for axis in axes if axis != folded.ndim - 1 - number))
+        for number in range(len(shape))
+    ]  # fmt: skip
 
 
-def _mean_and_std(sums: NDArray, axes: int) -> list[tuple[NDArray, NDArray]]:
-    found = []
+def _mean_and_std(line: NDArray, centres: NDArray) -> tuple[NDArray, NDArray]:
+    total = line.sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        for axis in range(axes):
-            mean, square = sums[:, 2 + 2 * axis] / sums[:, 0], sums[:, 3 + 2 * axis] / sums[:, 0]
-            found.append((mean, np.sqrt(np.abs(square - mean**2))))
-    return found
+        mean, square = line @ centres / total, line @ centres**2 / total
+        return mean, np.sqrt(np.abs(square - mean**2))

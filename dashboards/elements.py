@@ -1,35 +1,40 @@
-"""Histograms and trends, as xarray holds them -> HoloViews elements. Nothing here keeps state or reads a store.
+"""Histograms, as xarray holds them -> HoloViews elements. Nothing here keeps state or reads a store.
 
 Every element brings its limits with it and redraws in place: in a `holoviews.DynamicMap` it follows the data until the
 user zooms, and then leaves the user's view alone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import holoviews as hv
 import holoviews.plotting.bokeh  # registers the options of Bokeh's plots
 import numpy as np
 import xarray as xr
-from bokeh.models import BoxAnnotation, DatetimeTickFormatter
 from numpy.typing import NDArray
 
 import owtrend
 from dashboards import theme
 from dashboards.axes import BinAxis, limits
 
-__all__ = ["histogram", "is_profile", "time_limits", "trend"]
+__all__ = ["CROWD", "TOOLS", "histogram", "is_profile", "printf", "told"]
 
 CROWD = 200  # of more bins than this, error bars are a smear; the hover still tells each
-_TOOLS = ["pan", "box_zoom", "wheel_zoom", "reset", "save"]
+TOOLS = ["pan", "box_zoom", "wheel_zoom", "reset", "save"]
+_SHARE = {"entries": "share of entries", "content": "content per entry"}
+_AXIS_COORDS = ("", "_left", "_right", "_label")
 _BARS = {"color": theme.BLUE, "line_width": 1, "lower_head": None, "upper_head": None}
 
 
-def histogram(content: xr.Dataset, *, title: str = "", log: bool = False) -> hv.Element | hv.Overlay:
-    """The picture of a histogram that has no rows in time, such as `owtrend.time_slice` gives.
+def histogram(
+    content: xr.Dataset, *, title: str = "", log: bool = False, normalised: bool = False,
+    others: Mapping[int, xr.Dataset | None] | None = None,
+) -> hv.Element | hv.Overlay:  # fmt: skip
+    """The picture of a histogram of one or two axes that has no rows in time, such as `owtrend.time_slice` gives.
 
     A 1-D histogram is a step line over its true bin edges with error bars, a profile is points with errors, 2-D is
-    coloured by content with empty bins left blank. 3-D is shown as its projection on x and y, and the title says so.
+    coloured by content with empty bins left blank.
 
     Parameters
     ----------
@@ -38,77 +43,102 @@ def histogram(content: xr.Dataset, *, title: str = "", log: bool = False) -> hv.
     log
         Logarithmic contents: the y axis in 1-D, the colours in 2-D. Bins at or below zero are then not drawn. A
         profile in 1-D is always linear.
+    normalised
+        Contents per entry of the histogram. Means of a profile stay as they are.
+    others
+        The same histogram in further runs, drawn over it in the colours of `theme.RUNS`, in 1-D; None draws nothing.
     """
-    if "z" in content.dims:
-        content, title = content.sum("z", keep_attrs=True), f"{title} · projection, sum over z".removeprefix(" · ")
-    table = owtrend.values(content)
-    label = "mean" if is_profile(content) else "entries" if table["value"].dtype.kind == "i" else "content"
+    table, label = _table(content, normalised)
     if "y" in table.dims:
         return _map(table, title, label, log)
-    return _points(table, title, label) if is_profile(content) else _steps(table, title, label, log)
+    further = [None if one is None else _table(one, normalised)[0] for one in (others or {}).values()]
+    beside = _Beside(tuple(others or ()), tuple(further))
+    if is_profile(content):
+        return _points(table, title, label, beside)
+    return _steps(table, title, label, log, beside)
 
 
 def is_profile(content: xr.Dataset) -> bool:
     """Whether it holds means per bin, and not contents."""
-    return "sumwy" in content
+    return "sumwy" in content or bool(content.attrs.get("profile"))
 
 
-def trend(
-    table: xr.Dataset, *, title: str = "", label: str = "value", shade: BoxAnnotation | None = None
-) -> hv.Overlay:  # fmt: skip
-    """Value and error over UTC time, as `Archive.trend` gives them for one run.
+@dataclass(frozen=True)
+class _Beside:
+    """The same histogram of further runs, as lines."""
 
-    A snapshot in which the histogram did not report is no measurement: a hollow point if it has a value (no entries),
-    else nothing. ``shade`` is put below it: a box whose ``left`` and ``right`` can be set at any time.
-    """
-    finite, reported = np.isfinite(table["value"].values), table["reported"].values
-    known, silent = finite & reported, finite & ~reported
-    times, value = table["time"].values[known], table["value"].values[known]
-    error = np.nan_to_num(table["error"].values[known])
-    unreported = hv.Scatter((table["time"].values[silent], table["value"].values[silent]), "time", "value").opts(
-        color="white", line_color=theme.TICK, size=4, nonselection_alpha=1,
-        hover_tooltips=[("UTC", "@{time}{%F %T}"), (label, "not reported")],
-        hover_formatters={"@{time}": "datetime"},
-    )  # fmt: skip
-    line = hv.Curve((times, value), "time", "value").opts(color=theme.BLUE, line_width=1, alpha=0.4)
-    bars = hv.ErrorBars((times, value, error), "time", ["value", "error"]).opts(**_BARS)
-    points = hv.Scatter((times, value, error), "time", ["value", "error"]).opts(
-        color=theme.BLUE, size=6 if len(times) <= CROWD else 3, nonselection_alpha=1, tools=["xbox_select"],
-        hover_tooltips=[("UTC", "@{time}{%F %T}"), (label, _told("value"))],
-        hover_formatters=_printf("value", "error") | {"@{time}": "datetime"},
-    )  # fmt: skip
-    clock = DatetimeTickFormatter(
-        seconds="%H:%M:%S", minsec="%H:%M:%S", minutes="%H:%M", hourmin="%H:%M", hours="%H:%M", days="%d %b %H:%M"
-    )
-    hooks = [theme.figure] + ([] if shade is None else [lambda plot, _: plot.state.add_layout(shade)])
-    low_and_high = [*(value - error), *(value + error), *table["value"].values[silent]]
-    return (line * bars * unreported * points).opts(
-        title=title, fontsize=theme.SIZES, xlabel="UTC", ylabel=label, xformatter=clock, responsive=True,
-        xlim=time_limits(table), ylim=limits(low_and_high), show_grid=True, hooks=hooks,
-        default_tools=_TOOLS, active_tools=["xbox_select"],
-    )  # fmt: skip
+    runs: tuple[int, ...]
+    tables: tuple[xr.Dataset | None, ...]
+
+    def heights(self, log: bool) -> list[float]:
+        """Whatever limits must hold."""
+        values = [_value_and_error(one)[0] for one in self.tables if one is not None]
+        return [height for one in values for height in one[np.isfinite(one) & ((one > 0) | (not log))].tolist()]
+
+    def drawn(self, dims: list[Any], base: float, log: bool = False) -> list[hv.Element]:
+        """A line for each, and the error bars of all; not one element with a colour for each line, which goes to the
+        browser as text and is drawn 20 times slower.
+        """
+        lines, bars = [], [np.empty((0, 4))]
+        colours: list[str] = []
+        few = all(table is None or table.sizes["x"] <= CROWD for table in self.tables)
+        for number, table in enumerate(self.tables):
+            left, right, heights, error = np.empty((4, 0))
+            if table is not None:
+                axis, (value, error) = BinAxis.of(table, "x"), _value_and_error(table)
+                left, right = axis.left, axis.right
+                shown = np.isfinite(value) & ((value > 0) | (not log))
+                heights = np.where(shown, value, np.nan if is_profile(table) else base)
+            thin = {"line_width": 0.5, "alpha": 0.7} if len(left) > 5 * CROWD else {"line_width": 1.2}
+            along = np.stack([left, right], axis=1).ravel()
+            curve = hv.Curve((along, np.repeat(heights, 2)), *dims, label=f"Run {self.runs[number]}")
+            lines.append(curve.opts(color=theme.RUNS[number], show_legend=False, **thin))
+            if few:
+                shown = np.isfinite(heights) & (heights > base) & (error > 0)
+                at = (left + (right - left) * (number + 1) / (len(self.runs) + 1))[shown]
+                low, high = (heights - error)[shown], (heights + error)[shown]
+                bars.append(np.stack([at, np.maximum(low, base) if log else low, at, high], axis=1))
+                colours += [theme.RUNS[number]] * len(at)
+        if not lines:
+            return []
+        if len(bars) == 1:  # of a crowd of bins
+            return lines
+        columns = np.concatenate(bars).T
+        whiskers = hv.Segments((*columns, np.array(colours, dtype=object)), [*dims, "to", "high"], ["colour"])
+        return [whiskers.opts(color=hv.dim("colour"), line_width=1, alpha=0.8), *lines]
 
 
-def time_limits(table: xr.Dataset) -> tuple[np.datetime64, np.datetime64]:
-    """The span of a run's time axis: its snapshots, and before the first as much as lies between two."""
-    times = table["time"].values
-    step = np.median(np.diff(times)) if len(times) > 1 else np.timedelta64(60, "s")
-    return times[0] - step, times[-1] + step / 3
+def _table(content: xr.Dataset, normalised: bool) -> tuple[xr.Dataset, str]:
+    """Values and variances, and what they are; the axes are called x and y, whichever they were."""
+    have = [axis for axis in "xyz" if axis in content.dims]
+    called = {f"{old}{end}": f"{new}{end}" for old, new in zip(have, "xy", strict=False) for end in _AXIS_COORDS}
+    variable = tuple(called[axis] for axis in content.attrs["variable_axes"])
+    content = content.rename({old: new for old, new in called.items() if old != new and old in content.variables})
+    table = owtrend.values(content).assign_attrs(variable_axes=variable)
+    if is_profile(content):
+        return table.assign_attrs(profile=True), "mean"
+    label = "entries" if table["value"].dtype.kind == "i" else "content"
+    if not normalised:
+        return table, label
+    entries = float(content["sums"].sel(sum="entries")) or np.nan
+    return table.assign(value=table["value"] / entries, variance=table["variance"] / entries**2), _SHARE[label]
 
 
-def _steps(table: xr.Dataset, title: str, label: str, log: bool) -> hv.Overlay:
+def _steps(table: xr.Dataset, title: str, label: str, log: bool, beside: _Beside) -> hv.Overlay:
     axis, (value, error) = BinAxis.of(table, "x"), _value_and_error(table)
     shown = np.isfinite(value) & ((value > 0) | (not log))
-    low, high = limits(np.stack([value, value + error])[:, shown], log=log, zero=True)
+    tops = [*np.stack([value, value + error])[:, shown].ravel(), *beside.heights(log)]
+    low, high = limits(tops, log=log, zero=True)
     base = low * 1e-9 if log else 0.0  # a logarithmic axis has no zero; so deep that no zoom ends there
     heights, height = np.where(shown, value, base), _height(title)
+    labels = {"label": axis.labels} if axis.labels else {}  # only then: text takes its time to reach the browser
     bins = hv.Rectangles(
-        (axis.left, np.full(len(value), base), axis.right, heights, value, error, axis.labels or [""] * len(value)),
-        [axis.dimension, height, "right", "top"], ["content", "error", "label"],
+        (axis.left, np.full(len(value), base), axis.right, heights, value, error, *labels.values()),
+        [axis.dimension, height, "right", "top"], ["content", "error", *labels],
     ).opts(
         fill_color=theme.BLUE, fill_alpha=0.14, line_color=None, hover_mode="vline",
-        hover_tooltips=[*axis.tooltips("left", "right"), (label, _told("content"))],
-        hover_formatters=_printf("left", "right", "content", "error"),
+        hover_tooltips=[*axis.tooltips("left", "right"), (label, told("content"))],
+        hover_formatters=printf("left", "right", "content", "error"),
     )  # fmt: skip
     along = np.concatenate([axis.left[:1], np.stack([axis.left, axis.right], axis=1).ravel(), axis.right[-1:]])
     outline = np.concatenate([[base], np.repeat(heights, 2), [base]])
@@ -118,10 +148,11 @@ def _steps(table: xr.Dataset, title: str, label: str, log: bool) -> hv.Overlay:
     down = np.minimum(error, heights - base)[marked] if log else error[marked]
     whiskers = axis.centres[marked], heights[marked], down, error[marked]
     bars = hv.ErrorBars(whiskers, axis.dimension, [height, "down", "up"]).opts(**_BARS)
-    return (bins * line * bars).opts(**_heights(axis, title, label, (low, high)), logy=log)
+    further = beside.drawn([axis.dimension, height], base, log)
+    return hv.Overlay([bins, *further, line, bars]).opts(**_heights(axis, title, label, (low, high)), logy=log)
 
 
-def _points(table: xr.Dataset, title: str, label: str) -> hv.Overlay:
+def _points(table: xr.Dataset, title: str, label: str, beside: _Beside) -> hv.Overlay:
     axis, (value, error), height = BinAxis.of(table, "x"), _value_and_error(table), _height(title)
     known = np.isfinite(value)
     left, right, value, error = axis.left[known], axis.right[known], value[known], error[known]
@@ -134,11 +165,13 @@ def _points(table: xr.Dataset, title: str, label: str) -> hv.Overlay:
         (centre, value, error, left, right, labels), axis.dimension, [height, "error", "left", "right", "label"]
     ).opts(
         color=theme.BLUE, size=6 if len(known) <= CROWD else 2,
-        hover_tooltips=[*axis.tooltips("left", "right"), (label, _told("height"))],
-        hover_formatters=_printf("left", "right", "height", "error"),
+        hover_tooltips=[*axis.tooltips("left", "right"), (label, told("height"))],
+        hover_formatters=printf("left", "right", "height", "error"),
     )  # fmt: skip
-    picture = widths.opts(color=theme.BLUE, line_width=1) * bars * points
-    return picture.opts(**_heights(axis, title, label, limits([value - error, value + error])))
+    further = beside.drawn([axis.dimension, height], -np.inf)
+    picture = hv.Overlay([*further, widths.opts(color=theme.BLUE, line_width=1), bars, points])
+    ylim = limits([*(value - error), *(value + error), *beside.heights(False)])
+    return picture.opts(**_heights(axis, title, label, ylim))
 
 
 def _map(table: xr.Dataset, title: str, label: str, log: bool) -> hv.QuadMesh | hv.Image:
@@ -151,17 +184,17 @@ def _map(table: xr.Dataset, title: str, label: str, log: bool) -> hv.QuadMesh | 
         "cmap": theme.CMAP, "cnorm": "log" if log else "linear", "colorbar": True, "bgcolor": theme.FRAME,
         "clipping_colors": {"NaN": "rgba(0, 0, 0, 0)"}, "hooks": [theme.figure],
     }  # fmt: skip
-    dims, parts, told = [x.dimension, y.dimension], ["colour", "content", "error"], (label, _told("content"))
+    dims, parts, line = [x.dimension, y.dimension], ["colour", "content", "error"], (label, told("content"))
     if x.regular and y.regular:  # one image, not one box per bin: 512 x 512 bins redraw at once
         bounds = (x.limits[0], y.limits[0], x.limits[1], y.limits[1])
         return hv.Image(np.dstack([colour, content, error])[::-1], dims, parts, bounds=bounds).opts(
-            **options, hover_tooltips=[(x.title or "x", "$x{0}"), (y.title or "y", "$y{0}"), told],
-            hover_formatters=_printf("content", "error") | {"$x": x.under_cursor("x"), "$y": y.under_cursor("y")},
+            **options, hover_tooltips=[(x.title or "x", "$x{0}"), (y.title or "y", "$y{0}"), line],
+            hover_formatters=printf("content", "error") | {"$x": x.under_cursor("x"), "$y": y.under_cursor("y")},
         )  # fmt: skip
     return hv.QuadMesh((x.edges, y.edges, colour, content, error), dims, parts).opts(
         **options, line_color=None,
-        hover_tooltips=[x.tooltip("left", "right", "x"), y.tooltip("bottom", "top", "y"), told],
-        hover_formatters=_printf("left", "right", "bottom", "top", "content", "error"),
+        hover_tooltips=[x.tooltip("left", "right", "x"), y.tooltip("bottom", "top", "y"), line],
+        hover_formatters=printf("left", "right", "bottom", "top", "content", "error"),
     )  # fmt: skip
 
 
@@ -174,12 +207,12 @@ def _height(title: str) -> hv.Dimension:
     return hv.Dimension("height", label=f"height in {title}")
 
 
-def _told(column: str) -> str:
+def told(column: str) -> str:
     """What the tooltip says of a bin: a column and its error."""
     return f"@{{{column}}}{{%.6g}} ± @{{error}}{{%.3g}}"
 
 
-def _printf(*columns: str) -> dict[str, Any]:
+def printf(*columns: str) -> dict[str, Any]:
     """Formatters by which these columns of a tooltip are written as ``%.6g`` and the like."""
     return {f"@{{{name}}}": "printf" for name in columns}
 
@@ -188,7 +221,7 @@ def _frame(x: BinAxis, title: str) -> dict[str, Any]:
     """Options that the pictures of all histograms have in common."""
     return {
         "title": title, "fontsize": theme.SIZES, "xlabel": x.title, "xlim": x.limits, "responsive": True,
-        "default_tools": _TOOLS, "active_tools": ["box_zoom"], **x.ticks("x"),
+        "default_tools": TOOLS, "active_tools": ["box_zoom"], **x.ticks("x"),
     }  # fmt: skip
 
 

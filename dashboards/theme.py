@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from typing import Any
 
 from bokeh.models import BasicTickFormatter, ColorBar, CustomJSTickFormatter, LogAxis, LogTicker
@@ -11,12 +12,16 @@ __all__ = [
     "CMAP",
     "FRAME",
     "LINE",
+    "MUTED",
     "PAGE",
+    "RUNS",
     "SIDE",
     "SIZES",
     "TEXT",
+    "TICK",
     "VERMILION",
     "WIDGETS",
+    "axis_titles",
     "figure",
     "number_format",
     "plain",
@@ -26,6 +31,8 @@ __all__ = [
 # Okabe and Ito, https://jfly.uni-koeln.de/color/; cividis is even in lightness and the same to all eyes.
 BLUE, VERMILION = "#0072B2", "#D55E00"
 INK, MUTED, TICK, LINE, FRAME = "#1f2933", "#5f6b7a", "#9aa5b1", "#e3e7ec", "#f3f4f6"
+# Of further runs beside a blue one: told apart by all eyes, and none is the colour of a warning.
+RUNS = ("#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#000000", "#8C6BB1", "#A6A200")
 CMAP = "cividis"
 SIZES = {"title": "14px", "labels": "12px", "ticks": "11px"}
 FONT = "Inter, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
@@ -73,6 +80,15 @@ b {{ color: {INK}; font-weight: 600; }}
 .brand {{ font-size: 20px; font-weight: 700; letter-spacing: -0.02em; color: {BLUE}; margin-bottom: 14px; }}
 .store {{ font-size: 11px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }}
 .warn {{ color: {VERMILION}; font-weight: 600; }}
+.wrong {{ color: {VERMILION}; font-size: 12px; line-height: 1.35; max-height: 114px; overflow: auto; }}
+.run {{ margin-right: 12px; white-space: nowrap; color: {INK}; }}
+.run.absent {{ color: {MUTED}; text-decoration: line-through; }}
+.run i {{ display: inline-block; width: 12px; height: 12px; border-radius: 2px; margin-right: 5px; }}
+.run i {{ vertical-align: -1px; }}
+.run i.tick {{ width: 0; height: 9px; border-left: 2px solid {TICK}; border-radius: 0; }}
+.run i.dash {{ width: 0; height: 14px; border-left: 2px dashed {VERMILION}; border-radius: 0; vertical-align: -3px; }}
+.run i.band {{ background: {TICK}; opacity: 0.35; }}
+:host(.signs) {{ position: absolute; right: 46px; top: 4px; width: auto; font-size: 12px; }}
 .note {{
   color: {INK}; background: #fdf3ec; border-left: 3px solid {VERMILION}; padding: 6px 12px; margin: 0 0 10px 0;
   border-radius: 2px; white-space: pre-line;
@@ -148,11 +164,32 @@ def _greek(match: re.Match[str]) -> str:
         return match[0]
 
 
-def reductor_name(reductor: str, axis: str = "") -> str:
-    """What people call a reductor, such as ``mean_x``: mean of x, or of the axis with this title.
+def axis_titles(histogram: Any) -> dict[str, str]:
+    """The title of each axis of a histogram, by its letter."""
+    dims = () if histogram is None else [axis for axis in "xyz" if axis in histogram.dims]
+    return {axis: plain(str(histogram[axis].attrs.get("long_name", ""))) for axis in dims}
 
-    >>> reductor_name("std_x", "E (GeV)")
+
+def reductor_name(reductor: str, axes: Mapping[str, str] | None = None) -> str:
+    """What people call a reductor, such as ``mean_x``; ``axes`` are the titles of axes by their letters.
+
+    >>> reductor_name("std_x", {"x": "E (GeV)"})
     'std of E (GeV)'
+    >>> reductor_name("quantile_x(0.9)"), reductor_name("rate(y=2:5)", {"y": "row"})
+    ('quantile 0.9 of x', 'rate [Hz], row 2 to 5')
     """
-    kind, _, letter = reductor.partition("_")
-    return f"{kind} of {axis or letter}" if letter else kind
+    match = re.fullmatch(r"(\w+?)(?:_([xyzt]))?(?:\((.*)\))?", reductor)
+    if match is None:
+        return reductor
+    name, letter, inside = match[1].replace("_", " "), match[2], match[3] or ""
+    titles = {"t": "the profiled quantity"} | {one: title for one, title in (axes or {}).items() if title}
+    numbers, behind = [], []
+    for part in filter(None, (piece.strip() for piece in inside.split(","))):
+        bounds = re.fullmatch(r"([xyz])=(.*):(.*)", part)
+        if bounds:
+            behind.append(f"{titles.get(bounds[1], bounds[1])} {bounds[2]} to {bounds[3]}")
+        else:
+            numbers.append(part)
+    name += "".join(f" {number}" for number in numbers) if len(numbers) < 2 else f" {' to '.join(numbers)}"
+    name += f" of {titles.get(letter, letter)}" if letter else " [Hz]" if name == "rate" else ""
+    return ", ".join([name, *behind])

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -90,6 +90,13 @@ def look(page: Page, address: str) -> None:
     page.wait_for_function("() => Bokeh.documents[0].is_idle && location.search.includes('reductor')")
 
 
+def checkbox(page: Page, label: str) -> Locator:
+    """The last two are of the scale; the others of runs."""
+    if label.isdecimal():
+        return page.get_by_label(label)
+    return page.locator("input[type=checkbox]:visible").nth({"Logarithmic": -2, "Per entry": -1}[label])
+
+
 def pictures(page: Page) -> dict:
     return page.evaluate(PICTURES)
 
@@ -108,7 +115,8 @@ def test_the_page_opens_and_completes_its_address(page):
     expect(page).to_have_title("owtrend")
     assert page.url.endswith("/?run=300000&subsystem=EMC&histogram=plain&reductor=mean_x")
     assert pictures(page)["Whole run"]["shown"] == [6, 12, 18, 24, 30, 36, 0, 0]
-    expect(page.get_by_text("1 restart")).to_be_visible()
+    expect(page.get_by_text("⚠ 1 restart")).to_be_visible()
+    expect(page.get_by_text("since the run began until 12:06:00 UTC")).to_be_visible()
     expect(page.get_by_text("1 in quarantine")).to_be_visible()
 
 
@@ -116,7 +124,7 @@ def test_an_address_restores_a_view(page):
     look(page, "/?run=300000&histogram=plain&start=2018-06-01T12:01:00&stop=2018-06-01T12:02:00&log=1")
     assert pictures(page)["Time slice"]["shown"] == [1, 2, 3, 4, 5, 6, 0, 0]
     expect(page.get_by_text("12:01:00 to 12:02:00 UTC")).to_be_visible()
-    expect(page.locator("input[type=checkbox]:visible")).to_be_checked()
+    expect(checkbox(page, "Logarithmic")).to_be_checked()
 
 
 def test_an_address_that_leads_nowhere_says_so(page):
@@ -186,3 +194,104 @@ def test_a_box_on_the_trend_chooses_the_interval(page):
     page.wait_for_url("**start=2018-06-01T12:0**")
     page.get_by_role("button", name="Show whole run").click()
     page.wait_for_function("() => !location.search.includes('start')")
+
+
+# What the picture with a title has of one kind of glyph: its columns.
+GLYPHS = """([title, kind]) => {
+  const figures = [...Bokeh.documents[0]._all_models.values()].filter((model) => model.type == "Figure")
+  const figure = figures.findLast((one) => one.title.text.startsWith(title))
+  const drawn = (figure?.renderers ?? []).filter((one) => one.glyph?.type == kind)
+  const columns = ({data_source: {data}}) => Object.entries(data).map(([name, column]) => [name, Array.from(column)])
+  return drawn.map((one) => Object.fromEntries(columns(one)))
+}"""
+
+
+def glyphs(page: Page, title: str, kind: str) -> list:
+    return page.evaluate(GLYPHS, [title, kind])
+
+
+def test_any_reductor_can_be_typed_and_what_means_nothing_is_said_beside_the_field(page):
+    look(page, "/?run=300000&histogram=plain")
+    typed = page.get_by_placeholder("quantile_x(0.9)")
+    typed.fill("quantile_x(0.9)")
+    typed.press("Enter")
+    page.wait_for_url("**reductor=quantile_x(0.9)")
+    page.wait_for_function(f"() => ({GLYPHS})(['Trend · quantile 0.9 of Δη of p_T', 'Scatter']).length")
+    before = glyphs(page, "Trend", "Scatter")
+    typed.fill("mean_x(y=2:5)")
+    typed.press("Enter")
+    said = page.get_by_text("plain: no reductor 'mean_x(y=2:5)' for it; it has entries")
+    expect(said).to_be_visible()
+    assert abs(said.bounding_box()["y"] - typed.bounding_box()["y"]) < 60
+    assert glyphs(page, "Trend", "Scatter") == before
+    assert page.url.endswith("reductor=quantile_x(0.9)")
+    typed.fill("std_x")
+    typed.press("Enter")
+    expect(said).to_be_hidden()
+    page.wait_for_url("**reductor=std_x")
+
+
+def test_a_trend_shows_its_errors_its_restart_and_what_the_signs_mean(page):
+    look(page, "/?run=300000&histogram=plain&reductor=rate")
+    (restart,) = glyphs(page, "Trend · rate [Hz]", "VSpan")
+    assert len(restart["time"]) == 1
+    (points,), bars = glyphs(page, "Trend", "Scatter"), glyphs(page, "Trend", "Segment")[0]
+    assert [round(high - low, 6) for low, high in zip(bars["value"], bars["high"], strict=True)] == [
+        round(2 * error, 6) for error in points["error"]
+    ]
+    expect(page.get_by_text("restart", exact=True)).to_be_visible()
+
+
+def test_a_map_is_projected_and_a_range_goes_to_the_edges_of_bins(page):
+    look(page, "/?run=300000&histogram=map")
+    before = pictures(page)
+    page.get_by_label("Projection").select_option("x")
+    assert len(changed(page, "Whole run", before)["Whole run"]["shown"]) == 4
+    before = pictures(page)
+    field = page.get_by_label("Range of row")
+    field.fill("0.9:3.2")
+    field.press("Enter")
+    after = changed(page, "Whole run", before)["Whole run"]["shown"]
+    assert sum(after) < sum(before["Whole run"]["shown"])
+    expect(field).to_have_value("y=1:3")
+    expect(page.get_by_text("summed over row 1 to 3")).to_be_visible()
+    page.wait_for_url("**&axes=x&range=y=1:3")
+    field.fill("nowhere")
+    field.press("Enter")
+    expect(page.get_by_text("'nowhere' is no range")).to_be_visible()
+    assert pictures(page)["Whole run"]["shown"] == after
+
+
+def test_runs_lie_over_each_other_and_side_by_side_in_the_trend(page):
+    look(page, "/?run=300000&histogram=plain")
+    page.get_by_label("Beside it").select_option("300001  ·  2018-06-01 14:01")
+    page.wait_for_url("**with=300001**norm=1")
+    page.wait_for_function(f"() => ({GLYPHS})(['Time slice', 'Line']).length == 2")
+    expect(page.get_by_label("Beside it")).to_have_value("Add a run…")
+    assert pictures(page)["Whole run"]["shown"] == pytest.approx([n / 21 for n in (1, 2, 3, 4, 5, 6, 0, 0)])
+    (points,) = glyphs(page, "Trend", "Scatter")
+    assert sorted(set(points["run"])) == ["300000", "300001"]
+    expect(page.locator(".key .run")).to_have_text(["300000", "300001"])
+    page.get_by_label("per", exact=True).select_option("run")
+    page.wait_for_url("**every=run**")
+    page.wait_for_function(f"() => ({GLYPHS})(['Trend', 'Scatter'])[0]?.run.length == 2")
+    checkbox(page, "300001").uncheck()
+    page.wait_for_function("() => !location.search.includes('with')")
+
+
+def test_a_link_restores_all_of_a_view(page):
+    query = (
+        "?run=300000&with=300001&subsystem=EMC&histogram=map&reductor=mean_x(y=2:5)&every=2min&axes=y&range=x=1:3"
+        "&start=2018-06-01T12:01:00&stop=2018-06-01T12:05:00&log=1&norm=0"
+    )
+    look(page, f"/{query}")
+    page.wait_for_function("() => location.search.includes('norm=0')")
+    assert page.url.endswith(query)
+    expect(checkbox(page, "Per entry")).not_to_be_checked()
+    expect(page.get_by_label("Range of column")).to_have_value("x=1:3")
+    assert len(pictures(page)["Time slice"]["shown"]) == 5
+    before = pictures(page)
+    lines = glyphs(page, "Time slice", "Line")
+    page.locator(".noUi-handle-upper").press("ArrowLeft")
+    changed(page, "Time slice", before)
+    assert glyphs(page, "Time slice", "Line") != lines, "the other run moves along"

@@ -3,7 +3,6 @@
 import holoviews as hv
 import numpy as np
 import pytest
-from bokeh.models import BoxAnnotation
 
 import owtrend
 from dashboards import elements, theme
@@ -21,7 +20,7 @@ def whole(archive):
 
 
 def layer(picture, kind):
-    (found,) = (part for part in picture if type(part) is kind)
+    (found,) = (part for part in picture if type(part) is kind and not part.label)
     return found
 
 
@@ -125,36 +124,53 @@ def test_a_logarithmic_map_leaves_out_what_it_cannot_show(whole, name):
     assert 0 < mapper.low < mapper.high
 
 
-def test_three_dimensions_are_projected_and_the_title_says_so(whole):
-    content = whole("box")
-    picture = elements.histogram(content, title="Whole run")
-    assert drawn(picture).state.title.text == "Whole run · projection, sum over z"
-    shown = picture.dimension_values("content", flat=False)
-    np.testing.assert_array_equal(shown, content["contents"].sum("z").values.T)
+def test_a_projection_is_drawn_along_the_axis_that_stays(whole):
+    content = owtrend.project(whole("map"), "y", x=slice(1, 3))
+    picture = elements.histogram(content)
+    bins, bars = layer(picture, hv.Rectangles), layer(picture, hv.ErrorBars)
+    np.testing.assert_array_equal(column(bins, "x"), content["y_left"])
+    np.testing.assert_array_equal(column(bins, "top"), content["contents"])
+    np.testing.assert_allclose(column(bars, "up"), np.sqrt(content["contents"].values[content["contents"].values > 0]))
+    assert drawn(picture).state.xaxis[0].axis_label == "row"
+    side = elements.histogram(owtrend.project(whole("box"), "yz"))
+    assert side.bounds.lbrt() == (0, 0, 3, 2)
 
 
-def test_a_trend_marks_what_was_not_reported_and_joins_only_the_rest(archive):
-    table = archive.trend("EMC", "plain", "mean_x", run=300000).load()
-    table["value"].values[2] = np.nan
-    _, points = (part for part in elements.trend(table) if type(part) is hv.Scatter)
-    np.testing.assert_array_equal(column(points, "time"), np.delete(table["time"].values, 2))
-    np.testing.assert_array_equal(column(points, "error"), np.delete(table["error"].values, 2))
-    table["reported"].values[1] = False
-    picture = elements.trend(table)
-    hollow, points = (part for part in picture if type(part) is hv.Scatter)
-    assert column(hollow, "time").tolist() == table["time"].values[1:2].tolist()
-    assert len(points) == len(layer(picture, hv.Curve)) == table.sizes["time"] - 2
-    nothing = elements.trend(table.assign(value=table["value"] * np.nan))
-    assert [len(part) for part in nothing] == [0, 0, 0, 0]
-    assert np.isfinite(drawn(nothing).handles["y_range"].end)
+def test_contents_per_entry(whole):
+    content = whole("plain")
+    picture, entries = elements.histogram(content, normalised=True), content["contents"].values.sum()
+    np.testing.assert_allclose(column(layer(picture, hv.Rectangles), "top"), content["contents"] / entries)
+    filled = content["contents"].values[content["contents"].values > 0]
+    np.testing.assert_allclose(column(layer(picture, hv.ErrorBars), "up"), np.sqrt(filled) / entries)
+    assert drawn(picture).state.yaxis[0].axis_label == "share of entries"
+    empty = elements.histogram(content * 0, normalised=True)
+    assert drawn(empty).state.yaxis[0].axis_label == "share of entries"
 
 
-def test_a_trend_is_drawn_over_utc_time_with_the_interval_shaded(archive):
-    table, shade = archive.trend("EMC", "plain", "mean_x", run=300000), BoxAnnotation()
-    figure = drawn(elements.trend(table, shade=shade)).state
-    assert shade in figure.select(BoxAnnotation)
-    assert figure.xaxis[0].__class__.__name__ == "DatetimeAxis"
-    assert np.datetime64(figure.x_range.start) == np.datetime64("2018-06-01T12:00")
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("name", ["plain", "labelled", "profile"])
+def test_further_runs_are_lines_of_their_own_colours_with_errors(whole, name, log):
+    content = whole(name)
+    picture = elements.histogram(content, log=log, others={7: content, 8: None, 9: content * 2})
+    first, absent, last = (part for part in picture if type(part) is hv.Curve and part.label.startswith("Run"))
+    colours = [line.opts.get("style").kwargs["color"] for line in (first, absent, last)]
+    assert (len(absent), colours) == (0, list(theme.RUNS[:3]))
+    along, height = (column(first, name) for name in ("x", "height"))
+    assert (along[0], along[-1]) == (content["x_left"][0], content["x_right"][-1])
+    values = owtrend.values(content)
+    shown = np.isfinite(values["value"].values) & (values["variance"].values > 0)
+    if name != "profile":
+        shown &= values["value"].values > 0
+    np.testing.assert_array_equal(height[::2][shown], values["value"].values[shown])
+    bars = next(part for part in picture if type(part) is hv.Segments and len(part.vdims) == 1)
+    np.testing.assert_allclose(
+        column(bars, "high")[: shown.sum()], (values["value"] + np.sqrt(values["variance"])).values[shown]
+    )
+    assert drawn(picture).handles["y_range"].end > np.nanmax(column(last, "height"))
+
+
+def test_a_map_shows_no_further_runs(whole):
+    assert type(elements.histogram(whole("map"), others={7: whole("map")})) is hv.Image
 
 
 @pytest.mark.parametrize(
@@ -230,3 +246,21 @@ def test_pictures_of_one_histogram_share_axes_but_not_heights(whole):
 )
 def test_tlatex_becomes_plain_text(title, expected):
     assert theme.plain(title) == expected
+
+
+@pytest.mark.parametrize(
+    ("reductor", "expected"),
+    [
+        ("mean_x", "mean of E (GeV)"),
+        ("quantile_x(0.9)", "quantile 0.9 of E (GeV)"),
+        ("fraction_x(0,3)", "fraction 0 to 3 of E (GeV)"),
+        ("mean_x(y=2:5)", "mean of E (GeV), y 2 to 5"),
+        ("gauss_width_y", "gauss width of y"),
+        ("mean_t", "mean of the profiled quantity"),
+        ("rate", "rate [Hz]"),
+        ("ratio(other)", "ratio other"),
+        ("not a reductor", "not a reductor"),
+    ],
+)
+def test_reductors_are_told_in_words(reductor, expected):
+    assert theme.reductor_name(reductor, {"x": "E (GeV)", "y": ""}) == expected

@@ -28,10 +28,14 @@ def test_what_no_address_tells_is_chosen(archive):
 def test_an_address_restores_the_view(archive):
     chosen = Selection(archive, run=300000, histogram="a/rather/long/name_of_a_histogram_that_nobody_would_type")
     chosen.choose(reductor="std_x", start=at("12:02"), stop=at("12:04"), log=True)
+    chosen.choose(others=[300001], normalised=False, every="2min")
     again = from_address(archive, chosen.address)
     assert again.address == chosen.address
-    assert again.param.values() | {"name": 0, "cumulative": 0} == chosen.param.values() | {"name": 0, "cumulative": 0}
+    aside = {"name": 0, "cumulative": 0, "trend": 0, "further": 0}
+    assert again.param.values() | aside == chosen.param.values() | aside
     assert again.cumulative.identical(chosen.cumulative)
+    assert again.trend.equals(chosen.trend)
+    assert list(again.further) == list(chosen.further)
 
 
 def test_an_address_is_readable(archive):
@@ -47,7 +51,8 @@ def test_an_address_is_readable(archive):
         ("run=300001&subsystem=TPC", "no subsystem TPC in run 300001; EMC is", {"subsystem": "EMC"}),
         ("histogram=nothing", "no histogram nothing in EMC of run 300001; plain is", {"histogram": "plain"}),
         ("run=300001&histogram=labelled", "no histogram labelled in EMC of run 300001", {"histogram": "plain"}),
-        ("reductor=mode", "plain has no reductor mode; it has entries, mean_x, std_x.", {"reductor": "mean_x"}),
+        ("every=soon", "not a length of time: 'soon'", {"every": ""}),
+        ("with=7", "There is no run 7 in the store.", {"others": []}),
         ("start=yesterday", "not a time: 'yesterday'", {"start": None}),
         ("start=NaT", "not a time: 'NaT'", {"start": None}),
         ("start=18:00", "There is no snapshot in the interval 18:00 to run end", {"start": None}),
@@ -112,7 +117,7 @@ def test_watchers_hear_of_a_change_once_and_of_no_change_never(archive):
     chosen.choose(run=300000, histogram="plain", start=None)
     assert heard == []
     chosen.choose(histogram="map", start="12:02", log=True)
-    assert heard == [{"histogram", "start", "log", "cumulative"}]
+    assert heard == [{"histogram", "start", "log", "cumulative", "trend"}]
 
 
 def test_a_changed_binning_is_said_and_the_last_is_shown(tmp_path):
@@ -134,3 +139,83 @@ def test_an_empty_store_says_how_to_fill_it(tmp_path):
         f"This store holds no runs yet. Fill it with: owtrend ingest FOLDER --store {tmp_path}/store"
     ]
     assert (chosen.subsystems, chosen.reductors, chosen.edges) == ([], [], [None])
+
+
+def test_a_projection_and_a_typed_reductor_are_part_of_the_view(archive):
+    chosen = Selection(archive, run=300000, histogram="map", axes="x", region="0.8:3", reductor="mean_x(y=2:5)")
+    assert chosen.address == "?run=300000&subsystem=EMC&histogram=map&reductor=mean_x(y=2:5)&axes=x&range=y=1:3"
+    assert (chosen.ranges, chosen.complaints) == ({"y": (1, 3)}, {})
+    assert from_address(archive, chosen.address).address == chosen.address
+    chosen.choose(histogram="plain")
+    assert (chosen.axes, chosen.region, chosen.reductor, chosen.complaints) == ("", "", "mean_x", {})
+
+
+@pytest.mark.parametrize(
+    ("reductor", "why"),
+    [
+        ("mode", "no reductor 'mode'; there are entries"),
+        ("quantile_x", "quantile takes 1 numbers in brackets, not 0"),
+        ("mean_x(y=0.3:2)", "no bin begins or ends at 0.3"),
+        ("mean_z", "no reductor 'mean_z' for it"),
+        ("mean_x(", "no reductor 'mean_x('"),
+        ("ratio(nothing)", "nothing"),
+    ],
+)
+def test_a_reductor_that_means_nothing_is_said_and_the_last_good_trend_stays(archive, reductor, why):
+    chosen = Selection(archive, run=300000, histogram="map", reductor="quantile_y(0.9)")
+    trend = chosen.trend
+    chosen.choose(reductor=reductor)
+    assert why in chosen.complaints["reductor"]
+    assert (chosen.reductor, chosen.notes) == ("quantile_y(0.9)", [])
+    assert chosen.trend is trend
+    chosen.choose(start="12:02")
+    assert why in chosen.complaints["reductor"], "until it is mended"
+    chosen.choose(reductor="median_x")
+    assert (chosen.reductor, chosen.complaints) == ("median_x", {})
+    assert from_address(archive, f"?run=300000&histogram=map&reductor={reductor}").reductor == "mean_x"
+
+
+def test_a_range_that_means_nothing_is_said_and_the_last_good_one_stays(archive):
+    chosen = Selection(archive, run=300000, histogram="map", axes="x", region="1:3")
+    chosen.choose(region="here")
+    assert "'here' is no range" in chosen.complaints["region"]
+    assert chosen.region == "y=1:3"
+    chosen.choose(axes="y")
+    assert (chosen.region, chosen.complaints) == ("", {}), "another axis has other ranges"
+
+
+def test_further_runs_that_lack_the_histogram_are_said_and_kept_for_another(archive):
+    chosen = Selection(archive, run=300000, histogram="labelled", others="300001, 300000")
+    assert (chosen.others, chosen.further, chosen.runs) == ([300001], {}, [300000])
+    assert "300001" in chosen.notes[0]
+    chosen.choose(histogram="plain")
+    assert (list(chosen.further), chosen.runs, chosen.notes) == ([300001], [300000, 300001], [])
+    chosen.choose(subsystem="TPC", histogram=None)
+    assert (chosen.others, chosen.further, chosen.notes) == ([300001], {}, ["Run 300001 has no TPC."])
+
+
+def test_the_trend_is_of_all_runs_shown(archive):
+    chosen = Selection(archive, run=300000, others=[300001])
+    assert sorted(set(chosen.trend["run"].values.tolist())) == [300000, 300001]
+    chosen.choose(every="run")
+    assert chosen.trend["run"].values.tolist() == [300000, 300001]
+    chosen.choose(every="3min", others=[])
+    assert chosen.trend.sizes["time"] < 6
+
+
+def test_beside_another_run_contents_are_per_entry_unless_told(archive):
+    chosen = Selection(archive, run=300000)
+    chosen.choose(others=[300001])
+    assert chosen.normalised
+    chosen.choose(normalised=False)
+    chosen.choose(histogram="map")
+    assert not chosen.normalised
+    assert not from_address(archive, chosen.address).normalised
+
+
+def test_a_move_of_the_interval_reads_no_trend_and_no_run_again(archive):
+    chosen = Selection(archive, run=300000, others=[300001], reductor="quantile_x(0.5)")
+    heard = []
+    chosen.param.watch(lambda *events: heard.append({event.name for event in events}), list(chosen.param))
+    chosen.choose(start="12:02")
+    assert heard == [{"start"}]

@@ -1,0 +1,48 @@
+"""Times as people give them -> an interval that begins and ends at snapshots; and times as text."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from owtrend.difference import parse_time
+from owtrend.errors import UsageError
+
+__all__ = ["between_snapshots", "text"]
+
+
+def between_snapshots(
+    cumulative: xr.Dataset | None, start: Any, stop: Any, notes: list[str]
+) -> tuple[np.datetime64 | None, np.datetime64 | None]:
+    """Cut to snapshots as `owtrend.time_slice` cuts, or widened to the next snapshot if none lies between.
+
+    None stands for an end of the run. What cannot be had is said in ``notes``, and the whole run is given instead.
+    """
+    if cumulative is None or (start is None and stop is None):
+        return None, None
+    times = cumulative["time"].values
+    try:
+        first = -1 if start is None else _last_before(times, start)
+        last = len(times) - 1 if stop is None else _last_before(times, stop)
+    except UsageError as error:
+        notes.append(f"{error}. The whole run is shown instead.")
+        return None, None
+    if last < first or first == len(times) - 1:
+        asked = f"{'run start' if start is None else start} to {'run end' if stop is None else stop}"
+        notes.append(f"There is no snapshot in the interval {asked}; the whole run is shown instead.")
+        return None, None
+    last = max(last, first + 1)
+    return None if first < 0 else times[first], None if last == len(times) - 1 else times[last]
+
+
+def text(time: np.datetime64) -> str:
+    """To the second, or as exactly as it takes."""
+    return str(np.datetime_as_string(time, "s" if time == time.astype("datetime64[s]") else "auto"))
+
+
+def _last_before(times: Any, told: Any) -> int:
+    """Index of the last of ``times`` at or before a time; -1 if all are later."""
+    when = parse_time(told.removesuffix("Z") if isinstance(told, str) else told, times[0])
+    if np.isnat(when):
+        raise UsageError(f"not a time: {told!r}")
+    return int(np.searchsorted(times, when, side="right")) - 1

@@ -1,0 +1,232 @@
+"""Trends, as xarray holds them -> HoloViews elements: of one run over UTC, or of several with the time between cut out.
+
+Nothing here keeps state or reads a store.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import holoviews as hv
+import numpy as np
+import xarray as xr
+from bokeh.models import BoxAnnotation, CustomJSTickFormatter, DatetimeTicker, DatetimeTickFormatter
+from numpy.typing import NDArray
+
+from dashboards import theme
+from dashboards.axes import limits
+from dashboards.elements import CROWD, TOOLS, printf, told
+
+__all__ = ["Timeline", "time_limits", "trend", "trend_by_run"]
+
+_UTC = [("UTC", "@utc{%F %T}")]
+_UTC_FORMAT = {"@utc": "datetime"}
+
+# A tick's place -> the time that it stands for; the day, too, where it is another than that of the tick before.
+_CLOCK = """
+const place = (at) => {
+  for (const [low, high, shift] of spans) if (at >= low && at <= high) return new Date(at - shift)
+  return null
+}
+const when = place(tick)
+if (when == null) return ""
+const before = index > 0 ? place(ticks[index - 1]) : null
+const day = (time) => time.toISOString().slice(5, 10)
+const clock = when.toISOString().slice(11, seconds ? 19 : 16)
+return before != null && day(before) == day(when) ? clock : several ? `${day(when)} ${clock}` : clock
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """Where the times of runs lie on one axis: those of the chosen run where they are, the others right beside it."""
+
+    runs: tuple[int, ...]
+    shifts: tuple[np.timedelta64, ...]
+    spans: tuple[tuple[np.datetime64, np.datetime64], ...]  # on the axis
+
+    @classmethod
+    def of(cls, table: xr.Dataset, chosen: int) -> "Timeline":
+        """Of a trend over several runs, in order of time."""
+        numbers = np.broadcast_to(table["run"].values, table["time"].shape)
+        own = {run: time_limits(table["time"].values[numbers == run]) for run in np.unique(numbers).tolist()}
+        own = dict(sorted(own.items(), key=lambda item: item[1][0]))
+        runs = list(own)
+        grid = np.timedelta64(10 if sum(_seconds(*span) for span in own.values()) > 5400 else 1, "m")
+        place = {chosen: np.timedelta64(0, "ns")}
+        at = runs.index(chosen)
+        for number in range(at + 1, len(runs)):  # so that what is a round time stays one
+            room = own[runs[number]][0] - (own[runs[number - 1]][1] + place[runs[number - 1]])
+            place[runs[number]] = -np.timedelta64(grid * np.floor((room - grid / 5) / grid), "ns")
+        for number in range(at - 1, -1, -1):
+            room = own[runs[number + 1]][0] + place[runs[number + 1]] - own[runs[number]][1]
+            place[runs[number]] = np.timedelta64(grid * np.floor((room - grid / 5) / grid), "ns")
+        shifts = tuple(place[run] for run in runs)
+        return cls(tuple(runs), shifts, tuple((own[r][0] + place[r], own[r][1] + place[r]) for r in runs))
+
+    def placed(self, times: NDArray[np.datetime64], runs: NDArray[np.int64]) -> NDArray[np.datetime64]:
+        """Places of times on the axis."""
+        shift = dict(zip(self.runs, self.shifts, strict=True))
+        return times + np.array([shift[run] for run in runs.tolist()], dtype="timedelta64[ns]")
+
+    def run_at(self, place: np.datetime64) -> int | None:
+        """The run to which a place belongs; None between runs."""
+        found = [run for run, (low, high) in zip(self.runs, self.spans, strict=True) if low <= place <= high]
+        return found[0] if found else None
+
+    @property
+    def formatter(self) -> CustomJSTickFormatter | DatetimeTickFormatter:
+        if len(self.runs) == 1:
+            return DatetimeTickFormatter(
+                seconds="%H:%M:%S", minsec="%H:%M:%S", minutes="%H:%M", hourmin="%H:%M", hours="%H:%M",
+                days="%d %b %H:%M",
+            )  # fmt: skip
+        spans = [
+            [_milliseconds(low), _milliseconds(high), shift / np.timedelta64(1, "ms")]
+            for (low, high), shift in zip(self.spans, self.shifts, strict=True)
+        ]
+        days = {str(low - shift)[:10] for (low, _), shift in zip(self.spans, self.shifts, strict=True)}
+        seconds = sum(_seconds(*span) for span in self.spans) < 300
+        return CustomJSTickFormatter(args={"spans": spans, "several": len(days) > 1, "seconds": seconds}, code=_CLOCK)
+
+
+def trend(
+    table: xr.Dataset, *, title: str = "", label: str = "value", shade: BoxAnnotation | None = None,
+    gaps: Sequence[tuple[np.datetime64, np.datetime64, int]] = (), colours: Mapping[int, str] | None = None,
+    timeline: Timeline | None = None,
+) -> hv.Overlay:  # fmt: skip
+    """Value and error over UTC time, as `Archive.trend` gives them for one run or several.
+
+    A snapshot in which the histogram did not report is no measurement: a pale tick on the lower edge. A dashed line is
+    where it restarted, a grey band a gap. ``shade`` is put below it: a box whose ``left`` and ``right`` can be set at
+    any time.
+
+    Parameters
+    ----------
+    gaps
+        Begin, end and run of each interval in which snapshots were missed.
+    colours
+        Of the runs.
+    timeline
+        Where the runs lie, if they are several.
+    """
+    times, several = table["time"].values, timeline is not None
+    runs = np.broadcast_to(table["run"].values, times.shape)
+    if timeline is None:
+        timeline = Timeline.of(table, int(runs[0]))
+    places, colour = timeline.placed(times, runs), _colours(runs, colours)
+    value, error = table["value"].values, np.nan_to_num(table["error"].values)
+    known = np.isfinite(value) & table["reported"].values
+    low, high = limits([*(value - error)[known], *(value + error)[known]])
+    who = [("run", "@run")] if several else []
+    line = hv.Curve(_apart(places[known], value[known], runs[known]), "time", "value").opts(
+        color=theme.TICK if several else theme.BLUE, line_width=1, alpha=0.4 + 0.3 * several
+    )
+    bars = hv.Segments(
+        (places, value - error, places, value + error, colour), ["time", "value", "to", "high"], "colour"
+    ).iloc[known]
+    points = hv.Scatter(
+        (places, value, error, times, runs.astype(str), colour), "time", ["value", "error", "utc", "run", "colour"]
+    ).iloc[known]
+    tip = [*who, *_UTC, (label, told("value"))]
+    layers = [
+        *_marks(table, timeline, places, runs, gaps),
+        line,
+        bars.opts(color=hv.dim("colour"), line_width=1),
+        _rug(places[~table["reported"].values], low, high),
+        points.opts(
+            color=hv.dim("colour"), size=6 if known.sum() <= CROWD else 3, nonselection_alpha=1, tools=["xbox_select"],
+            hover_tooltips=tip, hover_formatters=printf("value", "error") | _UTC_FORMAT,
+        ),
+    ]  # fmt: skip
+    if several:
+        begin, names = [low for low, _ in timeline.spans], [f"Run {run}" for run in timeline.runs]
+        layers.append(
+            hv.Labels((begin, np.full(len(begin), high), names), ["time", "value"], "name").opts(
+                text_align="left", text_baseline="top", text_font_size="11px", text_color=theme.MUTED, xoffset=0
+            )
+        )
+    hooks = [theme.figure] + ([] if shade is None else [lambda plot, _: plot.state.add_layout(shade)])
+    return hv.Overlay(layers).opts(
+        title=title, fontsize=theme.SIZES, xlabel="UTC; the time between runs is cut out" if several else "UTC",
+        ylabel=label, xformatter=timeline.formatter, responsive=True,
+        xlim=(timeline.spans[0][0], timeline.spans[-1][1]),
+        xticks=DatetimeTicker(desired_num_ticks=12) if several else None,
+        ylim=(low, high + (high - low) * 0.1 * several), show_grid=True, hooks=hooks, default_tools=TOOLS,
+        active_tools=["xbox_select"],
+    )  # fmt: skip
+
+
+def trend_by_run(
+    table: xr.Dataset, *, title: str = "", label: str = "value", shade: BoxAnnotation | None = None,
+    colours: Mapping[int, str] | None = None,
+) -> hv.Overlay:  # fmt: skip
+    """One point for each run, side by side."""
+    runs, value, error = table["run"].values, table["value"].values, np.nan_to_num(table["error"].values)
+    known, at = np.isfinite(value), np.arange(len(runs))
+    colour = _colours(runs, colours)
+    bars = hv.Segments((at, value - error, at, value + error, colour), ["number", "value", "to", "high"], "colour")
+    columns = (at, value, error, runs.astype(str), table["start"].values, table["stop"].values, colour)
+    points = hv.Scatter(columns, "number", ["value", "error", "run", "start", "stop", "colour"]).opts(
+        color=hv.dim("colour"), size=8, nonselection_alpha=1,
+        hover_tooltips=[("run", "@run"), ("UTC", "@start{%F %T} to @stop{%F %T}"), (label, told("value"))],
+        hover_formatters=printf("value", "error") | {"@start": "datetime", "@stop": "datetime"},
+    )  # fmt: skip
+    hooks = [theme.figure] + ([] if shade is None else [lambda plot, _: plot.state.add_layout(shade)])
+    return hv.Overlay([bars.opts(color=hv.dim("colour"), line_width=1), points]).opts(
+        title=title, fontsize=theme.SIZES, xlabel="run", ylabel=label, responsive=True, show_grid=True, hooks=hooks,
+        xticks=list(zip(at.tolist(), map(str, runs.tolist()), strict=True)), xlim=(-0.6, len(runs) - 0.4),
+        ylim=limits([*(value - error)[known], *(value + error)[known]]), default_tools=TOOLS,
+    )  # fmt: skip
+
+
+def time_limits(times: NDArray[np.datetime64]) -> tuple[np.datetime64, np.datetime64]:
+    """The span of a run's time axis: its snapshots, and before the first as much as lies between two."""
+    step = np.median(np.diff(times)) if len(times) > 1 else np.timedelta64(60, "s")
+    return times[0] - step, times[-1] + step / 3
+
+
+def _marks(
+    table: xr.Dataset, timeline: Timeline, places: NDArray[np.datetime64], runs: NDArray[np.int64],
+    gaps: Sequence[tuple[np.datetime64, np.datetime64, int]],
+) -> list[hv.Element]:  # fmt: skip
+    """Bands where snapshots were missed, lines where the entries fell; nothing where there are none."""
+    found = []
+    if gaps:
+        begin, end, of = (np.array(column) for column in zip(*gaps, strict=True))
+        tip = [("", "gap: snapshots are missing")]
+        spans = hv.VSpans((timeline.placed(begin, of), timeline.placed(end, of)), ["time", "until"])
+        found.append(spans.opts(color=theme.TICK, alpha=0.28, line_color=None, hover_tooltips=tip))
+    if table["restart"].values.any():
+        lines = hv.VLines(places[table["restart"].values], "time")
+        tip = [("", "restart: the entries fell, counting began again")]
+        found.append(lines.opts(color=theme.VERMILION, line_dash="dashed", line_width=1.2, hover_tooltips=tip))
+    return found
+
+
+def _rug(places: NDArray[np.datetime64], low: float, high: float) -> hv.Segments:
+    """Pale ticks on the lower edge."""
+    foot = np.full(len(places), low)
+    return hv.Segments((places, foot, places, foot + (high - low) * 0.03), ["time", "value", "to", "high"]).opts(
+        color=theme.TICK, line_width=1.5
+    )
+
+
+def _colours(runs: NDArray[np.int64], colours: Mapping[int, str] | None) -> NDArray[Any]:
+    return np.array([(colours or {}).get(run, theme.BLUE) for run in runs.tolist()], dtype=object)
+
+
+def _apart(
+    places: NDArray[np.datetime64], value: NDArray[np.float64], runs: NDArray[np.int64]
+) -> tuple[NDArray[np.datetime64], NDArray[np.float64]]:  # fmt: skip
+    """Points with a hole wherever another run begins."""
+    ends = np.flatnonzero(np.diff(runs)) + 1
+    return np.insert(places, ends, places[ends]), np.insert(value, ends, np.nan)
+
+
+def _seconds(low: np.datetime64, high: np.datetime64) -> float:
+    return float((high - low) / np.timedelta64(1, "s"))
+
+
+def _milliseconds(time: np.datetime64) -> float:
+    return float((time - np.datetime64(0, "ms")) / np.timedelta64(1, "ms"))

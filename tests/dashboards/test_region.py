@@ -1,0 +1,68 @@
+"""Projections as people choose them: onto which axes, and which bins of the others."""
+
+import numpy as np
+import pytest
+
+import owtrend
+from dashboards import region
+from owtrend.errors import UsageError
+
+
+@pytest.fixture
+def named(archive):
+    return lambda name: archive.histogram("EMC", name, run=300000)
+
+
+def test_choices_are_of_the_axes_there_are(named):
+    assert region.choices(named("plain")) == [""]
+    assert region.choices(named("map")) == ["", "x", "y"]
+    assert region.choices(named("box")) == ["", "x", "y", "z", "xz", "yz"]
+
+
+@pytest.mark.parametrize(
+    ("name", "axes", "text", "expected"),
+    [
+        ("map", "x", "", {}),
+        ("map", "x", "y=1:3", {"y": (1, 3)}),
+        ("map", "x", "1:3", {"y": (1, 3)}),
+        ("map", "x", " y = 3 to 1 ", {"y": (1, 3)}),
+        ("map", "x", "0.6:3.4", {"y": (1, 3)}),
+        ("map", "x", "2.1:2.2", {"y": (2, 3)}),
+        ("map", "x", "9:12", {"y": (4, 5)}),
+        ("map", "x", "-3:99", {}),
+        ("uneven", "x", "2:6", {"y": (1, 6)}),
+        ("box", "x", "y=0:1, z=1:2", {"y": (0, 1), "z": (1, 2)}),
+        ("box", "", "1:2", {"z": (1, 2)}),
+        ("box", "xz", "1:2", {"y": (1, 2)}),
+    ],
+)
+def test_a_range_is_brought_to_the_edges_of_bins(named, name, axes, text, expected):
+    found = region.ranges(text, named(name), axes)
+    assert found == expected
+    assert region.ranges(region.region_text(found), named(name), axes) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "axes", "text", "why"),
+    [
+        ("map", "x", "x=1:2", "'x=1:2' is no range of an axis that is summed over; give a part of y=0:5"),
+        ("map", "x", "a:b", "'a:b' is no range"),
+        ("map", "", "1:2", "no axis is summed over; choose a projection first"),
+        ("box", "x", "1:2", "give a part of y=0:3,z=0:2"),
+    ],
+)
+def test_what_is_no_range_is_said_with_what_is(named, name, axes, text, why):
+    with pytest.raises(UsageError) as caught:
+        region.ranges(text, named(name), axes)
+    assert why in str(caught.value)
+
+
+def test_a_projection_has_the_contents_and_errors_of_the_bins_in_range(named):
+    content = owtrend.time_slice(named("map"))
+    shown = region.projected(content, "x", {"y": (1.0, 3.0)})
+    bins = content["contents"].values[:, 1:3]
+    np.testing.assert_array_equal(shown["contents"], bins.sum(axis=1))
+    np.testing.assert_array_equal(owtrend.values(shown)["variance"], bins.sum(axis=1))
+    box = owtrend.time_slice(named("box"))
+    np.testing.assert_array_equal(region.projected(box, "", {})["contents"], box["contents"].values.sum(axis=2))
+    assert region.projected(content, "", {}) is content
