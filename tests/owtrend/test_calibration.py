@@ -66,7 +66,7 @@ ALL, NORMAL, FULL = set(SHAPES), {"normal"}, {"normal", "skewed", "long tail"}
         ("maximum", FULL, 0.25),  # too large rather than too small, where many bins are about as full
         ("peak", FULL, 0.2),
         ("gauss", {"normal", "skewed"}, 0.2),
-        ("gauss_width", {"normal", "skewed"}, 0.25),
+        ("gauss_width", NORMAL, 0.15),  # 25 % too small for the skewed shape, which it does not fit
         ("gauss(-9,15)", NORMAL, 0.2),
         ("mpv", {"skewed", "long tail"}, 0.15),  # of a shape like a Landau distribution
     ],
