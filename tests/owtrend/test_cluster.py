@@ -49,11 +49,11 @@ def test_a_worker_killed_in_mid_pass_costs_time_only(small_store, tmp_path, monk
     for name in ("threads", "processes"):
         shutil.copytree(small_store, tmp_path / name)
     monkeypatch.setattr(pipeline, "BLOCK_BYTES", 1)  # a task per histogram and run
-    pipeline.compute(tmp_path / "threads", workers=0)
+    pipeline.compute(tmp_path / "threads", workers=0, force=True)
     with local_cluster(2) as cluster:
         workers = {nanny.pid for nanny in cluster.workers.values()}
         monkeypatch.setattr(pipeline, "_trends", partial(killed_once, tmp_path))
-        assert pipeline.compute(tmp_path / "processes", scheduler=cluster.scheduler_address).runs == 3
+        assert pipeline.compute(tmp_path / "processes", scheduler=cluster.scheduler_address, force=True).runs == 3
     assert int((tmp_path / "killed").read_text()) in workers
     for subsystem in ("EMC", "TPC"):
         expected, found = (
