@@ -47,10 +47,16 @@ class Gains:
         Where each begins, ns UTC, NaT: since the run began; ``end`` where it ends.
     restart
         Whether it began to count from zero again.
+    since
+        When it had reported before, ns UTC; NaT: not in this run. What is gained was gained since then, for a component
+        sends every few minutes and the rows between say nothing.
+    lasting
+        Seconds since then where it reported, else 0; ``timed`` the entries gained in them. Both are 0 where ``since``
+        is not known.
     parts
         The increments of the additive parts of a profile or weighted histogram, flat, shape ``(cell, time)``.
     events
-        Of the subsystem's event counter, in the same rows; None if it has none.
+        That the subsystem's event counter had in that time; None if it has none.
     """
 
     axes: tuple[Axis, ...]
@@ -64,6 +70,9 @@ class Gains:
     begin: NDArray[np.datetime64]
     end: NDArray[np.datetime64]
     restart: NDArray[np.bool_]
+    since: NDArray[np.datetime64]
+    lasting: Floats
+    timed: Floats
     parts: Mapping[str, Floats] = field(default_factory=dict)
     events: Floats | None = None
 
@@ -119,13 +128,23 @@ class Gains:
             stats |= {name: np.where(lost, made[name], stats[name]) for name in made.keys() & stats.keys()}
         begin = np.concatenate([np.full(1, np.datetime64("NaT"), dtype="datetime64[ns]"), one.times[:-1]])
         keep = slice(extra, None)
+        since = whole.since[first - extra : last]
+        none = np.zeros(last - first)
         return cls(
+            since=since[keep], lasting=none, timed=none,
             axes=axes, class_name=segment.class_name, error_option=segment.error_option, gauge=segment.gauge,
             stats={name: gained[keep] for name, gained in stats.items()},
             along=tuple(line[:, keep] for line in per_axis), whole=content[0, keep], reported=changed[keep],
             begin=begin[keep], end=one.times[keep], parts={name: part[:, keep] for name, part in held.items()},
             restart=((previous < 0) & (np.arange(len(previous)) + first - extra > 0) & one.additive)[keep],
-        )  # fmt: skip
+        ).timed_since(since[keep])  # fmt: skip
+
+    def timed_since(self, since: NDArray[np.datetime64]) -> Self:
+        """The same rows, with when each had reported before."""
+        known = ~np.isnat(since) & self.reported
+        waited = (self.end - np.where(known, since, self.end)).astype("timedelta64[ns]").astype(np.float64)
+        timed = np.where(known, self.stats["entries"], 0.0)
+        return replace(self, since=since, lasting=waited / 1e9, timed=timed)
 
     def __len__(self) -> int:
         return len(self.end)
@@ -133,12 +152,6 @@ class Gains:
     @property
     def profile(self) -> bool:
         return self.class_name.startswith("TProfile")
-
-    @property
-    def exposure(self) -> Floats:
-        """Seconds; NaN where the begin of the run is not known."""
-        seconds: Floats = (self.end - self.begin) / np.timedelta64(1, "s")
-        return seconds
 
     @cached_property
     def effective(self) -> Floats:
@@ -164,6 +177,9 @@ class Gains:
             restart=np.logical_or.reduceat(self.restart, first),
             begin=self.begin[first],
             end=self.end[last],
+            since=self.since[first],
+            lasting=np.add.reduceat(self.lasting, first),
+            timed=np.add.reduceat(self.timed, first),
             events=None if self.events is None else np.add.reduceat(self.events, first),
         )
 

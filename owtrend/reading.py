@@ -84,6 +84,27 @@ class RunHistogram:
         """``fEntries`` of all rows."""
         return np.ascontiguousarray(self.sums()[:, self.sum_names.index("entries")])
 
+    @property
+    def since(self) -> NDArray[np.datetime64]:
+        """When it had reported last before each row; NaT if it had not in this run."""
+        return self._latest_reports[:-1]
+
+    @property
+    def last_report(self) -> np.datetime64:
+        """When it reported last."""
+        return self._latest_reports[-1]
+
+    @cached_property
+    def _latest_reports(self) -> NDArray[np.datetime64]:
+        """Before each row, and after all of them: in a report the statistics changed."""
+        sums, number = self.sums(), np.arange(len(self.rows))
+        before = np.concatenate([np.zeros((1, sums.shape[1])), sums[:-1]])
+        if not self.additive and not self.segment.gauge:  # each row is a gain
+            before[:] = 0
+        reported = ((sums != before) & ~(np.isnan(sums) & np.isnan(before))).any(axis=1)
+        latest = np.concatenate([[-1], np.maximum.accumulate(np.where(reported, number, -1))]).astype(np.intp)
+        return np.where(latest < 0, np.datetime64("NaT"), self.times[latest])
+
     @cached_property
     def times(self) -> NDArray[np.datetime64]:
         return self.view.times(self.place)[self.rows]

@@ -39,13 +39,16 @@ def integral(gains: Gains) -> Estimate:
 
 
 def rate(gains: Gains) -> Estimate:
-    """Entries per second, N / exposure; NaN where the begin of a run is not known. Error sqrt(N) / exposure [Hz]."""
-    value, error = entries(gains)
-    return value / gains.exposure, error / gains.exposure
+    """Entries per second since the report before, N / t; error sqrt(N) / t [Hz].
+
+    NaN where nothing was reported, and in the first report of a run, whose begin is not known.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return gains.timed / gains.lasting, np.sqrt(np.abs(gains.timed)) / gains.lasting
 
 
 def per_event(gains: Gains) -> Estimate:
-    """Entries per event E, counted in the same interval; error (N / E) sqrt(1 / N + 1 / E), of independent counts.
+    """Entries per event E, counted since the report before; error (N / E) sqrt(1 / N + 1 / E), of independent counts.
 
     NaN where no event counter is configured.
     """
@@ -53,7 +56,7 @@ def per_event(gains: Gains) -> Estimate:
 
 
 def events(gains: Gains) -> Estimate:
-    """Events counted in the interval, with the Poisson error."""
+    """Events counted since the report before, with the Poisson error; none where nothing was reported."""
     counted = _events(gains)
     return counted, np.sqrt(counted)
 

@@ -38,17 +38,19 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Events:
-    """Events counted in a run: ``total`` [events] up to each of ``times`` (ns UTC)."""
+    """Events counted in a run: ``total`` [events] up to each of ``times`` (ns UTC), the reports of the counter."""
 
     times: NDArray[np.datetime64]
     total: NDArray[np.float64]
 
     def between(self, begin: NDArray[np.datetime64], end: NDArray[np.datetime64]) -> NDArray[np.float64]:
-        """Events in each interval ``(begin, end]``, NaT being the begin of the run."""
-        known = np.concatenate([[0.0], self.total])
-        since = np.where(np.isnat(begin), np.datetime64(0, "ns"), begin)
-        first, last = (np.searchsorted(self.times, times, side="right") for times in (since, end))
-        return np.asarray(known[last] - known[first], dtype=np.float64)
+        """Events in each interval ``(begin, end]``, NaT being the begin of the run.
+
+        The counter, too, is sent every few minutes: between its reports as many per second as in the next one.
+        """
+        at = self.times.view("int64")
+        first, last = (np.interp(times.view("int64"), at, self.total, left=0.0) for times in (begin, end))
+        return np.asarray(last - np.where(np.isnat(begin), 0.0, first), dtype=np.float64)
 
 
 def named(config: Config, subsystem: str) -> list[str]:
@@ -92,7 +94,8 @@ def event_counter(view: SubsystemReader, run: int, config: Config, subsystem: st
         _log.warning("no events are counted in run %d: %s", run, error)
         return None
     order = np.argsort(gains.end, kind="stable")
-    return Events(gains.end[order], np.cumsum(np.nan_to_num(counted[order])))
+    counted, known = np.nan_to_num(counted[order]), gains.reported[order]
+    return Events(gains.end[order][known], np.cumsum(counted)[known]) if known.any() else None
 
 
 def require_found(config: Config, view: SubsystemReader, subsystem: str) -> None:
@@ -308,8 +311,9 @@ def _joined_to(
             parts = {name: np.where(first, np.nan, part) for name, part in gains.parts.items()}
             whole = np.where(first, np.nan, gains.whole)
             gains = replace(gains, stats=stats, along=along, parts=parts, whole=whole)
+        gains = gains.timed_since(np.where(np.isnat(gains.since), before.last_report, gains.since))
     if events is not None:
-        gains = replace(gains, events=events.between(gains.begin, gains.end))
+        gains = replace(gains, events=np.where(gains.reported, events.between(gains.since, gains.end), 0.0))
     return gains
 
 
@@ -325,7 +329,10 @@ def _added(total: Gains | None, more: Gains) -> Gains:
     if total is None or more.gauge:
         return more
     stats = {name: total.stats[name] + gained if name in total.stats else gained for name, gained in more.stats.items()}
-    joined = replace(more, stats=stats, begin=total.begin, reported=total.reported | more.reported)
+    joined = replace(
+        more, stats=stats, begin=total.begin, reported=total.reported | more.reported, since=total.since,
+        lasting=total.lasting + more.lasting, timed=total.timed + more.timed,
+    )  # fmt: skip
     if more.events is not None and total.events is not None:
         joined = replace(joined, events=total.events + more.events)
     if more.axes != total.axes:
