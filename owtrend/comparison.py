@@ -29,8 +29,8 @@ ONE_SIGMA = 0.682689492137
 def compare(
     slice: xr.Dataset, reference: xr.Dataset, *, normalise: str = "integral",  # noqa: A002 - what it is
     events: tuple[Any, Any] | None = None, within: Mapping[str, tuple[float, float]] | None = None,
-    pull: str | None = None, tolerance: float = 0.01, limit: float = 5.0, scores: Sequence[str] | None = None,
-    worst: int = 5,
+    pull: str | None = None, chi2: str | None = None, tolerance: float = 0.01, limit: float = 5.0,
+    scores: Sequence[str] | None = None, worst: int = 5,
 ) -> xr.Dataset:  # fmt: skip
     """How a histogram differs from a reference: a pull per bin, and scores with the bins that made them.
 
@@ -54,10 +54,13 @@ def compare(
         How a bin is judged. Of counts: ``beta_binomial`` (AutoDQM's, the default; negative binomial where the scale
         comes from elsewhere), ``exact`` (two Poisson counts, calibrated), ``poisson`` (asymmetric errors) or
         ``gauss``, (value - reference) / error. Of all others ``gauss``.
+    chi2
+        ``UU``, ``UW`` or ``WW`` as in ``TH1::Chi2Test``; if None, by which of both are counts. Of means and
+        efficiencies it is the sum of squared pulls.
     tolerance
         Of ``beta_binomial``: which relative difference of a bin is never significant.
     limit
-        \\|pull\\| from which a bin does not agree, for ``robust``.
+        |pull| from which a bin does not agree, for ``robust``.
     scores
         Names in `owtrend.score.SCORES`, with numbers in brackets: ``["ks", "bad_bins(4)"]``.
     worst
@@ -67,8 +70,8 @@ def compare(
     -------
     :
         ``pull`` and ``expected`` (the reference scaled) per bin; ``score`` and ``p_value`` along the coordinate
-        ``score_name``; ``chi2``, ``ndf``; ``scale``; ``empty``, 0 or the sum of 1 if the slice and 2 if the reference is
-        empty; and along ``score_name`` and ``rank`` ``blame``, what the worst bins did to a score, in its own units,
+        ``score_name``; ``chi2``, ``ndf``; ``scale``; ``empty``, 1 if the slice is, 2 if the reference is, 3 if both, else
+        0; and along ``score_name`` and ``rank`` ``blame``, what the worst bins did to a score, in its own units,
         with ``worst_x``, ``worst_y``, ... their centres. All have the rows of the slice. Read and computed at once.
         ``attrs`` say how: ``pull``, ``normalise``, ``chi2`` (``UU``, ``UW``, ``WW`` or ``values``).
 
@@ -93,7 +96,7 @@ def compare(
         owtrend.compare(late, owtrend.time_slice(h, None, "10:00"), scores=["chi2_ndf", "ks"]).score
     """
     chosen = score.names(scores)
-    setting = _Setting(normalise, events, within or {}, pull, tolerance, limit)
+    setting = _Setting(normalise, events, within or {}, pull, chi2, tolerance, limit)
     pair, rows, used = _paired(slice, reference, setting)
     results = {name: one(pair) for name, one in chosen.items()}
     dims = (*rows, *schema.axes_of(slice))
@@ -102,10 +105,10 @@ def compare(
         for name, coord in _inner(slice).coords.items()
         if name not in ("sum", schema.RECEIVED) and set(coord.dims) <= set(dims)
     }
-    chi2, ndf, _ = pair.chi2
+    total, ndf, _ = pair.chi2
     made: dict[str, Any] = {
         "pull": (dims, pair.pulls), "expected": (dims, pair.expected), "scale": (rows, pair.scale),
-        "chi2": (rows, chi2), "ndf": (rows, ndf), "empty": (rows, _empty(pair)),
+        "chi2": (rows, total), "ndf": (rows, ndf), "empty": (rows, _empty(pair)),
     }  # fmt: skip
     if results:
         named = (*rows, "score_name")
@@ -122,7 +125,7 @@ def compare(
         made = {name: (kept, np.asarray(array)[0]) for name, (kept, array) in made.items()}
     attrs = {
         "name": slice.attrs.get("name"), "reference": reference.attrs.get("name"),
-        "subsystem": slice.attrs.get("subsystem"), "pull": used, "chi2": pair.kind,
+        "subsystem": slice.attrs.get("subsystem"), "pull": used, "chi2": pair.test,
         "normalise": "none" if pair.kind == "values" else normalise,
     }  # fmt: skip
     return xr.Dataset(made, coords={**coords, **({"score_name": list(results)} if results else {})}, attrs=attrs)
@@ -135,7 +138,8 @@ def regions(
 ) -> "pd.DataFrame":  # fmt: skip
     """Where a histogram differs: regions of bins that are too full or too empty together, the surest first.
 
-    Two searches. *connected*: bins with a pull beyond ``limit`` on one side that share faces. *block*: what these leave
+    Two searches. *connected*: bins with a pull beyond ``limit``, or half of it, on one side that share faces, the surer
+    of those that overlap. *block*: what these leave
     is merged into blocks of 2, 4, 8, ... bins along each axis, for a weak loss over many bins that no single one shows;
     blocks that overlap a surer one are left out. A region is judged by the pull of the sums of its bins (of means and
     weighted contents: sum of pulls / sqrt(bins)).
@@ -145,7 +149,7 @@ def regions(
     slice, reference, normalise, events, within, tolerance
         As for `compare`, of one row.
     limit
-        \\|pull\\| of the bins of a connected region.
+        |pull| of the bins of a connected region; and beyond which a bin does not agree, for ``robust``.
     significance
         Largest p-value of what is told.
 
@@ -165,16 +169,24 @@ def regions(
     schema_rows = {schema.TIME, schema.SNAPSHOT} & set(slice.dims)
     if schema_rows:
         raise DimsError(f"{slice.attrs.get('name')}: still has rows; choose one with .isel")
-    setting = _Setting(normalise, events, within or {}, None, tolerance, limit)
+    setting = _Setting(normalise, events, within or {}, None, None, tolerance, limit)
     pair, _, used = _paired(slice, reference, setting)
     pulls = np.nan_to_num(pair.pulls[0])
     bins, lines, taken = int(pair.used[0]), [], np.zeros(pair.shape, dtype=bool)
-    for flat in found.connected(pulls, limit):
-        cells = np.stack(np.unravel_index(flat, pair.shape), axis=-1)
-        together = _together(pair, [flat], used, tolerance)[0]
-        p = found.region_probability(float(kernels.two_sided(together)), len(flat), bins, len(pair.shape))
-        lines.append(_line(pair, "connected", cells, float(together), p))
-        taken.ravel()[flat] = True
+    groups = [flat for beyond in (limit, limit / 2) for flat in found.connected(pulls, beyond)]
+    together = _together(pair, groups, used, tolerance)
+    chances = [
+        found.region_probability(float(p), len(flat), bins, len(pair.shape))
+        for p, flat in zip(kernels.two_sided(together), groups, strict=True)
+    ]
+    for number in np.argsort(chances, kind="stable"):
+        flat = groups[number]
+        if chances[number] > significance:
+            break
+        if not taken.ravel()[flat].any():
+            cells = np.stack(np.unravel_index(flat, pair.shape), axis=-1)
+            lines.append(_line(pair, "connected", cells, float(together[number]), chances[number]))
+            taken.ravel()[flat] = True
     bounds, _ = found.blocks(pair.shape)
     merged = _merged(pair, taken, used, tolerance)
     p_values = np.minimum(1.0, kernels.two_sided(merged) * len(merged))
@@ -187,7 +199,6 @@ def regions(
             cells = np.stack(grid, axis=-1).reshape(-1, len(grid))
             lines.append(_line(pair, "block", cells, float(merged[number]), float(p_values[number])))
             taken[inside] = True
-    lines = [line for line in lines if line["p_value"] <= significance]
     columns = ["kind", "bins", *(f"{a}_{end}" for a in schema.axes_of(slice) for end in ("low", "high")),
         "value", "expected", "pull", "p_value", "cells"]  # fmt: skip
     table = pd.DataFrame(lines, columns=columns)
@@ -202,11 +213,15 @@ class _Setting:
     events: tuple[Any, Any] | None
     within: Mapping[str, tuple[float, float]]
     pull: str | None
+    chi2: str | None
     tolerance: float
     limit: float
 
     def __post_init__(self) -> None:
-        for name, value, known in (("normalise", self.normalise, NORMALISE), ("pull", self.pull, (None, *PULLS))):
+        for name, value, known in (
+            ("normalise", self.normalise, NORMALISE), ("pull", self.pull, (None, *PULLS)),
+            ("chi2", self.chi2, (None, *score.TESTS)),
+        ):  # fmt: skip
             if value not in known:
                 raise UsageError(f"{name}={value!r}: expected one of {', '.join(filter(None, known))}")
         if (self.normalise == "events") != (self.events is not None):
@@ -224,7 +239,7 @@ def _paired(one: xr.Dataset, other: xr.Dataset, setting: _Setting) -> tuple[scor
     dims = schema.axes_of(one)
     rows = tuple(str(dim) for dim in (schema.TIME, schema.SNAPSHOT) if dim in one.dims)
     if {schema.TIME, schema.SNAPSHOT} & set(other.dims):
-        raise DimsError(f"{other.attrs.get('name')}: a reference has one row; choose it with .isel or owtrend.time_slice")
+        raise DimsError(f"{other.attrs.get('name')}: a reference has one row; choose it by .isel or owtrend.time_slice")
     one, reference = _inner(one).load(), _inner(other).load()
     axes = tuple(
         Axis(np.append(one[f"{name}_left"].values, one[f"{name}_right"].values[-1]), regular=False) for name in dims
@@ -236,7 +251,10 @@ def _paired(one: xr.Dataset, other: xr.Dataset, setting: _Setting) -> tuple[scor
     kind = _kind(one, reference)
     if kind == "values":
         scale, known, used = np.ones(len(data)), True, "gauss"
-        pulls = _value_pulls(one, reference, (*rows, *dims)).reshape(data.shape)
+        errors: Sequence[Floats] = (variance, its_variance)
+        if all("lower" in histogram for histogram in (one, reference)):
+            errors = _facing(one, reference, data, its, (*rows, *dims))
+        pulls = _value_pulls(data, errors[0], its, errors[1])
         entries = np.full(len(data), np.nan)
     else:
         entries = np.atleast_1d(_entries(one))
@@ -250,8 +268,12 @@ def _paired(one: xr.Dataset, other: xr.Dataset, setting: _Setting) -> tuple[scor
         pulls = _pulls(*parts, scale, used, setting, by_total=fixed)
         if setting.normalise == "robust" and fixed:
             for row in range(len(data)):
-                scale[row], pulls[row] = _settled(*(p[row : row + 1] for p in parts[:2]), its, its_variance, used, setting)
-    return score.Pair(data, variance, its, its_variance, scale, pulls, entries, axes, kind, known), rows, used
+                own = data[row : row + 1], variance[row : row + 1]
+                scale[row], pulls[row] = _settled(*own, its, its_variance, used, setting)
+    pair = score.Pair(
+        data, variance, its, its_variance, scale, pulls, entries, axes, kind, setting.chi2 or kind, known
+    )
+    return pair, rows, used
 
 
 def _inner(histogram: xr.Dataset) -> xr.Dataset:
@@ -291,19 +313,22 @@ def _plain(histogram: xr.Dataset) -> bool:
     return contents.dtype.kind in "iu" or bool((contents == np.rint(contents)).all())
 
 
-def _value_pulls(one: xr.Dataset, reference: xr.Dataset, dims: tuple[str, ...]) -> Floats:
-    """(value - reference) / error, NaN where there is no value or no error; of intervals the ends that face."""
-    (value, variance), (its, its_variance) = (_numbers(h, tuple(d for d in dims if d in h.dims)) for h in (one, reference))
+def _value_pulls(value: Floats, variance: Floats, its: Floats, its_variance: Floats) -> Floats:
+    """(value - reference) / error, NaN where there is no value or no error."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        if "lower" in one and "lower" in reference:
-            ends = [np.stack([h["lower"].transpose(*(d for d in dims if d in h.dims)).values,
-                h["upper"].transpose(*(d for d in dims if d in h.dims)).values]) for h in (one, reference)]  # fmt: skip
-            above = value > its
-            mine = np.where(above, value - ends[0][0], ends[0][1] - value)
-            theirs = np.where(above, ends[1][1] - its, its - ends[1][0])
-            variance, its_variance = mine**2, theirs**2
         pull = (value - its) / np.sqrt(variance + its_variance)
-        return np.where(np.isinf(pull), np.nan, np.where((value == its) & (variance + its_variance > 0), 0.0, pull))
+    return np.where(np.isinf(pull), np.nan, pull)
+
+
+def _facing(one: xr.Dataset, other: xr.Dataset, value: Floats, its: Floats, dims: tuple[str, ...]) -> list[Floats]:
+    """Variances of efficiencies by the ends of their intervals that face each other."""
+    made = []
+    for histogram, own, upper in ((one, value, its > value), (other, its, value > its)):
+        kept = [dim for dim in dims if dim in histogram.dims]
+        low, high = (histogram[end].transpose(*kept).values for end in ("lower", "upper"))
+        sigmas = kernels.normal_quantile(np.log((1 - histogram.attrs.get("level", ONE_SIGMA)) / 2))
+        made.append((np.where(upper, high - own, own - low) / sigmas) ** 2)
+    return made
 
 
 def _scale(
@@ -316,7 +341,10 @@ def _scale(
     if setting.events is not None:
         seen, its_seen = (np.asarray(number, dtype=np.float64) for number in setting.events)
         if seen.ndim > 1 or seen.size not in (1, rows) or its_seen.size != 1 or not its_seen > 0 or (seen < 0).any():
-            raise UsageError(f"events={setting.events}: expected how many the slice saw, or one for each of its {rows} rows")
+            raise UsageError(
+                f"events={setting.events}: expected how many the slice saw (or one for each of its {rows} rows), and how "
+                "many the reference"
+            )
         return np.broadcast_to(seen / its_seen, rows).copy()
     if setting.normalise == "entries":
         above, below = entries, its_entries
@@ -400,9 +428,9 @@ def _judged(pair: score.Pair, data: Floats, its: Floats, stouffer: Floats, used:
     return _beta_binomial(data[None], its, pair.reference.sum(), pair.scale, tolerance, by_total=False)[0]
 
 
-def _together(
-    pair: score.Pair, groups: Sequence[NDArray[np.intp]], used: str, tolerance: float
-) -> Floats:
+def _together(pair: score.Pair, groups: Sequence[NDArray[np.intp]], used: str, tolerance: float) -> Floats:
+    if not groups:
+        return np.empty(0)
     pulls, data, its = (np.nan_to_num(a.ravel()) for a in (pair.pulls[0], pair.data[0], pair.reference))
     stouffer = np.array([pulls[group].sum() / np.sqrt(len(group)) for group in groups])
     sums = [np.array([array[group].sum() for group in groups]) for array in (data, its)]
@@ -410,7 +438,8 @@ def _together(
 
 
 def _merged(pair: score.Pair, without: NDArray[np.bool_], used: str, tolerance: float) -> Floats:
-    pulls, data, its = (np.where(without, 0.0, np.nan_to_num(a)) for a in (pair.pulls[0], pair.data[0], pair.reference))
+    maps = (pair.pulls[0], pair.data[0], pair.reference)
+    pulls, data, its = (np.where(without, 0.0, np.nan_to_num(one)) for one in maps)
     _, (total, number, of_data, of_its) = found.blocks(pair.shape, pulls, np.where(pulls != 0, 1.0, 0.0), data, its)
     stouffer = total / np.sqrt(np.maximum(number, 1))
     return _judged(pair, np.rint(of_data) if used != "gauss" else of_data, of_its, stouffer, used, tolerance)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,7 +18,7 @@ from owtrend.errors import NotFoundError, UsageError
 from owtrend.kernels import compare as kernels
 from owtrend.snapshot import Axis
 
-__all__ = ["DEFAULT", "SCORES", "Pair", "Result", "parse"]
+__all__ = ["DEFAULT", "SCORES", "TESTS", "Pair", "Result", "names", "parse", "worst"]
 
 Floats = NDArray[np.float64]
 
@@ -41,7 +40,9 @@ class Pair:
     entries
         Of each row, flow included, NaN where nobody counted.
     kind
-        ``UU``, ``UW``, ``WW`` as in ``TH1::Chi2Test``, or ``values``: bins that do not add up to a distribution.
+        ``UU``, ``UW``, ``WW``: which of both are counts; or ``values``: bins that do not add up to a distribution.
+    test
+        Which chi2 of ``TH1::Chi2Test``, by the same names; of ``values`` the sum of squared pulls.
     known
         Whether the scale is known from elsewhere than the contents, so that a missing content means something.
     """
@@ -55,6 +56,7 @@ class Pair:
     entries: Floats
     axes: tuple[Axis, ...]
     kind: str
+    test: str
     known: bool
 
     @property
@@ -85,8 +87,8 @@ class Pair:
     @cached_property
     def chi2(self) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64]]:
         """Chi2, degrees of freedom and ROOT's warning; of values the sum of the squared pulls."""
-        if self.kind != "values":
-            return kernels.chi2(*self.flat, ("UU", "UW", "WW").index(self.kind))
+        if self.test != "values":
+            return kernels.chi2(*(np.nan_to_num(part) for part in self.flat), TESTS.index(self.test))
         ndf = self.count(np.isfinite(self.pulls))
         total = np.nansum(self.pulls.reshape(len(self.data), -1) ** 2, axis=1)
         return np.where(ndf > 0, total, np.nan), ndf, np.zeros_like(ndf)
@@ -159,7 +161,7 @@ def js(pair: Pair) -> Result:
 
 
 def max_pull(pair: Pair) -> Result:
-    """The largest \\|pull\\|, and the probability of one as large in any of the bins used (look-elsewhere)."""
+    """The largest |pull|, and the probability of one as large in any of the bins used (look-elsewhere)."""
     largest = _largest(pair.pulls)
     return Result(largest, kernels.look_elsewhere(kernels.two_sided(largest), pair.used), pair.pulls)
 
@@ -172,14 +174,15 @@ def mean_pull2(pair: Pair) -> Result:
 
 
 def bad_bins(pair: Pair, limit: float = 5.0) -> Result:
-    """How many bins have \\|pull\\| > limit, and the probability of as many by chance."""
-    count = pair.count(np.abs(pair.pulls) > limit)
-    chance = float(kernels.two_sided(np.array([limit]))[0])
-    return Result(count.astype(np.float64), kernels.at_least(count, pair.used, chance), np.where(np.abs(pair.pulls) > limit, pair.pulls, 0.0))
+    """How many bins have |pull| > limit, and the probability of as many by chance."""
+    bad = np.abs(pair.pulls) > limit
+    count, chance = pair.count(bad), float(kernels.two_sided(np.array([limit]))[0])
+    p = kernels.at_least(count, pair.used, chance)
+    return Result(count.astype(np.float64), p, np.where(bad, pair.pulls, 0.0))
 
 
 def deviation(pair: Pair) -> Result:
-    """Sum of \\|value - reference\\| by that of \\|reference\\|, scaled: O2's mean relative deviation, but a bin that
+    """Sum of |value - reference| by that of |reference|, scaled: O2's mean relative deviation, but a bin that
     is empty in the reference counts.
     """
     off = np.abs(pair.data - pair.expected)
@@ -276,6 +279,7 @@ SCORES: dict[str, Callable[..., Result]] = {
     "noisy": noisy,
     "strip_median": strip_median,
 }
+TESTS = ("UU", "UW", "WW")
 DEFAULT = ("chi2_ndf", "ks", "emd", "js", "max_pull", "bad_bins", "empty")
 _SPEC = re.compile(r"(?P<name>\w+)(?:\((?P<inside>.*)\))?")
 
@@ -343,7 +347,7 @@ def _beside_neighbours(pair: Pair, reach: int) -> Floats:
 
 
 def worst(blame: Floats, ranks: int) -> tuple[NDArray[np.intp], Floats]:
-    """The flat bins with the largest \\|blame\\| and it, largest first, each ``(time, rank)``; bin -1 where no more."""
+    """The flat bins with the largest |blame| and it, largest first, each ``(time, rank)``; bin -1 where no more."""
     flat = np.nan_to_num(blame.reshape(len(blame), -1))
     ranks = min(ranks, flat.shape[1])
     size = np.abs(flat)
@@ -356,10 +360,3 @@ def worst(blame: Floats, ranks: int) -> tuple[NDArray[np.intp], Floats]:
 def names(specs: Sequence[str] | None) -> Mapping[str, Callable[[Pair], Result]]:
     """Scores by the names that were asked for; the default ones if None."""
     return {spec: parse(spec) for spec in (DEFAULT if specs is None else specs)}
-
-
-def evaluate(pair: Pair, specs: Sequence[str] | None) -> dict[str, Result]:
-    """The scores of a pair, by name."""
-    return {name: score(pair) for name, score in names(specs).items()}
-
-

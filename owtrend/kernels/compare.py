@@ -1,4 +1,4 @@
-"""A histogram beside a reference: pulls per bin, chi2, Kolmogorov, transport and divergence, on blocks ``(time, cell)``.
+"""A histogram beside a reference: pulls per bin, chi2, Kolmogorov, transport, divergence, on blocks ``(time, cell)``.
 
 Cells here are bins in range only; the reference has one row. Contents are float64 even where they are counts. NaN
 stands for what has no meaning: a distance from an empty histogram, the pull of a bin that has no error.
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 __all__ = [
     "asymmetric_pulls", "at_least", "beta_binomial", "chi2", "chi2_probability", "exact_pulls", "gauss_pulls",
     "jensen_shannon", "kolmogorov", "kolmogorov_probability", "log_beta_binomial", "log_factorials", "look_elsewhere",
-    "neighbours", "shrunk", "transport", "two_sided",
+    "neighbours", "normal_quantile", "shrunk", "transport", "two_sided",
 ]  # fmt: skip
 
 Floats = NDArray[np.float64]
@@ -93,20 +93,22 @@ def log_beta_binomial(data: Floats, reference: Floats, reference_total: Floats, 
     for c in range(cells):
         r, whole = reference[c], reference_total[c]
         log_whole[c] = log_base + _log_near(whole / base)
-        own[c] = log_whole[c] + 1 / whole - _log_factorial(r, table)
+        own[c] = math.log(whole + 1) - _log_factorial(r, table)
         own[c] += _log_falling(whole, 1 / whole, log_whole[c], r, table)
     for t in range(times):
         n = data[t].sum()
         log_n, inverse_n = math.log(n), 1 / n
         log_most, inverse_most = math.log(n + base), 1 / (n + base)
         both, log_both, inverse = n + base, log_most, inverse_most
+        log_norm = math.log(both + 1)
         for c in range(cells):
             d, r, whole = data[t, c], reference[c], reference_total[c]
             if n + whole != both:  # by the tolerance, where there is much
                 both = n + whole
                 log_both, inverse = log_most + _log_near(both * inverse_most), 1 / both
+                log_norm = log_both + _log_near(1 + inverse)
             out[t, c] = (
-                own[c] - log_both - inverse + _log_falling(n, inverse_n, log_n, d, table)
+                own[c] - log_norm + _log_falling(n, inverse_n, log_n, d, table)
                 - _log_falling(both, inverse, log_both, d + r, table)
                 - _log_factorial(d, table) + _log_factorial(d + r, table)
             )  # fmt: skip
@@ -124,8 +126,8 @@ def shrunk(reference: Floats, total: float, tolerance: float) -> tuple[Floats, F
 
 
 @numba.njit(nogil=True, cache=True, inline="always")
-def _normal_quantile(log_p: float) -> float:
-    """z with an upper tail of exp(log_p), at most one half: AS 241 (Wichura 1988), and beyond it the tail's series."""
+def normal_quantile(log_p: float) -> float:
+    """Normal z with an upper tail of exp(log_p), at most one half: AS 241 (Wichura 1988), beyond it the tail's series."""
     if log_p > -2.590267165445827:  # p > 0.075
         q = 0.5 - math.exp(log_p)
         r = 0.180625 - q * q
@@ -157,7 +159,8 @@ def _normal_quantile(log_p: float) -> float:
         return top / low
     z = r * 1.4142135623730951
     for _ in range(4):
-        z = math.sqrt(-2 * (log_p + _HALF_LOG_2PI + math.log(z) + 1 / (z * z)))
+        s = 1 / (z * z)
+        z = math.sqrt(-2 * (log_p + _HALF_LOG_2PI + math.log(z) + s * (1 - s * (2.5 - s * 37 / 3))))
     return z
 
 
@@ -244,7 +247,7 @@ def beta_binomial(
                     )  # fmt: skip
             else:
                 log_q += j * log_share
-            z = _normal_quantile(log_q - 0.6931471805599453) if log_q < 0 else 0.0
+            z = normal_quantile(log_q - 0.6931471805599453) if log_q < 0 else 0.0
             out[t, c] = -z if d < mean else z
     return out
 
@@ -433,7 +436,7 @@ def kolmogorov(data: Floats, reference: Floats, shape: Sequence[int]) -> Floats:
 def transport(lines: Floats, reference: Floats, centres: Floats) -> Floats:
     """Earth mover's (first Wasserstein) distance of distributions along one axis, in its units; shape ``(time,)``.
 
-    The integral of \\|F - G\\| with all content of a bin at its centre. NaN where one is empty.
+    The integral of |F - G| with all content of a bin at its centre. NaN where one is empty.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         own = np.cumsum(lines, axis=1) / lines.sum(axis=1, keepdims=True)
@@ -494,7 +497,7 @@ def two_sided(pull: Floats) -> Floats:
     return 2 * ndtr(-np.abs(pull))
 
 
-def look_elsewhere(p: Floats, trials: Floats) -> Floats:
+def look_elsewhere(p: Floats, trials: NDArray[np.int64]) -> Floats:
     """Probability that the smallest of so many independent p-values is this small: 1 - (1 - p)**trials."""
     with np.errstate(divide="ignore"):
         return -np.expm1(trials * np.log1p(-np.minimum(p, 1.0)))

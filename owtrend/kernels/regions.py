@@ -1,7 +1,7 @@
 """Where a map differs: connected regions of bad bins and blocks of bins that differ together, with what chance does."""
 
 import math
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ def connected(pulls: Floats, limit: float) -> list[NDArray[np.intp]]:
         numbers, count = label(bad)
         order = np.argsort(numbers, axis=None, kind="stable")
         starts = np.searchsorted(numbers.ravel()[order], np.arange(1, count + 2))
-        found += [order[a:b] for a, b in zip(starts[:-1], starts[1:], strict=True)]
+        found += [order[a:b] for a, b in pairwise(starts)]
     flat = np.abs(pulls).ravel()
     return sorted(found, key=lambda region: -flat[region].sum())
 
