@@ -70,8 +70,8 @@ def compare(
     -------
     :
         ``pull`` and ``expected`` (the reference scaled) per bin; ``score`` and ``p_value`` along the coordinate
-        ``score_name``; ``chi2``, ``ndf``; ``scale``; ``empty``, 1 if the slice is, 2 if the reference is, 3 if both, else
-        0; and along ``score_name`` and ``rank`` ``blame``, what the worst bins did to a score, in its own units,
+        ``score_name``; ``chi2``, ``ndf``; ``scale``; ``empty``, 1 if the slice is, 2 if the reference is, 3 if both;
+        and along ``score_name`` and ``rank`` ``blame``, what the worst bins did to a score, in its own units,
         with ``worst_x``, ``worst_y``, ... their centres. All have the rows of the slice. Read and computed at once.
         ``attrs`` say how: ``pull``, ``normalise``, ``chi2`` (``UU``, ``UW``, ``WW`` or ``values``).
 
@@ -342,8 +342,8 @@ def _scale(
         seen, its_seen = (np.asarray(number, dtype=np.float64) for number in setting.events)
         if seen.ndim > 1 or seen.size not in (1, rows) or its_seen.size != 1 or not its_seen > 0 or (seen < 0).any():
             raise UsageError(
-                f"events={setting.events}: expected how many the slice saw (or one for each of its {rows} rows), and how "
-                "many the reference"
+                f"events={setting.events}: expected how many the slice saw, or one for each of its {rows} rows, and "
+                "how many the reference"
             )
         return np.broadcast_to(seen / its_seen, rows).copy()
     if setting.normalise == "entries":
