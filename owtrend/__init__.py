@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from owtrend.access import Archive, open  # noqa: A004 - owtrend.open
-    from owtrend.comparison import compare, regions
+    from owtrend.comparison import compare, patches
     from owtrend.difference import increments, time_slice
     from owtrend.division import efficiency, ratio
     from owtrend.errors import OwtrendError
@@ -27,11 +27,11 @@ __all__ = [
     "efficiency",
     "increments",
     "open",
+    "patches",
     "project",
     "ratio",
     "rebin",
     "reductor",
-    "regions",
     "time_slice",
     "to_hist",
     "values",
@@ -51,7 +51,7 @@ _HOME = {
     "efficiency": "division",
     "ratio": "division",
     "compare": "comparison",
-    "regions": "comparison",
+    "patches": "comparison",
     "OwtrendError": "errors",
     "Axis": "snapshot",
     "Histogram": "snapshot",

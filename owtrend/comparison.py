@@ -1,4 +1,4 @@
-"""A histogram compared with a reference: pulls per bin, scores that say why, and the regions of bins that are bad."""
+"""A histogram compared with a reference: pulls per bin, scores that say why, and the patches of bins that are bad."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from owtrend import schema, score
 from owtrend.errors import DimsError, UsageError
 from owtrend.kernels import compare as kernels
-from owtrend.kernels import regions as found
+from owtrend.kernels import patches as found
 from owtrend.labelled import values
 from owtrend.snapshot import Axis
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["NORMALISE", "PULLS", "compare", "regions"]
+__all__ = ["NORMALISE", "PULLS", "compare", "patches"]
 
 Floats = NDArray[np.float64]
 NORMALISE = ("integral", "entries", "events", "range", "robust", "none")
@@ -44,7 +44,7 @@ def compare(
     normalise
         What the reference is scaled by, so that both should agree: the ratio of the ``integral`` of the bins in range,
         of ``entries``, of ``events``, of the integral in a ``range`` of the axes; ``robust``, of the integral of those
-        bins that agree, which a hot or dead region does not spoil; or ``none``. Means and efficiencies are not
+        bins that agree, which a hot or dead patch does not spoil; or ``none``. Means and efficiencies are not
         scaled. An empty reference has no integral: it is taken as it is, so that whatever is new is seen.
     events
         For ``normalise="events"``: how many the slice and the reference saw; the first may be one per row.
@@ -86,7 +86,7 @@ def compare(
 
     See Also
     --------
-    regions : Which bins are bad together.
+    patches : Which bins are bad together.
 
     Examples
     --------
@@ -114,7 +114,9 @@ def compare(
         named = (*rows, "score_name")
         made["score"] = (named, np.stack([one.value for one in results.values()], axis=-1))
         made["p_value"] = (named, np.stack([one.p_value for one in results.values()], axis=-1))
-        told = [score.worst(one.blame, worst) for one in results.values()]
+        blames = {id(one.blame): one.blame for one in results.values()}  # most are the pulls
+        ranks = {key: score.worst(blame, worst) for key, blame in blames.items()}
+        told = [ranks[id(one.blame)] for one in results.values()]
         ranked = (*named, "rank")
         made["blame"] = (ranked, np.stack([blame for _, blame in told], axis=1))
         bins = np.stack([where for where, _ in told], axis=1)
@@ -131,17 +133,17 @@ def compare(
     return xr.Dataset(made, coords={**coords, **({"score_name": list(results)} if results else {})}, attrs=attrs)
 
 
-def regions(
+def patches(
     slice: xr.Dataset, reference: xr.Dataset, *, limit: float = 4.0, normalise: str = "robust",  # noqa: A002
     events: tuple[Any, Any] | None = None, within: Mapping[str, tuple[float, float]] | None = None,
     tolerance: float = 0.01, significance: float = 0.01,
 ) -> "pd.DataFrame":  # fmt: skip
-    """Where a histogram differs: regions of bins that are too full or too empty together, the surest first.
+    """Where a histogram differs: patches of bins that are too full or too empty together, the surest first.
 
     Two searches. *connected*: bins with a pull beyond ``limit``, or half of it, on one side that share faces, the surer
     of those that overlap. *block*: what these leave
     is merged into blocks of 2, 4, 8, ... bins along each axis, for a weak loss over many bins that no single one shows;
-    blocks that overlap a surer one are left out. A region is judged by the pull of the sums of its bins (of means and
+    blocks that overlap a surer one are left out. A patch is judged by the pull of the sums of its bins (of means and
     weighted contents: sum of pulls / sqrt(bins)).
 
     Parameters
@@ -149,16 +151,16 @@ def regions(
     slice, reference, normalise, events, within, tolerance
         As for `compare`, of one row.
     limit
-        |pull| of the bins of a connected region; and beyond which a bin does not agree, for ``robust``.
+        |pull| of the bins of a connected patch; and beyond which a bin does not agree, for ``robust``.
     significance
         Largest p-value of what is told.
 
     Returns
     -------
     :
-        One line per region: ``kind``; ``bins``; per axis the bounds ``x_low``, ``x_high``; ``value`` and ``expected``,
+        One line per patch: ``kind``; ``bins``; per axis the bounds ``x_low``, ``x_high``; ``value`` and ``expected``,
         the sums (means: averages); ``pull``; ``p_value``, the probability that a histogram which agrees has any such
-        region of any size anywhere, at most; and ``cells``, its bins as indices per axis, shape ``(bin, axis)``.
+        patch of any size anywhere, at most; and ``cells``, its bins as indices per axis, shape ``(bin, axis)``.
 
     See Also
     --------
@@ -176,7 +178,7 @@ def regions(
     groups = [flat for beyond in (limit, limit / 2) for flat in found.connected(pulls, beyond)]
     together = _together(pair, groups, used, tolerance)
     chances = [
-        found.region_probability(float(p), len(flat), bins, len(pair.shape))
+        found.patch_probability(float(p), len(flat), bins, len(pair.shape))
         for p, flat in zip(kernels.two_sided(together), groups, strict=True)
     ]
     for number in np.argsort(chances, kind="stable"):
@@ -370,18 +372,14 @@ def _pulls(
 ) -> Floats:  # fmt: skip
     rows = len(data)
     flat, flat_variance = data.reshape(rows, -1), variance.reshape(rows, -1)
-    gauss = kernels.gauss_pulls(flat, flat_variance, its.ravel(), its_variance.ravel(), scale)
-    if how == "gauss":
-        pulls = gauss
-    else:
-        if how == "exact":
-            pulls = kernels.exact_pulls(flat, its.ravel(), scale)
-        elif how == "poisson":
-            pulls = kernels.asymmetric_pulls(flat, its.ravel(), scale)
-        else:
-            pulls = _beta_binomial(flat, its.ravel(), its.sum(), scale, setting.tolerance, by_total=by_total)
-        pulls = np.where(np.isnan(pulls), gauss, pulls)  # an entry moved away: fewer than none
-    return np.asarray(pulls).reshape(data.shape)
+    if how == "beta_binomial":
+        pulls = _beta_binomial(flat, its.ravel(), its.sum(), scale, setting.tolerance, by_total=by_total)
+    elif how != "gauss":
+        pulls = (kernels.exact_pulls if how == "exact" else kernels.asymmetric_pulls)(flat, its.ravel(), scale)
+    if how == "gauss" or np.isnan(pulls).any():  # an entry moved away: fewer counts than none
+        gauss = kernels.gauss_pulls(flat, flat_variance, its.ravel(), its_variance.ravel(), scale)
+        pulls = gauss if how == "gauss" else np.where(np.isnan(pulls), gauss, pulls)
+    return pulls.reshape(data.shape)
 
 
 def _beta_binomial(

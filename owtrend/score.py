@@ -348,7 +348,8 @@ def _beside_neighbours(pair: Pair, reach: int) -> Floats:
 
 def worst(blame: Floats, ranks: int) -> tuple[NDArray[np.intp], Floats]:
     """The flat bins with the largest |blame| and it, largest first, each ``(time, rank)``; bin -1 where no more."""
-    flat = np.nan_to_num(blame.reshape(len(blame), -1))
+    flat = blame.reshape(len(blame), -1)
+    flat = np.where(np.isnan(flat), 0.0, flat)
     ranks = min(ranks, flat.shape[1])
     size = np.abs(flat)
     near = np.argpartition(-size, ranks - 1, axis=1)[:, :ranks] if ranks else np.empty((len(flat), 0), np.intp)

@@ -277,14 +277,14 @@ def test_one_dead_region_and_one_hot_strip_are_told_apart():
     reference, data = rng.poisson(500, (48, 24)), rng.poisson(5, (48, 24))
     data[10:16, 4:9] = 0
     data[30, :] += 40
-    got = owtrend.regions(one(data), one(reference))
-    strip, region = got.iloc[0], got.iloc[1]
+    got = owtrend.patches(one(data), one(reference))
+    strip, patch = got.iloc[0], got.iloc[1]
     assert (strip.kind, strip.x_low, strip.x_high, strip.y_low, strip.y_high) == ("connected", 30, 31, 0, 24)
     assert strip.pull > 20
-    assert region.pull < -8
-    assert (region.x_low, region.x_high) == pytest.approx((10, 16), abs=1)
-    assert (region.y_low, region.y_high) == pytest.approx((4, 9), abs=1)
-    assert region.value == pytest.approx(0, abs=10)
+    assert patch.pull < -8
+    assert (patch.x_low, patch.x_high) == pytest.approx((10, 16), abs=1)
+    assert (patch.y_low, patch.y_high) == pytest.approx((4, 9), abs=1)
+    assert patch.value == pytest.approx(0, abs=10)
     assert len(got) == 2
     assert (got.p_value < 1e-8).all()
     assert data[tuple(strip.cells.T)].sum() == strip.value
@@ -296,7 +296,7 @@ def test_a_weak_loss_over_many_bins_is_found_though_no_bin_shows_it():
     data[8:24, 8:16] = rng.poisson(6, (16, 8))
     compared = owtrend.compare(one(data), one(reference), scores=["bad_bins"])
     assert score_of(compared, "bad_bins") == 0
-    best = owtrend.regions(one(data), one(reference)).iloc[0]
+    best = owtrend.patches(one(data), one(reference)).iloc[0]
     assert (best.x_low, best.x_high, best.y_low, best.y_high) == (8, 24, 8, 16)
     assert best.kind == "block"
     assert best.pull < -6
@@ -305,7 +305,7 @@ def test_a_weak_loss_over_many_bins_is_found_though_no_bin_shows_it():
 def test_good_maps_have_regions_no_more_often_than_their_p_values_say():
     rng = np.random.default_rng(11)
     reference = one(rng.poisson(300, (16, 12)))
-    found = [len(owtrend.regions(one(rng.poisson(3, (16, 12))), reference, significance=0.05))
+    found = [len(owtrend.patches(one(rng.poisson(3, (16, 12))), reference, significance=0.05))
              for _ in range(60)]  # fmt: skip
     assert np.count_nonzero(found) <= 60 * 0.05 + 4
 
@@ -314,12 +314,12 @@ def test_regions_of_a_line_a_cube_and_a_profile(rooted):
     line, cube = np.full(40, 30), np.full((6, 5, 7), 30)
     dark, dim = line.copy(), cube.copy()
     dark[12:17], dim[1:4, 2:4, 3:6] = 0, 2
-    assert owtrend.regions(one(dark), one(line)).iloc[0][["x_low", "x_high"]].tolist() == [12, 17]
-    got = owtrend.regions(one(dim), one(cube)).iloc[0]
+    assert owtrend.patches(one(dark), one(line)).iloc[0][["x_low", "x_high"]].tolist() == [12, 17]
+    got = owtrend.patches(one(dim), one(cube)).iloc[0]
     assert [got[f"{axis}_{end}"] for axis in "xyz" for end in ("low", "high")] == [1, 4, 2, 4, 3, 6]
     assert got.bins == 18
     profile = rooted.histogram("EMC", "profile", run=300000).isel(time=0)
-    assert len(owtrend.regions(profile, profile)) == 0
+    assert len(owtrend.patches(profile, profile)) == 0
 
 
 def test_p_values_of_good_data_are_calibrated_or_larger():
@@ -361,9 +361,17 @@ HISTOGRAM = one([1, 2, 3])
         (lambda h: owtrend.compare(h, one([1, 2])), BinningChangedError, "bins of x differ"),
         (lambda h: owtrend.compare(h, table([[1, 2, 3]] * 2, flow=False)), DimsError, "a reference has one row"),
         (lambda h: owtrend.compare(h.contents, h), DimsError, "expected a histogram"),
-        (lambda h: owtrend.regions(table([[1, 2, 3]] * 2, flow=False), h), DimsError, "still has rows"),
+        (lambda h: owtrend.patches(table([[1, 2, 3]] * 2, flow=False), h), DimsError, "still has rows"),
     ],
 )
 def test_what_cannot_be_compared_is_an_error_that_says_why(call, error, message):
     with pytest.raises(error, match=message):
         call(HISTOGRAM)
+
+
+@pytest.mark.parametrize("pull", PULLS)
+def test_a_bin_from_which_entries_moved_away_has_a_pull_all_the_same(pull):
+    got = owtrend.compare(one([30, -4, 30]), one([30, 30, 30]), pull=pull, normalise="none")
+    assert got.pull[1] < -4
+    assert np.isfinite(got.pull).all()
+    assert np.isnan(score_of(got, "js"))

@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from owtrend.kernels.regions import blocks, connected, region_probability
+from owtrend.kernels.patches import blocks, connected, patch_probability
 
 
 def test_connected_by_hand():
     pulls = np.array([[9, 9, 0, -9], [0, 9, 0, -9], [5, 0, 9, 9]], dtype=float)
-    assert [sorted(region.tolist()) for region in connected(pulls, 4)] == [[0, 1, 5], [10, 11], [3, 7], [8]]
+    assert [sorted(patch.tolist()) for patch in connected(pulls, 4)] == [[0, 1, 5], [10, 11], [3, 7], [8]]
     assert connected(np.zeros((3, 3)), 4) == []
 
 
@@ -33,7 +33,7 @@ def test_blocks_hold_whole_rows_and_columns():
 
 @pytest.mark.parametrize("axes", [1, 2, 3])
 def test_a_single_bin_costs_the_number_of_bins_and_never_more_than_one(axes):
-    assert region_probability(1e-9, 1, 100, axes) <= 2e-7 * 10
-    assert region_probability(0.5, 3, 100, axes) == 1
-    assert region_probability(0.0, 3, 100, axes) == 0
-    assert region_probability(1e-20, 4, 100, axes) < region_probability(1e-20, 5, 100, axes)
+    assert patch_probability(1e-9, 1, 100, axes) <= 2e-7 * 10
+    assert patch_probability(0.5, 3, 100, axes) == 1
+    assert patch_probability(0.0, 3, 100, axes) == 0
+    assert patch_probability(1e-20, 4, 100, axes) < patch_probability(1e-20, 5, 100, axes)

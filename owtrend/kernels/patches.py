@@ -1,4 +1,4 @@
-"""Where a map differs: connected regions of bad bins and blocks of bins that differ together, with what chance does."""
+"""Where a map differs: connected patches of bad bins and blocks of bins that differ together, with what chance does."""
 
 import math
 from itertools import pairwise, product
@@ -6,19 +6,19 @@ from itertools import pairwise, product
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["blocks", "connected", "region_probability"]
+__all__ = ["blocks", "connected", "patch_probability"]
 
 Floats = NDArray[np.float64]
 
-# Of regions of n bins that share faces there are at most GROWTH**n per bin: Barequet & Shalah (2022) for the plane,
+# Of patches of n bins that share faces there are at most GROWTH**n per bin: Barequet & Shalah (2022) for the plane,
 # Barequet & Barequet (2014) for space; on a line there is one.
 _GROWTH = {1: 1.0, 2: 4.5252, 3: 9.3835}
 
 
 def connected(pulls: Floats, limit: float) -> list[NDArray[np.intp]]:
-    """Regions of bins whose pulls are beyond ``limit`` on the same side, connected by their faces; largest sum first.
+    """Patches of bins whose pulls are beyond ``limit`` on the same side, connected by their faces; largest sum first.
 
-    ``pulls`` has shape ``(x[, y[, z]])``; each region is flat indices, C order.
+    ``pulls`` has shape ``(x[, y[, z]])``; each patch is flat indices, C order.
     """
     from scipy.ndimage import label
 
@@ -29,15 +29,15 @@ def connected(pulls: Floats, limit: float) -> list[NDArray[np.intp]]:
         starts = np.searchsorted(numbers.ravel()[order], np.arange(1, count + 2))
         found += [order[a:b] for a, b in pairwise(starts)]
     flat = np.abs(pulls).ravel()
-    return sorted(found, key=lambda region: -flat[region].sum())
+    return sorted(found, key=lambda patch: -flat[patch].sum())
 
 
-def region_probability(local: float, size: int, bins: int, axes: int) -> float:
-    """Probability of any region of any size being as unlikely as this one, at most.
+def patch_probability(local: float, size: int, bins: int, axes: int) -> float:
+    """Probability of any patch of any size being as unlikely as this one, at most.
 
     ``local`` is that of these ``size`` bins together, as if nobody had chosen them. There are at most bins growth**size
-    regions of one size, and sizes share the total by weights 1 / (n (n + 1)): the bound holds whatever rule chose the
-    region.
+    patches of one size, and sizes share the total by weights 1 / (n (n + 1)): the bound holds whatever rule chose the
+    patch.
     """
     if local <= 0:
         return 0.0
