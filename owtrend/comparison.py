@@ -23,7 +23,8 @@ __all__ = ["NORMALISE", "PULLS", "compare", "patches"]
 Floats = NDArray[np.float64]
 NORMALISE = ("integral", "entries", "events", "range", "robust", "none")
 PULLS = ("beta_binomial", "exact", "poisson", "gauss")
-ONE_SIGMA = 0.682689492137
+ONE_SIGMA = 0.682689492137  # what an interval holds where it does not say
+SEARCHES = 2  # connected, block: each gets half of the chance of a false patch
 
 
 def compare(
@@ -140,11 +141,11 @@ def patches(
 ) -> "pd.DataFrame":  # fmt: skip
     """Where a histogram differs: patches of bins that are too full or too empty together, the surest first.
 
-    Two searches. *connected*: bins with a pull beyond ``limit``, or half of it, on one side that share faces, the surer
-    of those that overlap. *block*: what these leave
-    is merged into blocks of 2, 4, 8, ... bins along each axis, for a weak loss over many bins that no single one shows;
-    blocks that overlap a surer one are left out. A patch is judged by the pull of the sums of its bins (of means and
-    weighted contents: sum of pulls / sqrt(bins)).
+    Two searches. *connected*: bins with a pull beyond ``limit``, or half of it, on one side that share faces; of those
+    that overlap the surer. *block*: what these leave is merged into blocks of 2, 4, 8, ... bins along each axis, for a
+    weak loss over many bins that no single one shows; bins of connected patches are left out of a block; not told are
+    blocks that overlap a surer one, or of which half is left out. A patch is judged by the pull of the sums of its bins (of means and weighted
+    contents: sum of pulls / sqrt(bins)).
 
     Parameters
     ----------
@@ -178,7 +179,7 @@ def patches(
     groups = [flat for beyond in (limit, limit / 2) for flat in found.connected(pulls, beyond)]
     together = _together(pair, groups, used, tolerance)
     chances = [
-        found.patch_probability(float(p), len(flat), bins, len(pair.shape))
+        min(1.0, SEARCHES * found.patch_probability(float(p), len(flat), bins, len(pair.shape)))
         for p, flat in zip(kernels.two_sided(together), groups, strict=True)
     ]
     for number in np.argsort(chances, kind="stable"):
@@ -190,17 +191,16 @@ def patches(
             lines.append(_line(pair, "connected", cells, float(together[number]), chances[number]))
             taken.ravel()[flat] = True
     bounds, _ = found.blocks(pair.shape)
-    merged = _merged(pair, taken, used, tolerance)
-    p_values = np.minimum(1.0, kernels.two_sided(merged) * len(merged))
+    merged, told = _merged(pair, taken, used, tolerance), np.zeros(pair.shape, dtype=bool)
+    p_values = np.minimum(1.0, SEARCHES * len(merged) * kernels.two_sided(merged))
     for number in np.argsort(p_values, kind="stable"):
         inside = tuple(np.s_[a:b] for a, b in bounds[number])
         if p_values[number] > significance:
             break
-        if not taken[inside].any():
-            grid = np.meshgrid(*(np.arange(a, b) for a, b in bounds[number]), indexing="ij")
-            cells = np.stack(grid, axis=-1).reshape(-1, len(grid))
+        if not told[inside].any() and taken[inside].mean() < 0.5:
+            cells = np.argwhere(~taken[inside]) + bounds[number, :, 0]
             lines.append(_line(pair, "block", cells, float(merged[number]), float(p_values[number])))
-            taken[inside] = True
+            told[inside] = True
     columns = ["kind", "bins", *(f"{a}_{end}" for a in schema.axes_of(slice) for end in ("low", "high")),
         "value", "expected", "pull", "p_value", "cells"]  # fmt: skip
     table = pd.DataFrame(lines, columns=columns)

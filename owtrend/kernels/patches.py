@@ -10,8 +10,8 @@ __all__ = ["blocks", "connected", "patch_probability"]
 
 Floats = NDArray[np.float64]
 
-# Of patches of n bins that share faces there are at most GROWTH**n per bin: Barequet & Shalah (2022) for the plane,
-# Barequet & Barequet (2014) for space; on a line there is one.
+# Of patches of n bins that share faces there are at most GROWTH**n per bin: Barequet & Shalah, Algorithmica 84 (2022)
+# 3559, of polyominoes and polycubes; on a line there is one.
 _GROWTH = {1: 1.0, 2: 4.5252, 3: 9.3835}
 
 

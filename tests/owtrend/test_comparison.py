@@ -296,10 +296,12 @@ def test_a_weak_loss_over_many_bins_is_found_though_no_bin_shows_it():
     data[8:24, 8:16] = rng.poisson(6, (16, 8))
     compared = owtrend.compare(one(data), one(reference), scores=["bad_bins"])
     assert score_of(compared, "bad_bins") == 0
-    best = owtrend.patches(one(data), one(reference)).iloc[0]
-    assert (best.x_low, best.x_high, best.y_low, best.y_high) == (8, 24, 8, 16)
-    assert best.kind == "block"
-    assert best.pull < -6
+    data[12, 12] = 90  # which hides nothing
+    hot, weak = owtrend.patches(one(data), one(reference)).iloc[:2].itertuples()
+    assert (hot.kind, hot.bins, hot.x_low, hot.y_low, hot.value) == ("connected", 1, 12, 12, 90)
+    assert (weak.kind, weak.bins) == ("block", 16 * 8 - 1)
+    assert (weak.x_low, weak.x_high, weak.y_low, weak.y_high) == (8, 24, 8, 16)
+    assert weak.pull < -6
 
 
 def test_good_maps_have_regions_no_more_often_than_their_p_values_say():
