@@ -54,7 +54,7 @@ def compare(
     pull
         How a bin is judged. Of counts: ``beta_binomial`` (AutoDQM's, the default; negative binomial where the scale
         comes from elsewhere), ``exact`` (two Poisson counts, calibrated), ``poisson`` (asymmetric errors) or
-        ``gauss``, (value - reference) / error. Of all others ``gauss``.
+        ``gauss``, (value - reference) / error, which is rough below 20 counts. Of all others ``gauss``.
     chi2
         ``UU``, ``UW`` or ``WW`` as in ``TH1::Chi2Test``; if None, by which of both are counts. Of means and
         efficiencies it is the sum of squared pulls.
@@ -143,9 +143,9 @@ def patches(
 
     Two searches. *connected*: bins with a pull beyond ``limit``, or half of it, on one side that share faces; of those
     that overlap the surer. *block*: what these leave is merged into blocks of 2, 4, 8, ... bins along each axis, for a
-    weak loss over many bins that no single one shows; bins of connected patches are left out of a block; not told are
-    blocks that overlap a surer one, or of which half is left out. A patch is judged by the pull of the sums of its bins (of means and weighted
-    contents: sum of pulls / sqrt(bins)).
+    weak loss over many bins that no single one shows. Bins of connected patches are left out of a block; one that
+    overlaps a surer one, or of which half is left out, is not told. A patch is judged by the pull of the sums of its
+    bins (of means and weighted contents: sum of pulls / sqrt(bins)).
 
     Parameters
     ----------

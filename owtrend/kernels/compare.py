@@ -259,22 +259,21 @@ def beta_binomial(
 
 
 def gauss_pulls(data: Floats, variance: Floats, reference: Floats, reference_variance: Floats, scale: Floats) -> Floats:
-    """(d - t r) / sqrt(var(d) + t**2 var(r)), shape ``(time, cell)``; 0 where both are empty.
+    """(d - t r) / sqrt(V), shape ``(time, cell)``: 0 where both are empty, NaN where there is no error.
 
-    A bin that is empty in one has no error of its own there: it gets that of what the other lets expect, in fills of
-    the mean weight. NaN where there is no error at all and the values differ.
+    V is var(d) + t**2 var(r), but never less than what both together let expect if they agree, in fills of the mean
+    weights w and u (the score test): (d / w + r / u) / (t / w + 1 / u) (t w + t**2 u), t (d + r) for counts. Without it
+    one count where 8 are expected would be 7 errors off, and an empty bin had no error.
     """
     t = scale[:, None]
-    expected = t * reference
     with np.errstate(divide="ignore", invalid="ignore"):
-        weight = np.nan_to_num(variance.sum(axis=1) / np.abs(data.sum(axis=1)))[:, None]
-        its_weight = np.nan_to_num(reference_variance.sum() / np.abs(reference.sum()))
-        own = np.where((data == 0) & (variance == 0), weight * np.abs(expected), variance)
-        its = np.where(
-            (reference == 0) & (reference_variance == 0), its_weight * t * np.abs(data), t**2 * reference_variance
-        )
-        pull = (data - expected) / np.sqrt(own + its)
-    return np.where(data == expected, 0.0, np.where(np.isinf(pull), np.nan, pull))
+        w = variance.sum(axis=1, keepdims=True) / np.abs(data).sum(axis=1, keepdims=True)
+        u = reference_variance.sum() / np.abs(reference).sum()
+        w, u = np.where(w > 0, w, u), np.where(u > 0, u, w)
+        agreed = (np.abs(data) / w + np.abs(reference) / u) / (t / w + 1 / u) * (t * w + t**2 * u)
+        error = np.sqrt(np.fmax(variance + t**2 * reference_variance, agreed))
+        pull = (data - t * reference) / error
+    return np.where((data == 0) & (reference == 0), 0.0, np.where(np.isinf(pull), np.nan, pull))
 
 
 def asymmetric_pulls(data: Floats, reference: Floats, scale: Floats) -> Floats:

@@ -152,13 +152,16 @@ def test_a_negative_count_has_no_beta_binomial_pull():
 
 
 def test_gauss_pulls_by_hand():
-    got = compare.gauss_pulls(
-        np.array([[9.0, 0, 4, 0, 5]]), np.array([[9.0, 0, 4, 0, 0]]), np.array([8.0, 8, 0, 0, 5]),
-        np.array([8.0, 8, 0, 0, 0]), np.array([0.5]),
-    )[0]  # fmt: skip
-    weight, its_weight = 13 / 18, 16 / 21
-    expected = [5 / math.sqrt(9 + 2), -4 / math.sqrt(weight * 4 + 2), 4 / math.sqrt(4 + its_weight * 2), 0, np.nan]
-    np.testing.assert_allclose(got, expected)
+    data, reference = np.array([[9.0, 0, 4, 0, 40]]), np.array([10.0, 16, 0, 0, 60])
+    got = compare.gauss_pulls(data, data, reference, reference, np.array([0.5]))[0]
+    agreed = 0.5 * (data[0] + reference)
+    variance = np.fmax(data[0] + reference / 4, agreed)
+    np.testing.assert_allclose(got, np.nan_to_num((data[0] - reference / 2) / np.sqrt(np.fmax(variance, 1e-9))))
+    assert variance.tolist() == [11.5, 8, 4, 0, 55]
+    heavy = compare.gauss_pulls(3 * data, 9 * data, 2 * reference, 4 * reference, np.array([0.5 * 3 / 2]))[0]
+    np.testing.assert_allclose(heavy, got)  # weights that are all the same change nothing
+    none = np.zeros((1, 5))
+    assert np.isnan(compare.gauss_pulls(data, none, reference, none[0], np.ones(1))[0][[0, 1, 2, 4]]).all()
 
 
 def test_asymmetric_pulls_take_the_errors_that_face_each_other():
