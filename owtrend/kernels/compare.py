@@ -42,8 +42,7 @@ def _log_factorial(n: float, table: Floats) -> float:
     return (n + 0.5) * math.log(n) - n + _HALF_LOG_2PI + 1 / (12 * n)
 
 
-# ln(n!) - ln((n - k)!) in one step: two large numbers would lose the digits that matter (n = 1e9: 4e-6). The logarithm
-# as a series takes a third of the library's, and one division here is 5 % of all.
+# ln(n!) - ln((n - k)!) in one step: two large numbers would lose the digits that matter (n = 1e9: 4e-6).
 @numba.njit(nogil=True, cache=True, inline="always")
 def _log_falling(n: float, inverse: float, log_n: float, k: float, table: Floats) -> float:
     if n < _TABLE:
@@ -70,6 +69,7 @@ def _log_near(ratio: float) -> float:
     return _log_ratio(ratio - 1) if abs(ratio - 1) < 0.1 else math.log(ratio)
 
 
+# 115 Mbin/s, without tolerance 205; SciPy's betabinom.logpmf 12. (One AMD core, 64 rows of 5,000 bins.)
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def log_beta_binomial(data: Floats, reference: Floats, reference_total: Floats, table: Floats) -> Floats:
     """Log of the probability of the counts of each bin, told those of the reference and all of both.
@@ -166,7 +166,7 @@ def normal_quantile(log_p: float) -> float:
     return z
 
 
-# In one pass: 25 Mbin/s where SciPy's three probabilities and chi2.isf make 1.
+# 35 Mbin/s where SciPy's three probabilities and chi2.isf make 0.8. (One AMD core, 64 rows of 5,000 bins.)
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def beta_binomial(
     data: Floats, amount: Floats, reference: Floats, reference_total: Floats, by_total: bool, table: Floats
@@ -217,7 +217,7 @@ def beta_binomial(
                 last, factor = whole, n / whole
             mean = r * factor
             k = math.floor(mean)
-            # One count more where that is likelier; no branch, for a coin decides, and a wrong guess costs 5 ns.
+            # One count more where that is likelier; by addition, as no processor could guess which way a branch goes.
             if by_total:
                 k = min(k, n)
                 k += (k < mean) & (k < n) & ((n - k) * (k + r + 1) > (k + 1) * (n - k + whole - r))
