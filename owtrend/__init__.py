@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from owtrend.access import Archive, open  # noqa: A004 - owtrend.open
+    from owtrend.comparison import compare, patches
     from owtrend.difference import increments, time_slice
     from owtrend.division import efficiency, ratio
     from owtrend.errors import OwtrendError
@@ -22,9 +23,11 @@ __all__ = [
     "Histogram",
     "OwtrendError",
     "Snapshot",
+    "compare",
     "efficiency",
     "increments",
     "open",
+    "patches",
     "project",
     "ratio",
     "rebin",
@@ -47,6 +50,8 @@ _HOME = {
     "reductor": "reduce",
     "efficiency": "division",
     "ratio": "division",
+    "compare": "comparison",
+    "patches": "comparison",
     "OwtrendError": "errors",
     "Axis": "snapshot",
     "Histogram": "snapshot",

@@ -7,7 +7,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from owtrend import schema
-from owtrend.errors import BinningChangedError, DimsError, UsageError
+from owtrend.errors import DimsError, UsageError
 from owtrend.labelled import values
 
 __all__ = ["efficiency", "ratio"]
@@ -142,22 +142,8 @@ def _matched(one: xr.Dataset, other: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset
     """Both, the second without coords by which xarray would align it; an error if bins or rows differ."""
     for histogram in (one, other):
         schema.require_histogram(histogram, rows=None)
+    schema.require_same_bins(one, other)
     names = f"{one.attrs.get('name')} and {other.attrs.get('name')}"
-    axes, its_axes = schema.axes_of(one), schema.axes_of(other)
-    if axes != its_axes:
-        raise BinningChangedError(f"{names}: axes {', '.join(axes)} and {', '.join(its_axes)}; expected the same")
-    for axis in axes:
-        mine, its = ((h[f"{axis}_left"].values, h[f"{axis}_right"].values) for h in (one, other))
-        near = 1e-9 * np.abs(mine[1][np.isfinite(mine[1])]).max()
-        if mine[0].shape != its[0].shape or not np.allclose(mine, its, rtol=0, atol=near):
-            found = " and ".join(f"{len(left)} in [{left[0]:g}, {right[-1]:g}]" for left, right in (mine, its))
-            raise BinningChangedError(
-                f"{names}: bins of {axis} differ: {found}; expected the same, flow bins in both or in none; "
-                "bring them together by owtrend.rebin"
-            )
-        labels = [h[f"{axis}_label"].values.tolist() for h in (one, other) if f"{axis}_label" in h.coords]
-        if len(labels) == 2 and labels[0] != labels[1]:
-            raise BinningChangedError(f"{names}: labels of {axis} differ: {labels[0]} and {labels[1]}")
     rows, its_rows = _rows(one), _rows(other)
     if rows and its_rows:
         same = list(rows) == list(its_rows) and all(np.array_equal(rows[name], its_rows[name]) for name in rows)

@@ -3,9 +3,11 @@
 import numpy as np
 import xarray as xr
 
-from owtrend.errors import DimsError
+from owtrend.errors import BinningChangedError, DimsError
 
-__all__ = ["AXES", "PARTS", "RECEIVED", "SNAPSHOT", "TIME", "axes_of", "require_histogram", "time_dim"]
+__all__ = [
+    "AXES", "PARTS", "RECEIVED", "SNAPSHOT", "TIME", "axes_of", "require_histogram", "require_same_bins", "time_dim",
+]  # fmt: skip
 
 TIME, SNAPSHOT = "time", "snapshot"  # dim of the rows of one run, and of the rows of many
 RECEIVED = "entries_received"  # coord: entries of the whole histogram, where those in sums are of a region of it
@@ -47,3 +49,23 @@ def require_histogram(histogram: xr.Dataset, *, rows: bool | None) -> None:
         )
     if rows and TIME in histogram.dims and (np.diff(histogram[TIME].values) <= np.timedelta64(0)).any():
         raise DimsError(f"{histogram.attrs.get('name')}: time does not strictly increase; sort it by .sortby('time')")
+
+
+def require_same_bins(one: xr.Dataset, other: xr.Dataset) -> None:
+    """Raise BinningChangedError unless two histograms have the same axes, bins, flow bins and labels."""
+    names = f"{one.attrs.get('name')} and {other.attrs.get('name')}"
+    axes, its_axes = axes_of(one), axes_of(other)
+    if axes != its_axes:
+        raise BinningChangedError(f"{names}: axes {', '.join(axes)} and {', '.join(its_axes)}; expected the same")
+    for axis in axes:
+        mine, its = ((h[f"{axis}_left"].values, h[f"{axis}_right"].values) for h in (one, other))
+        near = 1e-9 * np.abs(mine[1][np.isfinite(mine[1])]).max()
+        if mine[0].shape != its[0].shape or not np.allclose(mine, its, rtol=0, atol=near):
+            found = " and ".join(f"{len(left)} in [{left[0]:g}, {right[-1]:g}]" for left, right in (mine, its))
+            raise BinningChangedError(
+                f"{names}: bins of {axis} differ: {found}; expected the same, flow bins in both or in none; "
+                "bring them together by owtrend.rebin"
+            )
+        labels = [h[f"{axis}_label"].values.tolist() for h in (one, other) if f"{axis}_label" in h.coords]
+        if len(labels) == 2 and labels[0] != labels[1]:
+            raise BinningChangedError(f"{names}: labels of {axis} differ: {labels[0]} and {labels[1]}")

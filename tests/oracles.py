@@ -1,5 +1,6 @@
 """Slow, plain twins of the kernels; shared by tests and benchmarks."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -47,3 +48,32 @@ def mean_and_std_trend(cumulative: NDArray, centres: NDArray) -> tuple[NDArray, 
         mean = (gained * centres).sum(axis=1) / total
         std = np.sqrt((gained * centres**2).sum(axis=1) / total - mean**2)
     return mean, std
+
+
+def beta_binomial_pull(data: NDArray, reference: NDArray, tolerance: float) -> NDArray:
+    """AutoDQM's pull of one row, by SciPy's probabilities; it ends at 37."""
+    from scipy import stats
+
+    s = 1 / np.sqrt(1 + (reference * tolerance**2) ** 2)
+    r, whole, n = np.rint(s * reference), np.rint(s * reference.sum()), data.sum()
+    mean = n * r / whole
+
+    def log_p(counts: NDArray) -> NDArray:
+        return stats.betabinom.logpmf(counts, n, r + 1, whole - r + 1)
+
+    log_q = log_p(data) - np.maximum(log_p(np.floor(mean)), log_p(np.ceil(mean)))
+    return np.sqrt(stats.chi2.isf(np.exp(np.minimum(log_q, 0)), 1)) * np.where(data < mean, -1, 1)
+
+
+def log_choose(n: int, k: int) -> float:
+    """ln(n over k), factor by factor."""
+    return math.fsum(math.log((n - k + i) / i) for i in range(1, k + 1))
+
+
+def neighbour_sum(values: NDArray, reach: int) -> NDArray:
+    """Of a map, bin by bin."""
+    total = np.zeros(values.shape)
+    for at in np.ndindex(values.shape):
+        window = tuple(slice(max(i - reach, 0), i + reach + 1) for i in at)
+        total[at] = values[window].sum() - values[at]
+    return total

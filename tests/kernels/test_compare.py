@@ -1,0 +1,229 @@
+"""Against ROOT's stored numbers, SciPy's distributions and slow twins."""
+
+import json
+import math
+from pathlib import Path
+
+import hypothesis.extra.numpy as hnp
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from scipy import spatial, special, stats
+
+from owtrend.kernels import compare
+from tests import oracles
+
+ROOT = json.loads((Path(__file__).parents[1] / "data/root/comparisons.json").read_text())
+CASES = [pytest.param(case, id=f"{len(case['shape'])}-D {case['option']}") for case in ROOT["cases"]]
+TABLE = compare.log_factorials()
+
+
+def arrays(case):
+    return [np.array(case[name], dtype=float) for name in ("data", "variance", "reference", "reference_variance")]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_chi2_is_roots(case):
+    data, variance, reference, its = arrays(case)
+    kind = ("UU", "UW", "WW").index(case["option"])
+    chi2, ndf, weak = compare.chi2(data[None], variance[None], reference, its, kind)
+    assert chi2[0] == pytest.approx(case["chi2"], rel=1e-9)
+    assert (ndf[0], weak[0]) == (case["ndf"], case["igood"])
+    assert compare.chi2_probability(chi2, ndf)[0] == pytest.approx(case["chi2_p"], rel=1e-6)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_kolmogorov_is_roots_but_for_what_root_mistakes(case):
+    """ROOT 6.40 counts weights as entries of the second in 2-D and of both in 3-D, and there divides by 6 once more."""
+    data, variance, reference, its = arrays(case)
+    dims = len(case["shape"])
+    distance = compare.kolmogorov(data[None], reference, case["shape"])
+    assert distance[0] / (6 if dims == 3 else 1) == pytest.approx(case["ks"], rel=1e-9)
+    n, m = data.sum() ** 2 / variance.sum(), reference.sum() ** 2 / its.sum()
+    p = compare.kolmogorov_probability(distance, np.array([n]), m)[0]
+    if dims == 1 or (dims == 2 and case["option"] == "UU"):
+        assert p == pytest.approx(case["ks_p"], rel=1e-6)
+    root = math.sqrt(n * reference.sum() / (n + m)) * distance[0]
+    if dims == 3:
+        root = math.sqrt(data.sum() * reference.sum() / (data.sum() + reference.sum())) * distance[0] / 6
+    assert case["ks_p"] == pytest.approx(special.kolmogorov(root), rel=1e-6) or dims == 1
+
+
+def test_the_kolmogorov_distribution_is_roots():
+    for z, expected in ROOT["kolmogorov"]:
+        got = compare.kolmogorov_probability(np.array([z]), np.array([2.0]), 2.0)[0]
+        assert got == pytest.approx(expected, rel=1e-6)
+
+
+def test_chi2_and_distances_without_content_are_not_a_number():
+    one, none = np.array([[1.0, 2.0]]), np.zeros(2)
+    for kind in (compare.UU, compare.UW, compare.WW):
+        assert np.isnan(compare.chi2(one, one, none, none, kind)[0])
+    assert np.isnan(compare.chi2(one, np.zeros((1, 2)), one[0], none, compare.WW)[0])  # content without error
+    assert np.isnan(compare.kolmogorov(one, none, (2,)))
+    assert np.isnan(compare.transport(one, none, np.arange(2.0)))
+    assert np.isnan(compare.jensen_shannon(one, none))
+
+
+COUNTS = st.integers(0, 60)
+
+
+@given(data=hnp.arrays(float, (2, 6), elements=COUNTS), reference=hnp.arrays(float, 6, elements=st.integers(0, 3000)),
+       tolerance=st.sampled_from([0.0, 0.01, 0.1]))  # fmt: skip
+def test_beta_binomial_pulls_are_autodqms(data, reference, tolerance):
+    assume(reference.sum() > 10 and (data.sum(axis=1) > 0).all())
+    believed, total = compare.shrunk(reference, reference.sum(), tolerance)
+    assume((believed <= total).all())  # of one filled bin they round apart
+    got = compare.beta_binomial(data, data.sum(axis=1), believed, total, True, TABLE)
+    for row, counts in zip(got, data, strict=True):
+        expected = oracles.beta_binomial_pull(counts, reference, tolerance)
+        seen = np.abs(expected) < 36
+        np.testing.assert_allclose(row[seen], expected[seen], atol=2e-5)
+        assert (np.abs(row[~seen]) > 35.9).all()
+
+
+@pytest.mark.parametrize(("n", "whole"), [(900, 5_000), (70_000, 200_000), (10**6, 10**9), (10**9, 10**11)])
+def test_log_beta_binomial_keeps_its_digits(n, whole):
+    reference = np.array([0.0, 7, 400, whole - 407])
+    data = np.array([[3.0, 0, 250, n - 253]])
+    got = compare.log_beta_binomial(data, reference, np.full(4, float(whole)), TABLE)[0]
+    for d, r, value in zip(data[0, :3], reference[:3], got[:3], strict=True):
+        exact = (
+            oracles.log_choose(n, int(d)) + oracles.log_choose(whole, int(r))
+            - oracles.log_choose(n + whole, int(d + r)) + math.log((whole + 1) / (n + whole + 1))
+        )  # fmt: skip
+        assert value == pytest.approx(exact, rel=1e-9, abs=2e-7)
+
+
+def test_the_probabilities_of_all_counts_add_up_to_one():
+    n, r, whole = 40, 5.0, 90.0
+    data = np.array([[k, n - k] for k in range(n + 1)], dtype=float)
+    log_p = compare.log_beta_binomial(data, np.array([r, whole - r]), np.full(2, whole), TABLE)
+    assert np.exp(log_p[:, 0]).sum() == pytest.approx(1, abs=1e-9)
+
+
+@pytest.mark.parametrize("log_p", [-0.6931471805599453, -0.8, -2.0, -2.7, -10.0, -25.1, -300.0, -700.0])
+def test_normal_quantiles_of_logarithms(log_p):
+    assert compare.normal_quantile(log_p) == pytest.approx(-special.ndtri(math.exp(log_p)), abs=1e-9)
+
+
+@pytest.mark.parametrize("log_p", [-800.0, -1e4, -1e7])
+def test_there_is_no_end_to_a_pull(log_p):
+    assert special.log_ndtr(-compare.normal_quantile(log_p)) == pytest.approx(log_p, rel=1e-9)
+
+
+@pytest.mark.parametrize("scale", [0.01, 1.0, 3.0])
+def test_counts_on_an_empty_reference_have_the_odds_of_the_exposures(scale):
+    """Of a bin that is empty in the reference, P(d or more) = (t / (1 + t))**d."""
+    data, none, one = np.array([[0.0, 1, 4, 30]]), np.zeros(4), np.ones(4)
+    got = compare.beta_binomial(data, np.array([scale]), none, one, False, TABLE)[0]
+    q = (scale / (1 + scale)) ** data[0]
+    np.testing.assert_allclose(got, np.sqrt(stats.chi2.isf(q, 1)), atol=1e-9)
+
+
+@given(scale=st.floats(0.01, 30), data=hnp.arrays(float, (1, 5), elements=COUNTS),
+       reference=hnp.arrays(float, 5, elements=COUNTS))  # fmt: skip
+def test_with_a_scale_from_elsewhere_it_is_negative_binomial(scale, data, reference):
+    got = compare.beta_binomial(data, np.array([scale]), reference, np.ones(5), False, TABLE)[0]
+    mean = scale * reference
+
+    def log_p(counts):
+        return stats.nbinom.logpmf(counts, reference + 1, 1 / (1 + scale))
+
+    log_q = np.minimum(log_p(data[0]) - np.maximum(log_p(np.floor(mean)), log_p(np.ceil(mean))), 0)
+    expected = np.sqrt(stats.chi2.isf(np.exp(log_q), 1)) * np.where(data[0] < mean, -1, 1)
+    np.testing.assert_allclose(got, expected, atol=3e-6)
+
+
+def test_a_difference_within_the_tolerance_is_never_significant():
+    reference = np.array([1e9, 1e9])
+    data = np.array([[1.01e9, 0.99e9]])
+    for tolerance, least, most in ((0.0, 100, np.inf), (0.01, 0, 1.5)):
+        believed, total = compare.shrunk(reference, reference.sum(), tolerance)
+        pulls = compare.beta_binomial(data, data.sum(axis=1), believed, total, True, TABLE)
+        assert (least <= np.abs(pulls)).all()
+        assert (np.abs(pulls) <= most).all()
+
+
+def test_a_negative_count_has_no_beta_binomial_pull():
+    pulls = compare.beta_binomial(np.array([[-1.0, 3]]), np.array([2.0]), np.ones(2), np.full(2, 2.0), True, TABLE)
+    assert np.isnan(pulls).tolist() == [[True, False]]
+
+
+def test_gauss_pulls_by_hand():
+    data, reference = np.array([[9.0, 0, 4, 0, 40]]), np.array([10.0, 16, 0, 0, 60])
+    got = compare.gauss_pulls(data, data, reference, reference, np.array([0.5]))[0]
+    agreed = 0.5 * (data[0] + reference)
+    variance = np.fmax(data[0] + reference / 4, agreed)
+    np.testing.assert_allclose(got, np.nan_to_num((data[0] - reference / 2) / np.sqrt(np.fmax(variance, 1e-9))))
+    assert variance.tolist() == [11.5, 8, 4, 0, 55]
+    heavy = compare.gauss_pulls(3 * data, 9 * data, 2 * reference, 4 * reference, np.array([0.5 * 3 / 2]))[0]
+    np.testing.assert_allclose(heavy, got)  # weights that are all the same change nothing
+    none = np.zeros((1, 5))
+    assert np.isnan(compare.gauss_pulls(data, none, reference, none[0], np.ones(1))[0][[0, 1, 2, 4]]).all()
+
+
+def test_asymmetric_pulls_take_the_errors_that_face_each_other():
+    got = compare.asymmetric_pulls(np.array([[4.0, 0, 0, -1]]), np.array([0.0, 3, 0, 1]), np.ones(1))[0]
+    low, high = stats.chi2.ppf(0.15865525393145707, 8) / 2, stats.chi2.ppf(1 - 0.15865525393145707, 2) / 2
+    its_low = stats.chi2.ppf(0.15865525393145707, 6) / 2
+    np.testing.assert_allclose(got, [4 / math.hypot(4 - low, high), -3 / math.hypot(high, 3 - its_low), 0, np.nan])
+
+
+@given(d=st.integers(0, 80), r=st.integers(0, 80), scale=st.floats(0.05, 20))
+def test_exact_pulls_are_those_of_a_binomial_test(d, r, scale):
+    assume(d + r > 0)
+    p = scale / (1 + scale)
+    point = stats.binom.pmf(d, d + r, p)
+    above, below = stats.binom.sf(d - 1, d + r, p) - point / 2, stats.binom.cdf(d, d + r, p) - point / 2
+    assume(min(above, below) > 1e-280)
+    expected = stats.norm.isf(above) if above < below else -stats.norm.isf(below)
+    got = compare.exact_pulls(np.array([[float(d)]]), np.array([float(r)]), np.array([scale]))[0, 0]
+    assert got == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
+def test_exact_pulls_of_good_counts_are_normal_and_those_of_autodqm_a_little_small():
+    rng = np.random.default_rng(3)
+    reference = rng.poisson(400, 40_000).astype(float)
+    data = rng.poisson(40, (1, 40_000)).astype(float)
+    exact = compare.exact_pulls(data, rng.poisson(400, 40_000).astype(float), np.array([0.1]))
+    assert exact.std() == pytest.approx(1, abs=0.02)
+    assert (np.abs(exact) > 3).mean() == pytest.approx(0.0027, abs=0.001)
+    believed, total = compare.shrunk(reference, reference.sum(), 0.01)
+    pulls = compare.beta_binomial(data, data.sum(axis=1), believed, total, True, TABLE)
+    assert 0.6 < pulls.std() < 0.85
+    assert (np.abs(pulls) > 3).mean() < 0.0027
+
+
+def test_exact_pulls_go_on_beyond_the_smallest_number():
+    got = compare.exact_pulls(np.array([[1e4, 1e5]]), np.zeros(2), np.array([0.1]))[0]
+    assert (np.diff(np.append(37, got)) > 0).all()
+
+
+@given(data=hnp.arrays(float, (2, 7), elements=COUNTS), reference=hnp.arrays(float, 7, elements=COUNTS))
+def test_distances_are_scipys(data, reference):
+    assume(reference.sum() > 0 and (data.sum(axis=1) > 0).all())
+    centres = np.array([0.0, 1, 1.5, 4, 7, 8, 20])
+    moved, distance = compare.transport(data, reference, centres), compare.jensen_shannon(data, reference)
+    largest = compare.kolmogorov(data, reference, (7,))
+    for row, counts in enumerate(data):
+        expected = stats.wasserstein_distance(centres, centres, counts, reference)
+        assert moved[row] == pytest.approx(expected, abs=1e-9)
+        expected = spatial.distance.jensenshannon(counts, reference, base=2)
+        assert distance[row] == pytest.approx(np.nan_to_num(expected), abs=1e-6)
+        shares = np.cumsum(counts) / counts.sum() - np.cumsum(reference) / reference.sum()
+        assert largest[row] == pytest.approx(np.abs(shares).max(), abs=1e-12)
+
+
+@given(values=hnp.arrays(float, (1, 4, 5), elements=COUNTS), reach=st.integers(1, 2))
+def test_neighbours_are_those_of_a_loop(values, reach):
+    sums, number = compare.neighbours(values, reach)
+    np.testing.assert_allclose(sums[0], oracles.neighbour_sum(values[0], reach))
+    np.testing.assert_allclose(number[0], oracles.neighbour_sum(np.ones((4, 5)), reach))
+
+
+def test_looking_elsewhere_by_hand():
+    p = compare.look_elsewhere(np.array([0.1, 1e-30, 1.0]), np.array([2, 10**6, 5]))
+    assert p == pytest.approx([0.19, 1e-24, 1])
+    assert compare.at_least(np.array([0, 1, 2]), np.array([2, 2, 2]), 0.5) == pytest.approx([1, 0.75, 0.25])
