@@ -12,7 +12,8 @@ PACKAGES = ("owtrend", "ingest", "dashboards")
 OWTREND = [
     "errors", "schema", "snapshot", "kernels", "catalog", "rows", "arrays", "reader", "transaction", "store",
     "append", "check", "correct", "config", "reading", "lazy", "labelled", "difference", "projection", "division",
-    "slices", "fit", "gains", "reduce", "trends", "history", "dataset", "access", "cluster", "pipeline",
+    "slices", "fit", "gains", "reduce", "trends", "history", "dataset", "points", "changepoint", "outlier", "access",
+    "cluster", "pipeline",
     "root_writer", "export",
     "cli",
 ]  # fmt: skip
