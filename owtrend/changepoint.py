@@ -29,7 +29,7 @@ _NOTICED = ["raised", "run", "time", "index", "since", "delay", "wait", "before"
 
 
 def change_points(
-    trend: xr.Dataset, *, false_rate: float = 0.045, shortest: int = kernels.SHORTEST, level: float = 0.95
+    trend: xr.Dataset, *, false_rate: float = 0.04, shortest: int = kernels.SHORTEST, level: float = 0.95
 ) -> pd.DataFrame:
     """Where a trend took another level, each with its time, size and probability.
 
@@ -62,7 +62,7 @@ def change_points(
           of one point, enlarged if need be.
         - ``significance``: of the step, in sigma at its own place, of which there are many.
         - ``probability``: 1 - the chance that a series of as many points without a change has one as clear anywhere.
-        - ``drift``: a straight line fits both levels better than the step between them.
+        - ``drift``: one straight line describes this step, and those in the same direction beside it, as well.
         - ``scale``: by which errors were enlarged (NaN without errors); ``correlation`` of successive points, allowed
           for.
 
@@ -88,8 +88,9 @@ def _changes(points: Points, false_rate: float, shortest: int, level: float) -> 
     factor, correlation, estimated = noise(points.value, points.error, points.given)
     sigma = points.error * factor
     value = clipped(points.value, sigma, kernels.CLIP)
-    begins = kernels.segments(value, sigma, null.penalty(n, estimated, false_rate), shortest)
-    where, strength, drift = kernels.described(value, sigma, begins, shortest, level)
+    penalty = null.penalty(n, estimated, false_rate)
+    begins = kernels.segments(value, sigma, penalty, shortest)
+    where, strength, drift = kernels.described(value, sigma, begins, shortest, level, penalty)
     mean, error, _ = kernels.levels(value, sigma, where[:, 0])
     for c, (here, lower, upper) in enumerate(where.tolist()):
         step = mean[c + 1] - mean[c]
@@ -129,8 +130,8 @@ def epochs(trend: xr.Dataset, changes: pd.DataFrame | None = None) -> pd.DataFra
     -------
     :
         One row per epoch, in order, after the columns of the other dims: ``epoch`` from 0; ``first`` and ``last`` row
-        of ``trend`` that tells something, ``start`` and ``stop`` (UTC), ``first_run``, ``last_run``; ``points``; ``value``
-        with its ``error``, weighted, points beyond 3 sigma of their neighbours drawn in; ``chi2_ndf`` about it;
+        of ``trend`` that tells something, ``start`` and ``stop`` (UTC), ``first_run``, ``last_run``; ``points``;
+        ``value`` with its ``error``, weighted, points beyond 3 sigma of their neighbours drawn in; ``chi2_ndf`` about it;
         ``probability`` that it begins with a change, NaN for the first.
 
     Raises

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -115,5 +114,5 @@ def _label(trend: xr.Dataset, dim: str, number: int) -> Any:
 
 def _times(times: Any, series: int, rows: NDArray[np.intp]) -> NDArray[np.datetime64]:
     if times is None or not np.issubdtype(times.dtype, np.datetime64):
-        return np.full(len(rows), pd.NaT, dtype="datetime64[ns]")
+        return np.full(len(rows), np.datetime64("NaT"), dtype="datetime64[ns]")
     return times[series, rows].astype("datetime64[ns]")

@@ -33,7 +33,7 @@ def segments(
     length is held by a candidate entering late.
     """
     n = len(value)
-    if n < 2 * shortest:
+    if n < 2 * shortest or value.min() == value.max():
         return np.empty(0, dtype=np.int64)
     middle = np.median(value)
     p0, p1, p2 = np.zeros(n + 1), np.zeros(n + 1), np.zeros(n + 1)  # sums of w, w x, w x**2 before each point
@@ -185,14 +185,15 @@ def line_gain(value: NDArray[np.float64], sigma: NDArray[np.float64]) -> float:
 
 @numba.njit(nogil=True, cache=True)
 def described(
-    value: NDArray[np.float64], sigma: NDArray[np.float64], begins: NDArray[np.int64], shortest: int, level: float
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]:
+    value: NDArray[np.float64], sigma: NDArray[np.float64], begins: NDArray[np.int64], shortest: int, level: float,
+    penalty: float,
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]:  # fmt: skip
     """Where each change lies, how clear it is, and whether it is rather a drift.
 
     Parameters
     ----------
-    begins
-        Of `segments`.
+    begins, penalty
+        Of `segments`, and what it was called with.
     level
         Probability of the intervals.
 
@@ -200,8 +201,8 @@ def described(
     -------
     :
         ``where`` ``(change, 3)``: first point after it, and the ends of its interval; ``strength`` ``(change,)``: the
-        least gain of chi2 per change that is lost if it is given up, alone or with one beside it; ``drift``: whether a
-        straight line fits both its segments better than the step does.
+        least gain of chi2 per change that is lost if it is given up, alone or with one beside it; ``drift``: whether one
+        straight line describes this step, and those in the same direction beside it, as well.
     """
     n, changes = len(value), len(begins)
     bound = np.zeros(changes + 2, dtype=np.int64)
@@ -219,11 +220,21 @@ def described(
         where[c, 1] = min(where[c, 1], where[c, 0])
         where[c, 2] = max(where[c, 2], where[c, 0])
         strength[c] = gains.max()
-        drift[c] = line_gain(here, its_sigma) > strength[c]
     for c in range(changes - 1):  # two that undo each other, such as an excursion, stand and fall together
         first, stop = bound[c], bound[c + 3]
         both = gain(value[first:stop], sigma[first:stop], begins[c : c + 2] - first) / 2
         strength[c], strength[c + 1] = min(strength[c], both), min(strength[c + 1], both)
+    mean, _, _ = levels(value, sigma, begins)
+    c = 0
+    while c < changes:  # stairs: a line has no place to choose, which is worth 3, and one parameter for all of them
+        last = c
+        while last + 1 < changes and (mean[last + 2] - mean[last + 1]) * (mean[c + 1] - mean[c]) > 0:
+            last += 1
+        first, stop = bound[c], bound[last + 2]
+        steps = gain(value[first:stop], sigma[first:stop], begins[c : last + 1] - first)
+        line = line_gain(value[first:stop], sigma[first:stop])
+        drift[c : last + 1] = line > steps - 3 - (last - c) * penalty
+        c = last + 1
     for c in range(changes):  # each was placed as if its neighbours were sure
         before, after = where[c - 1, 0] if c else 0, where[c + 1, 0] if c + 1 < changes else n
         if where[c, 0] - before < 1 or after - where[c, 0] < 1:

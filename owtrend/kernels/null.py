@@ -1,7 +1,5 @@
 """How clear the clearest change is of a series that has none: penalties and chances, from simulation."""
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,8 +36,8 @@ ESTIMATED = (
     (6.02, 7.84, 9.15, 10.46, 12.30, 13.73, 15.29, 17.48),  # 200
     (7.09, 8.76, 9.96, 11.17, 12.77, 14.04, 15.36, 17.22),  # 500
     (7.87, 9.44, 10.54, 11.69, 13.25, 14.57, 15.89, 17.64),  # 1000
-    (8.62, 10.07, 11.12, 12.14, 13.74, 14.92, 16.13, 17.94),  # 2000
-    (9.61, 11.03, 11.96, 12.96, 14.22, 15.41, 16.53, 18.37),  # 5000
+    (8.63, 10.10, 11.17, 12.27, 13.76, 15.08, 16.38, 18.16),  # 2000
+    (9.63, 11.03, 12.02, 12.99, 14.25, 15.54, 16.55, 18.29),  # 5000
 )
 
 
@@ -47,9 +45,9 @@ def _quantiles(points: int, estimated: bool) -> NDArray[np.float64]:
     """For each of CHANCES, interpolated in the logarithm of the number of points, and extrapolated above the last."""
     table = np.array(ESTIMATED if estimated else GIVEN)
     if points >= POINTS[-1]:
-        slope = (table[-1] - table[-3]) / math.log(POINTS[-1] / POINTS[-3])
-        return table[-1] + slope * math.log(points / POINTS[-1])
-    at = math.log(max(points, POINTS[0]))
+        slope = (table[-1] - table[-3]) / np.log(POINTS[-1] / POINTS[-3])
+        return table[-1] + slope * np.log(points / POINTS[-1])
+    at = np.log(max(points, POINTS[0]))
     return np.array([np.interp(at, np.log(POINTS), column) for column in table.T])
 
 
@@ -59,7 +57,7 @@ def penalty(points: int, estimated: bool, false_rate: float) -> float:
     Beyond the table linear in its logarithm. ``estimated``: errors are taken from the scatter of the points.
     """
     quantiles, logs = _quantiles(points, estimated), np.log(CHANCES)
-    wanted = math.log(false_rate)
+    wanted = np.log(false_rate)
     if wanted >= logs[-1]:
         return float(np.interp(-wanted, -logs, quantiles))
     return float(quantiles[-1] + (logs[-1] - wanted) / _tail(quantiles))
@@ -80,7 +78,7 @@ def chance(points: int, estimated: bool, strength: float) -> float:
 
 def _tail(quantiles: NDArray[np.float64]) -> float:
     """How fast the logarithm of the chance falls beyond the table: as it does at its end."""
-    return float(math.log(CHANCES[-4] / CHANCES[-1]) / (quantiles[-1] - quantiles[-4]))
+    return float(np.log(CHANCES[-4] / CHANCES[-1]) / (quantiles[-1] - quantiles[-4]))
 
 
 def threshold(every: float) -> float:
@@ -89,4 +87,4 @@ def threshold(every: float) -> float:
     A fit to 1.5 million normal points per value, 200 to 50,000 points between alarms; runs of 60 points have
     half as many.
     """
-    return (math.log(every) - 0.65) / 0.455
+    return float(np.log(every) - 0.65) / 0.455
