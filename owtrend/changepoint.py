@@ -131,8 +131,8 @@ def epochs(trend: xr.Dataset, changes: pd.DataFrame | None = None) -> pd.DataFra
     :
         One row per epoch, in order, after the columns of the other dims: ``epoch`` from 0; ``first`` and ``last`` row
         of ``trend`` that tells something, ``start`` and ``stop`` (UTC), ``first_run``, ``last_run``; ``points``;
-        ``value`` with its ``error``, weighted, points beyond 3 sigma of their neighbours drawn in; ``chi2_ndf`` about it;
-        ``probability`` that it begins with a change, NaN for the first.
+        ``value`` with its ``error``, weighted, points beyond 3 sigma of their neighbours drawn in; ``chi2_ndf`` about
+        it; ``probability`` that it begins with a change, NaN for the first.
 
     Raises
     ------

@@ -92,7 +92,7 @@ def noise(value: NDArray[np.float64], error: NDArray[np.float64], given: bool) -
 
 @numba.njit(nogil=True, cache=True)
 def clipped(value: NDArray[np.float64], sigma: NDArray[np.float64], limit: float) -> NDArray[np.float64]:
-    """Values no further than ``limit`` sigma from the median of the five around them (fewer at the ends).
+    """Values no further than ``limit`` sigma, the largest of the five around them, from their median (fewer at the ends).
 
     A step of at least three points keeps its place; a lone spike does not pass for one.
     """
@@ -100,6 +100,7 @@ def clipped(value: NDArray[np.float64], sigma: NDArray[np.float64], limit: float
     out = value.copy()
     for i in range(n):
         reach = 2 if n > 4 else 1
-        near = np.median(value[max(0, i - reach) : min(n, i + reach + 1)])
-        out[i] = min(max(value[i], near - limit * sigma[i]), near + limit * sigma[i])
+        first, stop = max(0, i - reach), min(n, i + reach + 1)
+        near, far = np.median(value[first:stop]), limit * sigma[first:stop].max()
+        out[i] = min(max(value[i], near - far), near + far)
     return out

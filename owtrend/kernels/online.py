@@ -51,7 +51,7 @@ def alarms(
         x[t] = value[t]
         if t - reset >= 5:
             near = np.median(value[max(reset, t - _NEAR) : t])
-            reach = _CLIP * factor * error[t]
+            reach = _CLIP * factor * max(error[t], np.median(error[max(reset, t - _NEAR) : t]))
             x[t] = min(max(value[t], near - reach), near + reach)
         if t - reset + 1 < BEFORE + AFTER or (not given and t + 1 < LEARNED):
             continue

@@ -14,7 +14,8 @@ START = np.datetime64("2018-06-01T12:00:00", "ns")
 
 def trend(value, error=0.1, every=60, **coords):
     time = START + np.arange(1, len(value) + 1) * np.timedelta64(every, "s")
-    start = np.concatenate([[np.datetime64("NaT", "ns")], time[:-1]])
+    start = time - np.timedelta64(every, "s")
+    start[:1] = np.datetime64("NaT")
     own = {"start": ("time", start), "exposure": ("time", (time - start) / np.timedelta64(1, "s")), "run": 300000}
     own["reported"] = ("time", np.ones(len(value), dtype=bool))
     variables = {"value": ("time", np.asarray(value, dtype=float)), "error": ("time", np.full(len(value), error))}

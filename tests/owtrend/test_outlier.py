@@ -46,7 +46,7 @@ def test_the_rate_is_taken_out():
     given = trend(noise() + 0.5 * rate.values)
     scored = rate_zscore(given, rate)
     assert np.flatnonzero(np.abs(scored["score"]) > 5).tolist() == [70]
-    assert (np.abs(mad_zscore(given, window=10)["score"]) > 3).sum() > 20
+    assert mad_zscore(given)["score"][70] < 3
     with_gap = rate_zscore(given, rate.where(np.arange(100) != 50))
     assert np.isnan(with_gap["score"][50])
     assert rate_zscore(given, rate.to_dataset(name="value"))["score"].equals(scored["score"])
