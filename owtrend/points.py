@@ -1,5 +1,6 @@
 """A trend → its points: the rows that tell something, series by series."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -76,7 +77,7 @@ def points_of(trend: xr.Dataset) -> Iterator[Points]:
         if name not in trend.variables:
             return None
         one, _ = xr.broadcast(trend[name], trend["value"])
-        return np.asarray(one.transpose(*others, dim).values).reshape(-1, size)
+        return np.asarray(one.transpose(*others, dim).values).reshape(math.prod(shape), size)
 
     value, error, exposure = columns("value"), columns("error"), columns("exposure")
     reported, run = columns("reported"), columns("run")
