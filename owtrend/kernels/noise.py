@@ -94,7 +94,8 @@ def noise(value: NDArray[np.float64], error: NDArray[np.float64], given: bool) -
 def clipped(value: NDArray[np.float64], sigma: NDArray[np.float64], limit: float) -> NDArray[np.float64]:
     """Values no further than ``limit`` sigma from the median of the five around them (fewer at the ends).
 
-    Sigma is the largest of the five: a precise point is not drawn to poor ones. A step of at least three points keeps its place; a lone spike does not pass for one.
+    Sigma is the largest of the five: a precise point is not drawn to poor ones. A step of at least three points keeps
+    its place; a lone spike does not pass for one.
     """
     n = len(value)
     out = value.copy()
