@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from owtrend.access import Archive, open  # noqa: A004 - owtrend.open
+    from owtrend.changepoint import change_points
     from owtrend.comparison import compare, patches
     from owtrend.difference import increments, time_slice
     from owtrend.division import efficiency, ratio
@@ -23,6 +24,7 @@ __all__ = [
     "Histogram",
     "OwtrendError",
     "Snapshot",
+    "change_points",
     "compare",
     "efficiency",
     "increments",
@@ -43,6 +45,7 @@ _HOME = {
     "open": "access",
     "to_hist": "labelled",
     "values": "labelled",
+    "change_points": "changepoint",
     "increments": "difference",
     "time_slice": "difference",
     "project": "projection",

@@ -1,5 +1,6 @@
 """Slow, plain twins of the kernels; shared by tests and benchmarks."""
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -77,3 +78,21 @@ def neighbour_sum(values: NDArray, reach: int) -> NDArray:
         window = tuple(slice(max(i - reach, 0), i + reach + 1) for i in at)
         total[at] = values[window].sum() - values[at]
     return total
+
+
+def segments(value: NDArray, sigma: NDArray, penalty: float, shortest: int) -> list[int]:
+    """Where segments begin in the best of all segmentations, tried one by one."""
+    n, best, found = len(value), np.inf, []
+    for mask in range(2 ** max(n - 1, 0)):
+        begins = [k for k in range(1, n) if mask >> (k - 1) & 1]
+        bounds = [0, *begins, n]
+        pieces = [slice(first, stop) for first, stop in itertools.pairwise(bounds)]
+        if any(one.stop - one.start < shortest for one in pieces):
+            continue
+        cost = penalty * len(begins)
+        for one in pieces:
+            weight = 1 / sigma[one] ** 2
+            cost += (weight * (value[one] - np.average(value[one], weights=weight)) ** 2).sum()
+        if cost < best - 1e-9:
+            best, found = cost, begins
+    return found

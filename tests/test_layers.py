@@ -13,7 +13,7 @@ OWTREND = [
     "errors", "schema", "snapshot", "kernels", "catalog", "rows", "arrays", "reader", "transaction", "store",
     "append", "check", "correct", "config", "reading", "lazy", "labelled", "difference", "projection", "division",
     "score", "comparison", "slices", "fit", "gains", "reduce", "trends", "history", "component", "reference",
-    "dataset", "access", "cluster", "pipeline", "root_writer", "export", "cli",
+    "dataset", "points", "changepoint", "outlier", "access", "cluster", "pipeline", "root_writer", "export", "cli",
 ]  # fmt: skip
 
 # Packages that only these modules may know.

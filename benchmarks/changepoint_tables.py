@@ -1,0 +1,41 @@
+"""Makes the tables of `owtrend.kernels.null`: how clear the clearest change of a series is that has none.
+
+``python -m benchmarks.changepoint_tables`` simulates normal points and prints them, in ten minutes on one core.
+"""
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from owtrend.kernels.changepoint import CLIP, SHORTEST, strongest
+from owtrend.kernels.noise import clipped, noise
+
+POINTS = (6, 8, 10, 15, 20, 30, 60, 100, 200, 500, 1000, 2000, 5000)
+CHANCES = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002)
+
+
+@numba.njit(nogil=True)
+def clearest(trials: int, points: int, given: bool, seed: int) -> NDArray[np.float64]:
+    """Of each of some series of normal points, the penalty above which they have no change."""
+    np.random.seed(seed)  # noqa: NPY002 - numba's own generator
+    found, errors = np.empty(trials), np.ones(points)
+    for trial in range(trials):
+        value = np.random.standard_normal(points)  # noqa: NPY002
+        factor, _, _ = noise(value, errors, given)
+        sigma = errors * factor
+        found[trial] = strongest(clipped(value, sigma, CLIP), sigma, SHORTEST)
+    return found
+
+
+def main() -> None:
+    """Print both tables."""
+    for given in (True, False):
+        print(f"given={given}: {CHANCES}")
+        for points in POINTS:
+            trials = int(min(100_000, 3e7 / points))
+            quantiles = np.quantile(clearest(trials, points, given, 20_180_601), 1 - np.array(CHANCES))
+            print(f"    ({', '.join(f'{one:.2f}' for one in quantiles)}),  # {points}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
