@@ -199,11 +199,23 @@ class Gains:
             per_content = np.nan if self.profile else self.stats["tsumw2"] / self.stats["tsumw"]
             return np.abs(self.line(axis) * per_content)
 
-    def moments(self, axis: str, mean: Floats, std: Floats) -> Floats:
+    def mean_and_std(self, axis: str) -> tuple[Floats, Floats]:
+        """Along an axis, by the statistics; the mean is NaN where there is no weight."""
+        key = f"mean {axis}"
+        if key not in vars(self):
+            total = self.stats["tsumw"]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                mean = self.stats[f"tsumw{axis}"] / total
+                std = np.sqrt(np.maximum(self.stats[f"tsumw{axis}2"] / total - mean**2, 0))
+            vars(self)[key] = np.where(total == 0, np.nan, mean), std
+        made: tuple[Floats, Floats] = vars(self)[key]
+        return made
+
+    def moments(self, axis: str) -> Floats:
         """See `owtrend.kernels.reduce.moments`."""
         key = f"moments {axis}"
         if key not in vars(self):
-            vars(self)[key] = moments(self.line(axis), self.axes["xyz".index(axis)].centres, mean, std)
+            vars(self)[key] = moments(self.line(axis), self.axes["xyz".index(axis)].centres, *self.mean_and_std(axis))
         made: Floats = vars(self)[key]
         return made
 

@@ -74,9 +74,8 @@ def maximum(gains: Gains) -> Estimate:
 
 def mean(gains: Gains, axis: str) -> Estimate:
     """sum(w x) / sum(w) in range (``TH1::GetMean``); error std / sqrt(n_eff) (``GetMeanError``); NaN without fills."""
-    spread, total = np.sqrt(_variance(gains, axis)), gains.stats["tsumw"]
+    value, spread = gains.mean_and_std(axis)
     with np.errstate(divide="ignore", invalid="ignore"):
-        value = np.where(total == 0, np.nan, gains.stats[f"tsumw{axis}"] / total)
         return value, spread / np.sqrt(gains.effective)
 
 
@@ -85,7 +84,7 @@ def std(gains: Gains, axis: str) -> Estimate:
 
     Error std / sqrt(2 n_eff) (``GetStdDevError``), that of a normal distribution.
     """
-    spread = np.sqrt(_variance(gains, axis))
+    _, spread = gains.mean_and_std(axis)
     with np.errstate(divide="ignore", invalid="ignore"):
         return spread, spread / np.sqrt(2 * gains.effective)
 
@@ -191,17 +190,8 @@ def efficiency(gains: Gains, other: Gains) -> Estimate:
         return _wilson(passed / total, total**2 / variance)
 
 
-def _variance(gains: Gains, axis: str) -> Floats:
-    stats = gains.stats
-    with np.errstate(divide="ignore", invalid="ignore"):
-        average = stats[f"tsumw{axis}"] / stats["tsumw"]
-        return np.maximum(stats[f"tsumw{axis}2"] / stats["tsumw"] - average**2, 0)
-
-
 def _moment(gains: Gains, axis: str, which: int, normal: float) -> Estimate:
-    centre, _ = mean(gains, axis)
-    spread = np.sqrt(_variance(gains, axis))
-    made = gains.moments(axis, centre, spread)
+    made = gains.moments(axis)
     with np.errstate(divide="ignore", invalid="ignore"):
         error = np.sqrt(made[2 + which] / gains.effective)
     return made[which] - normal, np.full_like(error, np.nan) if gains.profile else error
@@ -316,6 +306,11 @@ class Reductor:
         """Value and error of each gain, NaN where it has no meaning."""
         extra: tuple[Any, ...] = (self.axis,) if self.kind.per_axis else ()
         return self.kind.function(gains, *extra, *self.numbers, *(() if other is None else (other,)))
+
+    @property
+    def plain(self) -> bool:
+        """Whether the gains of all bins are all that it needs."""
+        return not (self.ranges or self.kind.custom or self.other)
 
     def bins(self, axes: Sequence[Axis]) -> Ranges:
         """Its ranges in bins."""

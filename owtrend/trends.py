@@ -3,7 +3,7 @@
 import importlib
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import pairwise
@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from owtrend import difference, reading
-from owtrend.arrays import TIME_CHUNK
-from owtrend.catalog import COUNTS, SUMS, WEIGHTS, HistogramEntry
+from owtrend.catalog import HistogramEntry
 from owtrend.config import Config
 from owtrend.errors import NotFoundError, OwtrendError, UsageError
 from owtrend.gains import Gains
 from owtrend.labelled import labelled
+from owtrend.prefetched import Prefetched
 from owtrend.reader import SubsystemReader
 from owtrend.reading import RunHistogram
 from owtrend.reduce import DEFAULT, Estimate, Reductor, parse
@@ -30,7 +30,6 @@ __all__ = [
 
 TrendArrays = dict[str, NDArray[Any]]
 HELD, REPORTED, RESTART = 1, 2, 4  # state of a histogram in a row
-WINDOW_BYTES = 2**27  # cells in memory at once; a row chunk of one histogram may be more
 WHOLE = np.timedelta64(2**62, "ns")  # an interval that holds all of a run, its first snapshot too
 
 _log = logging.getLogger(__name__)
@@ -162,8 +161,12 @@ def run_trends(
         [(target, single) for target, single in reductors if _has_bins(pieces, single, strict)]
         for pieces, reductors in zip(held, chosen, strict=True)
     ]
+    plain = [
+        [[(target, one) for target, one in reductors if one.plain and one.fits(piece.segment)] for piece in pieces]
+        for pieces, reductors in zip(held, chosen, strict=True)
+    ]
     for first, last in prefetched.windows():
-        for column, (pieces, reductors) in enumerate(zip(held, chosen, strict=True)):
+        for column, pieces in enumerate(held):
             for number, one in enumerate(pieces):
                 rows = slice(*np.searchsorted(one.rows, (first, last)))
                 if rows.start == rows.stop:
@@ -171,16 +174,15 @@ def run_trends(
                 gains = _joined_to(pieces, number, rows, events)
                 mine = one.rows[rows]
                 out["state"][mine, column] = HELD + REPORTED * gains.reported + RESTART * gains.restart
-                for target, single in reductors:
-                    if single.fits(one.segment) and not single.ranges and not single.kind.custom and not single.other:
-                        out["value"][mine, column, target], out["error"][mine, column, target] = single(gains)
+                for target, single in plain[column][number]:
+                    out["value"][mine, column, target], out["error"][mine, column, target] = single(gains)
                 totals[column] = _added(totals[column], gains.grouped([0]))
     for column, (pieces, reductors) in enumerate(zip(held, chosen, strict=True)):
         total = totals[column]
         for target, single in reductors:
             if total is None or not single.fits(pieces[-1].segment):
                 continue
-            if single.ranges or single.kind.custom or single.other:
+            if not single.plain:
                 _apart(view, run, pieces, single, events, out, column, target, strict)
             else:
                 value, error = single(total)
@@ -230,58 +232,6 @@ def begins(times: NDArray[np.datetime64], held: NDArray[np.bool_]) -> NDArray[np
     latest = np.maximum.accumulate(np.where(held, number, -1), axis=0)
     before = np.concatenate([np.full((1, *held.shape[1:]), -1), latest[:-1]])
     return np.where(before < 0, np.datetime64("NaT"), times[before])
-
-
-class Prefetched:
-    """The cells of some histograms of one run, read in a few large strokes, window after window of its rows."""
-
-    def __init__(self, view: SubsystemReader, place: int, histograms: Sequence[HistogramEntry]) -> None:
-        self._view, self._place = view, place
-        self._rows = len(view.times(place))
-        used: NDArray[np.bool_] = np.any(view.holds[np.unique(view.layout(place))], axis=0)
-        segments = [segment for entry in histograms for number, segment in entry.segments if used[number]]
-        self._spans: dict[str, slice] = {}
-        for array in (COUNTS, WEIGHTS, SUMS):
-            mine = [segment.cells for segment in segments if segment.array == array]
-            if mine:
-                self._spans[array] = slice(min(s.start for s in mine), max(s.stop for s in mine))
-        self._sums = view.cells(SUMS, place, np.arange(self._rows), self._spans[SUMS]) if SUMS in self._spans else None
-        self._blocks: dict[str, NDArray[Any]] = {}
-        self._first = 0  # row of the blocks' first
-
-    def windows(self) -> Iterator[tuple[int, int]]:
-        """Rows ``first`` to before ``last``, whose cells can be asked for, and those of the row before."""
-        width = sum((4 if array == COUNTS else 8) * (s.stop - s.start) for array, s in self._spans.items())
-        step = TIME_CHUNK * max(1, WINDOW_BYTES // max(1, TIME_CHUNK * width))
-        for first in range(0, self._rows, step):
-            last = min(first + step, self._rows)
-            for array in (COUNTS, WEIGHTS):
-                if array in self._spans:
-                    self._read(array, first, last)
-            self._first = max(first - 1, 0)
-            yield first, last
-
-    def _read(self, array: str, first: int, last: int) -> None:
-        block = self._view.cells(array, self._place, np.arange(first, last), self._spans[array])
-        if first:  # the row before goes with them
-            whole = np.empty((len(block) + 1, block.shape[1]), dtype=block.dtype, order="F")
-            whole[0], whole[1:] = self._blocks[array][-1], block
-            block = whole
-        self._blocks[array] = block
-
-    def cells(self, array: str, place: int, rows: NDArray[np.intp], cells: slice) -> NDArray[Any]:
-        """As `SubsystemReader.cells`, of rows of the window."""
-        span = self._spans[array]
-        whole, first = (self._sums, 0) if array == SUMS else (self._blocks[array], self._first)
-        assert whole is not None, "sums were asked for where no histogram has any"
-        early = rows < first  # where the histogram was last held, if the row before the window is without it
-        if early.any():
-            there = self._view.cells(array, place, rows[early], cells)
-            return np.concatenate([there, self.cells(array, place, rows[~early], cells)])
-        wanted = whole[:, cells.start - span.start : cells.stop - span.start]
-        if len(rows) and rows[-1] - rows[0] == len(rows) - 1:
-            return wanted[rows[0] - first : rows[-1] + 1 - first]
-        return wanted[rows - first]
 
 
 def _joined_to(

@@ -11,9 +11,10 @@ PACKAGES = ("owtrend", "ingest", "dashboards")
 # In reading order: each module imports only what stands above it.
 OWTREND = [
     "errors", "schema", "snapshot", "kernels", "catalog", "rows", "arrays", "reader", "transaction", "store",
-    "append", "check", "correct", "config", "reading", "lazy", "labelled", "difference", "projection", "division",
-    "score", "comparison", "slices", "fit", "gains", "reduce", "trends", "history", "component", "reference",
-    "dataset", "points", "changepoint", "outlier", "access", "cluster", "pipeline", "root_writer", "export", "cli",
+    "append", "check", "correct", "config", "reading", "prefetched", "lazy", "labelled", "difference", "projection",
+    "division", "score", "comparison", "slices", "fit", "gains", "reduce", "trends", "history", "component",
+    "reference", "dataset", "points", "changepoint", "outlier", "access", "cluster", "pipeline", "root_writer",
+    "export", "cli",
 ]  # fmt: skip
 
 # Packages that only these modules may know.

@@ -1,0 +1,67 @@
+"""The cells of some histograms of one run, read in a few large strokes, window after window of its rows."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from owtrend.arrays import TIME_CHUNK
+from owtrend.catalog import COUNTS, SUMS, WEIGHTS, HistogramEntry
+from owtrend.reader import SubsystemReader
+
+__all__ = ["WINDOW_BYTES", "Prefetched"]
+
+WINDOW_BYTES = 2**27  # cells in memory at once; a row chunk of one histogram may be more
+
+
+class Prefetched:
+    """What `owtrend.reading` reads from, in place of the store: the statistics of all rows, the cells of a window."""
+
+    def __init__(self, view: SubsystemReader, place: int, histograms: Sequence[HistogramEntry]) -> None:
+        self._view, self._place = view, place
+        self._rows = len(view.times(place))
+        used: NDArray[np.bool_] = np.any(view.holds[np.unique(view.layout(place))], axis=0)
+        segments = [segment for entry in histograms for number, segment in entry.segments if used[number]]
+        self._spans: dict[str, slice] = {}
+        for array in (COUNTS, WEIGHTS, SUMS):
+            mine = [segment.cells for segment in segments if segment.array == array]
+            if mine:
+                self._spans[array] = slice(min(s.start for s in mine), max(s.stop for s in mine))
+        self._sums = view.cells(SUMS, place, np.arange(self._rows), self._spans[SUMS]) if SUMS in self._spans else None
+        self._blocks: dict[str, NDArray[Any]] = {}
+        self._first = 0  # row of the blocks' first
+
+    def windows(self) -> Iterator[tuple[int, int]]:
+        """Rows ``first`` to before ``last``, whose cells can be asked for, and those of the row before."""
+        width = sum((4 if array == COUNTS else 8) * (s.stop - s.start) for array, s in self._spans.items())
+        step = TIME_CHUNK * max(1, WINDOW_BYTES // max(1, TIME_CHUNK * width))
+        for first in range(0, self._rows, step):
+            last = min(first + step, self._rows)
+            for array in (COUNTS, WEIGHTS):
+                if array in self._spans:
+                    self._read(array, first, last)
+            self._first = max(first - 1, 0)
+            yield first, last
+
+    def _read(self, array: str, first: int, last: int) -> None:
+        block = self._view.cells(array, self._place, np.arange(first, last), self._spans[array])
+        if first:  # the row before goes with them
+            whole = np.empty((len(block) + 1, block.shape[1]), dtype=block.dtype, order="F")
+            whole[0], whole[1:] = self._blocks[array][-1], block
+            block = whole
+        self._blocks[array] = block
+
+    def cells(self, array: str, place: int, rows: NDArray[np.intp], cells: slice) -> NDArray[Any]:
+        """As `SubsystemReader.cells`, of rows of the window."""
+        span = self._spans[array]
+        whole, first = (self._sums, 0) if array == SUMS else (self._blocks[array], self._first)
+        assert whole is not None, "sums were asked for where no histogram has any"
+        early = rows < first  # where the histogram was last held, if the row before the window is without it
+        if early.any():
+            there = self._view.cells(array, place, rows[early], cells)
+            return np.concatenate([there, self.cells(array, place, rows[~early], cells)])
+        wanted = whole[:, cells.start - span.start : cells.stop - span.start]
+        if len(rows) and rows[-1] - rows[0] == len(rows) - 1:
+            return wanted[rows[0] - first : rows[-1] + 1 - first]
+        return wanted[rows - first]
