@@ -325,7 +325,7 @@ class Reductor:
     def fits(self, segment: Segment) -> bool:
         """Whether it has a meaning for a histogram."""
         profile, dims = segment.class_name.startswith("TProfile"), len(segment.axes)
-        if any("xyz".index(letter) >= dims for letter in self.ranges):
+        if self.ranges and any("xyz".index(letter) >= dims for letter in self.ranges):
             return False
         if not self.kind.per_axis:
             return True

@@ -320,6 +320,8 @@ def _apart(
 
 def _has_bins(pieces: Sequence[RunHistogram], single: Reductor, strict: bool) -> bool:
     """Whether the ranges of a reductor begin and end where bins do."""
+    if not (single.ranges or single.numbers):
+        return True
     try:
         for one in pieces:
             if single.fits(one.segment):
