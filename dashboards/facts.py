@@ -52,9 +52,7 @@ def slice_facts(content: xr.Dataset) -> str:
     ]
     for noun, why in _WARNINGS.items():
         count = int(content[f"{noun}s"])
-        parts.append(
-            f'<span class="warn" title="{why}">⚠ {_counted(count, noun)}</span>' if count else f"no {noun}s"
-        )
+        parts.append(f'<span class="warn" title="{why}">⚠ {_counted(count, noun)}</span>' if count else f"no {noun}s")
     return f"<p>{' · '.join(parts)}</p>"
 
 

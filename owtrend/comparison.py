@@ -272,9 +272,7 @@ def _paired(one: xr.Dataset, other: xr.Dataset, setting: _Setting) -> tuple[scor
             for row in range(len(data)):
                 own = data[row : row + 1], variance[row : row + 1]
                 scale[row], pulls[row] = _settled(*own, its, its_variance, used, setting)
-    pair = score.Pair(
-        data, variance, its, its_variance, scale, pulls, entries, axes, kind, setting.chi2 or kind, known
-    )
+    pair = score.Pair(data, variance, its, its_variance, scale, pulls, entries, axes, kind, setting.chi2 or kind, known)
     return pair, rows, used
 
 

@@ -29,9 +29,7 @@ class SubsystemConfig(_Strict):
 
     def of(self, histogram: str) -> list[str]:
         """The reductors that this adds for a histogram."""
-        return [
-            name for pattern, names in self.reductors.items() if fnmatchcase(histogram, pattern) for name in names
-        ]
+        return [name for pattern, names in self.reductors.items() if fnmatchcase(histogram, pattern) for name in names]
 
 
 class Config(_Strict):

@@ -195,9 +195,7 @@ def export_trends(
                 if progress:
                     progress("exporting trends", done, total)
     numbers = {run for one in chosen for run in one.runs}
-    return ExportSummary(
-        file=str(path), rows=rows, trends=len(trends), runs=len(numbers), bytes=path.stat().st_size
-    )
+    return ExportSummary(file=str(path), rows=rows, trends=len(trends), runs=len(numbers), bytes=path.stat().st_size)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -335,9 +335,7 @@ def _has_bins(pieces: Sequence[RunHistogram], single: Reductor, strict: bool) ->
     return True
 
 
-def _custom(
-    one: RunHistogram, single: Reductor, groups: Sequence[int] | None, reported: NDArray[np.bool_]
-) -> Estimate:
+def _custom(one: RunHistogram, single: Reductor, groups: Sequence[int] | None, reported: NDArray[np.bool_]) -> Estimate:
     """A function of people: called with what was gained in each interval in which there is news, as xarray."""
     histogram = labelled([one.in_order()], ragged=False, flow=True, subsystem="")
     histogram["sums"].load()

@@ -98,7 +98,6 @@ def _append(low: NDArray[np.float64], who: NDArray[np.int64], made: int, start: 
     return made + 1
 
 
-
 @numba.njit(nogil=True, cache=True)
 def gain(value: NDArray[np.float64], sigma: NDArray[np.float64], begins: NDArray[np.int64]) -> float:
     """By how much segments that begin there lower the chi2 of one level."""

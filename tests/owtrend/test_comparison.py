@@ -56,9 +56,7 @@ def test_every_pair_that_root_compared_has_roots_numbers(shared):
 
     wrong, refused, compared, rebinned = [], [], 0, 0
     for pair in json.loads((shared / "oracle.json").read_text())["pairs"]:
-        a, b = (
-            read(pair["file"])["/".join([pair[which][0], *(name for _, name in pair[which][1])])] for which in "ab"
-        )
+        a, b = (read(pair["file"])["/".join([pair[which][0], *(name for _, name in pair[which][1])])] for which in "ab")
         kind = ("UU", "UW", "WW").index(pair["chi2_option"])
         flat = [np.asarray(part, dtype=float).ravel() for h in (a, b) for part in (h.values(), h.variances())]
         chi2, ndf, weak = kernels.chi2(flat[0][None], flat[1][None], *flat[2:], kind)
