@@ -262,8 +262,8 @@ class SubsystemReader:
 
     @cached_property
     def trend_names(self) -> tuple[list[str], list[str]]:
-        """Histograms (JSON paths) and reductors of the stored trends."""
-        if self.trends is None:
+        """Histograms (JSON paths) and reductors of the stored trends; none of those of an earlier layout."""
+        if self.trends is None or "state" not in self.trends:
             return [], []
         return read_log(self.trends, "histograms"), list(self.trends.attrs["reductors"])
 

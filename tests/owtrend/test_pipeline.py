@@ -5,6 +5,7 @@ import owtrend
 from owtrend import pipeline
 from owtrend.errors import NotFoundError
 from owtrend.reduce import DEFAULT
+from owtrend.store import Store
 from tests import making, oracles
 
 
@@ -86,3 +87,16 @@ def test_trends_go_on_over_a_change_of_binning(tmp_path):
 def test_a_run_that_is_not_there_is_an_error(store):
     with pytest.raises(NotFoundError, match="no run 99"):
         pipeline.compute(store, runs=[99], workers=0)
+
+
+def test_trends_in_an_earlier_layout_are_made_anew(tmp_path):
+    making.write_run(tmp_path / "data", {"h": [[0, 4, 0], [0, 6, 0]]})
+    making.ingest(tmp_path / "data", tmp_path / "store")
+    pipeline.compute(tmp_path / "store", workers=0)
+    with Store.open(tmp_path / "store").writer("derived") as begin:
+        transaction = begin()
+        del transaction.group["trends/EMC/state"]
+        transaction.commit("as before")
+    trend = owtrend.open(tmp_path / "store").trend("EMC", "h", "entries", run=300000)
+    assert trend.value.values.tolist() == [4, 2]
+    assert trend.reported.values.tolist() == [True, True]
