@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from owtrend import schema, score
 from owtrend.errors import DimsError, UsageError
+from owtrend.kernels import beta_binomial
 from owtrend.kernels import compare as kernels
 from owtrend.kernels import patches as found
 from owtrend.labelled import values
@@ -289,9 +290,10 @@ def _numbers(histogram: xr.Dataset, dims: tuple[str, ...]) -> tuple[Floats, Floa
     else:
         both = values(histogram)
         value, variance = both["value"], both["variance"]
-    return tuple(  # type: ignore[return-value]
+    found, squared = (
         np.ascontiguousarray(array.transpose(*dims).values, dtype=np.float64) for array in (value, variance)
     )
+    return found, squared
 
 
 def _entries(histogram: xr.Dataset) -> Floats:
@@ -326,7 +328,7 @@ def _facing(one: xr.Dataset, other: xr.Dataset, value: Floats, its: Floats, dims
     for histogram, own, upper in ((one, value, its > value), (other, its, value > its)):
         kept = [dim for dim in dims if dim in histogram.dims]
         low, high = (histogram[end].transpose(*kept).values for end in ("lower", "upper"))
-        sigmas = kernels.normal_quantile(np.log((1 - histogram.attrs.get("level", ONE_SIGMA)) / 2))
+        sigmas = beta_binomial.normal_quantile(np.log((1 - histogram.attrs.get("level", ONE_SIGMA)) / 2))
         made.append((np.where(upper, high - own, own - low) / sigmas) ** 2)
     return made
 
@@ -384,10 +386,10 @@ def _beta_binomial(
     data: Floats, its: Floats, its_total: float, scale: Floats, tolerance: float, *, by_total: bool
 ) -> Floats:
     total = max(float(its_total), 1.0)  # of an empty reference any will do
-    believed, wholes = kernels.shrunk(its, total, tolerance)
+    believed, wholes = beta_binomial.shrunk(its, total, tolerance)
     amount = data.sum(axis=1) if by_total else scale * total
     data = np.ascontiguousarray(data)
-    made: Floats = kernels.beta_binomial(data, amount, believed, wholes, by_total, kernels.log_factorials())
+    made: Floats = beta_binomial.beta_binomial(data, amount, believed, wholes, by_total, beta_binomial.log_factorials())
     return made
 
 
