@@ -4,9 +4,9 @@ import re
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 import owtrend
+from owtrend import schema
 from owtrend.errors import UsageError
 
 __all__ = ["choices", "projected", "ranges", "region_text", "span", "summed_over"]
@@ -47,7 +47,7 @@ def ranges(text: str, histogram: xr.Dataset, axes: str) -> Ranges:
         If it is not that; the text says what is expected.
     """
     gone, found = summed_over(histogram, axes), Ranges()
-    spans = {axis: _edges(histogram, axis) for axis in gone}
+    spans = {axis: schema.edges(histogram, axis) for axis in gone}
     told = region_text({axis: span(histogram, axis) for axis in gone})
     for piece in filter(None, (part.strip() for part in text.split(","))):
         if not gone:
@@ -87,7 +87,3 @@ def projected(content: xr.Dataset, axes: str, chosen: Ranges) -> xr.Dataset:
 def span(histogram: xr.Dataset, axis: str) -> tuple[float, float]:
     """Where an axis begins and ends."""
     return float(histogram[f"{axis}_left"].values[0]), float(histogram[f"{axis}_right"].values[-1])
-
-
-def _edges(histogram: xr.Dataset, axis: str) -> NDArray[np.float64]:
-    return np.append(histogram[f"{axis}_left"].values, histogram[f"{axis}_right"].values[-1])

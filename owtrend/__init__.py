@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from owtrend.errors import OwtrendError
     from owtrend.labelled import to_hist, values
     from owtrend.projection import project, rebin
-    from owtrend.reduce import reductor
+    from owtrend.reductors import reductor
     from owtrend.snapshot import Axis, Histogram, Snapshot
 
 __all__ = [
@@ -50,7 +50,7 @@ _HOME = {
     "time_slice": "difference",
     "project": "projection",
     "rebin": "projection",
-    "reductor": "reduce",
+    "reductor": "reductors",
     "efficiency": "division",
     "ratio": "division",
     "compare": "comparison",

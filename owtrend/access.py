@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path as FilePath
 from typing import Any
@@ -13,7 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from owtrend import reading
-from owtrend.catalog import HistogramEntry
+from owtrend.catalog import HistogramEntry, matching
 from owtrend.component import learn
 from owtrend.config import Config, config_of
 from owtrend.dataset import dataset
@@ -22,7 +21,7 @@ from owtrend.history import every_interval, over_intervals, require_fitting, row
 from owtrend.labelled import labelled
 from owtrend.reader import Reader
 from owtrend.reading import RunHistogram
-from owtrend.reduce import DEFAULT, applicable, parse
+from owtrend.reductors import DEFAULT, applicable, parse
 from owtrend.reference import Reference, comparable, reference
 from owtrend.slices import TimeSlice, time_slices
 from owtrend.snapshot import Path
@@ -265,7 +264,7 @@ class Archive:
         Parameters
         ----------
         reductor
-            Such as ``entries``, ``mean_x``, ``quantile_x(0.9)`` or ``mean_x(y=2:5)``, see `owtrend.reduce`.
+            Such as ``entries``, ``mean_x``, ``quantile_x(0.9)`` or ``mean_x(y=2:5)``, see `owtrend.reductors`.
         run, runs
             As in `histogram`.
         every
@@ -400,11 +399,7 @@ def _entries(view: Any, histograms: Sequence[str | Path] | str | None) -> list[H
     """The histograms of some names, or of a shell pattern; raises NotFoundError if there are none."""
     if histograms is not None and not isinstance(histograms, str):
         return [view.registry.find(name, view.where) for name in histograms]
-    every = list(view.registry.histograms.values())
-    found = [entry for entry in every if histograms is None or fnmatchcase(entry.name, histograms)]
-    if not found:
-        raise NotFoundError(f"{view.where}: no histogram is like {histograms!r}")
-    return found
+    return matching(view.registry.histograms.values(), [] if histograms is None else [histograms], view.where)
 
 
 def _chosen(runs: list[int], wanted: slice | Sequence[int] | None) -> list[int]:

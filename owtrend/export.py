@@ -21,7 +21,7 @@ from owtrend.config import Config, config_of
 from owtrend.errors import NotFoundError, UsageError
 from owtrend.history import row_by_row, run_by_run
 from owtrend.reader import Reader, SubsystemReader
-from owtrend.reduce import Reductor, parse
+from owtrend.reductors import Reductor, parse
 from owtrend.slices import Interval, time_slices
 from owtrend.snapshot import display_name
 from owtrend.store import Store

@@ -17,7 +17,7 @@ from owtrend.config import Config
 from owtrend.errors import NotFoundError, UsageError
 from owtrend.lazy import LazyArray, by_run
 from owtrend.reader import SubsystemReader
-from owtrend.reduce import DEFAULT, Reductor, parse
+from owtrend.reductors import DEFAULT, Reductor, parse
 from owtrend.trends import (
     HELD,
     REPORTED,

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from owtrend import cluster, fit, gains, reduce, trends
+from owtrend import cluster, fit, gains, reduce, reductors, trends
 from owtrend.arrays import TIME_CHUNK
 from owtrend.catalog import COUNTS, WEIGHTS, HistogramEntry
 from owtrend.config import Config, from_json
@@ -61,7 +61,7 @@ def compute(
     workers: int | None = None, scheduler: str | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> ComputeSummary:  # fmt: skip
-    """Bring the stored trends up to date: `owtrend.reduce.DEFAULT` of all histograms, for the runs that changed.
+    """Bring the stored trends up to date: `owtrend.reductors.DEFAULT` of all histograms, for the runs that changed.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def compute(
 @lru_cache
 def code_version(config: str = "") -> str:
     """Hash of the source and the configuration that trends depend on: another one, and they are computed again."""
-    own = (gains, reduce, trends, fit, reduce_kernels, difference_kernels)
+    own = (gains, reduce, reductors, trends, fit, reduce_kernels, difference_kernels)
     others = (importlib.import_module(name) for name in from_json(config or "{}").modules)
     source = config + "".join(inspect.getsource(module) for module in (*own, *others))
     return hashlib.blake2b(source.encode(), digest_size=8).hexdigest()

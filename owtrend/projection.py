@@ -16,8 +16,6 @@ from owtrend.errors import DimsError, UsageError
 
 __all__ = ["project", "rebin"]
 
-_TOLERANCE = 1e-6  # of a bin's width: edges kept in float32, or typed by hand, are not the same to the last digit
-
 Variables = dict[str, xr.Variable]
 Bins = dict[str, NDArray[np.float64]]  # per axis the centres, infinite where flow
 
@@ -269,22 +267,15 @@ def _lost(sums: Variables, parts: Variables, bins: Bins) -> xr.Variable | None:
     return none & (weight.isel(inside) != 0).any(list(bins))
 
 
-def _edges(histogram: xr.Dataset, axis: str) -> NDArray[np.float64]:
-    edges = np.concatenate([histogram[f"{axis}_left"].values, histogram[f"{axis}_right"].values[-1:]])
-    return edges[np.isfinite(edges)]
-
-
 def _edge(histogram: xr.Dataset, axis: str, value: float) -> int:
     """Number of the edge at ``value``; UsageError names the nearest if there is none."""
-    edges = _edges(histogram, axis)
-    widths = np.diff(edges)
+    edges = schema.edges(histogram, axis)
     try:
         value = float(value)
     except (TypeError, ValueError):
         raise UsageError(f"{_name(histogram)}: {axis} = {value!r} is no number; give bin edges") from None
-    nearest = int(np.abs(edges - value).argmin())
-    if abs(edges[nearest] - value) <= _TOLERANCE * widths[max(nearest - 1, 0) : nearest + 1].min():
-        return nearest
+    if (found := schema.edge_at(edges, value)) is not None:
+        return found
     above = int(np.searchsorted(edges, value))
     near = " and ".join(f"{edge:g}" for edge in edges[max(above - 1, 0) : above + 1])
     raise UsageError(f"{_name(histogram)}: {axis} = {value:g} is no bin edge; the nearest: {near}")
@@ -296,9 +287,9 @@ def _ends(histogram: xr.Dataset, axis: str, wanted: slice) -> tuple[float, float
         raise UsageError(f"{_name(histogram)}: {axis}={wanted!r}; give a range as slice(lower, upper)")
     lower, upper = -np.inf, np.inf
     if wanted.start is not None and wanted.start != -np.inf:
-        lower = float(_edges(histogram, axis)[_edge(histogram, axis, wanted.start)])
+        lower = float(schema.edges(histogram, axis)[_edge(histogram, axis, wanted.start)])
     if wanted.stop is not None and wanted.stop != np.inf:
-        upper = float(_edges(histogram, axis)[_edge(histogram, axis, wanted.stop)])
+        upper = float(schema.edges(histogram, axis)[_edge(histogram, axis, wanted.stop)])
     left, right = histogram[f"{axis}_left"].values, histogram[f"{axis}_right"].values
     if not ((left >= lower) & (right <= upper)).any():
         raise UsageError(f"{_name(histogram)}: no bin of {axis} between {lower:g} and {upper:g}")
@@ -307,7 +298,7 @@ def _ends(histogram: xr.Dataset, axis: str, wanted: slice) -> tuple[float, float
 
 def _groups(histogram: xr.Dataset, axis: str, wanted: int | Sequence[float]) -> tuple[list[int], slice, bool]:
     """Where the new bins begin, among the bins that are taken; which are; whether any in range are left over."""
-    edges, centres = _edges(histogram, axis), histogram[axis].values
+    edges, centres = schema.edges(histogram, axis), histogram[axis].values
     count = len(edges) - 1
     if isinstance(wanted, int | np.integer):
         if not 1 <= wanted <= count:

@@ -1,28 +1,45 @@
-"""Reductors: what a histogram gained -> a number with its statistical error.
-
-Their names are what people type: ``entries``, ``mean_x``, ``quantile_x(0.9)``, ``mean_x(y=2:5)``. A reductor with a
-range ``axis=from:to`` sees only the bins in it, which must begin and end where bins do. Without an axis it is of x.
+"""What a histogram gained -> a number with its statistical error: the formulas of all reductors.
 
 Means and widths come from the differences of the statistics that ROOT keeps at fill time, so that they equal ROOT's;
 with a range, or where ROOT did not keep them, from the bins. All else comes from the bins in range, as in ROOT.
 """
 
-import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from owtrend import fit
-from owtrend.catalog import Segment
-from owtrend.errors import NotFoundError, UsageError
-from owtrend.gains import Floats, Gains, Ranges
+from owtrend import fit, schema
+from owtrend.errors import UsageError
+from owtrend.gains import Floats, Gains
 from owtrend.kernels import reduce as kernels
 from owtrend.snapshot import Axis
 
-__all__ = ["DEFAULT", "REDUCTORS", "Kind", "Reductor", "applicable", "parse", "reductor"]
+__all__ = [
+    "Estimate",
+    "bin_range",
+    "efficiency",
+    "entries",
+    "events",
+    "fraction",
+    "gauss",
+    "gauss_width",
+    "integral",
+    "kurtosis",
+    "maximum",
+    "mean",
+    "median",
+    "mpv",
+    "overflow",
+    "peak",
+    "per_event",
+    "quantile",
+    "rate",
+    "ratio",
+    "skewness",
+    "std",
+    "underflow",
+]
 
 Estimate = tuple[Floats, Floats]  # value and error, each of shape ``(time,)``
 
@@ -240,176 +257,6 @@ def _fitted(gains: Gains, axis: str, shape: Callable[..., Any], window: Sequence
     return found[:, which], found[:, 2 + which]
 
 
-@dataclass(frozen=True)
-class Kind:
-    """A family of reductors: how to call it, and whether `compute` keeps it of every histogram.
-
-    ``numbers`` are how many it takes in brackets, ``of_profiled`` whether it has a meaning for a profiled quantity.
-    """
-
-    function: Callable[..., Estimate]
-    per_axis: bool = True
-    stored: bool = False
-    of_profiled: bool = False
-    numbers: tuple[int, ...] = (0,)
-    other: bool = False
-    custom: bool = False
-
-
-REDUCTORS: dict[str, Kind] = {
-    "entries": Kind(entries, per_axis=False, stored=True),
-    "integral": Kind(integral, per_axis=False, stored=True),
-    "rate": Kind(rate, per_axis=False),
-    "events": Kind(events, per_axis=False),
-    "per_event": Kind(per_event, per_axis=False),
-    "maximum": Kind(maximum, per_axis=False),
-    "mean": Kind(mean, stored=True, of_profiled=True),
-    "std": Kind(std, stored=True, of_profiled=True),
-    "skewness": Kind(skewness, stored=True),
-    "kurtosis": Kind(kurtosis, stored=True),
-    "median": Kind(median, stored=True),
-    "quantile": Kind(quantile, numbers=(1,)),
-    "underflow": Kind(underflow, stored=True),
-    "overflow": Kind(overflow, stored=True),
-    "fraction": Kind(fraction, numbers=(2,)),
-    "peak": Kind(peak),
-    "gauss": Kind(gauss, numbers=(0, 2)),
-    "gauss_width": Kind(gauss_width, numbers=(0, 2)),
-    "mpv": Kind(mpv, numbers=(0, 2)),
-    "ratio": Kind(ratio, per_axis=False, other=True),
-    "efficiency": Kind(efficiency, per_axis=False, other=True),
-}
-
-
-def _stored() -> tuple[str, ...]:
-    plain = [name for name, kind in REDUCTORS.items() if kind.stored and not kind.per_axis]
-    along = [name for name, kind in REDUCTORS.items() if kind.stored and kind.per_axis]
-    profiled = [f"{name}_t" for name in along if REDUCTORS[name].of_profiled]
-    return (*plain, *(f"{name}_{axis}" for axis in "xyz" for name in along), *profiled)
-
-
-DEFAULT = _stored()  # what `compute` keeps of every histogram that they have a meaning for
-
-
-@dataclass(frozen=True)
-class Reductor:
-    """One reductor as somebody named it."""
-
-    name: str
-    kind: Kind
-    axis: str = ""
-    numbers: tuple[float, ...] = ()
-    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    other: str = ""
-
-    def __call__(self, gains: Gains, other: Gains | None = None) -> Estimate:
-        """Value and error of each gain, NaN where it has no meaning."""
-        extra: tuple[Any, ...] = (self.axis,) if self.kind.per_axis else ()
-        return self.kind.function(gains, *extra, *self.numbers, *(() if other is None else (other,)))
-
-    @property
-    def plain(self) -> bool:
-        """Whether the gains of all bins are all that it needs."""
-        return not (self.ranges or self.kind.custom or self.other)
-
-    def bins(self, axes: Sequence[Axis]) -> Ranges:
-        """Its ranges in bins."""
-        return {letter: bin_range(axes["xyz".index(letter)], *bounds) for letter, bounds in self.ranges.items()}
-
-    def require_bins(self, axes: Sequence[Axis]) -> None:
-        """Raise UsageError if its ranges, or its window, do not begin and end where bins of these axes do."""
-        self.bins(axes)
-        if self.axis and len(self.numbers) == 2:
-            bin_range(axes["xyz".index(self.axis)], *self.numbers)
-
-    def fits(self, segment: Segment) -> bool:
-        """Whether it has a meaning for a histogram."""
-        profile, dims = segment.class_name.startswith("TProfile"), len(segment.axes)
-        if self.ranges and any("xyz".index(letter) >= dims for letter in self.ranges):
-            return False
-        if not self.kind.per_axis:
-            return True
-        letters = "xyzt"[: dims + (profile and self.kind.of_profiled)]
-        return self.axis in letters
-
-
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-_SPEC = re.compile(r"(?P<name>\w+?)(?:_(?P<axis>[xyzt]))?(?:\((?P<inside>.*)\))?")
-
-
-@lru_cache(maxsize=4096)
-def parse(spec: str) -> Reductor:
-    """The reductor of a name such as ``mean``, ``quantile_x(0.9)``, ``mean_x(y=2:5)`` or ``ratio(other histogram)``.
-
-    Raises
-    ------
-    NotFoundError
-        If there is no such reductor; the text lists those there are.
-    UsageError
-        If what stands in the brackets is not what it takes.
-    """
-    if spec in REDUCTORS and not REDUCTORS[spec].per_axis and not REDUCTORS[spec].other:
-        return Reductor(spec, REDUCTORS[spec])
-    match = _SPEC.fullmatch(spec.strip())
-    name, axis, inside = match.group("name", "axis", "inside") if match else (spec, None, None)
-    if name not in REDUCTORS or (axis and not REDUCTORS[name].per_axis):
-        raise NotFoundError(f"no reductor {spec!r}; there are {', '.join(REDUCTORS)}, with an axis such as mean_x")
-    kind = REDUCTORS[name]
-    axis = axis or ("x" if kind.per_axis else "")
-    if kind.other:
-        if not inside:
-            raise UsageError(f"{spec!r}: expected the name of another histogram, such as {name}(all clusters)")
-        return Reductor(spec, kind, other=inside)
-    numbers, ranges = [], {}
-    for part in filter(None, (piece.strip() for piece in (inside or "").split(","))):
-        if re.fullmatch(_NUMBER, part):
-            numbers.append(float(part))
-        elif found := re.fullmatch(rf"([xyz])=({_NUMBER}):({_NUMBER})", part):
-            ranges[found[1]] = (float(found[2]), float(found[3]))
-        else:
-            raise UsageError(f"{spec!r}: {part!r} is neither a number nor a range such as y=2:5")
-    if len(numbers) not in kind.numbers:
-        wanted = " or ".join(map(str, kind.numbers))
-        raise UsageError(f"{spec!r}: {name} takes {wanted} numbers in brackets, not {len(numbers)}")
-    if name == "quantile" and not 0 <= numbers[0] <= 1:
-        raise UsageError(f"{spec!r}: expected a share from 0 to 1, not {numbers[0]:g}")
-    if kind.custom and ranges:
-        raise UsageError(f"{spec!r}: a function of your own takes no range; it can choose bins by owtrend.project")
-    told = [_text(number) for number in numbers]
-    told += [f"{letter}={_text(low)}:{_text(high)}" for letter, (low, high) in sorted(ranges.items())]
-    whole = f"{name}_{axis}" if axis else name
-    return Reductor(whole + (f"({','.join(told)})" if told else ""), kind, axis, tuple(numbers), ranges)
-
-
-def _text(number: float) -> str:
-    return str(int(number)) if number == int(number) else repr(number)
-
-
-def reductor(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a function of a histogram a reductor, by its name.
-
-    The function gets what one histogram gained in one interval, as `owtrend.time_slice` gives it, and gives a value or
-    ``(value, error)``. It is not called where nothing was gained, which is missing. A module that is named in the
-    configuration (``modules:``) is imported by workers and servers.
-
-    Raises
-    ------
-    UsageError
-        If owtrend has one of this name.
-    """
-    name = getattr(function, "__name__", "")
-    if name in REDUCTORS and not REDUCTORS[name].custom:
-        raise UsageError(f"owtrend has a reductor {name!r} already; give yours another name")
-    REDUCTORS[name] = Kind(function, per_axis=False, custom=True)
-    parse.cache_clear()
-    return function
-
-
-def applicable(segment: Segment) -> list[str]:
-    """The reductors kept by `compute` that have a meaning for a histogram."""
-    return [name for name in DEFAULT if parse(name).fits(segment)]
-
-
 def bin_range(axis: Axis, low: float, high: float) -> tuple[int, int]:
     """The first bin of ``[low, high)`` and the one behind its last.
 
@@ -420,13 +267,12 @@ def bin_range(axis: Axis, low: float, high: float) -> tuple[int, int]:
     """
     found = []
     for bound in (low, high):
-        nearest = int(np.abs(axis.edges - bound).argmin())
-        if abs(axis.edges[nearest] - bound) > 1e-6 * np.diff(axis.edges).min():
+        if (edge := schema.edge_at(axis.edges, bound)) is None:
+            nearest = axis.edges[np.abs(axis.edges - bound).argmin()]
             raise UsageError(
-                f"range {low:g}:{high:g}: no bin begins or ends at {bound:g}; the nearest bound is "
-                f"{axis.edges[nearest]:g}"
+                f"range {low:g}:{high:g}: no bin begins or ends at {bound:g}; the nearest bound is {nearest:g}"
             )
-        found.append(nearest)
+        found.append(edge)
     if found[0] >= found[1]:
         raise UsageError(f"range {low:g}:{high:g} holds no bin")
     return found[0], found[1]

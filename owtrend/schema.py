@@ -2,11 +2,13 @@
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from owtrend.errors import BinningChangedError, DimsError
 
 __all__ = [
-    "AXES", "PARTS", "RECEIVED", "SNAPSHOT", "TIME", "axes_of", "require_histogram", "require_same_bins", "time_dim",
+    "AXES", "PARTS", "RECEIVED", "SNAPSHOT", "TIME", "axes_of", "edge_at", "edges", "require_histogram",
+    "require_same_bins", "time_dim",
 ]  # fmt: skip
 
 TIME, SNAPSHOT = "time", "snapshot"  # dim of the rows of one run, and of the rows of many
@@ -18,6 +20,22 @@ PARTS = ("contents", "sumw2", "sumwy", "sumwy2", "bin_entries", "bin_sumw2")
 def axes_of(histogram: xr.Dataset) -> tuple[str, ...]:
     """The axis dims that a histogram has."""
     return tuple(axis for axis in AXES if axis in histogram.dims)
+
+
+def edges(histogram: xr.Dataset, axis: str) -> NDArray[np.float64]:
+    """Of the bins in range, shape ``(bin + 1,)``."""
+    every = np.append(histogram[f"{axis}_left"].values, histogram[f"{axis}_right"].values[-1])
+    return every[np.isfinite(every)]
+
+
+def edge_at(bounds: NDArray[np.float64], value: float) -> int | None:
+    """Which of the edges of bins is at ``value``, None if none is.
+
+    Edges kept in float32, or typed by hand, are not the same to the last digit: a millionth of a bin is no difference.
+    """
+    nearest = int(np.abs(bounds - value).argmin())
+    beside = np.diff(bounds)[max(nearest - 1, 0) : nearest + 1].min()
+    return nearest if abs(bounds[nearest] - value) <= 1e-6 * beside else None
 
 
 def time_dim(histogram: xr.Dataset) -> str:

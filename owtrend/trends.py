@@ -21,7 +21,8 @@ from owtrend.labelled import labelled
 from owtrend.prefetched import Prefetched
 from owtrend.reader import SubsystemReader
 from owtrend.reading import RunHistogram
-from owtrend.reduce import DEFAULT, Estimate, Reductor, parse
+from owtrend.reduce import Estimate
+from owtrend.reductors import DEFAULT, Reductor, parse
 
 __all__ = [
     "HELD", "REPORTED", "RESTART", "Events", "TrendArrays", "begins", "event_counter", "named", "require_found",

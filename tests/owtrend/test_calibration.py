@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from owtrend.gains import Gains
-from owtrend.reduce import parse
+from owtrend.reductors import parse
 from owtrend.snapshot import Axis
 
 REPLICAS = 600  # the spread is known to 3 %

@@ -4,7 +4,7 @@ import pytest
 import owtrend
 from owtrend import pipeline
 from owtrend.errors import NotFoundError
-from owtrend.reduce import DEFAULT
+from owtrend.reductors import DEFAULT
 from owtrend.store import Store
 from tests import making, oracles
 

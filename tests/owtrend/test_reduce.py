@@ -11,7 +11,7 @@ from ingest import archive
 from ingest.writer import SourceFile
 from owtrend import reading
 from owtrend.gains import Gains
-from owtrend.reduce import parse
+from owtrend.reductors import parse
 from tests import making
 
 ROOT_FILES = Path(__file__).parents[1] / "data" / "root"
