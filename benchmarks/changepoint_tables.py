@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 
 from owtrend.kernels.changepoint import CLIP, SHORTEST, strongest
 from owtrend.kernels.noise import clipped, noise
-
-POINTS = (6, 8, 10, 15, 20, 30, 60, 100, 200, 500, 1000, 2000, 5000)
-CHANCES = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002)
+from owtrend.kernels.null import CHANCES, POINTS
 
 
 @numba.njit(nogil=True)

@@ -116,7 +116,7 @@ def _axis(letter: str, axis: Axis) -> Any:
     )
 
 
-class _Average(TObject.Model_TObject):  # type: ignore[misc, unused-ignore]
+class _Average(TObject.Model_TObject):
     """The TObject of a histogram whose bins are averages."""
 
     def _serialize(self, out: Any, header: Any, name: Any, tobject_flags: Any) -> None:

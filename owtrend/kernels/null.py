@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["chance", "penalty", "threshold"]
+__all__ = ["CHANCES", "POINTS", "chance", "penalty", "threshold"]
 
 POINTS = (6, 8, 10, 15, 20, 30, 60, 100, 200, 500, 1000, 2000, 5000)
 CHANCES = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002)
