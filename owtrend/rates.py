@@ -20,7 +20,7 @@ from owtrend.kernels.rates import deviations
 from owtrend.reader import SubsystemReader
 from owtrend.reason import why
 from owtrend.scoring import NULL_RUNS, Rules, ScoreArrays, in_ns, median_wait, threshold_of, warm_up
-from owtrend.trends import REPORTED, RESTART
+from owtrend.trends import HELD, REPORTED, RESTART
 from owtrend.watch import LOOKS, SCORES, Null, Sample, Watched, summary
 
 __all__ = ["RATE", "SHARE", "score_components"]
@@ -120,7 +120,7 @@ def _one_run(
     for number in range(components.count):
         members = _members(components, number, alike, rules)
         if len(members) > 1:
-            flags += _shares(told, members, reported, entries, alike, rules, out)
+            flags += _shares(told, members, state, entries, alike, rules, out)
     if components.count >= _FEW:
         flags += _rates(told, components, state, entries, alike, rules, out)
     held.append(_past(view, run, reported, entries, out["flagged"], out["null"].astype(np.float64)))
@@ -171,7 +171,7 @@ def _reference(alike: Sequence[_Run], members: NDArray[np.intp], rules: Rules) -
 
 
 def _shares(
-    told: _Told, members: NDArray[np.intp], reported: NDArray[np.bool_], entries: NDArray[np.float64],
+    told: _Told, members: NDArray[np.intp], state: NDArray[np.uint8], entries: NDArray[np.float64],
     alike: Sequence[_Run], rules: Rules, out: ScoreArrays,
 ) -> list[Flag]:  # fmt: skip
     """One component: its histograms as the bins of one."""
@@ -184,7 +184,11 @@ def _shares(
     names = [told.names[member] for member in members]
     flags = []
     begin = -1
-    for row in np.flatnonzero(reported[:, members].any(axis=1)).tolist():
+    there = (state[:, members] & HELD > 0).all(axis=1)
+    for row in np.flatnonzero((state[:, members] & REPORTED > 0).any(axis=1)).tolist():
+        if not there[max(begin, 0) : row + 1].all():  # who was away counted for longer than the others
+            begin = row
+            continue
         sample = Sample(np.ascontiguousarray(entries[row, members]), sizes)
         finding = watched.look(sample)
         if finding is not None:

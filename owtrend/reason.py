@@ -28,8 +28,8 @@ def why(finding: Finding, axes: Sequence[Axis], runs: Sequence[int], names: Sequ
     beside = {
         "other runs": f"beside {_runs(runs)}",
         "run so far": f"in the run so far, beside {_runs(runs)}",
-        "this run": "beside the run before it",
-        "last reports": "in the last reports, beside the run before them",
+        "this run": "beside this run before",
+        "last reports": "in the last reports, beside this run before them",
     }[LOOKS[number]]
     told, means = finding.told
     data, reference = finding.pair
