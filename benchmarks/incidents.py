@@ -177,14 +177,15 @@ def concerns(flags: pd.DataFrame, fault: Fault) -> NDArray[np.bool_]:
 def find(fault: Fault, flags: pd.DataFrame, reports: Reports) -> Finding:
     """How soon a fault was flagged, by flags as `timed` gives them that were raised in its window or 5 reports later.
 
-    Reports are those of the flagged histogram, or else of where to look for the fault. Of a flag that was raised later,
-    as at the end of a run about all of it, it is the flagged time that must reach into the window.
+    Reports are those of the flagged histogram, or else of where to look for the fault; cycles, if it concerns whole
+    snapshots. Of a flag that was raised later, as at the end of a run about all of it, it is the flagged time that must
+    reach into the window.
     """
     key, start = (fault.subsystem, fault.run), instant(fault.start)
     delays = []
     mine = flags[concerns(flags, fault)]
     for name, begin, raised in zip(*(mine[c].to_numpy() for c in ("histogram", "start", "raised")), strict=True):
-        of = name if isinstance(name, str) else fault.histogram
+        of = name if fault.histograms and isinstance(name, str) else fault.histogram
         if raised > start and begin < _end(fault, of, reports):
             delays.append(reports.delay(key, of, start, raised))
     return Finding(fault, min(delays, default=None))

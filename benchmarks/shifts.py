@@ -1,8 +1,9 @@
 """Simulated shifts with every kind of fault, and clean ones: what is found, how soon, and what is false.
 
-``python -m benchmarks.shifts --shifts 20 --first-seed 1000 [--keep FOLDER] [--detector NAME]...`` prints tables. A shift
-is six runs of 80 minutes, one fill, of a tenth of the detector. One has all ten faults, their sizes drawn from those
-documented, one has none; the clean one of a seed has fills of its own, that of seed + 1,000,000.
+``python -m benchmarks.shifts --shifts 20 --first-seed 1000 [--keep FOLDER] [--detector NAME]...`` prints tables.
+
+A shift is six runs of 80 minutes, one fill, of a tenth of the detector. One has all ten faults, their sizes drawn from
+those documented, one has none; the clean one of a seed has fills of its own, those of seed + 1,000,000.
 """
 
 import argparse
@@ -37,7 +38,7 @@ from ingest.faults import FAULTS, Fault
 from owtrend import pipeline
 from owtrend.errors import UsageError
 
-__all__ = ["DETECTORS", "Detector", "Result", "Shift", "judged", "prepared", "tables"]
+__all__ = ["DETECTORS", "Detector", "Result", "Shift", "judged", "prepared", "rate", "share", "table", "tables"]
 
 Detector = Callable[[Path], pd.DataFrame]  # store -> flags, a table with the columns of benchmarks.incidents
 HOURS = 8.0  # of a shift
@@ -138,33 +139,32 @@ def _overview(results: dict[str, list[Result]]) -> str:
     heads = ("detector", "faults", "found by the 5th report", "found at all", "in clean data, by the 5th / at all",
              "delay in reports: median, worst", "false per 8 h, clean", "false per 8 h, faulty", "true",
              "of another subsystem", "clean time in incidents")  # fmt: skip
-    lines = [_row(heads), _row(["---"] * len(heads))]
+    lines = []
     for name, made in results.items():
         found = [one for result in made for one in result.findings]
         chance = [one for result in made for one in result.by_chance]
         hours = sum(result.hours for result in made)
-        lines.append(_row([
+        lines.append([
             name, str(len(found)), share(sum(one.soon for one in found), len(found)),
             share(sum(one.delay is not None for one in found), len(found)),
             f"{sum(one.soon for one in chance)} / {sum(one.delay is not None for one in chance)}", _delays(found),
             rate(sum(result.false_clean for result in made), hours), rate(sum(one.false for one in made), hours),
             str(sum(result.true for result in made)), str(sum(result.elsewhere for result in made)),
             f"{sum(result.flagged for result in made) / hours:.1%}",
-        ]))  # fmt: skip
-    return "\n".join(lines)
+        ])  # fmt: skip
+    return table(heads, lines)
 
 
 def _by_kind(results: dict[str, list[Result]]) -> str:
-    heads = ["kind", *(f"{name}: by the 5th, at all; delay" for name in results)]
-    lines = [_row(heads), _row(["---"] * len(heads))]
+    lines = []
     for kind in FAULTS:
         cells = []
         for made in results.values():
             found = [one for result in made for one in result.findings if one.fault.kind == kind]
             all_found = sum(one.delay is not None for one in found)
             cells.append(f"{share(sum(one.soon for one in found), len(found))}, {all_found}; {_delays(found)}")
-        lines.append(_row([kind, *cells]))
-    return "\n".join(lines)
+        lines.append([kind, *cells])
+    return table(["kind", *(f"{name}: by the 5th, at all; delay" for name in results)], lines)
 
 
 def share(found: int, of: int) -> str:
@@ -189,8 +189,9 @@ def _hours(made: Sequence[Incident]) -> float:
     return float(sum((one.stop - one.start) / np.timedelta64(3600, "s") for one in made))
 
 
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """In Markdown."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [heads, ["---"] * len(heads), *lines])
 
 
 @contextmanager
