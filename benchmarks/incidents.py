@@ -114,12 +114,12 @@ def timed(flags: pd.DataFrame, reports: Reports) -> pd.DataFrame:
         subsystem or snapshot. A flag is raised by its first report, unless a column ``raised`` tells when.
     """
     made = flags.copy()
-    made["histogram"] = [name if isinstance(name, str) else None for name in flags["histogram"]]
+    names = [name if isinstance(name, str) else None for name in flags["histogram"]]  # a column may have NaN for None
     for name in {"start", "stop", "raised"} & set(flags):
         made[name] = pd.to_datetime(flags[name], utc=True).dt.tz_localize(None).astype("datetime64[ns]")
     first, near = [], []
-    columns = ("subsystem", "run", "histogram", "start", "stop")
-    for subsystem, run, name, start, stop in zip(*(made[column] for column in columns), strict=True):
+    columns = (made[column] for column in ("subsystem", "run", "start", "stop"))
+    for name, subsystem, run, start, stop in zip(names, *columns, strict=True):
         ends = start.to_datetime64(), stop.to_datetime64()
         first.append(reports.first((subsystem, run), name, *ends))
         near.append(reports.after((subsystem, run), name, ends[1], NEAR))

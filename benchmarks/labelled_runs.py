@@ -125,15 +125,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         store = converted(asked.folder, Path(made))
         reports = Reports.of(owtrend.open(store), CYCLE)
         flags = {name: timed(DETECTORS[name](store), reports) for name in names}
-    columns = {name: found(known, flags[name], reports) for name in names}
-    print(table(["run", "anomaly", "subsystem", "histogram", "clear by", *names], [
-        [str(one.run), one.kind, one.subsystem, one.histogram or "all", f"{one.size:.1f}", *told]
-        for one, *told in zip(known.anomalies, *columns.values(), strict=True)
-    ]))  # fmt: skip
+    columns = [found(known, flags[name], reports) for name in names]
+    lines = []
+    for one, *told in zip(known.anomalies, *columns, strict=True):
+        clear = "-" if np.isnan(one.size) else f"{one.size:.1f}"
+        lines.append([str(one.run), one.kind, one.subsystem, one.histogram or "all", clear, *told])
+    print(table(["run", "anomaly", "subsystem", "histogram", "clear by", *names], lines))
     counts = {name: needless(known, flags[name], reports) for name in names}
-    print("\n" + table(["run", *(f"{name}: false incidents, flags in benign changes" for name in names)], [
-        [str(run), *("{}, {}".format(*counts[name][run]) for name in names)] for run in known.runs
-    ]))  # fmt: skip
+    lines = [[str(run), *("{}, {}".format(*counts[name][run]) for name in names)] for run in known.runs]
+    heads = ["run", *(f"{name}: false incidents, flags in benign changes" for name in names)]
+    print("\n" + table(heads, lines))
 
 
 if __name__ == "__main__":
