@@ -55,7 +55,8 @@ def ours(store: Path) -> pd.DataFrame:
 
 DETECTORS: dict[str, Detector] = {
     "owtrend": ours, "autodqm-run": rivals.autodqm_by_run, "autodqm-report": rivals.autodqm_by_report,
-    "o2-example": rivals.o2_example, "o2-tpc": rivals.o2_tpc,
+    "autodqm-tuned": rivals.autodqm_tuned, "o2-example": rivals.o2_example, "o2-tpc": rivals.o2_tpc,
+    "o2-tuned": rivals.o2_tuned,
 }  # fmt: skip
 
 

@@ -67,3 +67,11 @@ def test_a_baseline_finds_the_hot_channel_and_flags_nothing_in_the_clean_run(kno
     told = dict(zip((one.kind for one in known.anomalies), labelled_runs.found(known, flags, reports), strict=True))
     assert told["hot_channel"] == "report 1"
     assert labelled_runs.needless(known, flags, reports)[300101] == (0, 0)
+
+
+def test_the_command_prints_what_is_found_and_what_is_needless(shared, capsys):
+    labelled_runs.main([str(shared / "generated" / "runs"), "--detector=autodqm-report"])
+    lines = capsys.readouterr().out.splitlines()
+    assert "| 300103 | hot_channel | EMC | EMCTRQA_histTRUL0hits | 88.0 | report 1 |" in lines
+    assert "| 300103 | stall | TPC | all | - | no |" in lines
+    assert "| 300101 | 0, 0 |" in lines

@@ -59,6 +59,12 @@ def test_autodqm_by_report_flags_the_hot_bin_from_its_first_report_on(store):
     assert (flags["z"] > rivals.PULL_CUT).all()
 
 
+def test_a_lower_cut_flags_good_reports_too(store):
+    flags = rivals.autodqm_by_report(store, pull_cut=0.5)
+    assert len(flags) > ROWS - HOT
+    assert flags["z"].min() < 5
+
+
 def test_autodqm_by_run_flags_the_run_when_it_is_over(store):
     flags = rivals.autodqm_by_run(store)
     assert flags[["run", "histogram"]].values.tolist() == [[BAD, "flat"]]
