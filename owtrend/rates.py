@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from owtrend.component import Components, learn
 from owtrend.flag import Flag
-from owtrend.kernels.rates import deviations
+from owtrend.kernels.rates import PHASE, deviations
 from owtrend.reader import SubsystemReader
 from owtrend.reason import why
 from owtrend.scoring import NULL_RUNS, Rules, ScoreArrays, in_ns, median_wait, threshold_of, warm_up
@@ -40,7 +40,7 @@ class _Run:
     reported: NDArray[np.bool_]
     good: NDArray[np.float64]
     doubtful: NDArray[np.bool_]
-    total: NDArray[np.float64]
+    together: NDArray[np.float64]  # while all of them reported, by interpolation; NaN of who did not all that time
     clean: NDArray[np.bool_]  # neither share nor rate was off
     length: float  # seconds
     null: NDArray[np.float64]
@@ -90,10 +90,29 @@ def _past(
     doubtful = 2 * (off & reported).sum(axis=0) > reported.sum(axis=0)
     good = np.where(doubtful, counted.sum(axis=0), np.where(off, 0.0, counted).sum(axis=0))
     times = view.times(place)
-    length = float((times[-1] - times[0]) / np.timedelta64(1, "s")) if len(times) else 0.0
     clean = np.logical_not((flagged & (SHARE | RATE) > 0).any(axis=0))
     mode = view.per_run["mode"][place]
-    return _Run(run, mode, reported, good, doubtful, counted.sum(axis=0), clean, length, null)
+    together, length = _together(times, reported, counted)
+    return _Run(run, mode, reported, good, doubtful, together, clean, length, null)
+
+
+def _together(
+    times: NDArray[np.datetime64], reported: NDArray[np.bool_], counted: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], float]:
+    """What histograms counted between the last first report of one and the first last one, and how long that is [s]."""
+    made = np.full(counted.shape[1], np.nan)
+    seconds = (times - times[0]) / np.timedelta64(1, "s")
+    middle = seconds - np.diff(seconds, prepend=seconds[0] - 60.0) / 2
+    columns = np.flatnonzero(reported.sum(axis=0) > 2)
+    if not len(columns):
+        return made, 0.0
+    first = middle[reported[:, columns].argmax(axis=0)]
+    last = middle[len(middle) - 1 - reported[::-1, columns].argmax(axis=0)]
+    begin, end = np.quantile(first, 0.9, method="higher"), np.quantile(last, 0.1, method="lower")
+    for column in columns[(first <= begin) & (last >= end)].tolist():
+        rows = reported[:, column]
+        made[column] = np.diff(np.interp((begin, end), middle[rows], np.cumsum(counted[rows, column])))[0]
+    return made, float(end - begin)
 
 
 def _one_run(
@@ -227,7 +246,7 @@ def _rates(
     runs = alike[-rules.last :]
     usual, certainty = _usual(components, runs), 0.0
     if runs:
-        certainty = spacing / max(float(np.mean([one.length for one in runs])), spacing)
+        certainty = PHASE * spacing / max(float(np.mean([one.length for one in runs])), spacing)
     flags = []
     again = np.flatnonzero((state & RESTART > 0).any(axis=1)).tolist()
     for first, last in pairwise([0, *again, len(seconds)]):
@@ -271,8 +290,8 @@ def _usual(components: Components, runs: Sequence[_Run]) -> NDArray[np.float64]:
         members = components.members(number)
         most = int(members.max(initial=0)) + 1
         for row, one in enumerate(runs):
-            total = _grown(one.total, most)[members].sum()
-            if total > 0 and _grown(one.clean, most)[members].all():
+            total = _grown(one.together, most)[members].sum()
+            if one.length > 0 and total > 0 and _grown(one.clean, most)[members].all():
                 counts[row, number] = np.log(total)
     ratios = counts[:, :, None] - counts[:, None, :]
     known = np.isfinite(ratios).sum(axis=0)

@@ -79,19 +79,22 @@ def _unreadable(reader: Reader, subsystem: str, view: SubsystemReader, runs: Seq
             continue
         if runs is not None and run not in runs:
             continue
-        times = view.times(view.places[run]).astype("datetime64[ns]").view("int64")
+        times = view.rows(view.places[run]).time
         stop = int(np.datetime64(str(time).replace("Z", ""), "ns").view("int64"))
         spacing = int(np.median(np.diff(times))) if len(times) > 1 else 60 * 10**9
+        earlier = times[times < stop]
+        start = int(earlier[-1]) if len(earlier) else stop - spacing
+        why = str(fields["reason"])
         made.append(
             Flag(
                 subsystem=subsystem,
                 run=run,
                 histograms=(),
-                start=stop - spacing,
+                start=start,
                 stop=stop,
                 score="unreadable",
                 z=np.inf,
-                why=str(fields["reason"]),
+                why=why,
                 report=spacing,
             )
         )

@@ -122,6 +122,9 @@ def look(
 ) -> Floats:
     """See `FIELDS`. Log-probabilities are NaN where there is nothing to tell.
 
+    For chi2 neighbouring bins are one until one count is expected of them: who has fewer makes its tail longer than any
+    formula. That is decided by d + r alone, which all probabilities are told.
+
     A strip is a block of bins of the line along an axis: all other axes are summed over. Their lengths are 1 (not in
     1-D, where that is a bin), 2, 4, ... to half the axis, half overlapping. A shift is Mann & Whitney's rank sum along
     an axis, with ties as they are.
@@ -145,57 +148,69 @@ def look(
         return out
     p = n / (n + whole)
     scale = 1 / (p * (1 - p))
-    bins, total, inverse, inverse2 = 0, 0.0, 0.0, 0.0
+    filled, bins, total, inverse, inverse2 = 0, 0, 0.0, 0.0, 0.0
     limit, best, cell, sign = 9 * p * (1 - p), 0.0, -1, 0.0
     top, top_at = -1.0, -1
+    fewest = 1 / min(p, 1 - p)
+    held, all_held = 0.0, 0.0  # of neighbours that have too few alone
     for c in range(len(data)):
         d = data[c]
         m = d + reference[c]
         if m > 0:
-            one = 1 / m
+            filled += 1
             off = d - m * p
-            part = off * off * one
-            bins += 1
-            total += part
-            inverse += one
-            inverse2 += one * one
-            if part > top:
-                top, top_at = part, c
-            if part > limit:
+            square = off * off
+            if square > top * m:
+                top, top_at = square / m, c
+            if square > limit * m:
                 log_p = _log_tail(d, reference[c], p)
                 if log_p < best:
                     best, cell, sign = log_p, c, math.copysign(1.0, off)
+            held += d
+            all_held += m
+            if all_held >= fewest:
+                one = 1 / all_held
+                off = held - all_held * p
+                bins += 1
+                total += off * off * one
+                inverse += one
+                inverse2 += one * one
+                held, all_held = 0.0, 0.0
+    if all_held > 0:
+        one = 1 / all_held
+        off = held - all_held * p
+        bins += 1
+        total += off * off * one
+        inverse += one
+        inverse2 += one * one
     if cell < 0 and top_at >= 0:
         cell, sign = top_at, math.copysign(1.0, data[top_at] - p * (data[top_at] + reference[top_at]))
         best = _log_tail(data[top_at], reference[top_at], p)
     out[2], out[3], out[4], out[5] = bins, total * scale, inverse, inverse2
-    if bins < 2:
+    if filled < 2:
         return out
-    out[6], out[7], out[8], out[9] = min(best + 0.6931471805599453, 0.0), cell, sign, bins
+    out[6], out[7], out[8], out[9] = min(best + 0.6931471805599453, 0.0), cell, sign, filled
     trials, best = 0, 0.0
+    mine, all_of_both = np.zeros(bounds[-1] + 1), np.zeros(bounds[-1] + 1)
+    for i in range(bounds[-1]):
+        mine[i + 1] = mine[i] + data_lines[i]
+        all_of_both[i + 1] = all_of_both[i] + data_lines[i] + reference_lines[i]
     for axis in range(axes):
         first, last = bounds[axis], bounds[axis + 1]
-        size = last - first
         length = 1 if axes > 1 else 2
-        while length <= size // 2:
-            step = max(length // 2, 1)
-            begin = first
-            while begin < last:
+        while length <= (last - first) // 2:
+            for begin in range(first, last, max(length // 2, 1)):
                 end = min(begin + length, last)
-                d, r = 0.0, 0.0
-                for i in range(begin, end):
-                    d += data_lines[i]
-                    r += reference_lines[i]
-                if d + r > 0:
+                d, m = mine[end] - mine[begin], all_of_both[end] - all_of_both[begin]
+                if m > 0:
                     trials += 1
-                    off = d - (d + r) * p
-                    if off * off > limit * (d + r):
-                        log_p = _log_tail(d, r, p)
+                    off = d - m * p
+                    if off * off > limit * m:
+                        log_p = _log_tail(d, max(m - d, 0.0), p)
                         if log_p < best:
                             best = log_p
                             out[11], out[12], out[13] = axis, begin - first, end - first - 1
                             out[14] = math.copysign(1.0, off)
-                begin += step
             length *= 2
     out[15] = trials
     if trials > 0:
@@ -204,7 +219,7 @@ def look(
     tested = 0
     for axis in range(axes):
         first, last = bounds[axis], bounds[axis + 1]
-        below, own, spread, filled = 0.0, 0.0, 0.0, 0
+        below, own, spread, ranked = 0.0, 0.0, 0.0, 0
         for i in range(first, last):
             m = data_lines[i] + reference_lines[i]
             if m > 0:
@@ -212,8 +227,8 @@ def look(
                 own += data_lines[i] * rank
                 spread += m * rank * rank
                 below += m
-                filled += 1
-        if filled < 2 or not (n >= 8 and whole >= 8):
+                ranked += 1
+        if ranked < 2 or not (n >= 8 and whole >= 8):
             continue
         tested += 1
         z = own / math.sqrt(p * (1 - p) * spread * everything / (everything - 1))

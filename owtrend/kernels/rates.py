@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["deviations"]
+__all__ = ["PHASE", "deviations"]
 
 Floats = NDArray[np.float64]
 
