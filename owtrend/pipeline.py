@@ -95,7 +95,7 @@ def compute(
         if config is not None:
             for name in reader.subsystems:
                 require_found(config, reader.subsystem(name), name)
-        code = code_version(text)
+        code = code_version(_of_trends(text))
         wanted = _wanted(reader, code, runs, force, summary)
         tasks = [task for name, run in wanted for task in _tasks(reader, store.address, name, run, names[name], text)]
         transaction = begin()
@@ -127,7 +127,10 @@ def compute(
                 for name, of_runs in made.items():
                     transaction.write_trends(name, of_runs)
                 transaction.commit(f"trends of {len(batch)} runs")
-            rules = Rules(tests=sum(len(reader.subsystem(name).registry.histograms) for name in reader.subsystems))
+            rules = Rules(
+                tests=sum(len(reader.subsystem(name).registry.histograms) for name in reader.subsystems),
+                budget=settings.scores.false_alarms, last=settings.scores.last, adapt_after=settings.scores.adapt_after,
+            )  # fmt: skip
             summary.scored = rescore(store, begin, run_tasks, rules, force=force, runs=runs, progress=say)
     summary.runs = len(wanted)
     summary.seconds = time.perf_counter() - began
@@ -141,6 +144,11 @@ def code_version(config: str = "") -> str:
     others = (importlib.import_module(name) for name in from_json(config or "{}").modules)
     source = config + "".join(inspect.getsource(module) for module in (*own, *others))
     return hashlib.blake2b(source.encode(), digest_size=8).hexdigest()
+
+
+def _of_trends(text: str) -> str:
+    """The part of a configuration that trends depend on."""
+    return from_json(text).model_dump_json(exclude={"scores"}) if text else ""
 
 
 def _wanted(

@@ -203,7 +203,7 @@ def _shares(
     names = [told.names[member] for member in members]
     flags = []
     begin = -1
-    there = (state[:, members] & HELD > 0).all(axis=1)
+    there = np.all(state[:, members] & HELD > 0, axis=1)
     for row in np.flatnonzero((state[:, members] & REPORTED > 0).any(axis=1)).tolist():
         if not there[max(begin, 0) : row + 1].all():  # who was away counted for longer than the others
             begin = row
