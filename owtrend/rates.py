@@ -55,7 +55,7 @@ def score_components(
     -------
     :
         Of each run ``share``, ``rate`` (time, histogram): normal z; ``flagged`` (time, histogram); ``null`` (histogram,
-        look, 3); and its flags.
+        look, score + 1, 3); and its flags.
     """
     held: deque[_Run] = deque(maxlen=max(NULL_RUNS, warm_up(rules), _LEARNED_FROM))
     for run in before:
@@ -63,7 +63,7 @@ def score_components(
         state, entries = _read(view, run)
         reported = state & REPORTED > 0
         index = place, slice(0, len(reported)), slice(0, reported.shape[1])
-        null = view.score_block("null", place, index[2])[..., len(SCORES), :].astype(np.float64)
+        null = view.score_block("null", place, index[2])[:, :, len(SCORES) + 1 :].astype(np.float64)
         held.append(_past(view, run, reported, entries, view.score_block("flagged", *index), null))
     for run in runs:
         yield run, *_one_run(view, subsystem, run, held, rules)
@@ -127,7 +127,7 @@ def _one_run(
         "share": np.full(shape, np.nan, dtype=np.float32),
         "rate": np.full(shape, np.nan, dtype=np.float32),
         "flagged": np.zeros(shape, dtype=np.uint8),
-        "null": np.full((shape[1], len(LOOKS), 3), np.nan, dtype=np.float32),
+        "null": np.full((shape[1], len(LOOKS), len(SCORES) + 1, 3), np.nan, dtype=np.float32),
     }
     components = learn(
         np.concatenate([*(_padded(one.reported, shape[1]) for one in list(held)[-_LEARNED_FROM:]), reported])
@@ -198,7 +198,7 @@ def _shares(
     chosen = _reference(alike, members, rules)
     pool = Sample(np.sum([one.good[members] for one in chosen], axis=0), sizes) if chosen else None
     nulls = [one.null for one in alike if len(one.null) > members[0]]
-    own = [_only_share(one[members[0]]) for one in nulls[-NULL_RUNS:] if np.isfinite(one[members[0]]).any()]
+    own = [one[members[0]] for one in nulls[-NULL_RUNS:] if np.isfinite(one[members[0]]).any()]
     watched = Watched(pool, Null.of(own) if len(own) >= 3 else None, scores=(_BIN,))
     names = [told.names[member] for member in members]
     flags = []
@@ -211,7 +211,6 @@ def _shares(
         sample = Sample(np.ascontiguousarray(entries[row, members]), sizes)
         finding = watched.look(sample)
         if finding is not None:
-            watched.raw.append(finding.raw)
             out["share"][row, members] = finding.total
             if finding.total > told.threshold:
                 worst = int(finding.told[0][7])
@@ -222,16 +221,9 @@ def _shares(
                 continue
         watched.learn(sample)
         begin = row
-    if watched.raw:
-        out["null"][members] = summary(watched.raw)[:, _BIN]
+    if watched.seen:
+        out["null"][members] = summary(watched.seen)
     return flags
-
-
-def _only_share(null: NDArray[np.float64]) -> NDArray[np.float64]:
-    """As a summary of all scores."""
-    made = np.full((len(LOOKS), len(SCORES), 3), np.nan)
-    made[:, _BIN] = null
-    return made
 
 
 def _rates(

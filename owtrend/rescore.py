@@ -74,7 +74,8 @@ def rescore(
     code = score_version(rules)
     transaction = begin()
     for name in reader.subsystems:
-        transaction.prepare_scores(name, len(reader.subsystem(name).registry.histograms), ALL_SCORES, LOOKS, code)
+        histograms = len(reader.subsystem(name).registry.histograms)
+        transaction.prepare_scores(name, histograms, ALL_SCORES, LOOKS, 2 * (len(SCORES) + 1), code)
     transaction.commit("make room for scores")
     done: set[tuple[str, int]] = set()
     scored = 0
@@ -207,9 +208,7 @@ def _write(
             "z": np.concatenate([z, own["share"][..., None], own["rate"][..., None]], axis=2),
             "total": np.concatenate([arrays["total"] for _, arrays, _ in of_blocks], axis=1),
             "flagged": np.concatenate([arrays["flagged"] for _, arrays, _ in of_blocks], axis=1) | own["flagged"],
-            "null": np.concatenate(
-                [null, own["null"][:, :, None], np.full_like(own["null"][:, :, None], np.nan)], axis=2
-            ),
+            "null": np.concatenate([null, own["null"]], axis=2),
         }
         digest = hashlib.blake2b(arrays["flagged"].tobytes() + arrays["null"].tobytes(), digest_size=16)
         outcomes[run] = digest.digest()

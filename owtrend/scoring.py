@@ -129,13 +129,13 @@ def score_runs(
     -------
     :
         Of each run ``z`` (time, histogram, score), ``total`` (time, histogram), ``flagged`` (time, histogram) and
-        ``null`` (histogram, look, score, 3), and its flags. NaN where a histogram did not report.
+        ``null`` (histogram, look, score + 1, 3), and its flags. NaN where a histogram did not report.
     """
     columns = slice(first, first + len(histograms))
     pasts = [Past(rules) for _ in histograms]
     for number, run in enumerate(before):
         place = view.place(run)
-        null = view.score_block("null", place, columns)[:, :, : len(SCORES)].astype(np.float64)
+        null = view.score_block("null", place, columns)[:, :, : len(SCORES) + 1].astype(np.float64)
         for past, one in zip(pasts, null, strict=True):
             if np.isfinite(one).any():
                 past.nulls.append(one)
@@ -170,7 +170,7 @@ def _one_run(
         "z": np.full((*shape, len(SCORES)), np.nan, dtype=np.float32),
         "total": np.full(shape, np.nan, dtype=np.float32),
         "flagged": np.zeros(shape, dtype=np.uint8),
-        "null": np.full((shape[1], len(LOOKS), len(SCORES), 3), np.nan, dtype=np.float32),
+        "null": np.full((shape[1], len(LOOKS), len(SCORES) + 1, 3), np.nan, dtype=np.float32),
     }
     flags: list[Flag] = []
     watched: list[Watched | None] = [None] * shape[1]
@@ -198,7 +198,6 @@ def _one_run(
             totals[column] = sample if before is None else before + sample
             finding = one.look(sample)
             if finding is not None:
-                one.raw.append(finding.raw)
                 with np.errstate(all="ignore"):
                     out["z"][row, column] = np.fmax.reduce(finding.z, axis=0)
                 out["total"][row, column] = finding.total
@@ -222,8 +221,8 @@ def _one_run(
     for column, past in enumerate(pasts):
         _done(past, run, mode, held[column], totals[column], watched[column])
         one = watched[column]
-        if one is not None and one.raw:
-            out["null"][column] = summary(one.raw)
+        if one is not None and one.seen:
+            out["null"][column] = summary(one.seen)
             past.nulls.append(out["null"][column].astype(np.float64))
     return out, flags
 
