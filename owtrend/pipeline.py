@@ -148,7 +148,7 @@ def code_version(config: str = "") -> str:
 
 def _of_trends(text: str) -> str:
     """The part of a configuration that trends depend on."""
-    return from_json(text).model_dump_json(exclude={"scores"}) if text else ""
+    return from_json(text or "{}").model_dump_json(exclude={"scores"})
 
 
 def _wanted(

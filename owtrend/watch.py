@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from owtrend.kernels import homogeneity
 from owtrend.kernels import look as kernels
 
-__all__ = ["LOOKS", "SCORES", "Finding", "Null", "Sample", "Watched"]
+__all__ = ["KNOWN_RUNS", "LOOKS", "SCORES", "Finding", "Null", "Sample", "Watched", "summary"]
 
 Floats = NDArray[np.float64]
 
@@ -26,7 +26,7 @@ RECENT = 4  # reports that are looked at together
 _FIELD = {name: number for number, name in enumerate(kernels.FIELDS)}
 _TELLING, _NEARLY = tuple(map(SCORES.index, ("bin", "mean", "strip", "shift", "means", "shape"))), 0.7
 _LEAST = 10.0  # entries of a bin whose mean is compared
-_KNOWN_REPORTS, _KNOWN_RUNS = 8, 3  # from which on the null is learned
+_KNOWN_REPORTS, KNOWN_RUNS = 8, 3  # from which on the null is learned
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,14 +103,14 @@ class Null:
     @classmethod
     def of(cls, runs: Sequence[Floats]) -> "Null":
         """From the `summary` of earlier runs."""
-        if len(runs) < _KNOWN_RUNS:
+        if len(runs) < KNOWN_RUNS:
             return _PLAIN
         held = np.stack(runs)
         count, location, scale = held[..., 0], held[..., 1], held[..., 2]
         known = (count > 0).sum(axis=0)
         middle = _median(location)
         wide = np.sqrt(_median(scale**2) + (1.4826 * _median(np.abs(location - middle))) ** 2)
-        return _widened(middle, wide, np.where(known >= _KNOWN_RUNS, np.nansum(count, axis=0), 0))
+        return _widened(middle, wide, np.where(known >= KNOWN_RUNS, np.nansum(count, axis=0), 0))
 
     @classmethod
     def of_reports(cls, seen: Sequence[Floats]) -> "Null":
