@@ -5,14 +5,16 @@ ROOT's order, flow bins included, as what leaves an axis is told by them.
 """
 
 import math
+from functools import lru_cache
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from owtrend.kernels.beta_binomial import normal_quantile
+from owtrend.kernels.homogeneity import three_moments, z_of_chi2
 
-__all__ = ["FIELDS", "line_bounds", "lines", "log_upper", "look", "values", "z_of"]
+__all__ = ["FIELDS", "line_bounds", "lines", "log_upper", "look", "scores", "values", "verdict", "z_of"]
 
 Floats = NDArray[np.float64]
 
@@ -70,23 +72,26 @@ def _log_tail(d: float, r: float, p: float) -> float:
 
 
 @numba.njit(nogil=True, cache=True)
+def _z_of(log_p: float) -> float:
+    if log_p != log_p:
+        return np.nan
+    if log_p <= -0.6931471805599453:
+        return normal_quantile(log_p)
+    return -normal_quantile(math.log(max(-math.expm1(min(log_p, 0.0)), 1e-300)))
+
+
+@numba.njit(nogil=True, cache=True)
 def z_of(log_p: Floats) -> Floats:
     """Normal z with upper tails of exp(log_p): negative where that is more than a half, NaN stays."""
     out = np.empty_like(log_p)
     for i in range(log_p.size):
-        one = log_p.flat[i]
-        if one != one:
-            out.flat[i] = np.nan
-        elif one <= -0.6931471805599453:
-            out.flat[i] = normal_quantile(one)
-        else:
-            rest = -math.expm1(min(one, 0.0))
-            out.flat[i] = -normal_quantile(math.log(max(rest, 1e-300)))
+        out.flat[i] = _z_of(log_p.flat[i])
     return out
 
 
-def line_bounds(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where each axis' line begins and ends among all, shape ``(axis + 1,)``; ``sizes`` has cells per axis."""
+@lru_cache(maxsize=4096)
+def line_bounds(sizes: tuple[int, ...]) -> NDArray[np.int64]:
+    """Where each axis' line begins and ends among all, shape ``(axis + 1,)``; ``sizes`` has the cells of each axis."""
     return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
 
 
@@ -287,3 +292,72 @@ def values(data: Floats, reference: Floats, least: float) -> tuple[float, float,
     if number == 0:
         return np.nan, 0.0, np.nan, -1.0, 0.0, 0.0
     return total, float(number), min(log_upper(top) + 0.6931471805599453, 0.0), float(cell), sign, float(number)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def scores(told: Floats, means: tuple[float, float, float, float, float, float]) -> Floats:
+    """Normal z of shape, bin, strip, shift, means and mean, and chi2 by what is expected of it; NaN where none is.
+
+    Parameters
+    ----------
+    told, means
+        Of `look` and `values`.
+    """
+    out = np.full(7, np.nan)
+    if told[2] > 1:
+        mean, variance, skewness = three_moments(told[0], told[1], told[2], told[4], told[5])
+        if variance == variance:
+            out[0] = z_of_chi2(told[3], mean, variance, skewness)
+            out[6] = told[3] / mean
+    for score, field in ((1, 6), (2, 10), (3, 16)):
+        trials = told[19] if field == 16 else told[field + 3] if field == 6 else told[15]
+        if trials > 0:
+            out[score] = _z_of(told[field] + math.log(trials))
+    if means[1] > 0:
+        out[4] = ((means[0] / means[1]) ** (1 / 3) - (1 - 2 / (9 * means[1]))) * math.sqrt(4.5 * means[1])
+        out[5] = _z_of(means[2] + math.log(means[5]))
+    return out
+
+
+@numba.njit(nogil=True, cache=True)
+def verdict(
+    seen: Floats, location: Floats, scale: Floats, telling: tuple[int, ...], nearly: float
+) -> tuple[Floats, float, int, int]:
+    """All scores against all references as one.
+
+    Parameters
+    ----------
+    seen
+        Rows of `scores`, shape ``(look, score + 1)``.
+    location, scale
+        What is usual of each z, ``(look, score)``.
+    telling, nearly
+        Scores by how much they tell, and the share of the largest z with which one is preferred to it.
+
+    Returns
+    -------
+    :
+        z, told what is usual; of the least probable for as many as there are; look and score that tell most, -1 if
+        there is none.
+    """
+    looks, count = location.shape
+    z = np.empty((looks, count))
+    largest, trials = -np.inf, 0
+    best, at = np.full(count, -np.inf), np.zeros(count, dtype=np.int64)
+    for i in range(looks):
+        for j in range(count):
+            z[i, j] = (seen[i, j] - location[i, j]) / scale[i, j]
+            if z[i, j] == z[i, j]:
+                trials += 1
+                if z[i, j] > best[j]:
+                    best[j], at[j] = z[i, j], i
+                largest = max(largest, z[i, j])
+    if trials == 0:
+        return z, np.nan, -1, -1
+    total = _z_of(min(log_upper(largest) + math.log(trials), 0.0))
+    score = 0
+    for j in telling:
+        if best[j] >= min(nearly * largest, largest):
+            score = j
+            break
+    return z, total, at[score], score

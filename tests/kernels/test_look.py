@@ -14,7 +14,7 @@ def look(data, reference):
     data, reference = np.asarray(data, dtype=float), np.asarray(reference, dtype=float)
     sizes = np.array(data.shape[::-1])
     flat = data.ravel(), reference.ravel()
-    told = kernels.look(*flat, *(kernels.lines(one, sizes) for one in flat), kernels.line_bounds(sizes))
+    told = kernels.look(*flat, *(kernels.lines(one, sizes) for one in flat), kernels.line_bounds(tuple(sizes.tolist())))
     return dict(zip(kernels.FIELDS, told.tolist(), strict=True))
 
 
