@@ -53,8 +53,14 @@ class Sample:
     reports: int = 1
 
     @cached_property
-    def lines(self) -> Floats:
-        return kernels.lines(self.counts, self.sizes)
+    def cumulated(self) -> Floats:
+        """Along each axis, see `owtrend.kernels.look.cumulated`."""
+        return kernels.cumulated(self.counts, self.sizes)
+
+    def line(self, axis: int) -> Floats:
+        """Counts along an axis, flow included, over all others."""
+        first, last = self.bounds[axis : axis + 2]
+        return np.diff(self.cumulated[first:last])
 
     @property
     def bounds(self) -> NDArray[np.int64]:
@@ -69,7 +75,7 @@ class Sample:
     def divided(self, by: float) -> "Sample":
         """So many times fewer counts, and means of so many fewer entries."""
         made = Sample(self.counts / by, self.sizes, None if self.moments is None else self.moments / by, self.reports)
-        vars(made)["lines"] = self.lines / by
+        vars(made)["cumulated"] = self.cumulated / by
         return made
 
     def _with(self, other: Self, sign: int) -> "Sample":
@@ -78,7 +84,7 @@ class Sample:
         if self.moments is not None and other.moments is not None:
             moments = self.moments + sign * other.moments
         made = Sample(counts, self.sizes, moments, self.reports + sign * other.reports)
-        vars(made)["lines"] = self.lines + sign * other.lines
+        vars(made)["cumulated"] = self.cumulated + sign * other.cumulated
         return made
 
 
@@ -268,7 +274,7 @@ def _scores(data: Sample, reference: Sample, excess: float) -> tuple[Floats, tup
     """Normal z of each score, chi2 by what is expected of it, and what was told; of so many times fewer counts."""
     if excess != 1:
         data, reference = data.divided(excess), reference.divided(excess)
-    told = kernels.look(data.counts, reference.counts, data.lines, reference.lines, data.bounds)
+    told = kernels.look(data.counts, reference.counts, data.cumulated, reference.cumulated, data.bounds)
     means = _NO_MEANS
     if data.moments is not None and reference.moments is not None:
         means = kernels.values(data.moments, reference.moments, _LEAST)

@@ -14,7 +14,9 @@ def look(data, reference):
     data, reference = np.asarray(data, dtype=float), np.asarray(reference, dtype=float)
     sizes = np.array(data.shape[::-1])
     flat = data.ravel(), reference.ravel()
-    told = kernels.look(*flat, *(kernels.lines(one, sizes) for one in flat), kernels.line_bounds(tuple(sizes.tolist())))
+    told = kernels.look(
+        *flat, *(kernels.cumulated(one, sizes) for one in flat), kernels.line_bounds(tuple(sizes.tolist()))
+    )
     return dict(zip(kernels.FIELDS, told.tolist(), strict=True))
 
 
@@ -38,10 +40,12 @@ def test_the_logarithm_of_the_normal_tail_goes_on_for_ever():
     assert np.isnan(kernels.z_of(np.array([np.nan]))[0])
 
 
-def test_lines_are_the_sums_over_the_other_axes():
+def test_sums_along_each_axis_are_those_over_the_others():
     cells = np.random.default_rng(2).poisson(3, (4, 5, 6)).astype(float)
-    expected = [cells.sum(axis=axes) for axes in ((0, 1), (0, 2), (1, 2))]
-    np.testing.assert_array_equal(kernels.lines(cells.ravel(), np.array([6, 5, 4])), np.concatenate(expected))
+    lines = [cells.sum(axis=axes) for axes in ((0, 1), (0, 2), (1, 2))]
+    expected = np.concatenate([np.concatenate([[0], line.cumsum()]) for line in lines])
+    np.testing.assert_array_equal(kernels.cumulated(cells.ravel(), np.array([6, 5, 4])), expected)
+    assert kernels.line_bounds((6, 5, 4)).tolist() == [0, 7, 13, 18]
 
 
 def test_a_hot_bin_is_named():
