@@ -1,0 +1,107 @@
+"""Whether counts and a counted reference have one shape: Pearson's chi2 with what chance makes of it at any occupancy.
+
+Of the counts d_j + r_j = m_j in each bin, and told both totals, the d_j are multivariate hypergeometric if the shapes
+are the same. The mean and the variance of chi2 are then known exactly, however few the counts are, and its third
+cumulant very nearly, so that its tail is that of a gamma distribution with the same three (Pearson's type III).
+"""
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["chances", "moments", "pearson"]
+
+Floats = NDArray[np.float64]
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def pearson(data: Floats, reference: Floats) -> Floats:
+    """Chi2 of homogeneity of each row and what its moments need, shape ``(time, 6)``.
+
+    In order: n and R, the totals of row and reference; k, the bins that are not empty in both; chi2, sum((R d - n
+    r)**2 / (d + r)) / (n R), NaN where one is empty; the sums of 1 / m and of 1 / m**2 over those bins, m = d + r.
+
+    Parameters
+    ----------
+    data
+        Counts, shape ``(time, cell)``, not negative.
+    reference
+        Counts, shape ``(cell,)``; may be no whole numbers.
+    """
+    times, cells = data.shape
+    out = np.empty((times, 6))
+    whole = 0.0
+    for c in range(cells):
+        whole += reference[c]
+    for t in range(times):
+        n = 0.0
+        for c in range(cells):
+            n += data[t, c]
+        p = n / (n + whole)
+        bins, total, inverse, inverse2 = 0, 0.0, 0.0, 0.0
+        for c in range(cells):
+            d = data[t, c]
+            m = d + reference[c]
+            if m > 0:
+                one = 1 / m
+                off = d - m * p
+                bins += 1
+                total += off * off * one
+                inverse += one
+                inverse2 += one * one
+        out[t, 0], out[t, 1], out[t, 2] = n, whole, bins
+        out[t, 3] = total / (p * (1 - p)) if n > 0 and whole > 0 else np.nan
+        out[t, 4], out[t, 5] = inverse, inverse2
+    return out
+
+
+def moments(sums: Floats) -> tuple[Floats, Floats, Floats]:
+    """Mean, variance and skewness of chi2, told the margins; each ``(...,)``.
+
+    With N = n + R and f = n R the mean is (k - 1) N / (N - 1), and the variance, with e = N sum(1 / m) - k**2, is N**2
+    ((N - 1) (N (N + 1) - 6 f) e + 2 N (k - 1) (N - k) (f - N + 1)) / (f (N - 1)**2 (N - 2) (N - 3)): Haldane,
+    Biometrika 31 (1940) 346, written so that large terms do not cancel. The third cumulant is that of the squared
+    deviations of binomial counts, of each less its projection on the count, as the total is fixed.
+
+    Parameters
+    ----------
+    sums
+        Of `pearson`, shape ``(..., 6)``.
+    """
+    n, whole, k, _, h, h2 = np.moveaxis(sums, -1, 0)
+    total, f = n + whole, n * whole
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = (k - 1) * total / (total - 1)
+        uneven = np.maximum(total * h - k * k, 0)
+        regular = 2 * total * (k - 1) * (total - k) * (f - total + 1)
+        variance = (total - 1) * (total * (total + 1) - 6 * f) * uneven + regular
+        variance *= total**2 / (f * (total - 1) ** 2) / ((total - 2) * (total - 3))
+        w, c = f / total**2, (whole - n) / total
+        slope = k * c / (total * w)
+        third = (
+            8 * k + (12 * (1 - 6 * w) + 10 * c * c) * h / w + (1 - 30 * w + 120 * w * w) * h2 / w**2
+            - 3 * slope * c * (8 * k + (1 - 12 * w) * h / w)
+            + 3 * slope**2 * ((1 - 6 * w) * k + 2 * total * w) - slope**3 * c * total * w
+        ) * (k - 1) / k  # fmt: skip
+        variance = np.where(variance > 0, variance, np.nan)
+        return mean, variance, third / variance**1.5
+
+
+def chances(sums: Floats) -> tuple[Floats, Floats]:
+    """Probability of a chi2 as large or larger, and its normal z, which goes on where that underflows; ``(...,)``.
+
+    NaN where one is empty, or nothing is left to chance: one bin, or a single count.
+    """
+    from scipy.special import gammaincc, ndtri
+
+    mean, variance, skewness = moments(sums)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        off = (sums[..., 3] - mean) / np.sqrt(variance)
+        shape = 4 / np.maximum(skewness, 1e-3) ** 2
+        ratio = np.maximum(1 + off / np.sqrt(shape), 0)
+        p = gammaincc(shape, shape * ratio)
+        # Wilson & Hilferty's cube root for what is too small to be a number.
+        far = (np.cbrt(ratio) - (1 - 1 / (9 * shape))) * np.sqrt(9 * shape)
+        z = np.where(p > 1e-290, -ndtri(np.clip(p, 1e-300, 1 - 1e-16)), far)
+    known = np.isfinite(off)
+    return np.where(known, p, np.nan), np.where(known, z, np.nan)
