@@ -25,13 +25,17 @@ _WIDE = 60.0  # standard deviations in counts from which a bin is no longer take
 
 
 @numba.njit(nogil=True, cache=True, inline="always")
+def _mixed(z: np.uint64) -> np.uint64:
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+@numba.njit(nogil=True, cache=True, inline="always")
 def _random(state: NDArray[np.uint64]) -> float:
     """Uniform in [0, 1), by splitmix64 (Steele, Lea & Flood 2014)."""
     state[0] += np.uint64(0x9E3779B97F4A7C15)
-    z = state[0]
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return float((z ^ (z >> np.uint64(31))) >> np.uint64(11)) * 1.1102230246251565e-16
+    return float(_mixed(state[0]) >> np.uint64(11)) * 1.1102230246251565e-16
 
 
 @numba.njit(nogil=True, cache=True)
@@ -58,7 +62,7 @@ def hypergeometric(good: float, bad: float, sample: float, state: NDArray[np.uin
     low, high = max(0.0, sample - bad), min(good, sample)
     if low == high:
         return low
-    up = math.floor((good + 1) * (sample + 1) / (good + bad + 2))
+    up = float(math.floor((good + 1) * (sample + 1) / (good + bad + 2)))
     up = min(max(up, low), high)
     chance = math.exp(_log_probability(up, good, bad, sample, table))
     left = _random(state) - chance
@@ -158,8 +162,8 @@ def permutation(
             both[c] = d + r
             wholes[of[c]] += d + r
             samples[of[c]] += d
-            state[0] ^= np.uint64(d) + (np.uint64(r) << np.uint64(32))
-            _random(state)
+            # Mixed at each cell: else a count in another cell would often end in the same seed.
+            state[0] = _mixed((state[0] ^ (np.uint64(d) + (np.uint64(r) << np.uint64(32)))) + np.uint64(c + 1))
         n = samples.sum()
         if negative or n == 0 or wholes.sum() == n:
             continue
@@ -272,7 +276,9 @@ def level(smallest: Floats, data: Floats, reference: Floats, of: NDArray[np.intp
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _attained(half: float, good: float, bad: float, sample: float, mean: float, deviation: float, table: Floats) -> float:
+def _attained(
+    half: float, good: float, bad: float, sample: float, mean: float, deviation: float, table: Floats
+) -> float:
     """Probability that either tail, each with its own end, is at most ``half``."""
     low, high = max(0.0, sample - bad), min(good, sample)
     if half >= 0.5:
