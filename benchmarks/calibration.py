@@ -7,6 +7,8 @@ docs/explanation/calibration.md: a quarter of an hour on one core.
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +18,7 @@ from owtrend.component import learn_cells
 from owtrend.kernels import beta_binomial
 from owtrend.kernels.compare import exact_pulls
 from owtrend.pair import Pair
-from owtrend.score import parse
+from owtrend.score import SCORES, parse
 from owtrend.snapshot import Axis
 
 OCCUPANCIES = (0.5, 2, 5, 20, 100)  # counts a bin, on average
@@ -28,6 +30,7 @@ BY_DEFAULT_PULLS = (
 )  # fmt: skip
 BY_EXACT_PULLS = ("max_pull", "bad_bins(3)")
 SECTORS, PER_SECTOR, COMPONENTS = 18, 10, 5
+FULLER = (2000,)  # counts a bin, at which it shows in every histogram that components are ahead of each other
 SLICE, CYCLE, JITTER = 60, 5.0, 0.7  # minutes
 RUNS = 20  # that the map of components is learned from
 
@@ -40,7 +43,6 @@ class Verdict:
 
     word: str
     below: tuple[float, ...]  # share of p-values at each of LEVELS or below
-    case: str = ""
 
     @property
     def rank(self) -> int:
@@ -51,7 +53,7 @@ class Verdict:
         return f"{bold}{self.word}{bold} ({', '.join(f'{share:.2g}' for share in self.below)})"
 
 
-def verdict(p: Floats, case: str = "") -> Verdict:
+def verdict(p: Floats) -> Verdict:
     """Uniform by Kolmogorov's test (p > 0.01); else conservative, if no more than a share a of them is at a or below.
 
     Within the binomial error: as many could be there by luck more than once in a thousand times. What has no p-value,
@@ -59,12 +61,12 @@ def verdict(p: Floats, case: str = "") -> Verdict:
     """
     p = p[~np.isnan(p)]
     if not len(p):
-        return Verdict("no p-value", (), case)
+        return Verdict("no p-value", ())
     below = tuple(float((p <= level).mean()) for level in LEVELS)
     if stats.kstest(p, "uniform").pvalue > 0.01:
-        return Verdict("uniform", below, case)
+        return Verdict("uniform", below)
     few = all(stats.binom.sf(np.sum(p <= level) - 1, len(p), level) > 0.001 for level in LEVELS)
-    return Verdict("conservative" if few else "NOT calibrated", below, case)
+    return Verdict("conservative" if few else "NOT calibrated", below)
 
 
 def paired(data: Floats, reference: Floats, of: NDArray[np.intp], pull: str, *, scale: float | None = None) -> Pair:
@@ -108,7 +110,7 @@ def p_values(pairs: Iterator[tuple[Floats, Floats]], of: NDArray[np.intp]) -> di
 def good(
     rng: np.random.Generator, trials: int, shape: Sequence[int], occupancy: float, times: float
 ) -> Iterator[tuple[Floats, Floats]]:
-    """Pairs of one shape, which is nine times as full at one end as at the other; the reference so many times larger."""
+    """Pairs of one shape, nine times as full at one end as at the other; the reference so many times larger."""
     expected = occupancy * np.linspace(0.2, 1.8, int(np.prod(shape))).reshape(shape)
     for _ in range(trials):
         yield rng.poisson(expected).astype(float), rng.poisson(times * expected).astype(float)
@@ -136,9 +138,7 @@ def ahead(rng: np.random.Generator, times: float) -> Floats:
     return times + (before - after) / SLICE
 
 
-def jittered(
-    rng: np.random.Generator, trials: int, occupancy: float, times: float
-) -> Iterator[tuple[Floats, Floats]]:
+def jittered(rng: np.random.Generator, trials: int, occupancy: float, times: float) -> Iterator[tuple[Floats, Floats]]:
     """As `good`, each component at an exposure of its own."""
     expected, of = occupancy * np.linspace(0.2, 1.8, SECTORS * PER_SECTOR), sectors()
     for _ in range(trials):
@@ -159,8 +159,8 @@ def learned(rng: np.random.Generator, occupancy: float) -> NDArray[np.intp]:
     return learn_cells(np.concatenate(changed)).of
 
 
-def calibrated(trials: int, occupancies: Sequence[float] = OCCUPANCIES, seed: int = 20_180_601) -> Iterator[str]:
-    """Tables in Markdown, line by line."""
+def one_scale(trials: int, occupancies: Sequence[float] = OCCUPANCIES, seed: int = 20_180_601) -> Iterator[str]:
+    """Tables in Markdown, line by line: of each score the worst verdict over `SHAPES`."""
     for label, times in REFERENCES.items():
         table: dict[str, list[Verdict]] = {}
         for occupancy in occupancies:
@@ -168,24 +168,31 @@ def calibrated(trials: int, occupancies: Sequence[float] = OCCUPANCIES, seed: in
             for shape in SHAPES:
                 rng = np.random.default_rng([seed, int(10 * occupancy), times, *shape])
                 flat = np.zeros(int(np.prod(shape)), dtype=np.intp)
-                case = " x ".join(map(str, shape))
                 for name, p in p_values(good(rng, trials, shape, occupancy, times), flat).items():
-                    worst.setdefault(name, []).append(verdict(p, case))
+                    worst.setdefault(name, []).append(verdict(p))
             rng = np.random.default_rng([seed, int(10 * occupancy), times])
             worst["empty"] = [verdict(empty(rng, trials, occupancy, times))]
             for name, verdicts in worst.items():
                 table.setdefault(name, []).append(min(verdicts, key=_order))
-        yield from _lines(f"Reference {label}" if times == 1 else f"Reference {label} as large", occupancies, table)
-    for label, times in REFERENCES.items():
-        table = {}
-        for occupancy in occupancies:
-            found = learned(np.random.default_rng([seed, int(10 * occupancy)]), occupancy)
-            for with_map, of in (("", np.zeros_like(found)), (", with the map", np.unique(found, return_inverse=True)[1])):
-                rng = np.random.default_rng([seed, int(10 * occupancy), times, SECTORS])
-                for name, p in p_values(jittered(rng, trials, occupancy, times), of).items():
-                    table.setdefault(name + with_map, []).append(verdict(p))
-        title = f"Components ahead of each other, reference {label}" + ("" if times == 1 else " as large")
-        yield from _lines(title, occupancies, dict(sorted(table.items())))
+        yield from _lines(f"Reference {label}" + (" as large" if times > 1 else " as the data"), occupancies, table)
+
+
+def by_component(
+    trials: int, occupancies: Sequence[float] = (*OCCUPANCIES, *FULLER), times: int = 10, seed: int = 20_180_601
+) -> Iterator[str]:
+    """A table in Markdown, line by line: components ahead of each other, with no map of them and with that learned."""
+    table: dict[str, list[Any]] = {}
+    for occupancy in occupancies:
+        _, found = np.unique(
+            learned(np.random.default_rng([seed, int(10 * occupancy)]), occupancy), return_inverse=True
+        )
+        table.setdefault("components found", []).append(found.max() + 1)
+        for with_map, of in ((", no map", np.zeros_like(found)), (", with the map", found)):
+            rng = np.random.default_rng([seed, int(10 * occupancy), times, SECTORS])
+            for name, p in p_values(jittered(rng, trials, occupancy, times), of).items():
+                table.setdefault(name + with_map, []).append(verdict(p))
+    ordered = dict(sorted(table.items(), key=lambda line: line[0].split(", ")[:-1]))
+    yield from _lines(f"Components ahead of each other, reference {times} times as large", occupancies, ordered)
 
 
 def _order(one: Verdict) -> tuple[int, float]:
@@ -193,12 +200,15 @@ def _order(one: Verdict) -> tuple[int, float]:
     return one.rank, -one.below[0] if one.below else 0.0
 
 
-def _lines(title: str, occupancies: Sequence[float], table: dict[str, list[Verdict]]) -> Iterator[str]:
+def _lines(title: str, occupancies: Sequence[float], table: dict[str, list[Any]]) -> Iterator[str]:
     yield f"### {title}"
+    yield ""
     yield "| score | " + " | ".join(f"{occupancy:g} a bin" for occupancy in occupancies) + " |"
     yield "|---" * (len(occupancies) + 1) + "|"
     for name, verdicts in table.items():
-        yield f"| `{name.split(',')[0]}`{name[len(name.split(',')[0]):]} | " + " | ".join(map(str, verdicts)) + " |"
+        score, *rest = name.split(", ")
+        shown = ", ".join([f"`{score}`" if score.partition("(")[0] in SCORES else score, *rest])
+        yield f"| {shown} | " + " | ".join(map(str, verdicts)) + " |"
     yield ""
 
 
@@ -206,7 +216,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=10_000, help="pairs of each kind (default: %(default)s)")
-    for line in calibrated(parser.parse_args(arguments).trials):
+    trials = parser.parse_args(arguments).trials
+    for line in chain(one_scale(trials), by_component(trials)):
         print(line, flush=True)
 
 

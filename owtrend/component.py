@@ -8,11 +8,15 @@ each its own bins, the same is true of its bins.
 from dataclasses import dataclass
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
+from owtrend import schema
+from owtrend.difference import increments
+from owtrend.errors import UsageError
 from owtrend.kernels import component as kernels
 
-__all__ = ["Components", "learn", "learn_cells"]
+__all__ = ["Components", "bin_components", "learn", "learn_cells"]
 
 _LUCK = 1e-3
 _ROUNDS = 6
@@ -126,6 +130,37 @@ def learn_cells(changed: NDArray[np.bool_]) -> Components:
     luck = seen.shape[1] * reports.mean(axis=0)[mine] ** held.sum(axis=0)
     of[filled], certain[filled] = mine, (luck < _LUCK) & (margin > -np.log(_LUCK))
     return Components(of, reports, certain)
+
+
+def bin_components(histogram: xr.Dataset) -> xr.DataArray:
+    """The component of each bin of a histogram, as `learn_cells` finds it, with ``certain`` as a coordinate.
+
+    Parameters
+    ----------
+    histogram
+        As `Archive.histogram` gives it, of several runs: cumulative, read one run after the other. Of a profile the
+        entries of its bins are looked at.
+
+    Raises
+    ------
+    UsageError
+        If it is a gauge, such as a status map: its changes are no reports of its bins.
+    """
+    if histogram.attrs["gauge"]:
+        raise UsageError(f"{histogram.attrs['name']}: a gauge; only contents that add up tell components by changes")
+    part = "contents" if "contents" in histogram else "bin_entries"
+    rows, axes = histogram[[part, "sums"]], schema.axes_of(histogram)
+    shape = tuple(histogram.sizes[axis] for axis in axes)
+    changed = []
+    for run in np.unique(histogram["run"]):
+        gained = increments(rows.isel({schema.SNAPSHOT: np.flatnonzero(histogram["run"] == run)}))
+        changed.append(gained[part].transpose(schema.SNAPSHOT, *axes).values.reshape(-1, int(np.prod(shape))) != 0)
+    found = learn_cells(np.concatenate(changed))
+    coords = {name: coord for name, coord in histogram.coords.items() if coord.dims and set(coord.dims) <= set(axes)}
+    return xr.DataArray(
+        found.of.reshape(shape), dims=axes, coords={**coords, "certain": (axes, found.certain.reshape(shape))},
+        name="component", attrs={"name": histogram.attrs["name"], "subsystem": histogram.attrs["subsystem"]},
+    )  # fmt: skip
 
 
 def _split(changed: NDArray[np.bool_], group: NDArray[np.intp]) -> NDArray[np.intp]:
