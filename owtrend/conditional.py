@@ -68,7 +68,7 @@ def min_p(pair: Pair) -> Result:
     """-log10 of the smallest p-value of any bin (Fisher's exact test), and the probability of one as small anywhere.
 
     The probability adds up what each bin could have had at all (Westfall & Wolfinger 1997), so that a thousand bins
-    with one count cost nothing. The blame is that of the bins: -log10 p, negative where there is too little.
+    with one count cost nothing. The blame is that of the bins: -log10 p, negative where there is too little, at most 300.
     """
     if pair.kind != "UU":
         return Result(pair.missing, pair.missing, np.zeros_like(pair.pulls))
@@ -77,7 +77,7 @@ def min_p(pair: Pair) -> Result:
     tails = kernels.bin_tails(data, reference, pair.of, table)
     smallest = np.fmin.reduce(np.abs(tails), axis=1)
     with np.errstate(divide="ignore"):
-        sizes = -np.log10(np.maximum(np.abs(tails), 1e-300)) * np.sign(tails)
+        sizes = np.copysign(-np.log10(np.maximum(np.abs(tails), 1e-300)), tails)
         value = -np.log10(np.maximum(smallest, 1e-300))
     p = kernels.level(smallest, data, reference, pair.of, table)
     return Result(value, p, np.nan_to_num(sizes).reshape(pair.data.shape))
