@@ -122,7 +122,7 @@ def learn_cells(changed: NDArray[np.bool_]) -> Components:
         if parts.max() <= mine.max():
             break
         mine = parts
-    mine = _settled(held, kernels.alike(_seen(held, mine))[mine])
+    mine = _settled(held, kernels.alike(_seen(held, mine), np.bincount(mine))[mine])
     mine = _settled(held, kernels.merged(_seen(held, mine), _STRAY, _LUCK)[mine])
     seen = _seen(held, mine)
     _, margin = kernels.assigned(held, seen, mine)
@@ -149,7 +149,7 @@ def bin_components(histogram: xr.Dataset) -> xr.DataArray:
     if histogram.attrs["gauge"]:
         raise UsageError(f"{histogram.attrs['name']}: a gauge; only contents that add up tell components by changes")
     part = "contents" if "contents" in histogram else "bin_entries"
-    rows, axes = histogram[[part, "sums"]], schema.axes_of(histogram)
+    rows, axes = histogram[["contents", "sums"]] if part == "contents" else histogram, schema.axes_of(histogram)
     shape = tuple(histogram.sizes[axis] for axis in axes)
     changed = []
     for run in np.unique(histogram["run"]):

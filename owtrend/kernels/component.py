@@ -96,35 +96,44 @@ def support(seen: Floats) -> NDArray[np.bool_]:
     return found
 
 
-def alike(seen: Floats) -> Numbers:
-    """For each group the one that it is joined with, as one distribution over snapshots makes both likelier than two.
+def alike(seen: Floats, cells: NDArray[np.int64]) -> Numbers:
+    """For each group the one that it is joined with, as one of both is likelier than two.
 
-    Two at a time, those first that gain most; of Dirichlet-multinomial distributions, told no more than `assigned`.
+    Two at a time, those first that gain most. What is compared are Dirichlet-multinomial distributions of the changes
+    over the snapshots, told no more than `assigned`, and the chance to choose these cells for a group: of thousands a
+    few can always be found that agree by luck.
+
+    Parameters
+    ----------
+    seen
+        Changes of all cells of each group, ``(snapshot, group)``.
+    cells
+        How many each group has.
     """
     from scipy.special import gammaln
 
-    def evidence(counts: Floats) -> float:
-        few = _ELSEWHERE * len(counts)
-        one = gammaln(few) - gammaln(few + counts.sum()) + (gammaln(counts + _ELSEWHERE) - gammaln(_ELSEWHERE)).sum()
-        return float(one)
+    few, start, number = _ELSEWHERE * len(seen), float(gammaln(_ELSEWHERE)), float(cells.sum())
 
-    to, held = np.arange(seen.shape[1]), {group: seen[:, group] for group in range(seen.shape[1])}
-    alone = {group: evidence(counts) for group, counts in held.items()}
-    gains = {
-        (a, b): evidence(held[a] + held[b]) - alone[a] - alone[b] for a in held for b in held if a < b
-    }  # fmt: skip
-    while gains:
-        (a, b), gain = max(gains.items(), key=lambda item: item[1])
-        if gain <= 0:
-            break
-        held[a] = held[a] + held.pop(b)
-        alone[a] = evidence(held[a])
+    def evidence(counts: Floats, size: float) -> float:
+        spread = float((gammaln(counts + _ELSEWHERE) - start).sum())
+        return spread + float(gammaln(few) - gammaln(few + counts.sum())) + size * float(np.log(max(size, 1) / number))
+
+    held = {group: (seen[:, group], float(cells[group])) for group in range(seen.shape[1])}
+    alone = {group: evidence(*told) for group, told in held.items()}
+
+    def gain(a: int, b: int) -> float:
+        return evidence(held[a][0] + held[b][0], held[a][1] + held[b][1]) - alone[a] - alone[b]
+
+    to = np.arange(seen.shape[1])
+    gains = {(a, b): gain(a, b) for a in held for b in held if a < b}
+    while gains and max(gains.values()) > 0:
+        a, b = max(gains, key=lambda pair: gains[pair])
+        counts, size = held.pop(b)
+        held[a] = held[a][0] + counts, held[a][1] + size
+        alone[a] = evidence(*held[a])
         to[to == b] = a
-        gains = {pair: gain for pair, gain in gains.items() if not {a, b} & set(pair)}
-        for other in held:
-            if other != a:
-                pair = (min(a, other), max(a, other))
-                gains[pair] = evidence(held[a] + held[other]) - alone[a] - alone[other]
+        gains = {pair: known for pair, known in gains.items() if not {a, b} & set(pair)}
+        gains |= {(min(a, other), max(a, other)): gain(a, other) for other in held if other != a}
     return to
 
 

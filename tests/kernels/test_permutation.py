@@ -42,7 +42,9 @@ def test_draws_are_hypergeometric(good, bad, sample):
 
 
 @pytest.mark.parametrize("kind", [permutation.KOLMOGOROV, permutation.CHI2])
-@pytest.mark.parametrize(("data", "reference"), [((3, 0, 1, 2), (1, 4, 2, 5)), ((4, 4, 0), (1, 1, 6)), ((1, 1), (2, 0))])
+@pytest.mark.parametrize(
+    ("data", "reference"), [((3, 0, 1, 2), (1, 4, 2, 5)), ((4, 4, 0), (1, 1, 6)), ((1, 1), (2, 0))]
+)
 def test_the_p_value_is_that_of_all_tables_with_the_same_totals(kind, data, reference):
     """Between the chance of a larger statistic and that of one at least as large, within the error of the draws."""
     data, reference = np.array(data, float), np.array(reference, float)
