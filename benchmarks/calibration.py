@@ -54,19 +54,18 @@ class Verdict:
 
 
 def verdict(p: Floats) -> Verdict:
-    """Uniform by Kolmogorov's test (p > 0.01); else conservative, if no more than a share a of them is at a or below.
+    """Not calibrated if more than a share a of them is at a or below, else uniform by Kolmogorov's test (p > 0.01).
 
-    Within the binomial error: as many could be there by luck more than once in a thousand times. What has no p-value,
-    such as a pair of which one is empty, is left out.
+    More than the binomial error allows: as many are there by luck less than once in a thousand times. What is neither
+    is conservative. What has no p-value, such as a pair of which one is empty, is left out.
     """
     p = p[~np.isnan(p)]
     if not len(p):
         return Verdict("no p-value", ())
     below = tuple(float((p <= level).mean()) for level in LEVELS)
-    if stats.kstest(p, "uniform").pvalue > 0.01:
-        return Verdict("uniform", below)
-    few = all(stats.binom.sf(np.sum(p <= level) - 1, len(p), level) > 0.001 for level in LEVELS)
-    return Verdict("conservative" if few else "NOT calibrated", below)
+    if any(stats.binom.sf(np.sum(p <= level) - 1, len(p), level) <= 0.001 for level in LEVELS):
+        return Verdict("NOT calibrated", below)
+    return Verdict("uniform" if stats.kstest(p, "uniform").pvalue > 0.01 else "conservative", below)
 
 
 def paired(data: Floats, reference: Floats, of: NDArray[np.intp], pull: str, *, scale: float | None = None) -> Pair:

@@ -68,7 +68,7 @@ def min_p(pair: Pair) -> Result:
     """-log10 of the smallest p-value of any bin (Fisher's exact test), and the probability of one as small anywhere.
 
     The probability adds up what each bin could have had at all (Westfall & Wolfinger 1997), so that a thousand bins
-    with one count cost nothing. The blame is that of the bins: -log10 p, negative where there is too little, at most 300.
+    with one count cost nothing. The blame of a bin is -log10 p, at most 300, negative where there is too little.
     """
     if pair.kind != "UU":
         return Result(pair.missing, pair.missing, np.zeros_like(pair.pulls))

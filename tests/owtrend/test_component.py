@@ -176,9 +176,10 @@ def test_the_components_of_a_faulty_detector_are_found(simulated, subsystem):
     assert groups == truth
 
 
-def test_a_histogram_of_the_simulated_detector_is_of_one_component(simulated):
+@pytest.mark.parametrize("subsystem", ["EMC", "HLT"])
+def test_every_histogram_of_a_faulty_detector_that_one_component_fills_comes_out_as_one(simulated, subsystem):
     opened = owtrend.open(simulated / "store")
-    for name in ("EMC_events", "EMCTRQA_histEvents"):
-        if name in opened.histograms("EMC").index:
-            found = opened.components("EMC", histogram=name)
-            assert set(found.values.ravel().tolist()) <= {0, -1}
+    known = opened.histograms(subsystem)
+    found = {name: opened.components(subsystem, histogram=name) for name in known.index[known.kind == "counter"]}
+    assert len(found) > 8
+    assert {name: int(one.max()) for name, one in found.items()} == dict.fromkeys(found, 0)

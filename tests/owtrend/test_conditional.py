@@ -84,7 +84,7 @@ def test_each_component_is_compared_as_if_alone():
     reference = rng.poisson(300, 60)
     rows = rng.poisson(100 * AHEAD, (3, 60))
     got = owtrend.compare(table(rows, flow=False), one(reference), component=OF, scores=["chi2_ndf"], pull="exact")
-    parts = [np.flatnonzero(OF == number) for number in (-1, 0, 1)]
+    parts = [np.flatnonzero(number == OF) for number in (-1, 0, 1)]
     alone = [owtrend.compare(table(rows[:, p], flow=False), one(reference[p]), pull="exact") for p in parts]
     np.testing.assert_array_equal(got.component, [-1, 0, 1])
     np.testing.assert_allclose(got.scale, np.stack([a.scale for a in alone], axis=-1))
@@ -140,14 +140,13 @@ def test_a_component_without_content_is_told_and_one_without_reference_is_taken_
 def test_with_the_map_p_values_are_uniform_and_without_it_they_are_not():
     rng = np.random.default_rng(7)
     plain, known = [], []
-    for _ in range(400):
+    for _ in range(150):
         ahead = np.repeat(rng.uniform(0.93, 1.07, 3), 20)
         pair = one(rng.poisson(2000 * ahead)), one(rng.poisson(6000, 60))
         for found, of in ((plain, None), (known, OF)):
-            found.append(owtrend.compare(*pair, scores=["homogeneity", "ks_permutation"], component=of).p_value.values)
-    plain, known = np.array(plain), np.array(known)
-    assert ((plain < 0.001).mean(axis=0) > 0.5).all()
-    assert all(stats.kstest(column, "uniform").pvalue > 0.01 for column in known.T)
+            found.append(owtrend.compare(*pair, scores=["homogeneity"], component=of).p_value.item())
+    assert (np.array(plain) < 0.001).mean() > 0.5
+    assert stats.kstest(known, "uniform").pvalue > 0.01
 
 
 @pytest.mark.parametrize(
