@@ -17,12 +17,14 @@ from owtrend.component import bin_components, learn
 from owtrend.config import Config, config_of
 from owtrend.dataset import dataset
 from owtrend.errors import NotFoundError, UsageError
+from owtrend.flag import incidents
 from owtrend.history import every_interval, over_intervals, require_fitting, row_by_row, run_by_run
 from owtrend.labelled import labelled
 from owtrend.reader import Reader
 from owtrend.reading import RunHistogram
 from owtrend.reductors import DEFAULT, applicable, parse
 from owtrend.reference import Reference, comparable, reference
+from owtrend.scored import flag_table, score_dataset
 from owtrend.slices import TimeSlice, time_slices
 from owtrend.snapshot import Path
 from owtrend.store import Store
@@ -334,6 +336,60 @@ class Archive:
         if every is None:
             return row_by_row(*of, ragged=run is None)
         return over_intervals(*of, every_interval(every), ragged=run is None)
+
+    def scores(
+        self, subsystem: str, histograms: Sequence[str | Path] | str | None = None,
+        scores: Sequence[str] | None = None, run: int | None = None, *, runs: slice | Sequence[int] | None = None,
+    ) -> xr.Dataset:  # fmt: skip
+        """How sure each score is that something is wrong, report by report, as `compute` stored it.
+
+        Parameters
+        ----------
+        histograms, run, runs
+            As in `trends`.
+        scores
+            Names; None: all that are kept, see `owtrend.watch`.
+
+        Returns
+        -------
+        :
+            ``z`` (time, histogram, score) in normal standard deviations, told what is usual for the histogram and how
+            many bins there were to choose from: positive where it is unlike its references. ``total`` (time,
+            histogram): all scores of its bins as one; beyond the coord ``threshold`` it is ``flagged`` (time,
+            histogram), as for its share and rate. NaN where a histogram did not report. ``snapshot`` for ``time``
+            without ``run``.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such subsystem, run, histogram or score, or nothing was scored yet.
+        """
+        view = self._reader.subsystem(subsystem)
+        wanted = [run] if run is not None else _chosen(sorted(view.places), runs)
+        if not wanted:
+            raise NotFoundError(f"{view.where}: none of the runs asked for")
+        return score_dataset(view, wanted, _entries(view, histograms), scores, ragged=run is None)
+
+    def flags(self, subsystem: str | None = None, *, runs: slice | Sequence[int] | int | None = None) -> pd.DataFrame:
+        """What is flagged, in order of time: each report of each histogram that is not as it should be, and why.
+
+        Returns
+        -------
+        :
+            Columns ``subsystem``, ``run``, ``histogram`` (None if it concerns several, or whole snapshots), ``start``
+            and ``stop`` (UTC, start excluded), ``score``, ``z``, ``why`` in words, ``histograms`` (all names; none for
+            whole snapshots) and ``report``, the usual time between reports.
+        """
+        of = [subsystem] if subsystem is not None else list(self.subsystems)
+        known = sorted({run for name in of for run in self._reader.subsystem(name).places})
+        chosen = None if runs is None else [runs] if isinstance(runs, int) else _chosen(known, runs)
+        return flag_table(self._reader, of, chosen)
+
+    def incidents(
+        self, subsystem: str | None = None, *, runs: slice | Sequence[int] | int | None = None
+    ) -> pd.DataFrame:
+        """`flags` joined to what a person is told of once; see `owtrend.flag.incidents`."""
+        return incidents(self.flags(subsystem, runs=runs))
 
     def reference(
         self, subsystem: str, runs: int | Sequence[int] | None = None, start: Any = None, stop: Any = None, *,

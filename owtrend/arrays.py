@@ -50,6 +50,7 @@ RUN_ARRAYS: dict[str, tuple[str, int, dict[str, str]]] = {
 }
 TREND_ARRAYS = ("value", "error")
 TREND_DETAIL = (*TREND_ARRAYS, "state")
+SCORE_DETAIL = ("z", "total", "flagged")
 
 
 def create_subsystem(group: zarr.Group, registry: Registry) -> None:
@@ -93,6 +94,30 @@ def create_trends(group: zarr.Group, reductors: int) -> None:
     create_array(group, "state", ("run", "time", "histogram"), "uint8", (4, 4 * TIME_CHUNK, 256), 0, states)
     create_array(group, "revision", ("run",), "int32", (4096,), 0, {})
     create_log(group, "histograms")
+
+
+def create_scores(group: zarr.Group, scores: int, looks: int) -> None:
+    over_time = ("run", "time", "histogram")
+    chunks = (4, 4 * TIME_CHUNK, 64)
+    z = {"long_name": "normal standard deviations, told what is usual for the histogram"}
+    create_array(
+        group, "z", (*over_time, "score"), "float32", (*chunks, 1), np.nan, z, shape=(0, 0, 0, scores)
+    )  # fmt: skip
+    create_array(group, "total", over_time, "float32", chunks, np.nan, {"long_name": "of all scores as one"})
+    create_array(group, "flagged", over_time, "uint8", chunks, 0, {"long_name": "bits: 1 its bins, 2 its share"})
+    create_array(
+        group, "null", ("run", "histogram", "look", "score", "of_null"), "float32", (32, 64, looks, scores, 3), np.nan,
+        {"long_name": "reports, median and spread of z before it was told what is usual"},
+        shape=(0, 0, looks, scores, 3),
+    )  # fmt: skip
+    create_array(group, "flags", ("run", "byte"), "uint8", (1, 2**16), 0, {"long_name": "JSON lines, one per flag"})
+    create_array(group, "revision", ("run",), "int32", (4096,), 0, {})
+    for name, what in {
+        "basis": "hash of what its references are",
+        "outcome": "hash of what is learned from it",
+    }.items():
+        create_array(group, name, ("run", "digest_byte"), "uint8", (4096, 16), 0, {"long_name": what}, shape=(0, 16))
+    create_array(group, "threshold", ("run",), "float32", (4096,), np.nan, {"long_name": "of total, for a flag"})
 
 
 def create_array(

@@ -1,4 +1,4 @@
-"""The whole story on one screen: what changed -> trends, as a Dask graph -> stored beside the data."""
+"""The whole story on one screen: what changed -> trends and scores, as Dask graphs -> stored beside the data."""
 
 import hashlib
 import importlib
@@ -15,14 +15,15 @@ import numpy as np
 
 from owtrend import cluster, fit, gains, reduce, reductors, trends
 from owtrend.arrays import TIME_CHUNK
-from owtrend.catalog import COUNTS, WEIGHTS, HistogramEntry
 from owtrend.config import Config, from_json
 from owtrend.errors import NotFoundError
 from owtrend.kernels import difference as difference_kernels
 from owtrend.kernels import reduce as reduce_kernels
 from owtrend.reader import Reader, SubsystemReader
+from owtrend.rescore import rescore
+from owtrend.scoring import Rules
 from owtrend.store import Store
-from owtrend.trends import TrendArrays, named, path_of, require_found, run_trends
+from owtrend.trends import TrendArrays, cells_of, named, path_of, require_found, run_trends
 
 __all__ = ["ComputeSummary", "code_version", "compute"]
 
@@ -52,6 +53,7 @@ class ComputeSummary:
     unchanged: int = 0
     trends: int = 0
     points: int = 0
+    scored: int = 0
     bytes: int = 0
     seconds: float = 0.0
 
@@ -93,7 +95,7 @@ def compute(
         if config is not None:
             for name in reader.subsystems:
                 require_found(config, reader.subsystem(name), name)
-        code = code_version(text)
+        code = code_version(_of_trends(text))
         wanted = _wanted(reader, code, runs, force, summary)
         tasks = [task for name, run in wanted for task in _tasks(reader, store.address, name, run, names[name], text)]
         transaction = begin()
@@ -125,6 +127,11 @@ def compute(
                 for name, of_runs in made.items():
                     transaction.write_trends(name, of_runs)
                 transaction.commit(f"trends of {len(batch)} runs")
+            rules = Rules(
+                tests=sum(len(reader.subsystem(name).registry.histograms) for name in reader.subsystems),
+                budget=settings.scores.false_alarms, last=settings.scores.last, adapt_after=settings.scores.adapt_after,
+            )  # fmt: skip
+            summary.scored = rescore(store, begin, run_tasks, rules, force=force, runs=runs, progress=say)
     summary.runs = len(wanted)
     summary.seconds = time.perf_counter() - began
     return summary
@@ -137,6 +144,11 @@ def code_version(config: str = "") -> str:
     others = (importlib.import_module(name) for name in from_json(config or "{}").modules)
     source = config + "".join(inspect.getsource(module) for module in (*own, *others))
     return hashlib.blake2b(source.encode(), digest_size=8).hexdigest()
+
+
+def _of_trends(text: str) -> str:
+    """The part of a configuration that trends depend on."""
+    return from_json(text).model_dump_json(exclude={"scores"}) if text else ""
 
 
 def _wanted(
@@ -158,16 +170,12 @@ def _wanted(
             if all_stale or view.trend_revisions[place] != view.per_run["revision"][place]:
                 wanted.append((name, run))
                 entries = view.registry.histograms.values()
-                cells = sum(_cells(entry) for entry in entries) * len(view.times(place))
+                cells = sum(cells_of(entry) for entry in entries) * len(view.times(place))
                 summary.bytes += 8 * cells
                 summary.trends += len(view.registry.histograms)
             else:
                 summary.unchanged += 1
     return wanted
-
-
-def _cells(entry: HistogramEntry) -> int:
-    return max((segment.length for _, segment in entry.segments if segment.array in (COUNTS, WEIGHTS)), default=0)
 
 
 def _tasks(
@@ -179,7 +187,7 @@ def _tasks(
     bounds, held = [0], 0
     entries = list(view.registry.histograms.values())
     for number, entry in enumerate(entries):
-        size = 4 * rows * _cells(entry)
+        size = 4 * rows * cells_of(entry)
         if held and held + size > BLOCK_BYTES:
             bounds.append(number)
             held = 0

@@ -1,7 +1,7 @@
 """A state of the store, read lazily: its subsystems, runs, rows and cells, the tail joined in."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -47,9 +47,9 @@ class Reader:
             if name not in self.registered:
                 held = ", ".join(self.registered) or "none"
                 raise NotFoundError(f"{self.location}: no subsystem {name!r}; it has {held}")
-            trends = self._group.get(f"trends/{name}")
+            trends, scores = (self._group.get(f"{kind}/{name}") for kind in ("trends", "scores"))
             where = f"{self.location}, subsystem {name}"
-            self._subsystems[name] = SubsystemReader(where, self._group[f"raw/{name}"], trends)
+            self._subsystems[name] = SubsystemReader(where, self._group[f"raw/{name}"], trends, scores)
         return self._subsystems[name]
 
     @property
@@ -75,6 +75,7 @@ class SubsystemReader:
     where: str
     group: zarr.Group
     trends: zarr.Group | None
+    scores: zarr.Group | None
     _arrays: dict[str, zarr.Array[Any]] = field(default_factory=dict)
     _rows: dict[tuple[str, int], NDArray[Any]] = field(default_factory=dict)
     _tables: dict[int, RunRows] = field(default_factory=dict)
@@ -284,10 +285,47 @@ class SubsystemReader:
 
     def trend_block(self, name: str, *index: Any) -> NDArray[Any]:
         """Part of an array of the stored trends: slices, or lists of places, each along its own dim."""
-        assert self.trends is not None, "asked for stored trends where there are none"
-        if (array := self._arrays.get(f"trends {name}")) is None:
-            array = self._arrays[f"trends {name}"] = self.trends[name]
+        return self._block(self.trends, f"trends {name}", index)
+
+    def score_block(self, name: str, *index: Any) -> NDArray[Any]:
+        """As `trend_block`, of the stored scores."""
+        return self._block(self.scores, f"scores {name}", index)
+
+    def _block(self, group: zarr.Group | None, name: str, index: tuple[Any, ...]) -> NDArray[Any]:
+        assert group is not None, f"asked for stored {name} where there are none"
+        if (array := self._arrays.get(name)) is None:
+            array = self._arrays[name] = group[name.split()[1]]
         return array.oindex[tuple(np.asarray(one) if isinstance(one, list) else one for one in index)]
+
+    @property
+    def score_names(self) -> tuple[list[str], list[str], str]:
+        """Scores, what each is beside, and the version of the code that made those stored; empty if there are none."""
+        if self.scores is None:
+            return [], [], ""
+        told = self.scores.attrs
+        return list(told["scores"]), list(told["looks"]), str(told["code"])
+
+    @cached_property
+    def score_origin(self) -> dict[str, NDArray[Any]]:
+        """Per run: ``revision`` that its scores are of (0: it has none), ``basis`` of its references, ``threshold``."""
+        used = len(self.per_run["run"])
+        if self.scores is None:
+            none = {name: np.zeros((used, 16), dtype=np.uint8) for name in ("basis", "outcome")}
+            return {**none, "revision": np.zeros(used, np.int32), "threshold": np.full(used, np.nan, np.float32)}
+        made = {}
+        for name in ("revision", "basis", "outcome", "threshold"):
+            held = self.scores[name][:used]
+            made[name] = np.concatenate([held, np.zeros((used - len(held), *held.shape[1:]), dtype=held.dtype)])
+        return made
+
+    def flag_lines(self, places: Sequence[int]) -> list[str]:
+        """The flags of some runs, a JSON line each."""
+        if self.scores is None:
+            return []
+        return [
+            line for place in places
+            for line in bytes(self.scores["flags"][place]).rstrip(b"\0").decode().splitlines()
+        ]  # fmt: skip
 
 
 def read_tail(group: zarr.Group) -> Iterator[TailRow]:

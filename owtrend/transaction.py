@@ -17,6 +17,7 @@ from owtrend.arrays import (
     ROW_ARRAYS,
     RUN_ARRAYS,
     RUN_STEP,
+    SCORE_DETAIL,
     TAIL,
     TAIL_ROW,
     TIME_CHUNK,
@@ -24,6 +25,7 @@ from owtrend.arrays import (
     TREND_DETAIL,
     append_log,
     create_log,
+    create_scores,
     create_subsystem,
     create_trends,
     grow,
@@ -255,21 +257,70 @@ class Transaction:
     def write_trends(self, subsystem: str, runs: Mapping[int, tuple[int, dict[str, NDArray[Any]]]]) -> None:
         """Write the trends of some runs: by place the revision that they are of, and the arrays of `run_trends`."""
         group = self.group[f"trends/{subsystem}"]
-        for name in TREND_DETAIL:  # the runs of a chunk together, and chunks whole: else each is read first
-            array = group[name]
-            for places in _side_by_side(sorted(runs), array.chunks[0]):
-                values = [runs[place][1][name] for place in places]
-                rows = -(-max(map(len, values)) // array.chunks[1]) * array.chunks[1]
-                shape = len(places), min(rows, array.shape[1]), *values[0].shape[1:]
-                block = np.full(shape, array.fill_value, dtype=array.dtype)
-                for own, one in zip(block, values, strict=True):
-                    own[: len(one)] = one
-                array[(slice(places[0], places[-1] + 1), *(slice(0, size) for size in shape[1:]))] = block
+        _write_detail(group, TREND_DETAIL, {place: arrays for place, (_, arrays) in runs.items()})
         for place, (revision, arrays) in sorted(runs.items()):
             for name in TREND_ARRAYS:
                 summary = arrays[f"run_{name}"]
                 group[f"run_{name}"][(place, *(slice(0, size) for size in summary.shape))] = summary
             group["revision"][place] = revision
+
+    def prepare_scores(
+        self, subsystem: str, histograms: int, scores: Sequence[str], looks: Sequence[str], code: str
+    ) -> None:
+        """Make room for the scores of a subsystem; begin them anew where they are made in another way."""
+        raw = self.group[f"raw/{subsystem}"]
+        group = self.group.require_group(f"scores/{subsystem}")
+        made_by = {"scores": list(scores), "looks": list(looks), "code": code}
+        if dict(group.attrs) != made_by:
+            for name in list(group.array_keys()):
+                del group[name]
+            group.attrs.put(made_by)
+            create_scores(group, len(scores), len(looks))
+        n_runs, n_times = raw["time"].shape
+        for name in SCORE_DETAIL:
+            grow(group[name], n_runs, n_times, histograms)
+        grow(group["null"], n_runs, histograms)
+        for name in ("flags", "revision", "basis", "outcome", "threshold"):
+            grow(group[name], n_runs)
+
+    def write_scores(
+        self, subsystem: str, runs: Mapping[int, dict[str, NDArray[Any]]], lines: Mapping[int, Sequence[str]],
+        made_from: Mapping[int, tuple[int, bytes, bytes, float]],
+    ) -> None:  # fmt: skip
+        """Write the scores of some runs: by place their arrays, their flags as JSON lines, and what they are made from.
+
+        That is the revision of the run, digests of all that went into its references and of what came out, and the
+        threshold.
+        """
+        group = self.group[f"scores/{subsystem}"]
+        _write_detail(group, SCORE_DETAIL, runs)
+        for place, arrays in sorted(runs.items()):
+            null = arrays["null"]
+            group["null"][(place, *(slice(0, size) for size in null.shape))] = null
+            text = "".join(f"{line}\n" for line in lines[place]).encode()
+            grow(group["flags"], 0, len(text))
+            whole = text.ljust(group["flags"].shape[1], b"\0")
+            if whole:
+                group["flags"][place] = np.frombuffer(whole, dtype=np.uint8)
+            revision, basis, outcome, threshold = made_from[place]
+            group["revision"][place] = revision
+            group["basis"][place] = np.frombuffer(basis, dtype=np.uint8)
+            group["outcome"][place] = np.frombuffer(outcome, dtype=np.uint8)
+            group["threshold"][place] = threshold
+
+
+def _write_detail(group: zarr.Group, names: Sequence[str], runs: Mapping[int, Mapping[str, NDArray[Any]]]) -> None:
+    """Write arrays over (run, time, ...), by place on the run axis."""
+    for name in names:  # the runs of a chunk together, and chunks whole: else each is read first
+        array = group[name]
+        for places in _side_by_side(sorted(runs), array.chunks[0]):
+            values = [runs[place][name] for place in places]
+            rows = -(-max(map(len, values)) // array.chunks[1]) * array.chunks[1]
+            shape = len(places), min(rows, array.shape[1]), *values[0].shape[1:]
+            block = np.full(shape, array.fill_value, dtype=array.dtype)
+            for own, one in zip(block, values, strict=True):
+                own[: len(one)] = one
+            array[(slice(places[0], places[-1] + 1), *(slice(0, size) for size in shape[1:]))] = block
 
 
 def _side_by_side(places: Sequence[int], chunk: int) -> Iterator[list[int]]:

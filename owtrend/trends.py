@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from owtrend import difference, reading
-from owtrend.catalog import HistogramEntry
+from owtrend.catalog import COUNTS, WEIGHTS, HistogramEntry
 from owtrend.config import Config
 from owtrend.errors import NotFoundError, OwtrendError, UsageError
 from owtrend.gains import Gains
@@ -25,8 +25,8 @@ from owtrend.reduce import Estimate
 from owtrend.reductors import DEFAULT, Reductor, parse
 
 __all__ = [
-    "HELD", "REPORTED", "RESTART", "Events", "TrendArrays", "begins", "event_counter", "named", "require_found",
-    "run_trends",
+    "HELD", "REPORTED", "RESTART", "Events", "TrendArrays", "begins", "cells_of", "event_counter", "named",
+    "require_found", "run_trends",
 ]  # fmt: skip
 
 TrendArrays = dict[str, NDArray[Any]]
@@ -388,3 +388,8 @@ def _times_of(gains: Sequence[Gains]) -> Gains:
 def path_of(entry: HistogramEntry) -> str:
     """How stored trends name a histogram."""
     return json.dumps(entry.path)
+
+
+def cells_of(entry: HistogramEntry) -> int:
+    """How many bins a histogram has, flow included."""
+    return max((segment.length for _, segment in entry.segments if segment.array in (COUNTS, WEIGHTS)), default=0)

@@ -4,7 +4,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ZERO", "coefficients", "gain", "gaps", "increments", "previous_rows"]
+__all__ = ["ZERO", "coefficients", "gain", "gained_in", "gaps", "increments", "previous_rows"]
 
 ZERO = -1  # the gain of this row counts from zero
 
@@ -66,3 +66,26 @@ def gaps(times: NDArray[np.datetime64]) -> NDArray[np.bool_]:
         spacing = np.diff(times.astype("datetime64[ns]").view("int64"))
         missed[1:] = spacing > 1.5 * np.median(spacing)
     return missed
+
+
+# Eight times as fast as indexing: rows lie far apart in memory, as time is fastest there.
+@numba.njit(nogil=True, cache=True)
+def gained_in(
+    cells: NDArray[np.generic], rows: NDArray[np.int64], previous: NDArray[np.int64], scale: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Gains of some rows, each times its ``scale``, never below zero; shape ``(row, cell)``, cells side by side.
+
+    ``previous`` has the row that each gain counts from, or ``ZERO``.
+    """
+    count, size = len(rows), cells.shape[1]
+    out = np.empty((count, size))
+    for first in range(0, size, 16):
+        last = min(first + 16, size)
+        for i in range(count):
+            row, before, factor = rows[i], previous[i], scale[i]
+            for c in range(first, last):
+                value = float(cells[row, c])
+                if before >= 0:
+                    value -= float(cells[before, c])
+                out[i, c] = max(value * factor, 0.0)
+    return out

@@ -1,0 +1,100 @@
+"""Components that count more or less than the others, when each sends at a time of its own."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["PHASE", "deviations"]
+
+Floats = NDArray[np.float64]
+
+PHASE = 1.25  # snapshot spacings: what nobody knows of when a window's counts began and ended, the others' included
+TOLERANCE = 0.03  # relative change of a rate that is none
+WINDOWS = 6  # reports
+
+
+def deviations(
+    at: Sequence[Floats], counted: Sequence[Floats], blur: Sequence[Floats], usual: Floats, certainty: float
+) -> tuple[list[Floats], list[Floats], list[NDArray[np.bool_]]]:
+    """Of each component and report, how far its rate is off, beside the median of the others.
+
+    Over the last one to six reports j to k, the log of the ratio of its counts to those of each other component,
+    interpolated in time, less what is usual: their ratio in other runs, or before j in this one. What remains of the
+    median over the others after the least that the unknown times allow, `PHASE` snapshots over the window, and
+    `TOLERANCE`, is told in its counting error.
+
+    Parameters
+    ----------
+    at, counted
+        Per component the times of its reports [s], and all counts up to each.
+    blur
+        Per component and report how much earlier that may have been [s]: the time since the snapshot before.
+    usual
+        Log of the ratio of each component's counts to those of each other in other runs; NaN where that is not known.
+    certainty
+        Relative error of that.
+
+    Returns
+    -------
+    :
+        Per component: normal z, 0 within the tolerance, NaN where nothing can be told; relative deviation; and whether
+        that is beside other runs. Each ``(report,)``.
+    """
+    scores, sizes, beside = [], [], []
+    sharp = 1.5 * float(np.median(np.concatenate(blur)))
+    for own, (times, counts) in enumerate(zip(at, counted, strict=True)):
+        others = [number for number in range(len(at)) if number != own and len(at[number]) > 1]
+        z, size, by_pool = np.full(len(times), np.nan), np.full(len(times), np.nan), np.zeros(len(times), dtype=bool)
+        if len(others) >= 2 and len(times) > 1:
+            theirs = np.stack([_between(times, at[other], counted[other], blur[other] > sharp) for other in others])
+            expected = usual[own, others]
+            for k in range(1, len(times)):
+                for j in range(max(0, k - WINDOWS), k):
+                    unsure = PHASE * (blur[own][j] + blur[own][k]) / 2
+                    for pool in (True, False):
+                        told = _off(times, counts, theirs, j, k, expected if pool else None, unsure, certainty)
+                        if told is not None and not z[k] >= told[0]:
+                            z[k], size[k], by_pool[k] = *told, pool
+        scores.append(z)
+        sizes.append(size)
+        beside.append(by_pool)
+    return scores, sizes, beside
+
+
+def _between(times: Floats, at: Floats, counted: Floats, blurred: NDArray[np.bool_]) -> Floats:
+    """Counts up to other times, by interpolation; NaN where that is not between two reports of known time."""
+    right = np.searchsorted(at, times).clip(1, len(at) - 1)
+    made = np.interp(times, at, counted, left=np.nan, right=np.nan)
+    return np.where(blurred[right] | blurred[right - 1], np.nan, made)
+
+
+def _off(
+    times: Floats, counts: Floats, theirs: Floats, j: int, k: int, expected: Floats | None, unsure: float,
+    certainty: float,
+) -> tuple[float, float] | None:  # fmt: skip
+    """Normal z and relative deviation in one window; None if it cannot be told."""
+    gained = max(counts[k] - counts[j], 0.5)
+    other = theirs[:, k] - theirs[:, j]
+    allowed, variance = unsure / (times[k] - times[j]) + TOLERANCE, 1 / gained
+    known = np.isfinite(other) & (other > 0)
+    if expected is not None:
+        baseline, allowed = expected, allowed + certainty
+    else:
+        there = np.isfinite(theirs[:, : j + 1]).sum(axis=0)
+        first = int(np.argmax(there))  # where the most of the others have begun, too
+        if first >= j:
+            return None
+        mine, before = counts[j] - counts[first], theirs[:, j] - theirs[:, first]
+        known &= np.isfinite(before) & (before > 0)
+        if mine <= 0:
+            return None
+        with np.errstate(divide="ignore", invalid="ignore"):
+            baseline = np.log(mine / before)
+        allowed, variance = allowed + unsure / (times[j] - times[first]), variance + 1 / mine
+    known &= np.isfinite(baseline)
+    if known.sum() < max(2, len(other) / 2):
+        return None
+    off = float(np.median(np.log(gained / other[known]) - baseline[known]))
+    variance += float(np.median(1 / other[known]))
+    return max(abs(off) - allowed, 0.0) / float(np.sqrt(variance)), float(np.expm1(off))

@@ -1,0 +1,101 @@
+"""Stored scores as people hold them: over time, as flags with their reasons, and joined to incidents."""
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from owtrend.catalog import HistogramEntry
+from owtrend.errors import NotFoundError
+from owtrend.flag import Flag, table
+from owtrend.reader import Reader, SubsystemReader
+
+__all__ = ["flag_table", "score_dataset"]
+
+
+def score_dataset(
+    view: SubsystemReader, runs: Sequence[int], entries: Sequence[HistogramEntry], names: Sequence[str] | None,
+    *, ragged: bool,
+) -> xr.Dataset:  # fmt: skip
+    """Scores of some histograms in some runs; see `owtrend.Archive.scores`."""
+    known, looks, _ = view.score_names
+    if not known:
+        raise NotFoundError(f"{view.where}: it has no scores yet; `owtrend compute` makes them")
+    chosen = list(known if names is None else names)
+    if missing := [name for name in chosen if name not in known]:
+        raise NotFoundError(f"{view.where}: no score {missing[0]!r}; there are {', '.join(known)}")
+    order = {path: number for number, path in enumerate(view.registry.histograms)}
+    columns = [order[entry.path] for entry in entries]
+    which = [known.index(name) for name in chosen]
+    pieces = []
+    for run in runs:
+        place = view.place(run)
+        times = view.times(place)
+        origin = view.score_origin
+        fresh = origin["revision"][place] == view.per_run["revision"][place]
+        shape = len(times), len(columns)
+        z, total = np.full((*shape, len(which)), np.nan, np.float32), np.full(shape, np.nan, np.float32)
+        flagged = np.zeros(shape, dtype=bool)
+        if fresh:
+            rows = slice(0, len(times))
+            z = view.score_block("z", place, rows, columns, which)
+            total = view.score_block("total", place, rows, columns)
+            flagged = view.score_block("flagged", place, rows, columns) > 0
+        dim = "snapshot" if ragged else "time"
+        threshold = np.full(len(times), origin["threshold"][place] if fresh else np.nan)
+        piece = xr.Dataset(
+            {"z": ((dim, "histogram", "score"), z), "total": ((dim, "histogram"), total),
+             "flagged": ((dim, "histogram"), flagged)},
+            coords={"time": (dim, times), "threshold": (dim, threshold), "histogram": [e.name for e in entries],
+                    "score": chosen},
+        )  # fmt: skip
+        pieces.append(piece.assign_coords(run=(dim, np.full(len(times), run))) if ragged else piece)
+    made = pieces[0] if len(pieces) == 1 else xr.concat(pieces, dim="snapshot")
+    made["z"].attrs = {"long_name": "score", "units": "normal standard deviations"}
+    made["total"].attrs = {"long_name": "all scores as one", "units": "normal standard deviations"}
+    return made.assign_attrs(looks=looks)
+
+
+def flag_table(reader: Reader, subsystems: Sequence[str], runs: Sequence[int] | None) -> pd.DataFrame:
+    """All flags of some runs (None: of all), and what could not be read; see `owtrend.Archive.flags`."""
+    found: list[Flag] = []
+    for name in subsystems:
+        view = reader.subsystem(name)
+        places = [place for run, place in sorted(view.places.items()) if runs is None or run in runs]
+        found += [Flag.from_json(line) for line in view.flag_lines(places)]
+        found += _unreadable(reader, name, view, runs)
+    return table(found)
+
+
+def _unreadable(reader: Reader, subsystem: str, view: SubsystemReader, runs: Sequence[int] | None) -> list[Flag]:
+    """Whole files in quarantine whose name tells run and time."""
+    made = []
+    for line in reader.quarantine:
+        fields = json.loads(line)
+        run, time = fields.get("run"), fields.get("time")
+        if fields["object"] is not None or fields.get("subsystem") != subsystem or run not in view.places or not time:
+            continue
+        if runs is not None and run not in runs:
+            continue
+        times = view.rows(view.places[run]).time
+        stop = int(np.datetime64(str(time).replace("Z", ""), "ns").view("int64"))
+        spacing = int(np.median(np.diff(times))) if len(times) > 1 else 60 * 10**9
+        earlier = times[times < stop]
+        start = int(earlier[-1]) if len(earlier) else stop - spacing
+        why = str(fields["reason"])
+        made.append(
+            Flag(
+                subsystem=subsystem,
+                run=run,
+                histograms=(),
+                start=start,
+                stop=stop,
+                score="unreadable",
+                z=np.inf,
+                why=why,
+                report=spacing,
+            )
+        )
+    return made

@@ -1,0 +1,306 @@
+"""The scores of some histograms over runs in order of time: each report beside other runs and beside its own run."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from owtrend import reading
+from owtrend.catalog import HistogramEntry
+from owtrend.flag import Flag
+from owtrend.kernels import difference as kernels
+from owtrend.kernels.look import z_of
+from owtrend.prefetched import Prefetched
+from owtrend.reader import SubsystemReader
+from owtrend.reading import RunHistogram
+from owtrend.reason import why
+from owtrend.trends import REPORTED
+from owtrend.watch import LOOKS, SCORES, Null, Sample, Watched, summary
+
+__all__ = ["BINS", "Past", "Rules", "ScoreArrays", "in_ns", "median_wait", "score_runs", "threshold_of", "warm_up"]
+
+ScoreArrays = dict[str, NDArray[Any]]
+NULL_RUNS = 20  # whose scores tell what is usual
+_UNEVEN = 1.5  # of exponential weights, whose fills come in fewer and larger steps than their variance tells
+BINS = 1  # bit of flagged
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What scores are made by.
+
+    Parameters
+    ----------
+    tests
+        Histograms that are watched, in all subsystems.
+    budget
+        False alarms in eight hours that all of them together may give.
+    last
+        How many runs are the reference.
+    adapt_after
+        So many runs in a row that are wrong throughout are the new usual; 0: never.
+    """
+
+    tests: int
+    budget: float = 1.0
+    last: int = 5
+    adapt_after: int = 3
+
+
+def threshold_of(rules: Rules, wait: float) -> float:
+    """Normal z from which on a report is flagged, where a histogram reports every ``wait`` ns.
+
+    Bonferroni's: the budget, shared by all reports of all histograms in eight hours. Reports that have much in common,
+    flags that fall together, and discrete counts only make it less.
+    """
+    reports = rules.tests * 8 * 3600e9 / wait
+    return float(z_of(np.array([np.log(rules.budget / max(reports, 2 * rules.budget))]))[0])
+
+
+def warm_up(rules: Rules) -> int:
+    """How many runs back the reference may look: some of them may have been wrong."""
+    return 2 * max(rules.last, rules.adapt_after)
+
+
+@dataclass(frozen=True, eq=False)
+class Contribution:
+    """What a run gives to the reference: its good reports, or, ``doubtful``, all, where most were not good."""
+
+    run: int
+    mode: str
+    binning: tuple[Any, ...]
+    sample: Sample
+    doubtful: bool
+
+
+@dataclass
+class Past:
+    """What is known of a histogram from the runs before."""
+
+    rules: Rules
+    held: deque[Contribution] = field(init=False)
+    nulls: deque[NDArray[np.float64]] = field(default_factory=lambda: deque(maxlen=NULL_RUNS))
+
+    def __post_init__(self) -> None:
+        self.held = deque(maxlen=warm_up(self.rules))
+
+    def reference(self, binning: tuple[Any, ...], mode: str) -> tuple[Sample | None, list[int]]:
+        """The last good runs of this binning and mode, added, and which they are."""
+        alike = [one for one in self.held if one.binning == binning and one.mode == mode]
+        after = self.rules.adapt_after
+        good = [one for one in alike if not one.doubtful]
+        if after and len(alike) >= after and all(one.doubtful for one in alike[-after:]):
+            good = alike[-after:]
+        chosen = good[-self.rules.last :]
+        if not chosen:
+            return None, []
+        total = chosen[0].sample
+        for one in chosen[1:]:
+            total = total + one.sample
+        return total, [one.run for one in chosen]
+
+    def add(self, run: int, mode: str, binning: tuple[Any, ...], total: Sample | None, good: Sample | None) -> None:
+        """A run that is over: all its reports, and those that were good."""
+        if total is None:
+            return
+        doubtful = good is None or 2 * good.reports < total.reports
+        self.held.append(Contribution(run, mode, binning, total if good is None or doubtful else good, doubtful))
+
+
+def score_runs(
+    view: SubsystemReader, subsystem: str, runs: Sequence[int], before: Sequence[int],
+    histograms: Sequence[HistogramEntry], first: int, rules: Rules,
+) -> Iterator[tuple[int, ScoreArrays, list[Flag]]]:  # fmt: skip
+    """The scores of a block of histograms in some runs, run after run.
+
+    Parameters
+    ----------
+    runs
+        In order of time.
+    before
+        Runs before them that have scores already, in order of time: the reference that there is at the beginning.
+    first
+        Place of the first of ``histograms`` in the registry, and in the stored trends.
+
+    Returns
+    -------
+    :
+        Of each run ``z`` (time, histogram, score), ``total`` (time, histogram), ``flagged`` (time, histogram) and
+        ``null`` (histogram, look, score, 3), and its flags. NaN where a histogram did not report.
+    """
+    columns = slice(first, first + len(histograms))
+    pasts = [Past(rules) for _ in histograms]
+    for number, run in enumerate(before):
+        place = view.place(run)
+        null = view.score_block("null", place, columns)[:, :, : len(SCORES)].astype(np.float64)
+        for past, one in zip(pasts, null, strict=True):
+            if np.isfinite(one).any():
+                past.nulls.append(one)
+        if number < len(before) - warm_up(rules):
+            continue
+        flagged = view.score_block("flagged", place, slice(0, len(view.times(place))), columns) & BINS > 0
+        mode = view.per_run["mode"][place]
+        totals: dict[int, tuple[tuple[Any, ...], Sample, Sample | None]] = {}
+        for column, _, piece, rows, samples in _reports(view, run, histograms, columns):
+            binning = piece.segment.binning
+            if column in totals and totals[column][0] != binning:
+                pasts[column].add(run, mode, *totals.pop(column))
+            for row, sample in zip(rows, samples, strict=True):
+                _, total, good = totals.get(column, (binning, None, None))
+                more = good if flagged[row, column] else sample if good is None else good + sample
+                totals[column] = binning, sample if total is None else total + sample, more
+        for column, past in enumerate(pasts):
+            if column in totals:
+                past.add(run, mode, *totals[column])
+    for run in runs:
+        yield run, *_one_run(view, subsystem, run, histograms, columns, pasts, rules)
+
+
+def _one_run(
+    view: SubsystemReader, subsystem: str, run: int, histograms: Sequence[HistogramEntry], columns: slice,
+    pasts: Sequence[Past], rules: Rules,
+) -> tuple[ScoreArrays, list[Flag]]:  # fmt: skip
+    place = view.place(run)
+    times, mode = view.times(place), view.per_run["mode"][place]
+    shape = len(times), len(histograms)
+    out: ScoreArrays = {
+        "z": np.full((*shape, len(SCORES)), np.nan, dtype=np.float32),
+        "total": np.full(shape, np.nan, dtype=np.float32),
+        "flagged": np.zeros(shape, dtype=np.uint8),
+        "null": np.full((shape[1], len(LOOKS), len(SCORES), 3), np.nan, dtype=np.float32),
+    }
+    flags: list[Flag] = []
+    watched: list[Watched | None] = [None] * shape[1]
+    totals: list[Sample | None] = [None] * shape[1]
+    numbers = [-1] * shape[1]
+    known: list[list[int]] = [[] for _ in histograms]
+    latest: list[Any] = [None] * shape[1]
+    held: list[RunHistogram | None] = [None] * shape[1]
+    everything = slice(0, len(view.registry.histograms))
+    wait = median_wait(times, view.trend_block("state", place, slice(0, len(times)), everything) & REPORTED > 0)
+    threshold = threshold_of(rules, wait)
+    for column, number, piece, rows, samples in _reports(view, run, histograms, columns):
+        if number != numbers[column]:  # begun, or binned anew
+            _done(pasts[column], run, mode, held[column], totals[column], watched[column])
+            pool, known[column] = pasts[column].reference(piece.segment.binning, mode)
+            null = Null.of(pasts[column].nulls) if len(pasts[column].nulls) >= 3 else None
+            watched[column], totals[column] = Watched(pool, null), None
+            numbers[column], held[column] = number, piece
+        one = watched[column]
+        assert one is not None
+        for row, sample in zip(rows, samples, strict=True):
+            begin = latest[column]
+            latest[column] = times[row]
+            before = totals[column]
+            totals[column] = sample if before is None else before + sample
+            finding = one.look(sample)
+            if finding is not None:
+                one.raw.append(finding.raw)
+                with np.errstate(all="ignore"):
+                    out["z"][row, column] = np.fmax.reduce(finding.z, axis=0)
+                out["total"][row, column] = finding.total
+                if finding.total > threshold:
+                    out["flagged"][row, column] = BINS
+                    flags.append(
+                        Flag(
+                            subsystem=subsystem,
+                            run=run,
+                            histograms=(histograms[column].name,),
+                            start=in_ns(times[0]) - in_ns(wait) if begin is None else in_ns(begin),
+                            stop=in_ns(times[row]),
+                            score=SCORES[finding.worst[1]],
+                            z=round(finding.total, 3),
+                            why=why(finding, piece.axes, known[column]),
+                            report=in_ns(wait),
+                        )
+                    )
+                    continue
+            one.learn(sample)
+    for column, past in enumerate(pasts):
+        _done(past, run, mode, held[column], totals[column], watched[column])
+        one = watched[column]
+        if one is not None and one.raw:
+            out["null"][column] = summary(one.raw)
+            past.nulls.append(out["null"][column].astype(np.float64))
+    return out, flags
+
+
+def _done(
+    past: Past, run: int, mode: str, piece: RunHistogram | None, total: Sample | None, watched: Watched | None
+) -> None:
+    if piece is not None and watched is not None:
+        past.add(run, mode, piece.segment.binning, total, watched.good)
+
+
+def _reports(
+    view: SubsystemReader, run: int, histograms: Sequence[HistogramEntry], columns: slice
+) -> Iterator[tuple[int, int, RunHistogram, NDArray[np.intp], list[Sample]]]:
+    """Column, number of the binning, that, and the rows and gains of its reports, window after window of a run.
+
+    Of a histogram that went on in another binning nobody knows what its first row gained: it is left out. So are
+    gauges, which count nothing.
+    """
+    place = view.place(run)
+    reported = view.trend_block("state", place, slice(0, len(view.times(place))), columns) & REPORTED > 0
+    prefetched = Prefetched(view, place, histograms)
+    pieces = [
+        [one for one in reading.binnings(view, run, entry, prefetched.cells) if not one.segment.gauge]
+        for entry in histograms
+    ]
+    for first, last in prefetched.windows():
+        for column, of_one in enumerate(pieces):
+            for number, one in enumerate(of_one):
+                start, stop = np.searchsorted(one.rows, (first, last))
+                at = start + np.flatnonzero(reported[one.rows[start:stop], column])
+                if number:
+                    at = at[at > 0]
+                if len(at):
+                    yield column, number, one, one.rows[at], _samples(one, at, int(start), int(stop))
+
+
+def _samples(whole: RunHistogram, at: NDArray[np.intp], start: int, stop: int) -> list[Sample]:
+    """The gains of the rows ``at`` of a histogram, of those from ``start`` to before ``stop``."""
+    extra = int(start > 0)
+    window = whole.window(start - extra, stop)
+    before = kernels.previous_rows(whole.entries, whole.additive)[at]
+    rows, previous = at - (start - extra), np.where(before >= 0, before - (start - extra), kernels.ZERO)
+    sizes = np.array([len(axis) + 2 for axis in whole.axes], dtype=np.int64)
+    ones = np.ones(len(at))
+    if whole.segment.class_name.startswith("TProfile"):
+        parts = [_gained(window, part, rows, previous) for part in ("bin_entries", "sumwy", "sumwy2")]
+        moments = np.stack(parts, axis=1)
+        return [Sample(counts, sizes, three) for counts, three in zip(parts[0], moments, strict=True)]
+    scale = ones
+    if "sumw2" in whole.pieces:
+        sums = dict(zip(whole.sum_names, _gained(whole, "sums", at, before).T, strict=True))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scale = sums["tsumw"] / sums["tsumw2"]
+        scale = np.where(np.isfinite(scale) & (scale > 0), scale / _UNEVEN, 1.0)
+    counts = kernels.gained_in(window.native("contents"), rows, previous, scale)
+    return [Sample(one, sizes) for one in counts]
+
+
+def _gained(
+    one: RunHistogram, part: str, rows: NDArray[np.intp], previous: NDArray[np.int64]
+) -> NDArray[np.float64]:  # fmt: skip
+    """Gains of a part in some rows, which may be negative."""
+    values = np.asarray(one.read(part), dtype=np.float64)
+    made, more = values[rows], previous >= 0
+    made[more] -= values[previous[more]]
+    return made
+
+
+def median_wait(times: NDArray[np.datetime64], reported: NDArray[np.bool_]) -> float:
+    """Usual time between two reports of a histogram [ns]; of snapshots where none reports twice."""
+    waits = [np.diff(times[column].astype("datetime64[ns]").view("int64")) for column in reported.T if column.sum() > 1]
+    if waits:
+        return float(np.median(np.concatenate(waits)))
+    return float(np.median(np.diff(times.view("int64")))) if len(times) > 1 else 60e9
+
+
+def in_ns(time: np.datetime64 | float) -> int:
+    """Of a time or a length of time, whole ns."""
+    return int(time.astype("datetime64[ns]").view("int64")) if isinstance(time, np.datetime64) else int(time)
