@@ -105,8 +105,8 @@ def deviation(pair: Pair) -> Result:
 def empty(pair: Pair) -> Result:
     """1 if nothing is in range where the reference has something, else 0; of components, if one of them has nothing.
 
-    The p-value, where the scale t is known: of counts (1 + t)**-r, the probability that all r + 0 are the reference's
-    (`exact` with no half of it left out), else the Poisson probability of nothing, exp(-expected).
+    The p-value, where the scale t is known: of counts (1 + t)**-r, the probability that of r fills in all none is the
+    slice's; of weighted contents that of Poisson counts, exp(-expected).
     """
     rows, of = len(pair.data), np.eye(pair.scale.shape[1])[pair.of]
     data, _, reference, _ = pair.flat
