@@ -11,7 +11,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["chances", "moments", "pearson", "three_moments", "z_of_chi2"]
+__all__ = ["chances", "moments", "pearson", "tail", "three_moments", "z_of_chi2"]
 
 Floats = NDArray[np.float64]
 
@@ -115,11 +115,15 @@ def chances(sums: Floats) -> tuple[Floats, Floats]:
 
     NaN where one is empty, or nothing is left to chance: one bin, or a single count.
     """
+    return tail(sums[..., 3], *moments(sums))
+
+
+def tail(value: Floats, mean: Floats, variance: Floats, skewness: Floats) -> tuple[Floats, Floats]:
+    """As `chances`, of any chi2 with these moments: of a sum of independent ones they are known, too."""
     from scipy.special import gammaincc, ndtri
 
-    mean, variance, skewness = moments(sums)
     with np.errstate(divide="ignore", invalid="ignore"):
-        off = (sums[..., 3] - mean) / np.sqrt(variance)
+        off = (value - mean) / np.sqrt(variance)
         shape = 4 / np.maximum(skewness, 1e-3) ** 2
         ratio = np.maximum(1 + off / np.sqrt(shape), 0)
         p = gammaincc(shape, shape * ratio)
