@@ -53,12 +53,15 @@ class Rules:
         How many runs are the reference.
     adapt_after
         So many runs in a row that are wrong throughout are the new usual; 0: never.
+    epochs
+        Runs of the subsystem with which another epoch begins.
     """
 
     tests: int
     budget: float = 1.0
     last: int = 5
     adapt_after: int = 3
+    epochs: tuple[int, ...] = ()
 
 
 def threshold_of(rules: Rules, wait: float) -> float:

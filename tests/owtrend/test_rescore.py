@@ -210,3 +210,18 @@ def test_a_store_that_was_scored_by_another_version_is_scored_anew(scored, tmp_p
         transaction.group["scores/EMC"].attrs["code"] = "another"
         transaction.commit("as before")
     assert pipeline.compute(store, workers=0).scored == 6
+
+
+def test_a_new_epoch_that_a_person_told_has_no_reference_before_it(scored, tmp_path):
+    store = tmp_path / "store"
+    shutil.copytree(scored, store)
+    told = Config(scores=ScoreConfig(epochs={"EMC": [RUNS[4]]}))
+    assert pipeline.compute(store, workers=0, config=told).scored == 2  # the first of it and the one after
+    looks = owtrend.open(store)._reader.subsystem("EMC")
+    null = looks.score_block("null", slice(0, len(RUNS)))[:, :, 0, 0, 0]  # reports compared with other runs
+    with_reference = [bool(np.nan_to_num(null[looks.place(run)]).any()) for run in RUNS]
+    assert with_reference == [False, True, True, True, False, True]
+    text = owtrend.open(store).flags()["why"]
+    assert not text.str.contains("beside 4 runs").any()
+    with pytest.raises(NotFoundError, match="no subsystem 'ECM'; it has EMC"):
+        pipeline.compute(store, workers=0, config=Config(scores=ScoreConfig(epochs={"ECM": [1]})))
