@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import xarray as xr
@@ -13,9 +13,9 @@ from owtrend.errors import DimsError, UsageError
 from owtrend.kernels import beta_binomial
 from owtrend.kernels import compare as kernels
 from owtrend.kernels import patches as found
-from owtrend.labelled import values
+from owtrend.labelled import to_xarray, values
 from owtrend.pair import TESTS, Pair
-from owtrend.snapshot import Axis
+from owtrend.snapshot import Axis, Histogram, Path, Snapshot
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +30,7 @@ SEARCHES = 2  # connected, block: each gets half of the chance of a false patch
 
 
 def compare(
-    slice: xr.Dataset, reference: xr.Dataset, *, normalise: str = "integral",  # noqa: A002 - what it is
+    slice: xr.Dataset, reference: "xr.Dataset | Histogram | Snapshot | Reference", *, normalise: str = "integral",  # noqa: A002 - what it is
     events: tuple[Any, Any] | None = None, within: Mapping[str, tuple[float, float]] | None = None,
     pull: str | None = None, chi2: str | None = None, tolerance: float = 0.01, limit: float = 5.0,
     scores: Sequence[str] | None = None, worst: int = 5, component: xr.DataArray | None = None,
@@ -43,7 +43,8 @@ def compare(
         As `Archive.histogram`, `increments` or `time_slice` give it, with or without rows in time: contents, weighted
         contents or a profile; or an `efficiency`. Flow bins do not count.
     reference
-        The same with equal bins, one row.
+        The same with equal bins, one row; or a `Histogram`, or what has one of that name: a file that was read
+        (`ingest.SnapshotReader`), a time slice, or slices of several runs (`Archive.reference`), which are added.
     normalise
         What the reference is scaled by, so that both should agree: the ratio of the ``integral`` of the bins in range,
         of ``entries``, of ``events``, of the integral in a ``range`` of the axes; ``robust``, of the integral of those
@@ -104,6 +105,7 @@ def compare(
         owtrend.compare(late, owtrend.time_slice(h, None, "10:00"), scores=["chi2_ndf", "ks"]).score
     """
     chosen = score.names(scores)
+    reference = _same(reference, slice)
     setting = _Setting(normalise, events, within or {}, pull, chi2, tolerance, limit, component)
     pair, rows, used = _paired(slice, reference, setting)
     results = {name: one(pair) for name, one in chosen.items()}
@@ -144,10 +146,28 @@ def compare(
     return xr.Dataset(made, coords={**coords, **({"score_name": list(results)} if results else {})}, attrs=attrs)
 
 
+class Reference(Protocol):
+    """Several slices of a subsystem, such as `owtrend.reference.Reference`."""
+
+    def histogram(self, name: Path | str) -> Histogram:
+        """All slices of a histogram as one."""
+        ...
+
+
+def _same(reference: "xr.Dataset | Histogram | Snapshot | Reference", slice: xr.Dataset) -> xr.Dataset:  # noqa: A002
+    """The histogram of a reference that the slice is compared with."""
+    if isinstance(reference, xr.Dataset):
+        return reference
+    if isinstance(reference, Histogram):
+        return to_xarray(reference)
+    name = slice.attrs.get("path") or slice.attrs.get("name", "")
+    return to_xarray(reference[name] if isinstance(reference, Snapshot) else reference.histogram(name))
+
+
 def patches(
-    slice: xr.Dataset, reference: xr.Dataset, *, limit: float = 4.0, normalise: str = "robust",  # noqa: A002
-    events: tuple[Any, Any] | None = None, within: Mapping[str, tuple[float, float]] | None = None,
-    tolerance: float = 0.01, significance: float = 0.01,
+    slice: xr.Dataset, reference: "xr.Dataset | Histogram | Snapshot | Reference", *, limit: float = 4.0,  # noqa: A002
+    normalise: str = "robust", events: tuple[Any, Any] | None = None,
+    within: Mapping[str, tuple[float, float]] | None = None, tolerance: float = 0.01, significance: float = 0.01,
 ) -> "pd.DataFrame":  # fmt: skip
     """Where a histogram differs: patches of bins that are too full or too empty together, the surest first.
 
@@ -182,6 +202,7 @@ def patches(
     schema_rows = {schema.TIME, schema.SNAPSHOT} & set(slice.dims)
     if schema_rows:
         raise DimsError(f"{slice.attrs.get('name')}: still has rows; choose one with .isel")
+    reference = _same(reference, slice)
     setting = _Setting(normalise, events, within or {}, None, None, tolerance, limit)
     pair, _, used = _paired(slice, reference, setting)
     pulls = np.nan_to_num(pair.pulls[0])
