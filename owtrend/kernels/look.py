@@ -27,7 +27,7 @@ FIELDS = (
     "shift_log_p", "shift_axis", "shift_sign", "shift_trials",
 )  # fmt: skip
 _LOG_2PI = 1.8378770664093453
-_BLOCK = 64  # cells
+_BLOCK = 16  # cells
 
 
 @numba.njit(nogil=True, cache=True)
