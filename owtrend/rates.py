@@ -205,6 +205,7 @@ def _shares(
     there = np.all(state[:, members] & HELD > 0, axis=1)
     for row in np.flatnonzero((state[:, members] & REPORTED > 0).any(axis=1)).tolist():
         if not there[max(begin, 0) : row + 1].all():  # who was away counted for longer than the others
+            out["flagged"][row, members] |= SHARE
             begin = row
             continue
         sample = Sample(np.ascontiguousarray(entries[row, members]), sizes)

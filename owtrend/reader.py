@@ -305,6 +305,11 @@ class SubsystemReader:
         told = self.scores.attrs
         return list(told["scores"]), list(told["looks"]), str(told["code"])
 
+    @property
+    def score_histograms(self) -> int:
+        """How many of the registry's histograms the stored scores know."""
+        return 0 if self.scores is None else int(self.scores["total"].shape[2])
+
     @cached_property
     def score_origin(self) -> dict[str, NDArray[Any]]:
         """Per run: ``revision`` that its scores are of (0: it has none), ``basis`` of its references, ``threshold``."""

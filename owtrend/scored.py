@@ -28,7 +28,9 @@ def score_dataset(
     if missing := [name for name in chosen if name not in known]:
         raise NotFoundError(f"{view.where}: no score {missing[0]!r}; there are {', '.join(known)}")
     order = {path: number for number, path in enumerate(view.registry.histograms)}
-    columns = [order[entry.path] for entry in entries]
+    all_columns = np.array([order[entry.path] for entry in entries])
+    there = np.flatnonzero(all_columns < view.score_histograms)  # what came after the last `compute` has no scores
+    columns = all_columns[there].tolist()
     which = [known.index(name) for name in chosen]
     pieces = []
     for run in runs:
@@ -36,14 +38,14 @@ def score_dataset(
         times = view.times(place)
         origin = view.score_origin
         fresh = origin["revision"][place] == view.per_run["revision"][place]
-        shape = len(times), len(columns)
+        shape = len(times), len(entries)
         z, total = np.full((*shape, len(which)), np.nan, np.float32), np.full(shape, np.nan, np.float32)
         flagged = np.zeros(shape, dtype=bool)
-        if fresh:
+        if fresh and columns:
             rows = slice(0, len(times))
-            z = view.score_block("z", place, rows, columns, which)
-            total = view.score_block("total", place, rows, columns)
-            flagged = view.score_block("flagged", place, rows, columns) & (255 - SHARE) > 0
+            z[:, there] = view.score_block("z", place, rows, columns, which)
+            total[:, there] = view.score_block("total", place, rows, columns)
+            flagged[:, there] = view.score_block("flagged", place, rows, columns) & (255 - SHARE) > 0
         dim = "snapshot" if ragged else "time"
         threshold = np.full(len(times), origin["threshold"][place] if fresh else np.nan)
         piece = xr.Dataset(

@@ -6,7 +6,7 @@ not learn from.
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Self
 
@@ -25,6 +25,7 @@ RECENT = 4  # reports that are looked at together
 Means = tuple[float, float, float, float, float, float]  # see `owtrend.kernels.look.values`
 _NO_MEANS: Means = (np.nan, 0.0, np.nan, -1.0, 0.0, 0.0)
 _AGAIN = 4  # reports
+_QUIET, _MUCH = 0.15, 1.3  # quantile of a run's reports; excess that is no chance in it
 _TELLING, _NEARLY = tuple(map(SCORES.index, ("bin", "mean", "strip", "shift", "means", "shape"))), 0.7
 _LEAST = 10.0  # entries of a bin whose mean is compared
 _KNOWN_REPORTS, KNOWN_RUNS = 8, 3  # from which on the null is learned
@@ -121,11 +122,16 @@ class Null:
 
     @classmethod
     def of_reports(cls, seen: Sequence[Floats]) -> "Null":
-        """From what was `Finding.seen` in earlier reports of a run that has none before it."""
+        """From what was `Finding.seen` in earlier reports of a run that has no others before it.
+
+        Only the excess, and that of the quietest reports: what goes wrong in the run must not become usual in it.
+        """
         if len(seen) < _KNOWN_REPORTS:
             return _PLAIN
-        count, location, scale = np.moveaxis(summary(seen), -1, 0)
-        return _widened(location, scale, np.where(count >= _KNOWN_REPORTS, count, 0))
+        excess = np.stack(seen)[:, :, -1]
+        known = np.isfinite(excess).sum(axis=0) >= _KNOWN_REPORTS
+        quiet = np.nanquantile(np.where(known, excess, 1.0), _QUIET, axis=0)
+        return replace(_PLAIN, excess=np.where(quiet > _MUCH, quiet, 1.0))
 
 
 _PLAIN = Null(np.ones(len(LOOKS)), np.zeros((len(LOOKS), len(SCORES))), np.ones((len(LOOKS), len(SCORES))))

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+import uproot
 
 import owtrend
 from owtrend import pipeline, rescore
@@ -225,3 +226,44 @@ def test_a_new_epoch_that_a_person_told_has_no_reference_before_it(scored, tmp_p
     assert not text.str.contains("beside 4 runs").any()
     with pytest.raises(NotFoundError, match="no subsystem 'ECM'; it has EMC"):
         pipeline.compute(store, workers=0, config=Config(scores=ScoreConfig(epochs={"ECM": [1]})))
+
+
+def test_a_fault_in_the_first_run_does_not_become_usual_in_it(tmp_path):
+    write(tmp_path / "files", 300000, 4, hot, snapshots=48)
+    write(tmp_path / "files", 300001, 4, snapshots=24)
+    making.ingest(tmp_path / "files", tmp_path / "store")
+    pipeline.compute(tmp_path / "store", workers=0)
+    archive = owtrend.open(tmp_path / "store")
+    total = archive.scores("EMC", "a", run=300000)["total"].values[:, 0]
+    reports = total[np.isfinite(total)]
+    assert len(reports) == 23
+    assert (reports[5:] > 15).all()
+    flags = archive.flags()
+    assert set(flags["run"]) == {300000}
+
+
+def test_a_histogram_that_came_later_has_no_scores_and_the_others_theirs(scored, tmp_path):
+    store = tmp_path / "store"
+    shutil.copytree(scored, store)
+    making.write_run(tmp_path / "more", {"new": [[1, 2, 3]] * 2}, run=300009, start=making.START + timedelta(days=1))
+    making.ingest(tmp_path / "more", store)
+    made = owtrend.open(store).scores("EMC")
+    assert np.isfinite(made["total"].sel(histogram="a")).any()
+    assert np.isnan(made["total"].sel(histogram="new")).all()
+
+
+def test_a_histogram_that_was_away_for_a_while_biases_no_share(tmp_path):
+    for run in range(300000, 300004):
+        write(tmp_path / "files", run, 5)
+    files = sorted((tmp_path / "files" / "Run300001").rglob("*.root"))
+    for number, path in enumerate(files):  # c is not there for a while
+        if 6 <= number < 16:
+            with uproot.open(path) as file:
+                held = {name: file[name].values(flow=True).tolist() for name in ("a", "b")}
+            making.write(path, {name: making.th1(contents, name) for name, contents in held.items()})
+    making.ingest(tmp_path / "files", tmp_path / "store")
+    pipeline.compute(tmp_path / "store", workers=0)
+    flags = owtrend.open(tmp_path / "store").flags()
+    assert set(flags["score"]) == {"absent"}
+    shares = owtrend.open(tmp_path / "store").scores("EMC", scores=["share"], runs=[300002, 300003])["z"]
+    assert np.nanmax(shares) < 3.5
