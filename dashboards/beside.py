@@ -1,4 +1,4 @@
-"""What the time slice of a histogram is compared with: other runs, or the rest of its own; and its pulls beside that."""
+"""What the time slice of a histogram is compared with: other runs, or the rest of its own; and its pulls."""
 
 import glob
 from dataclasses import dataclass

@@ -195,16 +195,16 @@ def _map(table: xr.Dataset, title: str, label: str, log: bool) -> hv.QuadMesh | 
     content, error = (part.astype(np.float32) for part in _value_and_error(table.transpose("y", "x")))
     empty = (content <= 0) if log else (content == 0) & (error == 0)
     colour = np.where(empty, np.nan, content)
-    options = {
-        "title": title if label == "entries" else f"{title} · {label}",
-        "clim": limits(colour, log=log, padding=0.0), "cmap": theme.CMAP, "cnorm": "log" if log else "linear",
-    }  # fmt: skip
     parts = {"colour": colour, "content": content, "error": error}
-    return mesh(table, parts, [(label, told("content"))], **options)
+    return mesh(
+        table, parts, [(label, told("content"))], title=title if label == "entries" else f"{title} · {label}",
+        clim=limits(colour, log=log, padding=0.0), cmap=theme.CMAP, cnorm="log" if log else "linear",
+    )  # fmt: skip
 
 
 def mesh(
-    table: xr.Dataset, parts: Mapping[str, NDArray[Any]], lines: Sequence[tuple[str, str]], *, title: str, **options: Any
+    table: xr.Dataset, parts: Mapping[str, NDArray[Any]], lines: Sequence[tuple[str, str]], *, title: str,
+    **options: Any,
 ) -> hv.QuadMesh | hv.Image:  # fmt: skip
     """A map of the bins of x and y, NaN left blank.
 

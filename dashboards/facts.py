@@ -67,10 +67,11 @@ def why(chosen: Selection) -> str:
         one = alike.iloc[0]
         start, stop = (np.datetime64(one[end], "ns") for end in ("start", "stop"))
         _, sign, name = SIGNS[sign_of(one["score"], one["z"])]
-        more = f" · and in {_counted(len(alike) - 1, 'more report')}" if len(alike) > 1 else ""
+        more = f" and {_counted(len(alike) - 1, 'more report')}" if len(alike) > 1 else ""
+        words = escape(theme.plain(one["why"]))
         lines.append(
-            f'<li><span class="sign" title="{name}">{sign}</span>'
-            f"<b>{time_text(start)} to {time_text(stop)}</b> · {escape(theme.plain(one['why']))}{more}</li>"
+            f'<li title="{words}"><span class="sign" title="{name}">{sign}</span>'
+            f"<b>{time_text(start)} to {time_text(stop)}</b>{more} · {words}</li>"
         )
     if lines:
         return f'<ul class="why">{"".join(lines)}</ul>'

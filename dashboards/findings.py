@@ -61,7 +61,7 @@ def findings(
     if known is not None and known.made == made:
         return known
     flags = archive.flags(subsystem, runs=list(runs))
-    flags = flags[[name in held or not held for held in flags["histograms"]]]
+    flags = flags[np.array([name in held or not held for held in flags["histograms"]], dtype=bool)]
     gauge, table = bool(cumulative.attrs["gauge"]), None
     unscored = tuple(runs)
     if not gauge:
@@ -103,10 +103,11 @@ def _latest(archive: owtrend.Archive, version: str) -> tuple[Incident, ...]:
         inside = flags[(flags["start"] >= one.start) & (flags["stop"] <= one.stop)]
         surest = inside[(inside["z"] == one.z) & (inside["why"] == one.why)].iloc[0]
         own = inside[(inside["run"] == surest["run"]) & (inside["subsystem"] == surest["subsystem"])]
-        told = (surest["subsystem"], one.histogram, one.score.replace("_", " "))
-        label = f"{one.start:%m-%d %H:%M}  ·  {' '.join(filter(None, told))}"
+        names = surest["histograms"]
+        told = (surest["subsystem"], *names[:1], one.score.replace("_", " "))
+        label = f"{one.start:%m-%d %H:%M}  ·  {' '.join(told)}"
         while label in found:
             label += " "  # as options of a widget they must differ
         ends = (np.datetime64(own[end].agg(how), "ns") for end, how in (("start", "min"), ("stop", "max")))
-        found[label] = Incident(label, surest["subsystem"], int(surest["run"]), one.histogram, *ends)
+        found[label] = Incident(label, surest["subsystem"], int(surest["run"]), names[0] if names else None, *ends)
     return tuple(found.values())

@@ -34,7 +34,8 @@ class HistogramPage(pn.viewable.Viewer):
     """Pictures and a slider that follow a `Selection`: of the whole run, of a time slice, of the trend; where there are
     any of scores, and if they are wanted of pulls.
 
-    The slider redraws the time slice and its pulls in place. Another histogram gives new pictures, for its axes are others.
+    The slider redraws the time slice and its pulls in place. Another histogram gives new pictures, for its axes are
+    others.
     """
 
     def __init__(self, selection: Selection) -> None:
@@ -204,15 +205,17 @@ class HistogramPage(pn.viewable.Viewer):
             self._scores.object = None
             return
         by_time = chosen.trend is not None and chosen.every != "run"
+        self._score_row.height = _SCORES if by_time else 2 * _SCORES
         timeline = self._timeline or Timeline.of(chosen.trend if by_time else found.table, chosen.run)
         if len(chosen.runs) > 1:
             self._timeline = timeline
         self._scores.object = picture = scores.score_trend(
-            found.table, found.flags, timeline, title="Score", shade=self._score_shade, colours=self._colours
-        )
+            found.table, found.flags, timeline, title="Score", shade=self._score_shade, colours=self._colours,
+            times=not by_time,
+        )  # fmt: skip
         self.score_signs.object = scores.key(found.flags, found.table["threshold"].values)
-        hv.streams.BoundsX(source=picture).add_subscriber(lambda boundsx: boundsx and self.choose_box(*boundsx))
-        hv.streams.SingleTap(source=picture).add_subscriber(lambda x, y: x is not None and self.choose_nearest(x))
+        hv.streams.BoundsX(source=picture).add_subscriber(self._boxed_score)
+        hv.streams.SingleTap(source=picture).add_subscriber(self._tapped_score)
 
     @property
     def _colours(self) -> dict[int, str]:
@@ -250,6 +253,14 @@ class HistogramPage(pn.viewable.Viewer):
     def _boxed(self, boundsx: tuple[np.datetime64, np.datetime64] | None) -> None:
         if boundsx is not None and self.selection.every != "run":
             self.choose_box(*boundsx)
+
+    def _boxed_score(self, boundsx: tuple[np.datetime64, np.datetime64] | None) -> None:
+        if boundsx is not None:
+            self.choose_box(*boundsx)
+
+    def _tapped_score(self, x: Any, y: float | None) -> None:
+        if x is not None:
+            self.choose_nearest(x)
 
     def _tapped(self, x: Any, y: float | None) -> None:
         if x is not None and self.selection.every == "run":

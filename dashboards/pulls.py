@@ -26,8 +26,8 @@ def pulls(data: Compared) -> hv.Element | hv.Overlay:
     largest = float(np.nanmax(np.abs(pull.values), initial=0.0))
     lines = [(label, "@content{%.6g}"), _EXPECTED, ("pull", "@pull{%.1f}")]
     if "y" in table.dims:
-        arrays = [one.transpose("y", "x").values.astype(np.float32) for one in (pull, pull, content, expected)]
-        parts = dict(zip(("colour", "pull", "content", "expected"), arrays, strict=True))
+        maps = [one.transpose("y", "x").values.astype(np.float32) for one in (pull, pull, content, expected)]
+        parts = dict(zip(("colour", "pull", "content", "expected"), maps, strict=True))
         end = float(np.clip(largest, _LEAST, _MOST))
         return mesh(table, parts, lines, title=title, clim=(-end, end), cmap=theme.DIVERGING)
     axis, high = BinAxis.of(table, "x"), 1.08 * max(_LEAST, largest)
@@ -47,6 +47,6 @@ def pulls(data: Compared) -> hv.Element | hv.Overlay:
         )  # fmt: skip
     zero = hv.HLine(0).opts(color=theme.TICK, line_width=1)
     return hv.Overlay([*bars, zero]).opts(
-        **frame(axis, title), ylabel="pull [σ]", ylim=(-high, high), show_grid=True,
+        **frame(axis, title), ylabel="pull [sigma]", ylim=(-high, high), show_grid=True,
         hooks=[theme.figure, following(-high, high)],
     )  # fmt: skip

@@ -39,7 +39,7 @@ def sign_of(score: str, z: float) -> str:
 
 def score_trend(
     table: xr.Dataset, flags: pd.DataFrame, timeline: Timeline, *, title: str = "", shade: BoxAnnotation | None = None,
-    colours: Mapping[int, str] | None = None,
+    colours: Mapping[int, str] | None = None, times: bool = True,
 ) -> hv.Overlay:  # fmt: skip
     """All scores of a histogram as one, over UTC time, below them the threshold; and a mark for each flag.
 
@@ -54,10 +54,12 @@ def score_trend(
         Of this histogram, as `owtrend.Archive.flags`.
     timeline
         Where the runs lie.
+    times
+        Whether the axis tells them: not where it lies below another one.
     """
-    times, total = table["time"].values, np.nan_to_num(table["total"].values, nan=np.nan, posinf=1e6)
-    runs = np.broadcast_to(table["run"].values, times.shape)
-    places, known = timeline.placed(times, runs), ~np.isnan(total)
+    utc, total = table["time"].values, np.nan_to_num(table["total"].values, nan=np.nan, posinf=1e6)
+    runs = np.broadcast_to(table["run"].values, utc.shape)
+    places, known = timeline.placed(utc, runs), ~np.isnan(total)
     flags = flags[flags["run"].isin(timeline.runs)]
     heights, sure = _height(total[known]), flags["z"].to_numpy()
     top = 1.12 * max([_height(_CALM), *heights, *_height(sure[np.isfinite(sure)])])
@@ -67,7 +69,7 @@ def score_trend(
     )
     colour = run_colours(runs, colours)
     points = hv.Scatter(
-        (places[known], heights, total[known], times[known], runs[known].astype(str), colour[known]),
+        (places[known], heights, total[known], utc[known], runs[known].astype(str), colour[known]),
         "time", ["score", "z", "utc", "run", "colour"],
     ).opts(
         color=hv.dim("colour"), size=4 if known.sum() <= CROWD else 2, nonselection_alpha=1, tools=["xbox_select"],
@@ -79,10 +81,10 @@ def score_trend(
     ticks = [value for value in _TICKS if _height(value) < top]
     shown = ticks if len(ticks) < 5 else [0, *ticks[:0:-2][::-1]]  # the picture is low
     return hv.Overlay(layers).opts(
-        title=title, fontsize=theme.SIZES, xlabel="", ylabel="σ", xformatter=timeline.formatter, responsive=True,
+        title=title, fontsize=theme.SIZES, xlabel="UTC", ylabel="sigma", xformatter=timeline.formatter, responsive=True,
         xlim=(timeline.spans[0][0], timeline.spans[-1][1]), ylim=(-0.04 * top, top),
         yticks=[(float(_height(value)), f"{value:,}") for value in shown], show_grid=True, hooks=hooks,
-        default_tools=TOOLS, active_tools=["xbox_select"],
+        default_tools=TOOLS, active_tools=["xbox_select"], xaxis="bottom" if times else "bare",
     )  # fmt: skip
 
 
@@ -98,8 +100,7 @@ def _thresholds(table: xr.Dataset, timeline: Timeline, runs: NDArray[np.int64]) 
         known = table["threshold"].values[(runs == run) & np.isfinite(table["threshold"].values)]
         if len(known):
             found.append((low, _height(known[0]), high, _height(known[0])))
-    columns = [np.array(column) for column in zip(*found, strict=True)] or [[], [], [], []]
-    lines = hv.Segments(tuple(columns), ["time", "score", "to", "same"])
+    lines = hv.Segments(found, ["time", "score", "to", "same"])
     return [lines.opts(color=theme.INK, line_dash="dashed", line_width=1.2, alpha=0.7)]
 
 

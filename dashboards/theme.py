@@ -116,8 +116,8 @@ b {{ color: {INK}; font-weight: 600; }}
 :host(.reasons) {{ overflow: auto; }}
 :host(.signs) {{ position: absolute; right: 46px; top: 4px; width: auto; font-size: 12px; }}
 ul.why {{ list-style: none; margin: 0; padding: 0; color: {MUTED}; font-variant-numeric: tabular-nums; }}
-ul.why li {{ padding-left: 18px; text-indent: -18px; overflow-wrap: anywhere; line-height: 1.45; }}
-ul.why .sign, .run .sign {{ display: inline-block; width: 18px; text-indent: 0; color: {VERMILION}; }}
+ul.why li {{ line-height: 20px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }}
+ul.why .sign, .run .sign {{ display: inline-block; width: 18px; color: {VERMILION}; }}
 .run .sign {{ width: 15px; }}
 .run i.threshold {{ width: 15px; height: 0; border-top: 1.5px dashed {INK}; border-radius: 0; vertical-align: 3px; }}
 .note {{
