@@ -50,7 +50,7 @@ class Controls(pn.viewable.Viewer):
         self.search.param.watch(self._follow, "value_input")
         for name in ("run", "others", "histogram", "reductor", "every", "axes", "region", "log", "normalised", "pulls"):
             getattr(self, name).param.watch(lambda event, name=name: selection.choose(**{name: event.new}), "value")
-        self.subsystem.param.watch(lambda event: selection.choose(subsystem=event.new, histogram=None), "value")
+        self.subsystem.param.watch(self._go, "value")
         self.typed.param.watch(self._type, "value")
         self.add.param.watch(self._add, "value")
 
@@ -64,6 +64,11 @@ class Controls(pn.viewable.Viewer):
             for name, title in zip(table.index, titles, strict=True)
             if name == chosen or all(word in f"{name} {title}".lower() for word in wanted)
         ]
+
+    def _go(self, event: Any) -> None:
+        """To another subsystem, which has histograms of its own; not where the widget only follows."""
+        if event.new != self.selection.subsystem:
+            self.selection.choose(subsystem=event.new, histogram=None)
 
     def _add(self, event: Any) -> None:
         if event.new:

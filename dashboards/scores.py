@@ -61,7 +61,7 @@ def score_trend(
     runs = np.broadcast_to(table["run"].values, utc.shape)
     places, known = timeline.placed(utc, runs), ~np.isnan(total)
     flags = flags[flags["run"].isin(timeline.runs)]
-    heights, sure = _height(total[known]), flags["z"].to_numpy()
+    heights, sure = _height(total[known]), flags["z"].to_numpy(dtype=float)
     top = 1.12 * max([_height(_CALM), *heights, *_height(sure[np.isfinite(sure)])])
     several = len(timeline.runs) > 1
     line = hv.Curve(apart(places[known], heights, runs[known]), "time", "score").opts(
