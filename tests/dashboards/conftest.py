@@ -105,7 +105,7 @@ def _counts(rng, shares, rows):
 def scored_store(tmp_path_factory):
     """``steady`` and ``odd`` in runs 1, 2 and 3, scored, and in run 4, which is not, of 24 snapshots a minute apart.
 
-    ``odd`` is missing in the last eight snapshots of run 2, and its third bin is dead in run 3 from 14:12 on.
+    In run 3 the third bin of ``odd`` is dead from 14:12 on, and ``steady`` is missing in the last eight snapshots.
     """
     folder, rng, usual = tmp_path_factory.mktemp("scored"), np.random.default_rng(7), np.arange(1, 9)
     for run in (1, 2, 3, 4):
@@ -113,8 +113,8 @@ def scored_store(tmp_path_factory):
         if run == 3:
             held["odd"][12:] = held["odd"][11] + _counts(rng, np.where(np.arange(8) == 2, 0, usual), 12)
         rows = {name: contents.tolist() for name, contents in held.items()}
-        if run == 2:
-            rows["odd"][16:] = [None] * 8
+        if run == 3:
+            rows["steady"][16:] = [None] * 8
         making.write_run(folder / f"data{run}", rows, run=run, start=START.replace(hour=11 + run))
         if run == 4:
             pipeline.compute(folder / "store", workers=0)

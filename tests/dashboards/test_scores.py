@@ -51,7 +51,7 @@ def test_every_report_is_a_point_that_tells_its_score(table):
     assert (len(points), marks) == (known.sum(), [])
     np.testing.assert_array_equal(column(points, "z"), table["total"].values[known])
     np.testing.assert_array_equal(column(points, "utc"), table["time"].values[known])
-    assert known.sum() < len(known), "odd is missing in some rows, where there is nothing to score"
+    assert known.sum() < len(known), "the first report of all has nothing beside it"
 
 
 def test_what_is_better_than_usual_lies_at_zero_and_larger_is_higher(table):
