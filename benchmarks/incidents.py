@@ -111,7 +111,8 @@ def timed(flags: pd.DataFrame, reports: Reports) -> pd.DataFrame:
     ----------
     flags
         One line each with `COLUMNS`: what is flagged is ``(start, stop]``, UTC, and without a histogram the whole
-        subsystem or snapshot. A flag is raised by its first report, unless a column ``raised`` tells when.
+        subsystem or snapshot. A flag is raised by its first report, unless a column ``raised`` tells when;
+        it should where what is flagged begins before it was noticed.
     """
     made = flags.copy()
     names = [name if isinstance(name, str) else None for name in flags["histogram"]]  # a column may have NaN for None
@@ -125,8 +126,7 @@ def timed(flags: pd.DataFrame, reports: Reports) -> pd.DataFrame:
         near.append(reports.after((subsystem, run), name, ends[1], NEAR))
     made["first"] = np.array(first, dtype="datetime64[ns]")
     made["near"] = np.array(near, dtype="datetime64[ns]")
-    if "raised" not in made:
-        made["raised"] = made["first"]
+    made["raised"] = made["raised"].fillna(made["first"]) if "raised" in made else made["first"]
     return made.sort_values("first", kind="stable", ignore_index=True)
 
 

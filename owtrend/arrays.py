@@ -96,7 +96,7 @@ def create_trends(group: zarr.Group, reductors: int) -> None:
     create_log(group, "histograms")
 
 
-def create_scores(group: zarr.Group, scores: int, looks: int) -> None:
+def create_scores(group: zarr.Group, scores: int, looks: int, nulls_of: int) -> None:
     over_time = ("run", "time", "histogram")
     chunks = (4, 4 * TIME_CHUNK, 64)
     z = {"long_name": "normal standard deviations, told what is usual for the histogram"}
@@ -104,12 +104,12 @@ def create_scores(group: zarr.Group, scores: int, looks: int) -> None:
         group, "z", (*over_time, "score"), "float32", (*chunks, 1), np.nan, z, shape=(0, 0, 0, scores)
     )  # fmt: skip
     create_array(group, "total", over_time, "float32", chunks, np.nan, {"long_name": "of all scores as one"})
-    create_array(group, "flagged", over_time, "uint8", chunks, 0, {"long_name": "bits: 1 its bins, 2 its share"})
-    create_array(
-        group, "null", ("run", "histogram", "look", "score", "of_null"), "float32", (32, 64, looks, scores, 3), np.nan,
-        {"long_name": "reports, median and spread of z before it was told what is usual"},
-        shape=(0, 0, looks, scores, 3),
-    )  # fmt: skip
+    bits = {"long_name": "bits: 1 its bins, 2 shares in its component, 4 rate of that, 8 it is to blame for 2"}
+    create_array(group, "flagged", over_time, "uint8", chunks, 0, bits)
+    nulls = {"long_name": "count, median, spread of each z and of chi2 by its expectation: of the bins, of the share"}
+    usual = ("run", "histogram", "look", "of_score", "number")
+    shape = (0, 0, looks, nulls_of, 3)
+    create_array(group, "null", usual, "float32", (32, 64, *shape[2:]), np.nan, nulls, shape=shape)
     create_array(group, "flags", ("run", "byte"), "uint8", (1, 2**16), 0, {"long_name": "JSON lines, one per flag"})
     create_array(group, "revision", ("run",), "int32", (4096,), 0, {})
     for name, what in {

@@ -158,16 +158,18 @@ def _file_option(*endings: str) -> Callable[[Callable[..., Any]], Callable[..., 
 @_runs_option
 @click.option("--config", type=click.Path(dir_okay=False), help="YAML file of settings; STORE keeps them.")
 @click.option("--force", is_flag=True, help="Compute again what has not changed, too.")
+@click.option("--trends-only", is_flag=True, help="Do not look for outliers.")
 @click.option("--workers", type=click.IntRange(0), help="Local worker processes; 0 for threads.  [default: all cores]")
 @click.option("--scheduler", help="Address of an existing Dask scheduler.")
 @as_json
 def compute(
-    store: str, runs: list[int] | None, config: str | None, force: bool, workers: int | None, scheduler: str | None,
-    as_json: bool,
+    store: str, runs: list[int] | None, config: str | None, force: bool, trends_only: bool, workers: int | None,
+    scheduler: str | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Compute the trends of what changed in STORE and keep them beside the data.
+    """Compute the trends of what changed in STORE, look for outliers, and keep both beside the data.
 
-    The settings of --config say where events are counted, and which reductors are kept beside the default ones.
+    The settings of --config say where events are counted, which reductors are kept beside the default ones, and how
+    many false alarms there may be. `owtrend outliers` shows what was found.
 
     Example: owtrend compute archive.zarr --config owtrend.yaml
     """
@@ -177,7 +179,14 @@ def compute(
     settings = load(config) if config else None
     with progress_bar() as progress:
         summary = pipeline.compute(
-            store, config=settings, runs=runs, force=force, workers=workers, scheduler=scheduler, progress=progress
+            store,
+            config=settings,
+            runs=runs,
+            force=force,
+            scores=not trends_only,
+            workers=workers,
+            scheduler=scheduler,
+            progress=progress,
         )
     if as_json:
         click.echo(json.dumps(vars(summary)))
@@ -185,7 +194,7 @@ def compute(
         click.echo(
             f"{store}: {summary.points:,} trend points of {summary.runs} run x subsystem computed in "
             f"{summary.seconds:.1f} s ({summary.bytes / 1e6 / max(summary.seconds, 1e-9):,.0f} MB/s of float64 cells), "
-            f"{summary.unchanged} unchanged"
+            f"{summary.unchanged} unchanged; {summary.scored} scored"
         )
 
 
@@ -388,6 +397,46 @@ def trends(
     print_table(shown, False, title=f"Trends of whole runs in {store}")
 
 
+@main.command()
+@_store_argument
+@click.option("--subsystem", help="Only of this one.  [default: all]")
+@_runs_option
+@click.option("--all", "everything", is_flag=True, help="Each report of each histogram, not joined to incidents.")
+@as_json
+def outliers(store: str, subsystem: str | None, runs: list[int] | None, everything: bool, as_json: bool) -> None:
+    """Show what is wrong in STORE, since when and why: incidents, the surest reason of each.
+
+    Flags of one subsystem that are at most two reports apart are one incident, and those of several subsystems that
+    overlap. Times are UTC. `owtrend compute` looks for them; the configuration tells how many may come by chance.
+
+    Example: owtrend outliers archive.zarr --runs 300001,300002
+    """
+    from owtrend import access
+
+    archive = access.open(store)
+    found = (archive.flags if everything else archive.incidents)(subsystem, runs=runs)
+    rows = [{name: _plain(value) for name, value in row.items()} for row in found.to_dict("records")]
+    if as_json:
+        print_table([{name: _finite(value) for name, value in row.items()} for row in rows], True)
+        return
+    shown = []
+    for row in rows:
+        first = row["histograms"][0] if everything and row["histograms"] else row["histogram"]
+        count = len(row["histograms"]) if everything else row["histograms"]
+        what = first + (f" and {count - 1} more" if count > 1 else "") if first else "whole snapshots"
+        numbers = [row["run"]] if everything else row["runs"]
+        where = row["subsystem"] if everything else ", ".join(row["subsystems"])
+        shown.append(
+            {
+                "from": row["start"], "to": row["stop"].split()[-1], "run": ", ".join(map(str, numbers)),
+                "subsystem": where, "histogram": what, "sigma": "sure" if row["z"] > _SURE else f"{row['z']:.1f}",
+                "why": row["why"],
+            }
+        )  # fmt: skip
+    what = "flags" if everything else "incidents"
+    print_table(shown, False, title=f"{len(shown)} {what} in {store}, times in UTC")
+
+
 @main.command(name="export")
 @_store_argument
 @_trend_options
@@ -418,6 +467,14 @@ def export_(
             f"{output}: {summary.rows:,} rows of {summary.runs} runs, {summary.trends} trends, "
             f"{summary.bytes / 1e6:,.1f} MB"
         )
+
+
+_SURE = 37.0  # sigma, beyond which a probability is no number any more
+
+
+def _finite(value: Any) -> Any:
+    """JSON knows no infinity: what is no matter of chance has no sigma."""
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def _with_error(value: float, error: float) -> str:

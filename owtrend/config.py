@@ -1,4 +1,4 @@
-"""What people set in a YAML file: reductors, event counters, modules of their own."""
+"""What people set in a YAML file: reductors, event counters, modules of their own, a budget of false alarms."""
 
 import difflib
 import json
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from owtrend.errors import UsageError
 from owtrend.reader import Reader
 
-__all__ = ["Config", "SubsystemConfig", "config_of", "from_json", "load"]
+__all__ = ["Config", "ScoreConfig", "SubsystemConfig", "config_of", "from_json", "load"]
 
 
 class _Strict(BaseModel):
@@ -32,10 +32,26 @@ class SubsystemConfig(_Strict):
         return [name for pattern, names in self.reductors.items() if fnmatchcase(histogram, pattern) for name in names]
 
 
+class ScoreConfig(_Strict):
+    """How outliers are looked for."""
+
+    false_alarms: float = Field(
+        default=1.0, gt=0, description="In eight hours, of all histograms together, that may come by chance."
+    )
+    last: int = Field(default=5, ge=1, description="Good runs before, which a run is compared with.")
+    adapt_after: int = Field(
+        default=3, ge=0, description="Runs in a row that are unlike those before, and then the new usual; 0: never."
+    )
+    epochs: dict[str, list[int]] = Field(
+        default_factory=dict, description="By subsystem the runs from which on those before are no reference."
+    )
+
+
 class Config(_Strict):
     """All settings; what is not set has a default."""
 
     modules: list[str] = Field(default_factory=list, description="Python modules with reductors of your own.")
+    scores: ScoreConfig = Field(default_factory=ScoreConfig, description="How outliers are looked for.")
     subsystems: dict[str, SubsystemConfig] = Field(default_factory=dict, description="By name.")
 
     def of(self, subsystem: str) -> SubsystemConfig:
@@ -78,6 +94,6 @@ def _told(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] != "extra_forbidden":
         return f"{where}: {error['msg']}"
-    owner = Config if len(error["loc"]) == 1 else SubsystemConfig
+    owner = Config if len(error["loc"]) == 1 else ScoreConfig if error["loc"][0] == "scores" else SubsystemConfig
     near = difflib.get_close_matches(str(error["loc"][-1]), owner.model_fields, n=1, cutoff=0)
     return f"{where}: no such setting; did you mean {near[0]}? There are {', '.join(owner.model_fields)}"

@@ -58,7 +58,8 @@ def table(flags: Iterable[Flag]) -> pd.DataFrame:
     """
     held = sorted(flags, key=lambda flag: (flag.start, flag.stop, flag.subsystem, flag.histograms))
     made = pd.DataFrame([asdict(flag) for flag in held], columns=[*Flag.__dataclass_fields__])
-    made["histogram"] = [flag.histograms[0] if len(flag.histograms) == 1 else None for flag in held]
+    names = [flag.histograms[0] if len(flag.histograms) == 1 else None for flag in held]
+    made["histogram"] = pd.Series(names, index=made.index, dtype=object)
     for column in ("start", "stop"):
         made[column] = pd.to_datetime(made[column].astype("int64"), unit="ns")
     made["report"] = pd.to_timedelta(made["report"].astype("int64"), unit="ns")

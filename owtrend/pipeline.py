@@ -60,10 +60,12 @@ class ComputeSummary:
 
 def compute(
     location: str | Path, *, config: Config | None = None, runs: Sequence[int] | None = None, force: bool = False,
-    workers: int | None = None, scheduler: str | None = None,
+    scores: bool = True, workers: int | None = None, scheduler: str | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> ComputeSummary:  # fmt: skip
-    """Bring the stored trends up to date: `owtrend.reductors.DEFAULT` of all histograms, for the runs that changed.
+    """Bring stored trends and scores up to date, for the runs that changed.
+
+    Trends are `owtrend.reductors.DEFAULT` of all histograms, scores those of `owtrend.watch`.
 
     Parameters
     ----------
@@ -73,6 +75,8 @@ def compute(
         Only these; None means all.
     force
         Also what has not changed.
+    scores
+        Whether to look for outliers, too.
     workers, scheduler
         See `owtrend.cluster.runner`.
     progress
@@ -95,7 +99,7 @@ def compute(
         if config is not None:
             for name in reader.subsystems:
                 require_found(config, reader.subsystem(name), name)
-        code = code_version(text)
+        code = code_version(_of_trends(text))
         wanted = _wanted(reader, code, runs, force, summary)
         tasks = [task for name, run in wanted for task in _tasks(reader, store.address, name, run, names[name], text)]
         transaction = begin()
@@ -127,8 +131,16 @@ def compute(
                 for name, of_runs in made.items():
                     transaction.write_trends(name, of_runs)
                 transaction.commit(f"trends of {len(batch)} runs")
-            rules = Rules(tests=sum(len(reader.subsystem(name).registry.histograms) for name in reader.subsystems))
-            summary.scored = rescore(store, begin, run_tasks, rules, force=force, runs=runs, progress=say)
+            if scores:
+                rules = Rules(
+                    tests=sum(len(reader.subsystem(name).registry.histograms) for name in reader.subsystems),
+                    budget=settings.scores.false_alarms, last=settings.scores.last,
+                    adapt_after=settings.scores.adapt_after,
+                )  # fmt: skip
+                epochs = settings.scores.epochs
+                summary.scored = rescore(
+                    store, begin, run_tasks, rules, force=force, runs=runs, epochs=epochs, progress=say
+                )
     summary.runs = len(wanted)
     summary.seconds = time.perf_counter() - began
     return summary
@@ -141,6 +153,11 @@ def code_version(config: str = "") -> str:
     others = (importlib.import_module(name) for name in from_json(config or "{}").modules)
     source = config + "".join(inspect.getsource(module) for module in (*own, *others))
     return hashlib.blake2b(source.encode(), digest_size=8).hexdigest()
+
+
+def _of_trends(text: str) -> str:
+    """The part of a configuration that trends depend on."""
+    return from_json(text or "{}").model_dump_json(exclude={"scores"})
 
 
 def _wanted(

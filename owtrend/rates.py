@@ -19,13 +19,13 @@ from owtrend.flag import Flag
 from owtrend.kernels.rates import PHASE, deviations
 from owtrend.reader import SubsystemReader
 from owtrend.reason import why
-from owtrend.scoring import NULL_RUNS, Rules, ScoreArrays, in_ns, median_wait, threshold_of, warm_up
+from owtrend.scoring import NULL_RUNS, Rules, ScoreArrays, in_ns, median_wait, threshold_of, usual, warm_up
 from owtrend.trends import HELD, REPORTED, RESTART
-from owtrend.watch import LOOKS, SCORES, Null, Sample, Watched, summary
+from owtrend.watch import KNOWN_RUNS, LOOKS, SCORES, Null, Sample, Watched, summary
 
 __all__ = ["RATE", "SHARE", "score_components"]
 
-SHARE, RATE = 2, 4  # bits of flagged
+SHARE, RATE, BLAMED = 2, 4, 8  # bits of flagged: shares in its component, its component, and that it is to blame
 _BIN = SCORES.index("bin")
 _LEARNED_FROM = 5  # runs
 _FEW = 3  # components, of which a majority tells what is usual
@@ -55,7 +55,7 @@ def score_components(
     -------
     :
         Of each run ``share``, ``rate`` (time, histogram): normal z; ``flagged`` (time, histogram); ``null`` (histogram,
-        look, 3); and its flags.
+        look, score + 1, 3); and its flags.
     """
     held: deque[_Run] = deque(maxlen=max(NULL_RUNS, warm_up(rules), _LEARNED_FROM))
     for run in before:
@@ -63,7 +63,7 @@ def score_components(
         state, entries = _read(view, run)
         reported = state & REPORTED > 0
         index = place, slice(0, len(reported)), slice(0, reported.shape[1])
-        null = view.score_block("null", place, index[2])[..., len(SCORES), :].astype(np.float64)
+        null = view.score_block("null", place, index[2])[:, :, len(SCORES) + 1 :].astype(np.float64)
         held.append(_past(view, run, reported, entries, view.score_block("flagged", *index), null))
     for run in runs:
         yield run, *_one_run(view, subsystem, run, held, rules)
@@ -127,7 +127,7 @@ def _one_run(
         "share": np.full(shape, np.nan, dtype=np.float32),
         "rate": np.full(shape, np.nan, dtype=np.float32),
         "flagged": np.zeros(shape, dtype=np.uint8),
-        "null": np.full((shape[1], len(LOOKS), 3), np.nan, dtype=np.float32),
+        "null": np.full((shape[1], len(LOOKS), len(SCORES) + 1, 3), np.nan, dtype=np.float32),
     }
     components = learn(
         np.concatenate([*(_padded(one.reported, shape[1]) for one in list(held)[-_LEARNED_FROM:]), reported])
@@ -183,10 +183,8 @@ def _members(components: Components, number: int, alike: Sequence[_Run], rules: 
 def _reference(alike: Sequence[_Run], members: NDArray[np.intp], rules: Rules) -> list[_Run]:
     """The last good runs, or, if those before were all wrong throughout, these."""
     wrong = [bool(_grown(one.doubtful, members.max(initial=0) + 1)[members].any()) for one in alike]
-    after = rules.adapt_after
-    if after and len(alike) >= after and all(wrong[-after:]):
-        return list(alike[-after:])
-    return [one for one, bad in zip(alike, wrong, strict=True) if not bad][-rules.last :]
+    known = usual(wrong, rules.adapt_after)
+    return [one for one, good in zip(alike, known, strict=True) if good][-rules.last :]
 
 
 def _shares(
@@ -197,13 +195,14 @@ def _shares(
     sizes = np.array([len(members)], dtype=np.int64)
     chosen = _reference(alike, members, rules)
     pool = Sample(np.sum([one.good[members] for one in chosen], axis=0), sizes) if chosen else None
-    nulls = [one.null for one in alike if len(one.null) > members[0]]
-    own = [_only_share(one[members[0]]) for one in nulls[-NULL_RUNS:] if np.isfinite(one[members[0]]).any()]
-    watched = Watched(pool, Null.of(own) if len(own) >= 3 else None, scores=(_BIN,))
+    nulls = [one for one in alike if len(one.null) > members[0] and np.isfinite(one.null[members[0]]).any()]
+    told_by = usual([bool(one.doubtful[members].any()) for one in nulls], rules.adapt_after)
+    own = [one.null[members[0]] for one, good in zip(nulls, told_by, strict=True) if good][-NULL_RUNS:]
+    watched = Watched(pool, Null.of(own) if len(own) >= KNOWN_RUNS else None, scores=(_BIN,))
     names = [told.names[member] for member in members]
     flags = []
     begin = -1
-    there = (state[:, members] & HELD > 0).all(axis=1)
+    there = np.all(state[:, members] & HELD > 0, axis=1)
     for row in np.flatnonzero((state[:, members] & REPORTED > 0).any(axis=1)).tolist():
         if not there[max(begin, 0) : row + 1].all():  # who was away counted for longer than the others
             begin = row
@@ -211,27 +210,20 @@ def _shares(
         sample = Sample(np.ascontiguousarray(entries[row, members]), sizes)
         finding = watched.look(sample)
         if finding is not None:
-            watched.raw.append(finding.raw)
             out["share"][row, members] = finding.total
             if finding.total > told.threshold:
                 worst = int(finding.told[0][7])
                 out["flagged"][row, members] |= SHARE
+                out["flagged"][row, members[worst]] |= BLAMED
                 text = f"share of its component: {why(finding, (), [one.run for one in chosen], names)}"
                 flags.append(told.flag([names[worst]], begin, row, "share", finding.total, text))
                 begin = row
                 continue
         watched.learn(sample)
         begin = row
-    if watched.raw:
-        out["null"][members] = summary(watched.raw)[:, _BIN]
+    if watched.seen:
+        out["null"][members] = summary(watched.seen)
     return flags
-
-
-def _only_share(null: NDArray[np.float64]) -> NDArray[np.float64]:
-    """As a summary of all scores."""
-    made = np.full((len(LOOKS), len(SCORES), 3), np.nan)
-    made[:, _BIN] = null
-    return made
 
 
 def _rates(
@@ -244,7 +236,7 @@ def _rates(
     spacing = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 60.0
     blur = np.diff(seconds, prepend=seconds[0] - spacing)
     runs = alike[-rules.last :]
-    usual, certainty = _usual(components, runs), 0.0
+    expected, certainty = _expected(components, runs), 0.0
     if runs:
         certainty = PHASE * spacing / max(float(np.mean([one.length for one in runs])), spacing)
     flags = []
@@ -262,7 +254,7 @@ def _rates(
             continue
         of_chosen = deviations(
             [seconds[mine] - blur[mine] / 2 for mine in rows], counted, [blur[mine] for mine in rows],
-            usual[np.ix_(chosen, chosen)], certainty,
+            expected[np.ix_(chosen, chosen)], certainty,
         )  # fmt: skip
         for number, mine, z, size, pool in zip(chosen, rows, *of_chosen, strict=True):
             members = components.members(number)
@@ -283,7 +275,7 @@ def _rates(
     return flags
 
 
-def _usual(components: Components, runs: Sequence[_Run]) -> NDArray[np.float64]:
+def _expected(components: Components, runs: Sequence[_Run]) -> NDArray[np.float64]:
     """Log of the ratio of each component's counts to each other's: the mean over runs in which both were clean."""
     counts = np.full((len(runs), components.count), np.nan)
     for number in range(components.count):

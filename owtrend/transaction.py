@@ -265,8 +265,8 @@ class Transaction:
             group["revision"][place] = revision
 
     def prepare_scores(
-        self, subsystem: str, histograms: int, scores: Sequence[str], looks: Sequence[str], code: str
-    ) -> None:
+        self, subsystem: str, histograms: int, scores: Sequence[str], looks: Sequence[str], nulls: int, code: str
+    ) -> None:  # fmt: skip
         """Make room for the scores of a subsystem; begin them anew where they are made in another way."""
         raw = self.group[f"raw/{subsystem}"]
         group = self.group.require_group(f"scores/{subsystem}")
@@ -275,7 +275,7 @@ class Transaction:
             for name in list(group.array_keys()):
                 del group[name]
             group.attrs.put(made_by)
-            create_scores(group, len(scores), len(looks))
+            create_scores(group, len(scores), len(looks), nulls)
         n_runs, n_times = raw["time"].shape
         for name in SCORE_DETAIL:
             grow(group[name], n_runs, n_times, histograms)

@@ -95,6 +95,8 @@ def _off(
     known &= np.isfinite(baseline)
     if known.sum() < max(2, len(other) / 2):
         return None
-    off = float(np.median(np.log(gained / other[known]) - baseline[known]))
+    offs = np.sort(np.log(gained / other[known]) - baseline[known])
+    low, high = float(offs[(len(offs) - 1) // 2]), float(offs[len(offs) // 2])
+    off = 0.0 if low < 0 < high else min(low, high, key=abs)  # of an even number the middle one that is less off
     variance += float(np.median(1 / other[known]))
     return max(abs(off) - allowed, 0.0) / float(np.sqrt(variance)), float(np.expm1(off))

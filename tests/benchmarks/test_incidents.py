@@ -135,6 +135,11 @@ def test_a_flag_raised_at_the_end_of_a_run_is_of_all_its_time():
     assert len(incidents(late)) == 1
 
 
+def test_a_flag_that_does_not_tell_when_it_was_raised_is_raised_by_its_first_report():
+    made = flags(("EMC", "a", 5, 10), ("EMC", "a", 5, 30), raised=[np.datetime64("NaT"), at(25)])
+    assert made["raised"].tolist() == [pd.Timestamp(at(10)), pd.Timestamp(at(25))]
+
+
 def test_no_more_reports_in_the_run_are_counted_in_cycles():
     assert REPORTS.after(("EMC", RUN), "a", at(52), 2) == at(60)
     assert REPORTS.after(("EMC", RUN), "a", at(52), 5) == at(75)

@@ -1,0 +1,84 @@
+"""Components that report at times of their own: what their rates tell, and what they do not."""
+
+import numpy as np
+import pytest
+
+from owtrend.kernels.rates import deviations
+
+SPACING = 60.0
+
+
+def reports(rng, components=5, minutes=80, steps=None, rate=100.0):
+    """Times of the snapshots in which each component's reports came, and its counts up to them."""
+    at, counted, blur = [], [], []
+    for number in range(components):
+        when = np.cumsum(rng.normal(300, 42, minutes // 4)) - 300 * rng.random()
+        when = when[(when > 0) & (when < 60 * minutes)]
+        seen = np.ceil(when / SPACING) * SPACING
+        own = rate * (number + 1) * when
+        if steps and number in steps:
+            start, size = steps[number]
+            own = own + size * rate * (number + 1) * np.maximum(when - start, 0)
+        at.append(seen - SPACING / 2)
+        counted.append(np.cumsum(rng.poisson(np.diff(own, prepend=0))))
+        blur.append(np.full(len(when), SPACING))
+    return at, [one.astype(float) for one in counted], blur
+
+
+def usual(components=5):
+    rates = np.log(np.arange(1.0, components + 1))
+    return rates[:, None] - rates[None, :]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_jitter_alone_is_nothing(known):
+    rng = np.random.default_rng(1)
+    expected = usual() if known else np.full((5, 5), np.nan)
+    found = [np.nanmax(z) for _ in range(150) for z in deviations(*reports(rng), expected, 0.015)[0]]
+    assert np.mean(np.array(found) > 3.7) < 0.01
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("size", [0.25, -0.25])
+def test_a_step_is_found_within_five_reports_in_the_component_that_has_it(known, size):
+    rng = np.random.default_rng(2)
+    expected = usual() if known else np.full((5, 5), np.nan)
+    soon = 0
+    for _ in range(40):
+        at, counted, blur = reports(rng, steps={2: (1500.0, size)})
+        z, sizes, pool = deviations(at, counted, blur, expected, 0.015)
+        first = int(np.argmax(z[2] > 3.7))
+        assert z[2][first] > 3.7
+        soon += first < np.searchsorted(at[2], 1500) + 5
+        assert np.sign(sizes[2][first]) == np.sign(size)
+        assert known or not pool[2].any()
+        assert all((np.nan_to_num(z[n]) < 3.7).all() for n in (0, 1, 3, 4))
+    assert soon >= (38 if known else 34)
+
+
+def test_what_was_off_from_the_beginning_is_seen_beside_other_runs_only():
+    at, counted, blur = reports(np.random.default_rng(3), steps={1: (0.0, 0.4)})
+    beside_runs, sizes, pool = deviations(at, counted, blur, usual(), 0.015)
+    alone, _, _ = deviations(at, counted, blur, np.full((5, 5), np.nan), 0.0)
+    assert np.nanmax(beside_runs[1]) > 20
+    assert pool[1][np.nanargmax(beside_runs[1])]
+    assert np.nanmax(sizes[1]) == pytest.approx(0.4, abs=0.25)
+    assert np.nanmax(alone[1]) < 3.7
+
+
+def test_a_report_after_missing_snapshots_may_be_much_older():
+    at, counted, blur = reports(np.random.default_rng(4))
+    late = int(np.argmax(at[0] > 2000))
+    at[0][late] += 240  # it was sent four snapshots before the one that came
+    shown, _, _ = deviations(at, counted, blur, usual(), 0.015)
+    blur[0][late] = 300
+    at[0][late] -= 120  # the middle of what is possible
+    known, _, _ = deviations(at, counted, blur, usual(), 0.015)
+    assert np.nanmax(shown[0]) > 3.7
+    assert np.nanmax(known[0]) < 3.7
+
+
+def test_two_components_cannot_tell_which_of_them_is_off():
+    at, counted, blur = reports(np.random.default_rng(5), components=2, steps={1: (1500.0, 1.0)})
+    z, _, _ = deviations(at, counted, blur, usual(2), 0.015)
+    assert np.isnan(np.concatenate(z)).all()
