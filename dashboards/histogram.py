@@ -56,9 +56,9 @@ class HistogramPage(pn.viewable.Viewer):
             label="Show whole run", button_style="outline", margin=0, height=26, stylesheets=[theme.WIDGETS]
         )
         both: dict[str, Any] = {"sizing_mode": "stretch_both", "margin": 0}
-        self._whole, self._trend = (pn.pane.HoloViews(None, min_height=180, **both) for _ in range(2))
-        self._slice = pn.pane.HoloViews(None, min_height=180, styles={"flex": "3 1 0"}, **both)
-        self._pulls = pn.pane.HoloViews(None, min_height=140, visible=False, styles={"flex": "2 1 0"}, **both)
+        self._whole, self._trend = (pn.pane.HoloViews(None, min_height=150, **both) for _ in range(2))
+        self._slice = pn.pane.HoloViews(None, min_height=130, styles={"flex": "3 1 0"}, **both)
+        self._pulls = pn.pane.HoloViews(None, min_height=110, visible=False, styles={"flex": "2 1 0"}, **both)
         self._scores = pn.pane.HoloViews(None, **both)
         self._score_row = pn.Row(
             self._scores, self.score_signs, height=_SCORES, sizing_mode="stretch_width", margin=0,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from html import escape
+from typing import Any
 
 import holoviews as hv
 import numpy as np
@@ -28,7 +29,7 @@ _CALM = 10.0  # sigma; what is at least in the picture
 _TICKS = (0, 3, 10, 30, 100, 300, 1000, 10_000, 100_000)
 _TIP = """
 <div style="max-width: 380px; white-space: normal; font-size: 12px; line-height: 1.4">
-<span style="color: #5f6b7a">%s</span> %s</div>
+<b>@told</b><br>@why</div>
 """
 
 
@@ -68,8 +69,9 @@ def score_trend(
         color=theme.TICK if several else theme.BLUE, line_width=1, alpha=0.4
     )
     colour = run_colours(runs, colours)
+    calm = known & ~_marked(flags, utc, runs)  # the others have a mark in their place
     points = hv.Scatter(
-        (places[known], heights, total[known], utc[known], runs[known].astype(str), colour[known]),
+        (places[calm], _height(total[calm]), total[calm], utc[calm], runs[calm].astype(str), colour[calm]),
         "time", ["score", "z", "utc", "run", "colour"],
     ).opts(
         color=hv.dim("colour"), size=4 if known.sum() <= CROWD else 2, nonselection_alpha=1, tools=["xbox_select"],
@@ -93,6 +95,18 @@ def _height(z: ArrayLike) -> NDArray[np.float64]:
     return np.arcsinh(np.maximum(np.asarray(z, dtype=np.float64), 0) / _SOFT)
 
 
+def _kinds(flags: pd.DataFrame) -> NDArray[Any]:
+    """Of each flag, what found it."""
+    return np.array([sign_of(score, z) for score, z in zip(flags["score"], flags["z"], strict=True)], dtype=object)
+
+
+def _marked(flags: pd.DataFrame, utc: NDArray[np.datetime64], runs: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether a report is flagged by its own score."""
+    own = flags[_kinds(flags) == "score"]
+    found = set(zip(own["run"].tolist(), own["stop"].to_numpy("datetime64[ns]").tolist(), strict=True))
+    return np.array([one in found for one in zip(runs.tolist(), utc.tolist(), strict=True)], dtype=bool)
+
+
 def _thresholds(table: xr.Dataset, timeline: Timeline, runs: NDArray[np.int64]) -> list[hv.Element]:
     """A dashed line over each run that has one."""
     found = []
@@ -106,7 +120,7 @@ def _thresholds(table: xr.Dataset, timeline: Timeline, runs: NDArray[np.int64]) 
 
 def _marks(flags: pd.DataFrame, timeline: Timeline, top: float) -> list[hv.Element]:
     """Of each kind that there is."""
-    kinds = np.array([sign_of(score, z) for score, z in zip(flags["score"], flags["z"], strict=True)], dtype=object)
+    kinds = _kinds(flags)
     layers = []
     for kind, (marker, _, name) in SIGNS.items():
         mine = flags[kinds == kind]
@@ -117,22 +131,15 @@ def _marks(flags: pd.DataFrame, timeline: Timeline, top: float) -> list[hv.Eleme
         places = timeline.placed(stop.astype("datetime64[ns]"), run)
         places = np.array([min(max(at, ends[r][0]), ends[r][1]) for at, r in zip(places, run.tolist(), strict=True)])
         heights = np.full(len(z), 0.93 * top) if kind == "interruption" else _height(z)
-        told = mine["score"].str.replace("_", " ").to_numpy()
-        columns = (
-            places,
-            heights,
-            z,
-            stop,
-            run.astype(str),
-            told,
-            np.array([theme.plain(one) for one in mine["why"]], dtype=object),
-        )
-        tip = "<b>@utc{%F %T} UTC</b> · @what" + ("" if kind == "interruption" else " · @z{%.1f} sigma")
+        sure = [f" · {value:.1f} sigma" if np.isfinite(value) else "" for value in z.tolist()]
+        words = [f"{one.stop:%F %T} UTC · {one.score.replace('_', ' ')}" for one in mine.itertuples()]
+        told = np.array([first + last for first, last in zip(words, sure, strict=True)], dtype=object)
+        why = np.array([theme.plain(one) for one in mine["why"]], dtype=object)
+        columns = places, heights, z, stop, run.astype(str), told, why
         layers.append(
-            hv.Scatter(columns, "time", ["score", "z", "utc", "run", "what", "why"], label=name).opts(
+            hv.Scatter(columns, "time", ["score", "z", "utc", "run", "told", "why"], label=name).opts(
                 color=theme.VERMILION, marker=marker, size=9, line_color=theme.VERMILION if marker == "x" else "white",
-                line_width=2 if marker == "x" else 0.5, nonselection_alpha=1, show_legend=False,
-                hover_tooltips=_TIP % (tip + "<br>", "@why"), hover_formatters={"@z": "printf"} | UTC_FORMAT,
+                line_width=2 if marker == "x" else 0.5, nonselection_alpha=1, show_legend=False, hover_tooltips=_TIP,
             )
         )  # fmt: skip
     return layers
@@ -140,7 +147,7 @@ def _marks(flags: pd.DataFrame, timeline: Timeline, top: float) -> list[hv.Eleme
 
 def key(flags: pd.DataFrame, thresholds: NDArray[np.float64]) -> str:
     """What the signs mean, of those that there are, as HTML."""
-    known = {sign_of(score, z) for score, z in zip(flags["score"], flags["z"], strict=True)}
+    known = set(_kinds(flags).tolist())
     signs = [
         f'<span class="run"><span class="sign">{sign}</span>{escape(name)}</span>'
         for kind, (_, sign, name) in SIGNS.items()

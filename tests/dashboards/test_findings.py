@@ -147,7 +147,7 @@ def test_a_run_in_which_rows_are_missing_is_flagged_where_they_are(scored):
     page = HistogramPage(Selection(scored, run=3, histogram="steady"))
     assert "steady is not there" in text(page.why)
     (absent,) = (mark for mark in marks(page._scores.object) if mark.label == "interruption")
-    assert absent.dimension_values("what").tolist() == ["absent"]
+    assert [one.split(" · ")[1:] for one in absent.dimension_values("told")] == [["absent"]]
 
 
 def test_pulls_are_shown_when_they_are_wanted_and_the_address_tells(page, scored):

@@ -83,13 +83,19 @@ def test_thresholds_are_told_by_the_ticks_they_lie_between(table):
 
 
 def test_flags_are_marked_where_they_are_and_tell_why(table, flagged):
-    points, marks = layers(picture(table, flagged), hv.Scatter)
+    made = picture(table, flagged)
+    (points, marks), (line,) = layers(made, hv.Scatter), layers(made, hv.Curve)
     np.testing.assert_array_equal(column(marks, "utc"), flagged["stop"].values)
     np.testing.assert_array_equal(column(marks, "z"), flagged["z"])
     assert "position [cm] 2 to 3: 0 counts where" in column(marks, "why")[0]
-    at = np.isin(column(points, "time"), column(marks, "time"))
-    np.testing.assert_allclose(column(points, "score")[at], column(marks, "score"), rtol=1e-3)
-    assert (column(marks, "score") > column(layers(picture(table, flagged), hv.Segments)[0], "score")[-1]).all()
+    at = np.isin(column(line, "time"), column(marks, "time"))
+    np.testing.assert_allclose(column(line, "score")[at], column(marks, "score"), rtol=1e-3)
+    assert not np.isin(column(points, "utc"), column(marks, "utc")).any(), "one sign for one report"
+    assert len(points) + len(marks) == np.isfinite(table["total"].values).sum()
+    assert (column(marks, "score") > column(layers(made, hv.Segments)[0], "score")[-1]).all()
+    begin = flagged["stop"].iloc[0]
+    assert column(marks, "told")[0].startswith(f"{begin:%F %T} UTC · ")
+    assert column(marks, "told")[0].endswith(f" · {flagged['z'].iloc[0]:.1f} sigma")
 
 
 def test_kinds_of_flags_differ_in_shape_and_colour_from_points(table):
@@ -116,7 +122,7 @@ def test_a_flag_after_the_last_row_is_marked_at_the_end_of_its_run(table):
 def test_names_from_files_cannot_be_markup_in_a_tooltip(table):
     flags = pd.DataFrame([flag("bin", 6.0, why="<script>#eta 0 to 1")])
     _, mark = layers(picture(table, flags), hv.Scatter)
-    assert column(mark, "why")[0] == "<script>η 0 to 1"
+    assert column(mark, "why")[0] == "<script>\N{GREEK SMALL LETTER ETA} 0 to 1"
     assert "@why{safe}" not in mark.opts.get("plot").kwargs["hover_tooltips"], "Bokeh escapes it unless told not to"
 
 
