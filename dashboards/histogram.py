@@ -22,7 +22,7 @@ __all__ = ["HistogramPage"]
 
 
 _SHOWN = {"cumulative", "further", "others", "axes", "region", "log", "normalised", "beside"}  # give new pictures
-_REASONS = 62  # px, of what is flagged: the height stays while the slider moves
+_REASONS = 3  # lines of what is flagged; more can be scrolled to
 _SCORES = 96  # px, the height of their trend: enough to see what is above the threshold
 
 
@@ -50,15 +50,15 @@ class HistogramPage(pn.viewable.Viewer):
         )
         self.slider = _Slider(
             start=0, end=1, value=(0, 1), show_value=False, bar_color=theme.BLUE, stylesheets=[theme.WIDGETS],
-            sizing_mode="stretch_width", margin=(0, 42, 8, 86),
+            sizing_mode="stretch_width", margin=(4, 42, 8, 86),
         )  # fmt: skip
         self.everything = pn.widgets.Button(
             label="Show whole run", button_style="outline", margin=0, height=26, stylesheets=[theme.WIDGETS]
         )
         both: dict[str, Any] = {"sizing_mode": "stretch_both", "margin": 0}
         self._whole, self._trend = (pn.pane.HoloViews(None, min_height=150, **both) for _ in range(2))
-        self._slice = pn.pane.HoloViews(None, min_height=130, styles={"flex": "3 1 0"}, **both)
-        self._pulls = pn.pane.HoloViews(None, min_height=110, visible=False, styles={"flex": "2 1 0"}, **both)
+        self._slice = pn.pane.HoloViews(None, min_height=130, styles={"flex": "4 1 0"}, **both)
+        self._pulls = pn.pane.HoloViews(None, min_height=110, visible=False, styles={"flex": "3 1 0"}, **both)
         self._scores = pn.pane.HoloViews(None, **both)
         self._score_row = pn.Row(
             self._scores, self.score_signs, height=_SCORES, sizing_mode="stretch_width", margin=0,
@@ -94,7 +94,8 @@ class HistogramPage(pn.viewable.Viewer):
 
     def increment(self, data: Slices) -> hv.Element | hv.Overlay:
         """The picture of a time slice."""
-        return self._picture(data, "Last value in the time slice" if data.facts.attrs["gauge"] else "Time slice")
+        picture = self._picture(data, "Last value in the time slice" if data.facts.attrs["gauge"] else "Time slice")
+        return picture if self.selection.beside is None else picture.opts(xaxis="bare")  # that of the pulls is below
 
     def difference(self, data: Compared) -> hv.Element | hv.Overlay:
         """The picture of the pulls of a time slice."""
@@ -198,7 +199,8 @@ class HistogramPage(pn.viewable.Viewer):
     def _show_scores(self) -> None:
         """Their trend below that of the reductor, on the same times."""
         chosen, found = self.selection, self.selection.findings
-        self.why.height = _REASONS if (found.flags["run"] == chosen.run).any() else None
+        kinds = found.flags.loc[found.flags["run"] == chosen.run, "score"].nunique()
+        self.why.height = min(max(kinds, 1), _REASONS) * 20 + 2  # the same while the slider moves
         self._score_shade = _shade()
         self._score_row.visible = found.table is not None
         if found.table is None:

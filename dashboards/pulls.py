@@ -29,7 +29,8 @@ def pulls(data: Compared) -> hv.Element | hv.Overlay:
         maps = [one.transpose("y", "x").values.astype(np.float32) for one in (pull, pull, content, expected)]
         parts = dict(zip(("colour", "pull", "content", "expected"), maps, strict=True))
         end = float(np.clip(largest, _LEAST, _MOST))
-        return mesh(table, parts, lines, title=title, clim=(-end, end), cmap=theme.DIVERGING)
+        few = {} if "y_label" in table.coords else {"yticks": 4}  # the picture is low
+        return mesh(table, parts, lines, title=title, clim=(-end, end), cmap=theme.DIVERGING, **few)
     axis, high = BinAxis.of(table, "x"), 1.08 * max(_LEAST, largest)
     labels = {"label": np.array(axis.labels, dtype=object)} if axis.labels else {}
     arrays = [axis.left, pull.values, axis.right, content.values, expected.values]
@@ -47,6 +48,6 @@ def pulls(data: Compared) -> hv.Element | hv.Overlay:
         )  # fmt: skip
     zero = hv.HLine(0).opts(color=theme.TICK, line_width=1)
     return hv.Overlay([*bars, zero]).opts(
-        **frame(axis, title), ylabel="pull [sigma]", ylim=(-high, high), show_grid=True,
+        **frame(axis, title), ylabel="pull", ylim=(-high, high), yticks=4, show_grid=True,
         hooks=[theme.figure, following(-high, high)],
     )  # fmt: skip
