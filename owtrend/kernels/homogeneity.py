@@ -71,7 +71,7 @@ def three_moments(n: float, whole: float, k: float, h: float, h2: float) -> tupl
     third = 8 * k + (12 * (1 - 6 * w) + 10 * c * c) * h / w + (1 - 30 * w + 120 * w * w) * h2 / w**2
     third += 3 * slope**2 * ((1 - 6 * w) * k + 2 * total * w) - slope**3 * c * total * w
     third -= 3 * slope * c * (8 * k + (1 - 12 * w) * h / w)
-    if not variance > 0:
+    if not (total > 3 and variance > 1e-9 * mean * mean):  # the margins leave nothing, or rounding, to chance
         return mean, np.nan, np.nan
     return mean, variance, third * (k - 1) / k / variance**1.5
 

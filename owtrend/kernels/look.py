@@ -348,7 +348,8 @@ def scores(told: Floats, means: tuple[float, float, float, float, float, float])
     out = np.full(7, np.nan)
     if told[2] > 1:
         mean, variance, skewness = three_moments(told[0], told[1], told[2], told[4], told[5])
-        if variance == variance:
+        # Of two bins, or of one count where hardly any is expected, chi2 has a few values only: bins tell more.
+        if variance > 0.05 * (told[2] - 1) and skewness < 3.5:
             out[0] = z_of_chi2(told[3], mean, variance, skewness)
             out[6] = told[3] / mean
     for score, field in ((1, 6), (2, 10), (3, 16)):
