@@ -71,7 +71,7 @@ def create_app(location: str | Path) -> Callable[[], pn.viewable.Viewable]:
         pn.config.raw_css = [theme.PAGE]
         pn.config.global_loading_spinner = True
         query = {name: values[0].decode(errors="replace") for name, values in pn.state.session_args.items() if values}
-        styles = {"height": "100vh", "min-height": "660px"}
+        styles = {"height": "100vh", "min-height": "700px"}
         frame, doc = pn.Row(sizing_mode="stretch_both", margin=0, styles=styles), pn.state.curdoc
         if doc is None or doc.session_context is None:
             frame.extend(parts(query))

@@ -7,6 +7,7 @@ from typing import Any
 import panel as pn
 
 from dashboards import elements, region, theme
+from dashboards.incidents import Incidents
 from dashboards.selection import MOST, Selection
 
 __all__ = ["Controls"]
@@ -22,6 +23,7 @@ class Controls(pn.viewable.Viewer):
         self.selection = selection
         wide: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": (0, 0, 10, 0), "stylesheets": [theme.WIDGETS]}
         close = wide | {"margin": (0, 0, 4, 0)}
+        self.incidents = Incidents(selection)
         self.run = pn.widgets.Select(label="Run", **wide)
         self.subsystem = pn.widgets.Select(label="Subsystem", **wide | {"width": 96, "sizing_mode": None})
         self.add = pn.widgets.Select(label="Beside it", options={"Add a run…": 0}, value=0, **wide)
@@ -35,6 +37,7 @@ class Controls(pn.viewable.Viewer):
         self.typed = pn.widgets.TextInput(placeholder="or quantile_x(0.9), mean_x(y=2:5)…", **wide)
         self.log = pn.widgets.Checkbox(label="Logarithmic", **wide | {"sizing_mode": None, "width": 118})
         self.normalised = pn.widgets.Checkbox(label="Per entry", **wide)
+        self.pulls = pn.widgets.Checkbox(label="Pulls beside earlier runs", **wide)
         words: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": (-4, 0, 8, 0), "stylesheets": [theme.TEXT]}
         self.wrong = {name: pn.pane.HTML("", visible=False, **words) for name in ("region", "reductor")}
         self._projection = pn.Row(self.axes, self.region, sizing_mode="stretch_width", margin=0, styles={"gap": "8px"})
@@ -42,12 +45,12 @@ class Controls(pn.viewable.Viewer):
         selection.param.watch(
             self._follow,
             ["run", "others", "subsystem", "histogram", "reductor", "every", "axes", "region", "log", "normalised",
-             "cumulative", "complaints"],
+             "pulls", "cumulative", "complaints"],
         )  # fmt: skip
         self.search.param.watch(self._follow, "value_input")
-        for name in ("run", "others", "histogram", "reductor", "every", "axes", "region", "log", "normalised"):
+        for name in ("run", "others", "histogram", "reductor", "every", "axes", "region", "log", "normalised", "pulls"):
             getattr(self, name).param.watch(lambda event, name=name: selection.choose(**{name: event.new}), "value")
-        self.subsystem.param.watch(lambda event: selection.choose(subsystem=event.new, histogram=None), "value")
+        self.subsystem.param.watch(self._go, "value")
         self.typed.param.watch(self._type, "value")
         self.add.param.watch(self._add, "value")
 
@@ -61,6 +64,11 @@ class Controls(pn.viewable.Viewer):
             for name, title in zip(table.index, titles, strict=True)
             if name == chosen or all(word in f"{name} {title}".lower() for word in wanted)
         ]
+
+    def _go(self, event: Any) -> None:
+        """To another subsystem, which has histograms of its own; not where the widget only follows."""
+        if event.new != self.selection.subsystem:
+            self.selection.choose(subsystem=event.new, histogram=None)
 
     def _add(self, event: Any) -> None:
         if event.new:
@@ -93,6 +101,7 @@ class Controls(pn.viewable.Viewer):
         flat = content is None or len(chosen.axes or [axis for axis in "xyz" if axis in content.dims]) == 1
         self.log.param.update(value=chosen.log, disabled=content is None or (profile and flat))
         self.normalised.param.update(value=chosen.normalised, disabled=content is None or profile)
+        self.pulls.param.update(value=chosen.pulls, disabled=content is None)
         for name, pane in self.wrong.items():
             why = chosen.complaints.get(name, "")
             pane.param.update(object=f'<div class="wrong">{escape(why)}</div>', visible=bool(why))
@@ -129,9 +138,9 @@ class Controls(pn.viewable.Viewer):
     def __panel__(self) -> pn.viewable.Viewable:
         row: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": 0, "styles": {"gap": "8px"}}
         return pn.Column(
-            self.run, pn.Row(self.subsystem, self.add, **row), self.others, self.search, self.histogram,
+            self.incidents, self.run, pn.Row(self.subsystem, self.add, **row), self.others, self.search, self.histogram,
             self._projection, self.wrong["region"], pn.Row(self.reductor, self.every, **row), self.typed,
-            self.wrong["reductor"], pn.Row(self.log, self.normalised, **row),
+            self.wrong["reductor"], pn.Row(self.log, self.normalised, **row), self.pulls,
             sizing_mode="stretch_both", margin=0,
         )  # fmt: skip
 

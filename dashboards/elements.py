@@ -4,7 +4,7 @@ Every element brings its limits with it and redraws in place: in a `holoviews.Dy
 user zooms, and then leaves the user's view alone.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,18 @@ import owtrend
 from dashboards import theme
 from dashboards.axes import BinAxis, limits
 
-__all__ = ["CROWD", "TOOLS", "histogram", "is_profile", "printf", "told"]
+__all__ = [
+    "CROWD",
+    "TOOLS",
+    "as_xy",
+    "following",
+    "frame",
+    "histogram",
+    "is_profile",
+    "mesh",
+    "printf",
+    "told",
+]
 
 CROWD = 200  # of more bins than this, error bars are a smear; the hover still tells each
 TOOLS = ["pan", "box_zoom", "wheel_zoom", "reset", "save"]
@@ -108,13 +119,19 @@ class _Beside:
         return [whiskers.opts(color=hv.dim("colour"), line_width=1, alpha=0.8), *lines]
 
 
-def _table(content: xr.Dataset, normalised: bool) -> tuple[xr.Dataset, str]:
-    """Values and variances, and what they are; the axes are called x and y, whichever they were."""
+def as_xy(content: xr.Dataset) -> xr.Dataset:
+    """A histogram whose axes are called x and y, whichever they were."""
     have = [axis for axis in "xyz" if axis in content.dims]
     called = {f"{old}{end}": f"{new}{end}" for old, new in zip(have, "xy", strict=False) for end in _AXIS_COORDS}
     variable = tuple(called[axis] for axis in content.attrs["variable_axes"])
-    content = content.rename({old: new for old, new in called.items() if old != new and old in content.variables})
-    table = owtrend.values(content).assign_attrs(variable_axes=variable)
+    renamed = content.rename({old: new for old, new in called.items() if old != new and old in content.variables})
+    return renamed.assign_attrs(variable_axes=variable)
+
+
+def _table(content: xr.Dataset, normalised: bool) -> tuple[xr.Dataset, str]:
+    """Values and variances, and what they are; the axes are called x and y."""
+    content = as_xy(content)
+    table = owtrend.values(content)
     if is_profile(content):
         return table.assign_attrs(profile=True), "mean"
     label = "entries" if table["value"].dtype.kind == "i" else "content"
@@ -178,23 +195,42 @@ def _map(table: xr.Dataset, title: str, label: str, log: bool) -> hv.QuadMesh | 
     content, error = (part.astype(np.float32) for part in _value_and_error(table.transpose("y", "x")))
     empty = (content <= 0) if log else (content == 0) & (error == 0)
     colour = np.where(empty, np.nan, content)
+    parts = {"colour": colour, "content": content, "error": error}
+    return mesh(
+        table, parts, [(label, told("content"))], title=title if label == "entries" else f"{title} · {label}",
+        clim=limits(colour, log=log, padding=0.0), cmap=theme.CMAP, cnorm="log" if log else "linear",
+    )  # fmt: skip
+
+
+def mesh(
+    table: xr.Dataset, parts: Mapping[str, NDArray[Any]], lines: Sequence[tuple[str, str]], *, title: str,
+    **options: Any,
+) -> hv.QuadMesh | hv.Image:  # fmt: skip
+    """A map of the bins of x and y, NaN left blank.
+
+    Parameters
+    ----------
+    parts
+        Arrays ``(y, x)`` by name: the colour, and what the tooltip tells.
+    lines
+        Of the tooltip, below the bin.
+    """
     x, y = BinAxis.of(table, "x"), BinAxis.of(table, "y")
-    options = _frame(x, title if label == "entries" else f"{title} · {label}") | y.ticks("y") | {
-        "ylabel": y.title, "ylim": y.limits, "clim": limits(colour, log=log, padding=0.0), "clabel": "",
-        "cmap": theme.CMAP, "cnorm": "log" if log else "linear", "colorbar": True, "bgcolor": theme.FRAME,
+    options = frame(x, title) | y.ticks("y") | {
+        "ylabel": y.title, "ylim": y.limits, "clabel": "", "colorbar": True, "bgcolor": theme.FRAME,
         "clipping_colors": {"NaN": "rgba(0, 0, 0, 0)"}, "hooks": [theme.figure],
-    }  # fmt: skip
-    dims, parts, line = [x.dimension, y.dimension], ["colour", "content", "error"], (label, told("content"))
+    } | options  # fmt: skip
+    dims, told_parts = [x.dimension, y.dimension], printf(*list(parts)[1:])
     if x.regular and y.regular:  # one image, not one box per bin: 512 x 512 bins redraw at once
         bounds = (x.limits[0], y.limits[0], x.limits[1], y.limits[1])
-        return hv.Image(np.dstack([colour, content, error])[::-1], dims, parts, bounds=bounds).opts(
-            **options, hover_tooltips=[(x.title or "x", "$x{0}"), (y.title or "y", "$y{0}"), line],
-            hover_formatters=printf("content", "error") | {"$x": x.under_cursor("x"), "$y": y.under_cursor("y")},
+        return hv.Image(np.dstack(list(parts.values()))[::-1], dims, list(parts), bounds=bounds).opts(
+            **options, hover_tooltips=[(x.title or "x", "$x{0}"), (y.title or "y", "$y{0}"), *lines],
+            hover_formatters=told_parts | {"$x": x.under_cursor("x"), "$y": y.under_cursor("y")},
         )  # fmt: skip
-    return hv.QuadMesh((x.edges, y.edges, colour, content, error), dims, parts).opts(
+    return hv.QuadMesh((x.edges, y.edges, *parts.values()), dims, list(parts)).opts(
         **options, line_color=None,
-        hover_tooltips=[x.tooltip("left", "right", "x"), y.tooltip("bottom", "top", "y"), line],
-        hover_formatters=printf("left", "right", "bottom", "top", "content", "error"),
+        hover_tooltips=[x.tooltip("left", "right", "x"), y.tooltip("bottom", "top", "y"), *lines],
+        hover_formatters=told_parts | printf("left", "right", "bottom", "top"),
     )  # fmt: skip
 
 
@@ -217,7 +253,7 @@ def printf(*columns: str) -> dict[str, Any]:
     return {f"@{{{name}}}": "printf" for name in columns}
 
 
-def _frame(x: BinAxis, title: str) -> dict[str, Any]:
+def frame(x: BinAxis, title: str) -> dict[str, Any]:
     """Options that the pictures of all histograms have in common."""
     return {
         "title": title, "fontsize": theme.SIZES, "xlabel": x.title, "xlim": x.limits, "responsive": True,
@@ -227,11 +263,11 @@ def _frame(x: BinAxis, title: str) -> dict[str, Any]:
 
 def _heights(x: BinAxis, title: str, label: str, ylim: tuple[float, float]) -> dict[str, Any]:
     """Options of a 1-D picture."""
-    hooks = [theme.figure, _following(*ylim)]
-    return _frame(x, title) | {"ylabel": label, "ylim": ylim, "show_grid": True, "hooks": hooks}
+    hooks = [theme.figure, following(*ylim)]
+    return frame(x, title) | {"ylabel": label, "ylim": ylim, "show_grid": True, "hooks": hooks}
 
 
-def _following(low: float, high: float) -> Callable[[Any, Any], None]:
+def following(low: float, high: float) -> Callable[[Any, Any], None]:
     """Hook: the y axis takes new limits, unless the user has zoomed; reset always leads to the new ones."""
 
     def hook(plot: Any, _: Any) -> None:

@@ -8,14 +8,16 @@ import xarray as xr
 
 from dashboards import theme
 from dashboards.region import summed_over
+from dashboards.scores import SIGNS, sign_of
 from dashboards.selection import Selection
 
-__all__ = ["entries", "heading", "key", "signs", "slice_facts", "time_text"]
+__all__ = ["entries", "heading", "key", "signs", "slice_facts", "time_text", "why"]
 
 _WARNINGS = {
     "restart": "The entries fell: counting began again from zero. What was gained before and after is added.",
     "gap": "Snapshots are missing. What was gained meanwhile is in the next one that came.",
 }
+_REASONS = 5  # kinds of flags that are told
 _REPORTS = "Snapshots in which this histogram had changed; components report every few minutes"
 
 
@@ -54,6 +56,30 @@ def slice_facts(content: xr.Dataset) -> str:
         count = int(content[f"{noun}s"])
         parts.append(f'<span class="warn" title="{why}">⚠ {_counted(count, noun)}</span>' if count else f"no {noun}s")
     return f"<p>{' · '.join(parts)}</p>"
+
+
+def why(chosen: Selection) -> str:
+    """What is flagged of the histogram in the time slice, the surest first: the surest of each kind, and how many."""
+    found, every = chosen.findings, chosen.start is None and chosen.stop is None
+    flags = found.within(chosen.run, chosen.start, chosen.stop)
+    lines = []
+    for _, alike in list(flags.groupby("score", sort=False))[:_REASONS]:
+        one = alike.iloc[0]
+        start, stop = (np.datetime64(one[end], "ns") for end in ("start", "stop"))
+        _, sign, name = SIGNS[sign_of(one["score"], one["z"])]
+        more = f" and {_counted(len(alike) - 1, 'more report')}" if len(alike) > 1 else ""
+        words = escape(theme.plain(one["why"]))
+        lines.append(
+            f'<li title="{words}"><span class="sign" title="{name}">{sign}</span>'
+            f"<b>{time_text(start)} to {time_text(stop)}</b>{more} · {words}</li>"
+        )
+    if lines:
+        return f'<ul class="why">{"".join(lines)}</ul>'
+    if found.gauge:
+        return "<p>Nothing flagged; a gauge holds states, not counts, and has no scores.</p>"
+    if chosen.run in found.unscored:
+        return f"<p>Not scored yet: run <b>owtrend compute {escape(chosen.archive.location)}</b></p>"
+    return f"<p>✓ Nothing flagged in this {'run' if every else 'slice'}.</p>"
 
 
 def key(chosen: Selection, colours: Mapping[int, str]) -> str:

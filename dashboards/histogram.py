@@ -1,4 +1,4 @@
-"""The page of one histogram: the whole run, a time slice of it, and the trend of a reductor."""
+"""The page of one histogram: the whole run, a time slice and its pulls, the trends of a reductor and of its scores."""
 # mypy: allow-untyped-calls
 
 from html import escape
@@ -10,8 +10,10 @@ import panel as pn
 from bokeh.models import BoxAnnotation, CustomJSTickFormatter
 from panel.io import hold
 
-from dashboards import elements, facts, theme
+from dashboards import elements, facts, scores, theme
+from dashboards.beside import Compared, compared
 from dashboards.controls import Controls
+from dashboards.pulls import pulls
 from dashboards.selection import Selection
 from dashboards.slices import Slices, gaps, time_slices, whole_runs
 from dashboards.timeline import Timeline, time_limits, trend, trend_by_run
@@ -19,7 +21,9 @@ from dashboards.timeline import Timeline, time_limits, trend, trend_by_run
 __all__ = ["HistogramPage"]
 
 
-_SHOWN = {"cumulative", "further", "others", "axes", "region", "log", "normalised"}  # another gives new pictures
+_SHOWN = {"cumulative", "further", "others", "axes", "region", "log", "normalised", "beside"}  # give new pictures
+_REASONS = 3  # lines of what is flagged; more can be scrolled to
+_SCORES = 96  # px, the height of their trend: enough to see what is above the threshold
 
 
 class _Slider(pn.widgets.IntRangeSlider):
@@ -27,9 +31,11 @@ class _Slider(pn.widgets.IntRangeSlider):
 
 
 class HistogramPage(pn.viewable.Viewer):
-    """Three pictures and a slider that follow a `Selection`.
+    """Pictures and a slider that follow a `Selection`: of the whole run, of a time slice, of the trend; where there are
+    any of scores, and if they are wanted of pulls.
 
-    The slider redraws the time slice in place. Another histogram gives new pictures, for its axes are others.
+    The slider redraws the time slice and its pulls in place. Another histogram gives new pictures, for its axes are
+    others.
     """
 
     def __init__(self, selection: Selection) -> None:
@@ -38,29 +44,45 @@ class HistogramPage(pn.viewable.Viewer):
         self.controls = Controls(selection)
         text: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": 0, "stylesheets": [theme.TEXT]}
         self.notes, self.heading, self.key, self.facts = (pn.pane.HTML("", **text) for _ in range(4))
-        self.signs = pn.pane.HTML("", margin=0, stylesheets=[theme.TEXT], css_classes=["signs"])
+        self.why = pn.pane.HTML("", **text, css_classes=["reasons"])
+        self.signs, self.score_signs = (
+            pn.pane.HTML("", margin=0, stylesheets=[theme.TEXT], css_classes=["signs"]) for _ in range(2)
+        )
         self.slider = _Slider(
             start=0, end=1, value=(0, 1), show_value=False, bar_color=theme.BLUE, stylesheets=[theme.WIDGETS],
-            sizing_mode="stretch_width", margin=(0, 42, 8, 86),
+            sizing_mode="stretch_width", margin=(4, 42, 8, 86),
         )  # fmt: skip
         self.everything = pn.widgets.Button(
             label="Show whole run", button_style="outline", margin=0, height=26, stylesheets=[theme.WIDGETS]
         )
         both: dict[str, Any] = {"sizing_mode": "stretch_both", "margin": 0}
-        self._whole, self._slice, self._trend = (pn.pane.HoloViews(None, min_height=180, **both) for _ in range(3))
-        self._slices, self._shade = hv.streams.Pipe(data=None), BoxAnnotation()
+        self._whole, self._trend = (pn.pane.HoloViews(None, min_height=150, **both) for _ in range(2))
+        self._slice = pn.pane.HoloViews(None, min_height=130, styles={"flex": "4 1 0"}, **both)
+        self._pulls = pn.pane.HoloViews(None, min_height=110, visible=False, styles={"flex": "3 1 0"}, **both)
+        self._scores = pn.pane.HoloViews(None, **both)
+        self._score_row = pn.Row(
+            self._scores, self.score_signs, height=_SCORES, sizing_mode="stretch_width", margin=0,
+            styles={"position": "relative", "flex": "none"},
+        )  # fmt: skip
+        self._slices, self._compared = hv.streams.Pipe(data=None), hv.streams.Pipe(data=None)
+        self._shade, self._score_shade = BoxAnnotation(), BoxAnnotation()
         self._pictures = pn.Column(
-            pn.Row(self._whole, self._slice, **both, styles={"flex": "3 1 0", "gap": "12px"}),
-            pn.Row(self.facts, self.everything, sizing_mode="stretch_width", margin=(6, 0, 4, 0), height=28),
+            pn.Row(
+                self._whole, pn.Column(self._slice, self._pulls, **both), **both,
+                styles={"flex": "3 1 0", "gap": "12px"},
+            ),
+            pn.Row(self.facts, self.everything, sizing_mode="stretch_width", margin=(6, 0, 0, 0), height=28),
+            self.why,
             self.slider,
             pn.Row(self._trend, self.signs, **both, styles={"flex": "2 1 0", "position": "relative"}),
+            self._score_row,
             **both,
         )  # fmt: skip
         self._timeline: Timeline | None = None
-        self._follow({"cumulative"})
+        self._follow({"cumulative", "findings"})
         selection.param.watch(
             lambda *events: self._follow({event.name for event in events}),
-            ["start", "stop", "trend", "notes", *_SHOWN],
+            ["start", "stop", "trend", "findings", "notes", *_SHOWN],
         )
         self.slider.param.watch(lambda event: self.choose_edges(*event.new), "value")
         self.everything.on_click(lambda _: selection.choose(start=None, stop=None))
@@ -72,7 +94,12 @@ class HistogramPage(pn.viewable.Viewer):
 
     def increment(self, data: Slices) -> hv.Element | hv.Overlay:
         """The picture of a time slice."""
-        return self._picture(data, "Last value in the time slice" if data.facts.attrs["gauge"] else "Time slice")
+        picture = self._picture(data, "Last value in the time slice" if data.facts.attrs["gauge"] else "Time slice")
+        return picture if self.selection.beside is None else picture.opts(xaxis="bare")  # that of the pulls is below
+
+    def difference(self, data: Compared) -> hv.Element | hv.Overlay:
+        """The picture of the pulls of a time slice."""
+        return pulls(data)
 
     def _picture(self, data: Slices, title: str) -> hv.Element | hv.Overlay:
         chosen = self.selection
@@ -122,17 +149,22 @@ class HistogramPage(pn.viewable.Viewer):
             if "cumulative" in changed:
                 self.heading.object = facts.heading(chosen)
                 self.slider.format = _clock(chosen.edges)
-            if changed & {"cumulative", "trend"}:
+            if changed & {"cumulative", "trend", "findings"}:
                 self._trend.object = self._trend_picture()
+                self._show_scores()
             if changed & _SHOWN:
                 told = facts.key(chosen, self._colours)
                 self.key.param.update(object=told, visible=bool(told))
                 self._slices = hv.streams.Pipe(data=time_slices(chosen))
                 self._whole.object = self.whole()
                 self._slice.object = hv.DynamicMap(self.increment, streams=[self._slices])
+                self._show_pulls()
             elif changed & {"start", "stop"}:
                 self._slices.send(time_slices(chosen))
+                if chosen.beside is not None:
+                    self._compared.send(self._compare())
             self.facts.object = facts.slice_facts(self._slices.data.facts)
+            self.why.object = facts.why(chosen)
             self._show_interval()
 
     def _show_interval(self) -> None:
@@ -142,12 +174,50 @@ class HistogramPage(pn.viewable.Viewer):
         last = len(edges) - 1 if chosen.stop is None else edges.index(chosen.stop)
         self.slider.param.update(start=0, end=len(edges) - 1, value=(first, last))
         self.everything.disabled = (first, last) == (0, len(edges) - 1)
+        begin, _ = time_limits(chosen.cumulative["time"].values)
+        ends = {"left": begin if chosen.start is None else chosen.start, "right": edges[last]}
+        self._score_shade.update(**ends)
         if chosen.every == "run":
             at = chosen.runs.index(chosen.run)
             self._shade.update(left=at - 0.4, right=at + 0.4)
             return
-        begin, _ = time_limits(chosen.cumulative["time"].values)
-        self._shade.update(left=begin if chosen.start is None else chosen.start, right=edges[last])
+        self._shade.update(**ends)
+
+    def _show_pulls(self) -> None:
+        """The picture of the pulls, if they are wanted."""
+        self._pulls.visible = self.selection.beside is not None
+        if self.selection.beside is None:
+            self._pulls.object = None
+            return
+        self._compared = hv.streams.Pipe(data=self._compare())
+        self._pulls.object = hv.DynamicMap(self.difference, streams=[self._compared])
+
+    def _compare(self) -> Compared:
+        chosen, data = self.selection, self._slices.data
+        return compared(data.facts, data.shown, chosen.beside, chosen.axes, chosen.ranges)
+
+    def _show_scores(self) -> None:
+        """Their trend below that of the reductor, on the same times."""
+        chosen, found = self.selection, self.selection.findings
+        kinds = found.flags.loc[found.flags["run"] == chosen.run, "score"].nunique()
+        self.why.height = min(max(kinds, 1), _REASONS) * 20 + 2  # the same while the slider moves
+        self._score_shade = _shade()
+        self._score_row.visible = found.table is not None
+        if found.table is None:
+            self._scores.object = None
+            return
+        by_time = chosen.trend is not None and chosen.every != "run"
+        self._score_row.height = _SCORES if by_time else 2 * _SCORES
+        timeline = self._timeline or Timeline.of(chosen.trend if by_time else found.table, chosen.run)
+        if len(chosen.runs) > 1:
+            self._timeline = timeline
+        self._scores.object = picture = scores.score_trend(
+            found.table, found.flags, timeline, title="Score", shade=self._score_shade, colours=self._colours,
+            times=not by_time,
+        )  # fmt: skip
+        self.score_signs.object = scores.key(found.flags, found.table["threshold"].values)
+        hv.streams.BoundsX(source=picture).add_subscriber(self._boxed_score)
+        hv.streams.SingleTap(source=picture).add_subscriber(self._tapped_score)
 
     @property
     def _colours(self) -> dict[int, str]:
@@ -157,7 +227,7 @@ class HistogramPage(pn.viewable.Viewer):
     def _trend_picture(self) -> hv.Overlay | None:
         chosen, table = self.selection, self.selection.trend
         self._timeline = None
-        self._shade = BoxAnnotation(fill_color=theme.BLUE, fill_alpha=0.1, line_color=None, level="underlay")
+        self._shade = _shade()
         if table is None:
             return None
         label = theme.reductor_name(chosen.reductor, theme.axis_titles(chosen.cumulative))
@@ -186,6 +256,14 @@ class HistogramPage(pn.viewable.Viewer):
         if boundsx is not None and self.selection.every != "run":
             self.choose_box(*boundsx)
 
+    def _boxed_score(self, boundsx: tuple[np.datetime64, np.datetime64] | None) -> None:
+        if boundsx is not None:
+            self.choose_box(*boundsx)
+
+    def _tapped_score(self, x: Any, y: float | None) -> None:
+        if x is not None:
+            self.choose_nearest(x)
+
     def _tapped(self, x: Any, y: float | None) -> None:
         if x is not None and self.selection.every == "run":
             self.choose_run(self.selection.runs[min(max(round(x), 0), len(self.selection.runs) - 1)])
@@ -197,6 +275,10 @@ class HistogramPage(pn.viewable.Viewer):
         return pn.Column(
             self.notes, self.heading, self.key, self._pictures, sizing_mode="stretch_both", margin=0, styles=padding
         )
+
+
+def _shade() -> BoxAnnotation:
+    return BoxAnnotation(fill_color=theme.BLUE, fill_alpha=0.1, line_color=None, level="underlay")
 
 
 def _clock(edges: list[np.datetime64 | None]) -> CustomJSTickFormatter:

@@ -11,6 +11,8 @@ import xarray as xr
 
 import owtrend
 from dashboards import interval, region
+from dashboards.beside import beside
+from dashboards.findings import findings
 from owtrend.errors import BinningChangedError, OwtrendError, UsageError
 from owtrend.history import every_interval
 
@@ -21,7 +23,7 @@ MOST = 7  # further runs; as many colours as are told apart
 ADDRESS = {
     "run": "run", "others": "with", "subsystem": "subsystem", "histogram": "histogram", "reductor": "reductor",
     "every": "every", "axes": "axes", "region": "range", "start": "start", "stop": "stop", "log": "log",
-    "normalised": "norm",
+    "normalised": "norm", "pulls": "pulls",
 }  # fmt: skip
 
 
@@ -30,7 +32,8 @@ class Selection(param.Parameterized):
 
     ``start`` and ``stop`` are times of snapshots in UTC, None at the run's ends. ``cumulative`` is the chosen histogram
     with its snapshots, or None if there is nothing to show; ``notes`` then says why. ``further`` has the same of those
-    of the ``others`` that have the histogram, ``trend`` the reductor of all these runs.
+    of the ``others`` that have the histogram, ``trend`` the reductor of all these runs, ``findings`` their scores and
+    flags; ``beside`` is what pulls are beside, if they are shown.
     """
 
     run = param.Integer(default=None, allow_None=True)
@@ -45,9 +48,12 @@ class Selection(param.Parameterized):
     stop = param.Parameter()
     log = param.Boolean(doc="Logarithmic contents: heights in 1-D, colours in 2-D.")
     normalised = param.Boolean(doc="Contents per entry.")
+    pulls = param.Boolean(doc="Whether the time slice is compared with other runs, bin by bin.")
     cumulative = param.Parameter()
     further = param.Dict(default={})
     trend = param.Parameter()
+    findings = param.Parameter()
+    beside = param.Parameter()
     notes = param.List(item_type=str, doc="What could not be shown as asked for, and what is shown instead.")
     complaints = param.Dict(default={}, doc="What is wrong with a text somebody typed: 'reductor' or 'region' -> why.")
 
@@ -66,6 +72,7 @@ class Selection(param.Parameterized):
     def address(self) -> str:
         """The query of a link that restores this view, such as ``?run=300000&subsystem=EMC&...``."""
         told = {name: getattr(self, name) for name in ADDRESS} | {"log": "1" if self.log else None}
+        told["pulls"] = "1" if self.pulls else None
         told["others"] = ",".join(map(str, self.others))
         told["normalised"] = "1" if self.normalised else "0" if self.others else None  # beside others it is the rule
         for name in ("start", "stop"):
@@ -138,7 +145,7 @@ class Selection(param.Parameterized):
         self._update(
             run=run, others=others, subsystem=subsystem, histogram=histogram, start=start, stop=stop,
             log=asked["log"] in (True, "1", "true"), normalised=per_entry, cumulative=cumulative, further=further,
-            notes=notes, complaints=complaints, **of_axes, **of_trend,
+            notes=notes, complaints=complaints, **of_axes, **of_trend, **self._judged(cumulative, further, asked),
         )  # fmt: skip
 
     def _update(self, **values: Any) -> None:
@@ -247,6 +254,21 @@ class Selection(param.Parameterized):
             made = (*told, named, tuple(runs), every)
             return {"reductor": named, "every": every, "trend": trend.assign_attrs(made=made)}
         return {"reductor": usual, "every": every, "trend": None}
+
+    def _judged(
+        self, cumulative: xr.Dataset | None, further: Mapping[int, xr.Dataset], asked: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Scores, flags, and if pulls are wanted what they are beside; read once for each histogram and runs."""
+        pulls = asked["pulls"] in (True, "1", "true")
+        if cumulative is None:
+            return {"pulls": pulls, "findings": None, "beside": None}
+        runs = sorted([int(cumulative["run"].item()), *further])
+        found, reference = findings(self.archive, cumulative, runs, self.findings), self.beside
+        if not pulls:
+            reference = None
+        elif reference is None or reference.of is not cumulative:
+            reference = beside(self.archive, cumulative)
+        return {"pulls": pulls, "findings": found, "beside": reference}
 
     def _subsystems(self, run: int) -> list[str]:
         return str(self.archive.runs.loc[run, "subsystems"]).split(", ")

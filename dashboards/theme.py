@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 from bokeh.models import BasicTickFormatter, ColorBar, CustomJSTickFormatter, LogAxis, LogTicker
@@ -10,6 +11,7 @@ from bokeh.models import BasicTickFormatter, ColorBar, CustomJSTickFormatter, Lo
 __all__ = [
     "BLUE",
     "CMAP",
+    "DIVERGING",
     "FRAME",
     "LINE",
     "MUTED",
@@ -34,6 +36,29 @@ INK, MUTED, TICK, LINE, FRAME = "#1f2933", "#5f6b7a", "#9aa5b1", "#e3e7ec", "#f3
 # Of further runs beside a blue one: told apart by all eyes, and none is the colour of a warning.
 RUNS = ("#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#000000", "#8C6BB1", "#A6A200")
 CMAP = "cividis"
+
+
+def _between(anchors: list[tuple[int, int, int]], steps: int) -> list[str]:
+    """Colours from the first to the last of some, each in as many steps."""
+    found = [
+        tuple(round(a + (b - a) * step / steps) for a, b in zip(low, high, strict=True))
+        for low, high in pairwise(anchors)
+        for step in range(steps)
+    ]
+    return ["#{:02x}{:02x}{:02x}".format(*colour) for colour in [*found, anchors[-1]]]
+
+
+# From too few over as usual to too many: blue and vermilion, darker where it is more.
+_FEW_TO_MANY = [
+    (0, 40, 66),
+    (0, 114, 178),
+    (150, 196, 222),
+    (250, 250, 250),
+    (241, 187, 143),
+    (213, 94, 0),
+    (84, 36, 0),
+]
+DIVERGING = _between(_FEW_TO_MANY, 30)
 SIZES = {"title": "14px", "labels": "12px", "ticks": "11px"}
 FONT = "Inter, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
@@ -88,7 +113,13 @@ b {{ color: {INK}; font-weight: 600; }}
 .run i.tick {{ width: 0; height: 9px; border-left: 2px solid {TICK}; border-radius: 0; }}
 .run i.dash {{ width: 0; height: 14px; border-left: 2px dashed {VERMILION}; border-radius: 0; vertical-align: -3px; }}
 .run i.band {{ background: {TICK}; opacity: 0.35; }}
+:host(.reasons) {{ overflow: auto; }}
 :host(.signs) {{ position: absolute; right: 46px; top: 4px; width: auto; font-size: 12px; }}
+ul.why {{ list-style: none; margin: 0; padding: 0; color: {MUTED}; font-variant-numeric: tabular-nums; }}
+ul.why li {{ line-height: 20px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }}
+ul.why .sign, .run .sign {{ display: inline-block; width: 18px; color: {VERMILION}; }}
+.run .sign {{ width: 15px; }}
+.run i.threshold {{ width: 15px; height: 0; border-top: 1.5px dashed {INK}; border-radius: 0; vertical-align: 3px; }}
 .note {{
   color: {INK}; background: #fdf3ec; border-left: 3px solid {VERMILION}; padding: 6px 12px; margin: 0 0 10px 0;
   border-radius: 2px; white-space: pre-line;

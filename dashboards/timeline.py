@@ -17,10 +17,10 @@ from dashboards import theme
 from dashboards.axes import limits
 from dashboards.elements import CROWD, TOOLS, printf, told
 
-__all__ = ["Timeline", "time_limits", "trend", "trend_by_run"]
+__all__ = ["UTC", "UTC_FORMAT", "Timeline", "apart", "run_colours", "time_limits", "trend", "trend_by_run"]
 
-_UTC = [("UTC", "@utc{%F %T}")]
-_UTC_FORMAT = {"@utc": "datetime"}
+UTC = [("UTC", "@utc{%F %T}")]
+UTC_FORMAT = {"@utc": "datetime"}
 
 # A tick's place -> the time that it stands for; the day, too, where it is another than that of the tick before.
 _CLOCK = """
@@ -114,12 +114,12 @@ def trend(
     runs = np.broadcast_to(table["run"].values, times.shape)
     if timeline is None:
         timeline = Timeline.of(table, int(runs[0]))
-    places, colour = timeline.placed(times, runs), _colours(runs, colours)
+    places, colour = timeline.placed(times, runs), run_colours(runs, colours)
     value, error = table["value"].values, np.nan_to_num(table["error"].values)
     known = np.isfinite(value) & table["reported"].values
     low, high = limits([*(value - error)[known], *(value + error)[known]])
     who = [("run", "@run")] if several else []
-    line = hv.Curve(_apart(places[known], value[known], runs[known]), "time", "value").opts(
+    line = hv.Curve(apart(places[known], value[known], runs[known]), "time", "value").opts(
         color=theme.TICK if several else theme.BLUE, line_width=1, alpha=0.4 + 0.3 * several
     )
     bars = hv.Segments(
@@ -128,7 +128,7 @@ def trend(
     points = hv.Scatter(
         (places, value, error, times, runs.astype(str), colour), "time", ["value", "error", "utc", "run", "colour"]
     ).iloc[known]
-    tip = [*who, *_UTC, (label, told("value"))]
+    tip = [*who, *UTC, (label, told("value"))]
     layers = [
         *_marks(table, timeline, places, runs, gaps),
         line,
@@ -136,7 +136,7 @@ def trend(
         _rug(places[~table["reported"].values], low, high),
         points.opts(
             color=hv.dim("colour"), size=6 if known.sum() <= CROWD else 3, nonselection_alpha=1, tools=["xbox_select"],
-            hover_tooltips=tip, hover_formatters=printf("value", "error") | _UTC_FORMAT,
+            hover_tooltips=tip, hover_formatters=printf("value", "error") | UTC_FORMAT,
         ),
     ]  # fmt: skip
     if several:
@@ -164,7 +164,7 @@ def trend_by_run(
     """One point for each run, side by side."""
     runs, value, error = table["run"].values, table["value"].values, np.nan_to_num(table["error"].values)
     known, at = np.isfinite(value), np.arange(len(runs))
-    colour = _colours(runs, colours)
+    colour = run_colours(runs, colours)
     bars = hv.Segments((at, value - error, at, value + error, colour), ["number", "value", "to", "high"], "colour")
     columns = (at, value, error, runs.astype(str), table["start"].values, table["stop"].values, colour)
     points = hv.Scatter(columns, "number", ["value", "error", "run", "start", "stop", "colour"]).opts(
@@ -212,11 +212,12 @@ def _rug(places: NDArray[np.datetime64], low: float, high: float) -> hv.Segments
     )
 
 
-def _colours(runs: NDArray[np.int64], colours: Mapping[int, str] | None) -> NDArray[Any]:
+def run_colours(runs: NDArray[np.int64], colours: Mapping[int, str] | None) -> NDArray[Any]:
+    """The colour of each point, by its run."""
     return np.array([(colours or {}).get(run, theme.BLUE) for run in runs.tolist()], dtype=object)
 
 
-def _apart(
+def apart(
     places: NDArray[np.datetime64], value: NDArray[np.float64], runs: NDArray[np.int64]
 ) -> tuple[NDArray[np.datetime64], NDArray[np.float64]]:  # fmt: skip
     """Points with a hole wherever another run begins."""

@@ -7,6 +7,7 @@ import pytest
 from uproot.writing import identify
 
 import owtrend
+from owtrend import pipeline
 from tests import making
 
 MINUTES = 6
@@ -92,3 +93,36 @@ def store(tmp_path_factory):
 def archive(store):
     """Nothing changes it, so that all tests can share it."""
     return owtrend.open(store)
+
+
+def _counts(rng, shares, rows):
+    """Cumulative contents, flow included, of snapshots that gain 400 counts each, by the shares of eight bins."""
+    gained = rng.multinomial(400, np.asarray(shares) / np.sum(shares), size=rows)
+    return np.pad(gained.cumsum(axis=0), ((0, 0), (1, 1)))
+
+
+@pytest.fixture(scope="session")
+def scored_store(tmp_path_factory):
+    """``steady`` and ``odd`` in runs 1, 2 and 3, scored, and in run 4, which is not, of 24 snapshots a minute apart.
+
+    In run 3 the third bin of ``odd`` is dead from 14:12 on, and ``steady`` is missing in the last eight snapshots.
+    """
+    folder, rng, usual = tmp_path_factory.mktemp("scored"), np.random.default_rng(7), np.arange(1, 9)
+    for run in (1, 2, 3, 4):
+        held = {name: _counts(rng, usual, 24) for name in ("steady", "odd")}
+        if run == 3:
+            held["odd"][12:] = held["odd"][11] + _counts(rng, np.where(np.arange(8) == 2, 0, usual), 12)
+        rows = {name: contents.tolist() for name, contents in held.items()}
+        if run == 3:
+            rows["steady"][16:] = [None] * 8
+        making.write_run(folder / f"data{run}", rows, run=run, start=START.replace(hour=11 + run))
+        if run == 4:
+            pipeline.compute(folder / "store", workers=0)
+        making.ingest(folder / f"data{run}", folder / "store")
+    return folder / "store"
+
+
+@pytest.fixture(scope="session")
+def scored(scored_store):
+    """Nothing changes it, so that all tests can share it."""
+    return owtrend.open(scored_store)

@@ -1,11 +1,14 @@
 """The command serves a page that works in a real browser: real Chromium, headless, against a real server."""
 
+import json
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import Locator, Page, expect, sync_playwright
@@ -35,6 +38,13 @@ PICTURES = """() => {
 
 @pytest.fixture(scope="module")
 def server(store):
+    """The URL of a served store."""
+    with serving(store) as url:
+        yield url
+
+
+@contextmanager
+def serving(store):
     """The URL of a served store; the server must end well on Ctrl-C and have had nothing to complain of."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -69,6 +79,13 @@ def window(server, chromium):
 
 @pytest.fixture
 def page(server, window):
+    """A tab."""
+    with watched(server, window) as tab:
+        yield tab
+
+
+@contextmanager
+def watched(server, window):
     """A tab; no errors may show in its console, and it may ask nobody but the server for anything."""
     tab, complaints, requests = window.new_page(), [], []
     tab.set_default_timeout(10_000)
@@ -91,10 +108,11 @@ def look(page: Page, address: str) -> None:
 
 
 def checkbox(page: Page, label: str) -> Locator:
-    """The last two are of the scale; the others of runs."""
+    """The last three are of the scale and of pulls; the others of runs."""
     if label.isdecimal():
         return page.get_by_label(label)
-    return page.locator("input[type=checkbox]:visible").nth({"Logarithmic": -2, "Per entry": -1}[label])
+    places = {"Logarithmic": -3, "Per entry": -2, "Pulls": -1}
+    return page.locator("input[type=checkbox]:visible").nth(places[label])
 
 
 def pictures(page: Page) -> dict:
@@ -295,3 +313,41 @@ def test_a_link_restores_all_of_a_view(page):
     page.locator(".noUi-handle-upper").press("ArrowLeft")
     changed(page, "Time slice", before)
     assert glyphs(page, "Time slice", "Line") != lines, "the other run moves along"
+
+
+@pytest.fixture
+def scored_page(scored_store, chromium):
+    """A tab on a store that has scores."""
+    with serving(scored_store) as url:
+        context = chromium.new_context(base_url=url, viewport={"width": 1280, "height": 800})
+        with watched(url, context) as tab:
+            yield tab
+        context.close()
+
+
+def test_what_is_flagged_is_marked_told_and_found_by_its_incident(scored_page):
+    page = scored_page
+    look(page, "/?run=1&histogram=odd")
+    expect(page.get_by_text("Nothing flagged in this run.")).to_be_visible()
+    page.get_by_label("Incidents").select_option(index=1)
+    page.wait_for_url("**run=3&subsystem=EMC&histogram=steady**start=2018-06-01T14:11:00**")
+    expect(page.get_by_text("steady is not there")).to_be_visible(timeout=10_000)  # another run, all pictures anew
+    page.locator("select[size]").select_option("odd")
+    expect(page.get_by_text("position [cm] 2 to 3").first).to_be_visible(timeout=10_000)
+    page.wait_for_function(f"() => ({GLYPHS})(['Score', 'Scatter']).length > 1")
+    (line,) = glyphs(page, "Score", "Segment")
+    points, *marks = glyphs(page, "Score", "Scatter")
+    assert marks
+    assert len(points["time"]) + len(marks[0]["time"]) == 24, "a sign for each snapshot"
+    assert all(height > line["score"][0] for mark in marks for height in mark["score"])
+    expect(page.get_by_text("▲flagged")).to_be_visible()
+    expect(page.get_by_text(re.compile(r"threshold \d\.\d"))).to_be_visible()
+
+    checkbox(page, "Pulls").check()
+    page.wait_for_url("**pulls=1")
+    page.wait_for_function(f"() => ({GLYPHS})(['Pulls', 'Quad']).length == 2")
+    before = glyphs(page, "Pulls", "Quad")
+    page.locator(".noUi-handle-upper").press("ArrowLeft")
+    page.wait_for_function(
+        f"(before) => JSON.stringify(({GLYPHS})(['Pulls', 'Quad'])) != before", arg=json.dumps(before)
+    )

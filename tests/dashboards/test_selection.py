@@ -31,7 +31,7 @@ def test_an_address_restores_the_view(archive):
     chosen.choose(others=[300001], normalised=False, every="2min")
     again = from_address(archive, chosen.address)
     assert again.address == chosen.address
-    aside = {"name": 0, "cumulative": 0, "trend": 0, "further": 0}
+    aside = {"name": 0, "cumulative": 0, "trend": 0, "further": 0, "findings": 0}
     assert again.param.values() | aside == chosen.param.values() | aside
     assert again.cumulative.identical(chosen.cumulative)
     assert again.trend.equals(chosen.trend)
@@ -117,7 +117,7 @@ def test_watchers_hear_of_a_change_once_and_of_no_change_never(archive):
     chosen.choose(run=300000, histogram="plain", start=None)
     assert heard == []
     chosen.choose(histogram="map", start="12:02", log=True)
-    assert heard == [{"histogram", "start", "log", "cumulative", "trend"}]
+    assert heard == [{"histogram", "start", "log", "cumulative", "trend", "findings"}]
 
 
 def test_a_changed_binning_is_said_and_the_last_is_shown(tmp_path):

@@ -1,0 +1,137 @@
+"""The trend of scores is calm when all is well, and marks what is flagged by colour and sign, with its reason."""
+
+import holoviews as hv
+import numpy as np
+import pandas as pd
+import pytest
+from bokeh.models import BoxAnnotation
+
+from dashboards import scores, theme
+from dashboards.timeline import Timeline
+from owtrend import watch
+
+
+@pytest.fixture
+def table(scored):
+    found = scored.scores("EMC", ["odd"], runs=[1, 2, 3])
+    return found.drop_vars("z").isel(histogram=0, drop=True).load()
+
+
+@pytest.fixture
+def flagged(scored):
+    found = scored.flags("EMC", runs=[3])
+    return found[found["score"].isin(watch.SCORES)]
+
+
+def flag(score, z, minute=15, why="why"):
+    stop = pd.Timestamp(f"2018-06-01T14:{minute}")
+    times = {"start": stop - pd.Timedelta("1min"), "stop": stop, "report": pd.Timedelta("1min")}
+    return times | {"subsystem": "EMC", "run": 3, "histograms": ("odd",), "score": score, "z": z, "why": why}
+
+
+def picture(table, flags, **options):
+    return scores.score_trend(table, flags, Timeline.of(table, 3), **options)
+
+
+def layers(picture, kind):
+    return [part for part in picture if type(part) is kind]
+
+
+def column(element, name):
+    return element.dimension_values(name)
+
+
+def drawn(picture):
+    return hv.renderer("bokeh").get_plot(picture)
+
+
+def test_every_report_is_a_point_that_tells_its_score(table):
+    points, *marks = layers(picture(table, pd.DataFrame([flag("bin", 5.0)])[:0]), hv.Scatter)
+    known = np.isfinite(table["total"].values)
+    assert (len(points), marks) == (known.sum(), [])
+    np.testing.assert_array_equal(column(points, "z"), table["total"].values[known])
+    np.testing.assert_array_equal(column(points, "utc"), table["time"].values[known])
+    assert known.sum() < len(known), "the first report of all has nothing beside it"
+
+
+def test_what_is_better_than_usual_lies_at_zero_and_larger_is_higher(table):
+    table["total"].values[-4:] = [-30, 0, 5, 500]
+    (points,) = layers(picture(table, pd.DataFrame([flag("bin", 5.0)])[:0]), hv.Scatter)
+    low, zero, five, large = column(points, "score")[-4:]
+    assert low == zero == 0 < five < large < 10 * five, "500 sigma does not squeeze the threshold"
+
+
+def test_a_calm_run_keeps_its_threshold_in_the_middle_and_shows_no_marks(table):
+    table["total"].values[:] = 0.5
+    made = picture(table, pd.DataFrame([flag("bin", 5.0)])[:0])
+    (lines,) = layers(made, hv.Segments)
+    range_ = drawn(made).handles["y_range"]
+    shares = column(lines, "score") / range_.end
+    assert len(lines) == 3, "of each run"
+    assert ((shares > 0.3) & (shares < 0.8)).all()
+    assert not layers(made, hv.Scatter)[1:]
+
+
+def test_thresholds_are_told_by_the_ticks_they_lie_between(table):
+    made = picture(table, pd.DataFrame([flag("bin", 5.0)])[:0])
+    (lines,) = layers(made, hv.Segments)
+    ticks = {text: at for at, text in drawn(made).state.yaxis[0].major_label_overrides.items()}
+    (threshold,) = set(np.round(table["threshold"].values, 3))
+    heights = {float(text): at for text, at in ticks.items()}
+    under, over = max(v for v in heights if v < threshold), min(v for v in heights if v > threshold)
+    assert heights[under] < column(lines, "score")[0] < heights[over]
+
+
+def test_flags_are_marked_where_they_are_and_tell_why(table, flagged):
+    made = picture(table, flagged)
+    (points, marks), (line,) = layers(made, hv.Scatter), layers(made, hv.Curve)
+    np.testing.assert_array_equal(column(marks, "utc"), flagged["stop"].values)
+    np.testing.assert_array_equal(column(marks, "z"), flagged["z"])
+    assert "position [cm] 2 to 3: 0 counts where" in column(marks, "why")[0]
+    at = np.isin(column(line, "time"), column(marks, "time"))
+    np.testing.assert_allclose(column(line, "score")[at], column(marks, "score"), rtol=1e-3)
+    assert not np.isin(column(points, "utc"), column(marks, "utc")).any(), "one sign for one report"
+    assert len(points) + len(marks) == np.isfinite(table["total"].values).sum()
+    assert (column(marks, "score") > column(layers(made, hv.Segments)[0], "score")[-1]).all()
+    begin = flagged["stop"].iloc[0]
+    assert column(marks, "told")[0].startswith(f"{begin:%F %T} UTC · ")
+    assert column(marks, "told")[0].endswith(f" · {flagged['z'].iloc[0]:.1f} sigma")
+
+
+def test_kinds_of_flags_differ_in_shape_and_colour_from_points(table):
+    flags = pd.DataFrame([flag("bin", 6.0), flag("share", 9.0), flag("rate", 4.5), flag("restart", np.inf)])
+    points, *marks = layers(picture(table, flags), hv.Scatter)
+    styles = [mark.opts.get("style").kwargs for mark in marks]
+    assert [style["marker"] for style in styles] == ["triangle", "square", "diamond", "x"]
+    assert {style["color"] for style in styles} == {theme.VERMILION}
+    assert theme.VERMILION not in column(points, "colour")
+    height = [column(mark, "score")[0] for mark in marks]
+    assert height[2] < height[0] < height[1] < height[3], "by z, and what is no matter of chance on top"
+    told = scores.key(flags, table["threshold"].values)
+    for sign in ("▲", "■", "◆", "✕", f"threshold {table['threshold'].values[0]:.1f}"):
+        assert sign in told
+
+
+def test_a_flag_after_the_last_row_is_marked_at_the_end_of_its_run(table):
+    flags = pd.DataFrame([flag("after_end", np.inf, minute=59)])
+    _, mark = layers(picture(table, flags), hv.Scatter)
+    assert column(mark, "time")[0] == Timeline.of(table, 3).spans[-1][1]
+    assert column(mark, "utc")[0] == np.datetime64("2018-06-01T14:59")
+
+
+def test_names_from_files_cannot_be_markup_in_a_tooltip(table):
+    flags = pd.DataFrame([flag("bin", 6.0, why="<script>#eta 0 to 1")])
+    _, mark = layers(picture(table, flags), hv.Scatter)
+    assert column(mark, "why")[0] == "<script>\N{GREEK SMALL LETTER ETA} 0 to 1"
+    assert "@why{safe}" not in mark.opts.get("plot").kwargs["hover_tooltips"], "Bokeh escapes it unless told not to"
+
+
+def test_runs_lie_side_by_side_in_their_colours_and_the_interval_is_shaded(table, flagged):
+    shade, colours = BoxAnnotation(), {3: theme.BLUE, 1: theme.RUNS[0], 2: theme.RUNS[1]}
+    made = picture(table, flagged, shade=shade, colours=colours, times=False)
+    points = layers(made, hv.Scatter)[0]
+    assert sorted(set(column(points, "colour"))) == sorted(colours.values())
+    assert np.isnan(column(layers(made, hv.Curve)[0], "score")).sum() == 2, "runs are not joined"
+    figure = drawn(made).state
+    assert shade in figure.select(BoxAnnotation)
+    assert figure.xaxis[0].major_label_text_font_size == "0pt", "the times stand above it"
