@@ -6,7 +6,7 @@ snapshot earlier. What this allows is no deviation.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -47,9 +47,15 @@ class _Run:
 
 
 def score_components(
-    view: SubsystemReader, subsystem: str, runs: Sequence[int], before: Sequence[int], rules: Rules
-) -> Iterator[tuple[int, ScoreArrays, list[Flag]]]:
+    view: SubsystemReader, subsystem: str, runs: Sequence[int], before: Sequence[int], rules: Rules,
+    flagged: Mapping[int, NDArray[np.uint8]],
+) -> Iterator[tuple[int, ScoreArrays, list[Flag]]]:  # fmt: skip
     """Shares and rates of some runs, run after run; arguments as of `owtrend.scoring.score_runs`.
+
+    Parameters
+    ----------
+    flagged
+        Of each of ``runs`` what is flagged of the bins, ``(time, histogram)``: such a report tells no usual share.
 
     Returns
     -------
@@ -66,7 +72,7 @@ def score_components(
         null = view.score_block("null", place, index[2])[:, :, len(SCORES) + 1 :].astype(np.float64)
         held.append(_past(view, run, reported, entries, view.score_block("flagged", *index), null))
     for run in runs:
-        yield run, *_one_run(view, subsystem, run, held, rules)
+        yield run, *_one_run(view, subsystem, run, held, rules, flagged[run] > 0)
 
 
 def _read(view: SubsystemReader, run: int) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
@@ -116,7 +122,7 @@ def _together(
 
 
 def _one_run(
-    view: SubsystemReader, subsystem: str, run: int, held: deque[_Run], rules: Rules
+    view: SubsystemReader, subsystem: str, run: int, held: deque[_Run], rules: Rules, spoiled: NDArray[np.bool_]
 ) -> tuple[ScoreArrays, list[Flag]]:
     place = view.place(run)
     times, mode = view.times(place), view.per_run["mode"][place]
@@ -139,7 +145,7 @@ def _one_run(
     for number in range(components.count):
         members = _members(components, number, alike, rules)
         if len(members) > 1:
-            flags += _shares(told, members, state, entries, alike, rules, out)
+            flags += _shares(told, members, state, entries, spoiled, alike, rules, out)
     if components.count >= _FEW:
         flags += _rates(told, components, state, entries, alike, rules, out)
     held.append(_past(view, run, reported, entries, out["flagged"], out["null"].astype(np.float64)))
@@ -189,7 +195,7 @@ def _reference(alike: Sequence[_Run], members: NDArray[np.intp], rules: Rules) -
 
 def _shares(
     told: _Told, members: NDArray[np.intp], state: NDArray[np.uint8], entries: NDArray[np.float64],
-    alike: Sequence[_Run], rules: Rules, out: ScoreArrays,
+    spoiled: NDArray[np.bool_], alike: Sequence[_Run], rules: Rules, out: ScoreArrays,
 ) -> list[Flag]:  # fmt: skip
     """One component: its histograms as the bins of one."""
     sizes = np.array([len(members)], dtype=np.int64)
@@ -220,8 +226,11 @@ def _shares(
                 flags.append(told.flag([names[worst]], begin, row, "share", finding.total, text))
                 begin = row
                 continue
-        watched.learn(sample)
         begin = row
+        if spoiled[row, members].any():
+            out["flagged"][row, members] |= SHARE
+        else:
+            watched.learn(sample)
     if watched.seen:
         out["null"][members] = summary(watched.seen)
     return flags

@@ -34,7 +34,10 @@ Scored = list[tuple[int, ScoreArrays, list[Flag]]]
 
 @dataclass(frozen=True)
 class ScoreTask:
-    """Some runs of one subsystem, in order of time, and a block of its histograms; none: the components."""
+    """Some runs of one subsystem, in order of time, and a block of its histograms.
+
+    Or none, and what was flagged of the bins of all: the components.
+    """
 
     location: str
     version: str
@@ -44,6 +47,7 @@ class ScoreTask:
     first: int
     last: int
     rules: Rules
+    flagged: Mapping[int, NDArray[np.uint8]] | None = None
 
 
 @lru_cache
@@ -104,13 +108,22 @@ def rescore(
             for name, (chosen, before) in batches.items()
             for task in _tasks(reader, store.address, name, chosen, before, of_subsystem[name])
         ]
-        results: dict[str, list[tuple[int, int, Scored]]] = {name: [] for name in batches}
+        results: dict[str, list[tuple[int, Scored]]] = {name: [] for name in batches}
         for number, (task, found) in enumerate(runner.map(_scores, tasks), start=1):
-            results[task.subsystem].append((task.first, task.last, found))
+            results[task.subsystem].append((task.first, found))
             progress("scoring", number, len(tasks))
+        joined = {name: _joined(of_blocks) for name, of_blocks in results.items()}
+        components = [
+            ScoreTask(
+                store.address, reader.version, name, tuple(chosen), tuple(before), 0, 0, of_subsystem[name],
+                {run: arrays["flagged"] for run, (arrays, _) in joined[name].items()},
+            )
+            for name, (chosen, before) in batches.items()
+        ]  # fmt: skip
+        beside = {task.subsystem: found for task, found in runner.map(_scores, components)}
         transaction = begin()
         for name, (chosen, _) in batches.items():
-            _write(transaction, reader.subsystem(name), name, chosen, results[name], of_subsystem[name])
+            _write(transaction, reader.subsystem(name), name, joined[name], beside[name], of_subsystem[name])
             done |= {(name, run) for run in chosen}
             scored += len(chosen)
         transaction.commit(f"scores of {sum(len(chosen) for chosen, _ in batches.values())} runs")
@@ -193,10 +206,9 @@ def _tasks(
             bounds.append(number)
             held = 0
         held += size
-    spans = [(0, 0), *pairwise([*bounds, len(entries)])]
     return [
         ScoreTask(location, reader.version, subsystem, tuple(chosen), tuple(before), first, last, rules)
-        for first, last in spans
+        for first, last in pairwise([*bounds, len(entries)])
     ]
 
 
@@ -207,8 +219,9 @@ def _reader(location: str, version: str) -> Reader:
 
 def _scores(task: ScoreTask) -> tuple[ScoreTask, Scored]:
     view = _reader(task.location, task.version).subsystem(task.subsystem)
-    if task.first == task.last:
-        found = list(rates.score_components(view, task.subsystem, task.runs, task.before, task.rules))
+    if task.flagged is not None:
+        of_runs = task.runs, task.before, task.rules, task.flagged
+        found = list(rates.score_components(view, task.subsystem, *of_runs))
         return task, [
             (run, arrays, [*flags, *interruptions.interruptions(view, task.subsystem, run)])
             for run, arrays, flags in found
@@ -217,34 +230,42 @@ def _scores(task: ScoreTask) -> tuple[ScoreTask, Scored]:
     return task, list(scoring.score_runs(view, task.subsystem, task.runs, task.before, entries, task.first, task.rules))
 
 
-def _write(
-    transaction: Transaction, view: SubsystemReader, name: str, chosen: Sequence[int],
-    results: Sequence[tuple[int, int, Scored]], rules: Rules,
-) -> None:  # fmt: skip
-    """The blocks of each run put together and written, with what they are made from."""
-    order = _in_time(view)
-    components = {run: (arrays, flags) for _, last, found in results if not last for run, arrays, flags in found}
-    blocks = [found for _, last, found in sorted(results, key=lambda one: one[:2]) if last]
-    arrays_of, lines, made_from, outcomes = {}, {}, {}, {}
-    for number, run in enumerate(chosen):
-        place = view.place(run)
-        of_blocks = [found[number] for found in blocks]
-        own, own_flags = components[run]
-        z = np.concatenate([arrays["z"] for _, arrays, _ in of_blocks], axis=1)
-        null = np.concatenate([arrays["null"] for _, arrays, _ in of_blocks], axis=0)
+def _joined(of_blocks: Sequence[tuple[int, Scored]]) -> dict[int, tuple[ScoreArrays, list[Flag]]]:
+    """The blocks of each run put together."""
+    in_order = [found for _, found in sorted(of_blocks, key=lambda block: block[0])]
+    made = {}
+    for pieces in zip(*in_order, strict=True):
+        axes = {"null": 0}
         arrays = {
-            "z": np.concatenate([z, own["share"][..., None], own["rate"][..., None]], axis=2),
-            "total": np.concatenate([arrays["total"] for _, arrays, _ in of_blocks], axis=1),
-            "flagged": np.concatenate([arrays["flagged"] for _, arrays, _ in of_blocks], axis=1) | own["flagged"],
-            "null": np.concatenate([null, own["null"]], axis=2),
+            name: np.concatenate([arrays[name] for _, arrays, _ in pieces], axis=axes.get(name, 1))
+            for name in pieces[0][1]
+        }
+        made[pieces[0][0]] = arrays, [flag for _, _, flags in pieces for flag in flags]
+    return made
+
+
+def _write(
+    transaction: Transaction, view: SubsystemReader, name: str,
+    bins: Mapping[int, tuple[ScoreArrays, list[Flag]]], components: Scored, rules: Rules,
+) -> None:  # fmt: skip
+    """Write the scores of some runs, with what they are made from."""
+    order = _in_time(view)
+    arrays_of, lines, made_from, outcomes = {}, {}, {}, {}
+    for run, own, own_flags in components:
+        place = view.place(run)
+        of_bins, flags = bins[run]
+        arrays = {
+            "z": np.concatenate([of_bins["z"], own["share"][..., None], own["rate"][..., None]], axis=2),
+            "total": of_bins["total"],
+            "flagged": of_bins["flagged"] | own["flagged"],
+            "null": np.concatenate([of_bins["null"], own["null"]], axis=2),
         }
         digest = hashlib.blake2b(arrays["flagged"].tobytes() + arrays["null"].tobytes(), digest_size=16)
         outcomes[run] = digest.digest()
-        flags = [*own_flags, *(flag for _, _, flags in of_blocks for flag in flags)]
         times = view.times(place)
-        everything = slice(0, z.shape[1])
+        everything = slice(0, arrays["z"].shape[1])
         wait = median_wait(times, view.trend_block("state", place, slice(0, len(times)), everything) & REPORTED > 0)
-        arrays_of[place], lines[place] = arrays, [flag.to_json() for flag in flags]
+        arrays_of[place], lines[place] = arrays, [flag.to_json() for flag in (*own_flags, *flags)]
         basis = _basis(view, _before(order, order.index(run), rules), made=outcomes).tobytes()
         made_from[place] = int(view.per_run["revision"][place]), basis, outcomes[run], threshold_of(rules, wait)
     transaction.write_scores(name, arrays_of, lines, made_from)
