@@ -113,8 +113,10 @@ class Pca(_Linear):
         share = mean_shares(counts)
         size = float(counts.sum(axis=1).mean())
         residuals = pulls(counts, counts.sum(axis=1, keepdims=True) * share)
-        _, _, loadings = np.linalg.svd(residuals, full_matrices=False)
-        moved = loadings[:variations] * np.sqrt(share * size + SHIFT) / size  # to first order, of shares
+        own, vectors = np.linalg.eigh(residuals @ residuals.T)  # ten times faster than the singular values of all bins
+        first = np.argsort(own)[::-1][:variations]
+        loadings = vectors[:, first].T @ residuals / np.sqrt(np.maximum(own[first, None], 1e-300))
+        moved = loadings * np.sqrt(share * size + SHIFT) / size  # to first order, of shares
         self._keep(np.concatenate([share[None], moved]), share * size)
 
 
@@ -136,7 +138,7 @@ class Nmf(_Linear):
         if variations == 0:
             self._keep(share[None], level)
             return
-        model = NMF(variations + 1, init="nndsvda", max_iter=1000, tol=1e-3, random_state=0)
+        model = NMF(variations + 1, init="nndsvda", max_iter=200, tol=1e-3, random_state=0)
         with _quiet():
             model.fit(counts / np.sqrt(totals * (level + SHIFT)))
         self._keep(model.components_ * np.sqrt(level + SHIFT), level)
@@ -163,7 +165,7 @@ class Autoencoder(Pca):
         self._centre, self._width = inner.mean(axis=0), max(float(inner.std(axis=0).max()), 1e-12)
         wide = 4 * variations
         self._network = MLPRegressor(
-            hidden_layer_sizes=(wide, narrow, wide), activation="tanh", solver="lbfgs", alpha=1e-3, max_iter=1000, random_state=0
+            hidden_layer_sizes=(wide, narrow, wide), activation="tanh", solver="lbfgs", alpha=1e-3, max_iter=200, random_state=0
         )
         scaled = (inner - self._centre) / self._width
         with _quiet():
