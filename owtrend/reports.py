@@ -67,7 +67,9 @@ class Reports:
             raise DimsError(f"{name}: a {kind} has no counts to learn a shape from; choose a histogram of counts")
         own = tuple(_axis(histogram, letter) for letter in bins)
         if axes is not None and [one.binning for one in own] != [one.binning for one in axes]:
-            raise BinningChangedError(f"{name}: its bins are not those that the model was trained on; train one on these")
+            raise BinningChangedError(
+                f"{name}: its bins are not those that the model was trained on; train one on these"
+            )
         if histogram.attrs.get("flow"):
             histogram = histogram.isel(dict.fromkeys(bins, slice(1, -1)))
         gained = increments(histogram)

@@ -165,7 +165,12 @@ class Autoencoder(Pca):
         self._centre, self._width = inner.mean(axis=0), max(float(inner.std(axis=0).max()), 1e-12)
         wide = 4 * variations
         self._network = MLPRegressor(
-            hidden_layer_sizes=(wide, narrow, wide), activation="tanh", solver="lbfgs", alpha=1e-3, max_iter=200, random_state=0
+            hidden_layer_sizes=(wide, narrow, wide),
+            activation="tanh",
+            solver="lbfgs",
+            alpha=1e-3,
+            max_iter=200,
+            random_state=0,
         )
         scaled = (inner - self._centre) / self._width
         with _quiet():
