@@ -154,7 +154,7 @@ class Learned:
             - ``expected`` and ``pull`` per bin: what a good report with these counts would hold, bins that do not
               agree left aside, and 2 sqrt(n + 3/8) - 2 sqrt(expected + 3/8) by the root of ``excess``.
             - ``score``: the sum of squared pulls by what is expected of it.
-            - ``look_score``, ``look_p_value`` along ``look``: ``shape``, that score; ``bin``, the largest \\|pull\\|;
+            - ``look_score``, ``look_p_value`` along ``look``: ``shape``, that score; ``bin``, the largest |pull|;
               ``reach``, how far the model had to go from the mean shape (Hellinger's distance, 0 to 1), which is what
               tells that a usual variation went farther than usual.
             - ``p_value``: of the smallest chance of these, times their number; ``p_low``, ``p_high``: the same with
@@ -216,8 +216,8 @@ class Learned:
         if look == "shape":
             least, most = np.nanquantile(self.held_out[:, 0], [0.05, 0.95])
             text = (
-                f"another shape: chi2 {compared.looks[row, 0]:.3g} per degree of freedom, where {least:.3g} to {most:.3g} "
-                f"is usual; most of all {text}"
+                f"another shape: chi2 {compared.looks[row, 0]:.3g} per degree of freedom, where {least:.3g} to "
+                f"{most:.3g} is usual; most of all {text}"
             )
         return f"{text} ({beside})"
 
@@ -235,8 +235,8 @@ class _Compared:
     def of(cls, model: ShapeModel, counts: Floats, share: Floats) -> "_Compared":
         """What does not agree is left aside, and the rest told again what is expected, until that does not change.
 
-        A bin is trusted if \\|pull\\| < 4, or 4 times the median where that is above 0.67, its value in good reports: one
-        bin that takes half of all counts makes all others wrong at first.
+        A bin is trusted if |pull| < 4, or 6 times the median where that is more: one bin that takes half of all counts
+        makes all others wrong at first.
         """
         trusted = np.ones(counts.shape, dtype=bool)
         expected = model.expected(counts, trusted)

@@ -82,7 +82,7 @@ class _Linear:
         diagonal = np.arange(size)
         normal[:, diagonal, diagonal] += 1e-9 * np.trace(normal, axis1=1, axis2=2)[:, None] + 1e-300
         if not self.positive:
-            return np.linalg.solve(normal, right[..., None])[..., 0]
+            return np.asarray(np.linalg.solve(normal, right[..., None])[..., 0], dtype=np.float64)
         found = np.maximum(right / normal[:, diagonal, diagonal], 0.0)
         for _ in range(200):  # coordinate descent, all reports at once: there are but a few shapes
             before = found.copy()

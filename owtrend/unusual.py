@@ -52,7 +52,7 @@ def unusual(good: xr.Dataset, judged: xr.Dataset, every: Any = "10min", *, seed:
         - ``p_value``: the chance that a good interval scores as high, by those of each good run beside the other good
           runs; ``p_low``, ``p_high``: its 90 % interval. See `owtrend.kernels.tail.chances`.
         - ``pull`` over ``(time, histogram, reductor)``: (value - median) / sigma beside good intervals, sigma
-          the larger of 1.4826 MAD and the error; NaN where it is missing. Of entries the logarithm per report, less the
+          the larger of 1.4826 MAD and the error; NaN where it is missing. Of entries the logarithm of the rate, less the
           median of all histograms, so that a beam that decays raises nothing.
         - ``blame``: by how much the score falls if that trend has its median; only where ``p_value`` < 0.05, else NaN.
         - ``why``: in words the trends to blame, where ``p_value`` < 0.05; else empty.
@@ -70,7 +70,7 @@ def unusual(good: xr.Dataset, judged: xr.Dataset, every: Any = "10min", *, seed:
     past, its = _Table.of(good, length), _Table.of(judged, length)
     if past.columns != its.columns:
         raise DimsError("good and judged: expected trends of the same histograms and reductors; ask for both by name")
-    past = past.rows(np.isfinite(past.values).any(axis=1))
+    past = past.rows(np.asarray(np.isfinite(past.values).any(axis=1)))
     runs = tuple(sorted(set(past.runs.tolist())))
     if len(past.runs) < _FEWEST or len(runs) < 2:
         raise UsageError(
@@ -136,8 +136,8 @@ def _forest(usual: "_Usual", pulls: Floats, seed: int, held_out: Floats | None =
 def _ordered(pulls: Floats) -> Floats:
     """The largest |pull| of each row, the second, the fourth, the eighth, ...; missing ones are 0.
 
-    A tree of a forest looks at a few columns by chance: of 400 trends it hardly ever takes the two that are off. Told in
-    order of size, what is off is always in the first columns, however many trends there are and whichever it is.
+    A tree looks at a few columns by chance: of 400 trends it hardly ever takes the two that are off. Told in order of
+    size, what is off is always in the first columns, however many trends there are and whichever it is.
     """
     size = -np.sort(-np.abs(np.nan_to_num(pulls)), axis=1)
     return size[:, [rank - 1 for rank in 2 ** np.arange(20) if rank <= size.shape[1]]]
@@ -164,7 +164,7 @@ class _Table:
 
     @classmethod
     def of(cls, trends: xr.Dataset, every: np.timedelta64) -> "_Table":
-        """Reports in an interval make one value: the mean by 1 / error**2; of entries the logarithm of their mean."""
+        """Reports in an interval make one value: the mean by 1 / error**2; of entries the logarithm of their rate."""
         dims = {"histogram", "reductor"}
         if not isinstance(trends, xr.Dataset) or "value" not in trends or not dims <= set(trends["value"].dims):
             raise DimsError("expected trends as archive.trends(...) gives them, over histogram and reductor")
@@ -173,14 +173,16 @@ class _Table:
         values, errors = (held[name].values.reshape(trends.sizes[dim], -1) for name in ("value", "error"))
         columns = [(str(h), str(r)) for h in trends["histogram"].values for r in trends["reductor"].values]
         counted = np.array([reductor in _COUNTED for _, reductor in columns])
-        weights = np.isfinite(values) / np.where((errors > 0) & ~counted, errors, 1.0) ** 2
         runs = np.broadcast_to(trends["run"].values, len(values)).astype(np.int64)
         times = trends["time"].values
         first = {run: times[runs == run].min() for run in np.unique(runs)}
         number = [(run, (time - first[run]) // every) for run, time in zip(runs.tolist(), times, strict=True)]
         begins = np.array([n for n in range(len(number)) if n == 0 or number[n] != number[n - 1]])
+        covered = np.repeat(_covered(held, runs, times), trends.sizes["reductor"], axis=1)
+        known = np.isfinite(values) & (np.isfinite(covered) | ~counted)
+        weights = known / np.where((errors > 0) & ~counted, errors, 1.0) ** 2
         with np.errstate(divide="ignore", invalid="ignore"):
-            total = np.add.reduceat(weights, begins)
+            total = np.add.reduceat(np.where(counted, known * np.nan_to_num(covered), weights), begins)
             mean = np.add.reduceat(np.nan_to_num(values) * weights, begins) / total
             error = np.sqrt(np.add.reduceat(weights**2 * np.nan_to_num(errors) ** 2, begins)) / total
             error = np.where(counted, error / mean, error)
@@ -190,6 +192,20 @@ class _Table:
 
     def rows(self, which: NDArray[np.bool_]) -> "_Table":
         return _Table(self.columns, self.values[which], self.errors[which], self.runs[which], self.times[which])
+
+
+def _covered(trends: xr.Dataset, runs: NDArray[np.int64], times: NDArray[np.datetime64]) -> Floats:
+    """Seconds since the report before, ``(row, histogram)``; NaN where nothing was reported, or nothing before it."""
+    dim = str(trends["value"].dims[0])
+    shape = xr.zeros_like(trends["value"].isel(reductor=0, drop=True))
+    reported = (trends["reported"] if "reported" in trends.coords else shape == 0).broadcast_like(shape)
+    told = np.asarray(reported.transpose(dim, "histogram").values, dtype=bool)
+    made = np.full(told.shape, np.nan)
+    for column in range(told.shape[1]):
+        rows = np.flatnonzero(told[:, column])
+        same = runs[rows[1:]] == runs[rows[:-1]]
+        made[rows[1:][same], column] = (np.diff(times[rows]) / np.timedelta64(1, "s"))[same]
+    return made
 
 
 @dataclass(frozen=True, eq=False)

@@ -38,7 +38,7 @@ def mean_shares(counts: Floats) -> Floats:
 
 
 def around_worst(counts: Floats, expected: Floats, pulls: Floats) -> tuple[slice, ...]:
-    """The box of bins about the largest \\|pull\\| that are off in the same direction.
+    """The box of bins about the largest |pull| that are off in the same direction.
 
     It grows by the neighbouring line of bins that is farthest off, (n - e) / sqrt(e + 1), while that is 2.5 or more.
     """
