@@ -24,7 +24,7 @@ _FEWEST = 10  # good rows
 _KNOWN = 0.5  # share of the good rows in which a trend must have a value
 _CLIP = 30.0  # standard deviations: farther is as far
 _TREES = 100
-_TOGETHER = 10  # so many times more good rows than rows that are judged at once
+_TOGETHER = 20  # so many times more good intervals than are judged at once
 _WHY, _FAR = 3, 5.0  # trends that are named; beyond which they are counted
 _COUNTED = ("entries", "integral")
 
@@ -52,7 +52,7 @@ def unusual(good: xr.Dataset, judged: xr.Dataset, every: Any = "10min", *, seed:
         - ``p_value``: the chance that a good interval scores as high, by those of each good run beside the other good
           runs; ``p_low``, ``p_high``: its 90 % interval. See `owtrend.kernels.tail.chances`.
         - ``pull`` over ``(time, histogram, reductor)``: (value - median) / sigma beside good intervals, sigma
-          the larger of 1.4826 MAD and the error; NaN where it is missing. Of entries the logarithm of the rate, less the
+          the larger of 1.4826 MAD and the error; NaN where missing. Of entries the logarithm of the rate, less the
           median of all histograms, so that a beam that decays raises nothing.
         - ``blame``: by how much the score falls if that trend has its median; only where ``p_value`` < 0.05, else NaN.
         - ``why``: in words the trends to blame, where ``p_value`` < 0.05; else empty.
@@ -109,7 +109,7 @@ def _forest(usual: "_Usual", pulls: Floats, seed: int, held_out: Floats | None =
     """Score of each row among the good ones, and what each trend did to it where the chance is small.
 
     A forest only isolates what it has seen: far from all good rows a row falls where the outermost of them does. So it
-    is grown anew with a few of the rows in question among the good ones, a tenth of these at most.
+    is grown anew with a few of the rows in question among the good ones, a twentieth of these at most.
     """
     with scikit_learn():
         from sklearn.ensemble import IsolationForest

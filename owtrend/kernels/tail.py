@@ -9,7 +9,7 @@ __all__ = ["chances"]
 Floats = NDArray[np.float64]
 LEAST = 20  # scores from which on there is a tail to fit
 _SHARE = 5  # every fifth belongs to it, but at least ten
-_SHAPES = np.linspace(0.0, 0.5, 21)
+_SHAPES = np.linspace(-0.25, 0.5, 31)
 _SCALES = np.geomspace(0.2, 5.0, 41)  # by the mean excess
 _LEVEL = 0.9
 
@@ -20,9 +20,9 @@ def chances(known: Floats, scores: Floats) -> tuple[Floats, Floats, Floats]:
     Up to the highest fifth of the known scores it is counted: (1 + as high) / (1 + all), which holds for any
     distribution if the new report is like the known ones (Vovk, Gammerman, Shafer, Algorithmic Learning in a Random
     World, 2005, sect. 2.2), with Clopper and Pearson's interval. Beyond, excesses follow a generalised Pareto
-    distribution (Pickands, Ann. Statist. 3 (1975) 119). Its shape is taken from 0 to 0.5, as a negative one would
-    claim that there is a highest score; the chance is the mean over all shapes and scales by their likelihood, not
-    that of the best, so that few known scores do not claim what they cannot tell.
+    distribution (Pickands, Ann. Statist. 3 (1975) 119) whose shape may be -0.25 to 0.5; the chance is the mean over all
+    shapes and scales by their likelihood, not that of the best, so that few known scores do not claim what they cannot
+    tell, and that nothing is impossible.
 
     Parameters
     ----------
