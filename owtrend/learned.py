@@ -25,7 +25,7 @@ Bools = NDArray[np.bool_]
 LOOKS = ("shape", "bin", "reach")
 TOLD = 0.05  # chance below which it is said why
 _FEWEST = 8  # good reports
-_LIMIT, _ROUNDS = 4.0, 5  # |pull| from which on a bin is not trusted; how often that is thought over
+_LIMIT, _SPREAD, _ROUNDS = 4.0, 6.0, 5  # |pull| from which on a bin is not trusted, also in medians; in how many rounds
 _BLOCKS = 5  # of a single run
 
 
@@ -235,24 +235,24 @@ class _Compared:
     def of(cls, model: ShapeModel, counts: Floats, share: Floats) -> "_Compared":
         """What does not agree is left aside, and the rest told again what is expected, until that does not change.
 
-        A bin is trusted if |pull| < 4, or 6 times the median where that is more: one bin that takes half of all counts
-        makes all others wrong at first.
+        A bin is trusted if |pull| < 4, or 6 times the median where that is more: where shapes vary, or one bin takes
+        half of all counts, many are off at first. The first pulls are those from the mean shape, scaled robustly.
         """
         trusted = np.ones(counts.shape, dtype=bool)
         expected = model.expected(counts, trusted)
         pull = pulls(counts, expected)
         rows = np.flatnonzero(np.abs(pull).max(axis=1) > _LIMIT)
+        beside = pulls(counts[rows], _scaled(counts[rows], share))
         for _ in range(_ROUNDS if len(rows) else 0):
-            size = np.abs(pull[rows])
-            limit = _LIMIT * np.maximum(np.median(size, axis=1, keepdims=True) / 0.6745, 1.0)
-            now = size < limit
+            size = np.abs(beside)
+            now = size < np.maximum(_LIMIT, _SPREAD * np.median(size, axis=1, keepdims=True))
             changed = (now != trusted[rows]).any(axis=1)
             rows, now = rows[changed], now[changed]
             if not len(rows):
                 break
             trusted[rows] = now
             expected[rows] = model.expected(counts[rows], now)
-            pull[rows] = pulls(counts[rows], expected[rows])
+            beside = pull[rows] = pulls(counts[rows], expected[rows])
         varied = variation(expected).sum(axis=1)
         freedom = np.maximum(varied * (1 - model.parameters / counts.shape[1]), 1e-300)
         looks = np.full((len(counts), len(LOOKS)), np.nan)
@@ -262,3 +262,13 @@ class _Compared:
             total = np.maximum(expected.sum(axis=1), 1e-300)
             looks[:, 2] = np.sqrt(np.maximum(1 - np.sqrt(expected) @ np.sqrt(share) / np.sqrt(total), 0.0))
         return cls(counts, expected, pull, looks)
+
+
+def _scaled(counts: Floats, share: Floats) -> Floats:
+    """The mean shape, scaled to each report by the median of bins, weighted by share; by a quarter of it at least."""
+    ratio = counts / share
+    order = np.argsort(ratio, axis=1)
+    half = (np.cumsum(share[order], axis=1) < 0.5).sum(axis=1)
+    at = order[np.arange(len(counts)), np.minimum(half, counts.shape[1] - 1)]
+    scale = np.maximum(ratio[np.arange(len(counts)), at], counts.sum(axis=1) / 4)
+    return np.asarray(scale[:, None] * share, dtype=np.float64)

@@ -24,7 +24,6 @@ _FEWEST = 10  # good rows
 _KNOWN = 0.5  # share of the good rows in which a trend must have a value
 _CLIP = 30.0  # standard deviations: farther is as far
 _TREES = 100
-_TOGETHER = 20  # so many times more good intervals than are judged at once
 _WHY, _FAR = 3, 5.0  # trends that are named; beyond which they are counted
 _COUNTED = ("entries", "integral")
 
@@ -106,31 +105,36 @@ def unusual(good: xr.Dataset, judged: xr.Dataset, every: Any = "10min", *, seed:
 
 
 def _forest(usual: "_Usual", pulls: Floats, seed: int, held_out: Floats | None = None) -> tuple[Floats, Floats]:
-    """Score of each row among the good ones, and what each trend did to it where the chance is small.
-
-    A forest only isolates what it has seen: far from all good rows a row falls where the outermost of them does. So it
-    is grown anew with a few of the rows in question among the good ones, a twentieth of these at most.
-    """
+    """Score of each row in a forest of good ones, and what each trend did to it where the chance is small."""
     with scikit_learn():
         from sklearn.ensemble import IsolationForest
     good = _ordered(usual.past[:, usual.used])
+    grown = np.concatenate([good, _outside(good, seed)])
+    forest = IsolationForest(n_estimators=_TREES, max_samples=len(grown), random_state=seed).fit(grown)
     mine = pulls[:, usual.used]
-    score, blame = np.full(len(pulls), np.nan), np.full(pulls.shape, np.nan)
-    rows = np.flatnonzero(np.isfinite(mine).any(axis=1))
-    block = max(1, len(good) // _TOGETHER)
-    columns = np.flatnonzero(usual.used)
-    for first in range(0, len(rows), block):
-        some = rows[first : first + block]
-        seen = np.concatenate([good, _ordered(mine[some])])
-        forest = IsolationForest(n_estimators=_TREES, max_samples=len(seen), random_state=seed).fit(seen)
-        score[some] = -forest.score_samples(seen[len(good) :])
-        if held_out is None:
-            continue
-        for row in some[chances(held_out, score[some])[0] < TOLD]:
+    score = -forest.score_samples(_ordered(mine))
+    score[~np.isfinite(mine).any(axis=1)] = np.nan
+    blame, columns = np.full(pulls.shape, np.nan), np.flatnonzero(usual.used)
+    if held_out is not None:
+        for row in np.flatnonzero(chances(held_out, score)[0] < TOLD):
             without = np.repeat(mine[row][None], len(columns), axis=0)
             np.fill_diagonal(without, 0.0)
             blame[row, columns] = score[row] + forest.score_samples(_ordered(without))
     return score, blame
+
+
+def _outside(good: Floats, seed: int) -> Floats:
+    """Good rows, a fifth as many, with the largest one or more pulls raised to some size up to the largest there is.
+
+    A forest cuts only where it has seen something: what is far from all good rows would fall where the outermost of
+    them does (Desir, Bernard, Petitjean, Heutte, Pattern Recognition 46 (2013) 3490, who draw such outliers too).
+    """
+    rng = np.random.default_rng(seed)
+    number, ranks = max(8, len(good) // 5), good.shape[1]
+    made = good[rng.integers(len(good), size=number)]
+    level = np.exp(rng.uniform(np.log(np.median(good[:, 0])), np.log(_CLIP), number))
+    raised = np.arange(ranks) < rng.integers(1, ranks + 1, number)[:, None]
+    return np.where(raised, np.maximum(made, level[:, None]), made)
 
 
 def _ordered(pulls: Floats) -> Floats:

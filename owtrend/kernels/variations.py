@@ -10,7 +10,7 @@ __all__ = ["MOST", "variations"]
 Floats = NDArray[np.float64]
 MOST = 8
 _FLIPS = 19  # copies with random signs: once in twenty times noise alone is above them all
-_ALONE = 0.5  # share of a component that is of one report
+_ALONE, _LONE = 0.5, 2.0  # share of a component that is of one report, and by how much it is above the next
 
 
 def variations(counts: Floats, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp], int]:
@@ -38,16 +38,16 @@ def variations(counts: Floats, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp]
             if found == most:
                 return rows, np.array(lone, dtype=np.intp), found
             own, vectors = np.linalg.eigh(left @ left.T)
+            main = vectors[:, -1]
+            worst = int(np.argmax(main**2))
+            if main[worst] ** 2 > _ALONE and own[-1] > _LONE * own[-2]:
+                lone.append(int(rows[worst]))
+                rows = np.delete(rows, worst)
+                break
             # The mean and the components before have taken their directions out, which random signs fill again.
             fuller = len(rows) / (len(rows) - 1 - found)
             if own[-1] <= fuller * max(_flipped(left, rng) for _ in range(_FLIPS)):
                 return rows, np.array(lone, dtype=np.intp), found
-            main = vectors[:, -1]
-            worst = int(np.argmax(main**2))
-            if main[worst] ** 2 > _ALONE:
-                lone.append(int(rows[worst]))
-                rows = np.delete(rows, worst)
-                break
             left = left - np.outer(main, main @ left)
 
 

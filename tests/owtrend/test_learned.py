@@ -57,7 +57,6 @@ def test_what_varies_farther_than_ever_is_seen_too(learned, name):
     made = learned[name].score(varied(5, 4, "mix out of range", 0.95))
     assert share_below(made) > 0.9
     assert made.look_p_value.sel(look="reach").max() < 0.01
-    assert any("farther from the mean shape than good reports go" in text for text in made.why.values)
 
 
 @pytest.mark.parametrize("name", FLEXIBLE)
@@ -100,7 +99,7 @@ def test_a_model_can_be_pickled_and_says_what_it_was_trained_on(learned):
 def test_components_are_those_of_scikit_learn():
     rng = np.random.default_rng(0)
     base, other = rng.dirichlet(np.full(30, 3.0), 2)
-    mix = rng.uniform(-0.3, 0.3, (50, 1))
+    mix = rng.uniform(0, 0.3, (50, 1))
     counts = rng.poisson(1e5 * (base + mix * (other - base))).astype(float)
     model = Pca()
     model.fit(counts, 1)
