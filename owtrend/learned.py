@@ -25,7 +25,7 @@ Bools = NDArray[np.bool_]
 LOOKS = ("shape", "bin", "reach")
 TOLD = 0.05  # chance below which it is said why
 _FEWEST = 8  # good reports
-_LIMIT, _SPREAD, _ROUNDS = 4.0, 6.0, 5  # |pull| from which on a bin is not trusted, also in medians; in how many rounds
+_LIMIT, _SPREAD, _ROUNDS = 5.0, 6.0, 5  # |pull| from which on a bin is not trusted, also in medians; in how many rounds
 _BLOCKS = 5  # of a single run
 
 
@@ -235,7 +235,7 @@ class _Compared:
     def of(cls, model: ShapeModel, counts: Floats, share: Floats) -> "_Compared":
         """What does not agree is left aside, and the rest told again what is expected, until that does not change.
 
-        A bin is trusted if |pull| < 4, or 6 times the median where that is more: where shapes vary, or one bin takes
+        A bin is trusted if |pull| < 5, or 6 times the median where that is more: where shapes vary, or one bin takes
         half of all counts, many are off at first. The first pulls are those from the mean shape, scaled robustly.
         """
         trusted = np.ones(counts.shape, dtype=bool)
