@@ -29,10 +29,11 @@ CYCLE = np.timedelta64(60, "s")  # here every histogram reports in every snapsho
 
 @dataclass(frozen=True)
 class Labels:
-    """What ``labels.json`` tells: anomalies, benign changes (as faults of no size), all runs."""
+    """What ``labels.json`` tells: anomalies, benign changes and bad files (as faults of no size), all runs."""
 
     anomalies: tuple[Fault, ...]
     benign: tuple[Fault, ...]
+    files: tuple[Fault, ...]
     runs: tuple[int, ...]
 
 
@@ -48,7 +49,8 @@ def labels(folder: Path) -> Labels:
         for one in run[group]:
             for subsystem in [one["subsystem"]] if "subsystem" in one else run["subsystems"]:
                 made[group].append(_fault(run, subsystem, one))
-    return Labels(tuple(made["anomalies"]), tuple(made["benign"]), tuple(run["run"] for run in told))
+    files = tuple(_bad_file(run, one) for run in told for one in run["file_events"])
+    return Labels(tuple(made["anomalies"]), tuple(made["benign"]), files, tuple(run["run"] for run in told))
 
 
 def converted(folder: Path, into: Path) -> Path:
@@ -77,9 +79,13 @@ def found(known: Labels, flags: pd.DataFrame, reports: Reports) -> list[str]:
 def needless(known: Labels, flags: pd.DataFrame, reports: Reports) -> dict[int, tuple[int, int]]:
     """Per run the incidents of flags that concern no anomaly, and how many of those flags are of a benign change.
 
-    A flag is excused while an anomaly of its histogram, or of the whole run, lasts, and up to five reports later.
+    A flag is excused while an anomaly of its histogram, or of the whole run, lasts, and up to five reports later; one
+    of whole snapshots also where a file is empty, cut short or missing.
     """
     excused = np.zeros(len(flags), dtype=bool)
+    for file in known.files:
+        inside = (flags["stop"] > instant(file.start)) & (flags["start"] < instant(file.stop))
+        excused |= concerns(flags, file) & inside.to_numpy(dtype=bool) & flags["histogram"].isna().to_numpy(dtype=bool)
     for fault in known.anomalies:
         until = reports.after((fault.subsystem, fault.run), fault.histogram, instant(fault.stop), 5)
         inside = (flags["stop"] > instant(fault.start)) & (flags["start"] < until)
@@ -106,6 +112,14 @@ def _fault(run: dict[str, Any], subsystem: str, one: dict[str, Any]) -> Fault:
         kind=one["kind"], run=run["run"], subsystem=subsystem, histogram=histogram,
         histograms=() if histogram is None else (histogram,), start=start, stop=_time(snapshots[last]),
         size=clear.get("chi2_z_single_increment_max", clear.get("final_profile_pull", np.nan)), where=(), details="",
+    )  # fmt: skip
+
+
+def _bad_file(run: dict[str, Any], one: dict[str, Any]) -> Fault:
+    stop = _time(one["file"])
+    return Fault(
+        kind=one["kind"], run=run["run"], subsystem=one["subsystem"], histogram=None, histograms=(),
+        start=stop - timedelta(minutes=1), stop=stop, size=np.nan, where=(), details="",
     )  # fmt: skip
 
 

@@ -31,6 +31,7 @@ THEMES = {
     "append": "Append: decoded snapshots one after the other",
     "store": "Store: cells read back, one run among thousands",
     "compute": "Compute: trends from the store",
+    "compare": "Compare: histograms beside references",
     "slice": "Slice: any time slice of any histogram",
     "page": "Page: in a headless browser",
     "kernels": "Kernels: arrays in memory",

@@ -152,12 +152,29 @@ def _cores(workers: int | None) -> int:
 _SHOWN_BY = {"dead_region": "mean_y", "hv_trip": "mean_y", "rate_step": "entries"}  # other than the mean of x
 
 
-def _told(made: Any, address: str = "") -> list[dict[str, Any]]:
-    """The faults of a simulated archive as JSON holds them, each with the address of its page if there is a server."""
+def _first_flag(fault: Any, flags: Any) -> str | None:
+    """When a fault was flagged first: the end of that report, UTC; None if it was not."""
+    start, stop = (getattr(fault, name).replace(tzinfo=None) for name in ("start", "stop"))
+    found = [
+        flag.stop
+        for flag in flags.itertuples()
+        if (flag.run, flag.subsystem) == (fault.run, fault.subsystem) and flag.start < stop and flag.stop > start
+        if not (flag.histograms and fault.histograms) or set(flag.histograms) & set(fault.histograms)
+    ]
+    return f"{min(found):%Y-%m-%dT%H:%M:%S}" if found else None
+
+
+def _told(made: Any, address: str = "", flags: Any = None) -> list[dict[str, Any]]:
+    """The faults of a simulated archive as JSON holds them, each with the address of its page if there is a server.
+
+    With ``flags`` also when each was ``flagged`` first.
+    """
     told = []
     for fault in made.faults:
         times = {name: f"{getattr(fault, name):%Y-%m-%dT%H:%M:%S}" for name in ("start", "stop")}
         told.append(asdict(fault) | times)
+        if flags is not None:
+            told[-1]["flagged"] = _first_flag(fault, flags)
         if address:
             view = {
                 "run": fault.run,
@@ -172,13 +189,14 @@ def _told(made: Any, address: str = "") -> list[dict[str, Any]]:
     return told
 
 
-def _print_faults(made: Any, address: str = "") -> None:
+def _print_faults(made: Any, address: str = "", flags: Any = None) -> None:
     """What there is to see in a simulated archive, and where to see it if its page has an address."""
-    told = _told(made, address)
+    told = _told(made, address, flags)
     rows = [
         {
             "where": f"{fault['run']} {fault['subsystem']}",
             "when": f"{fault['start'][11:16]} to {fault['stop'][11:16]}",
+            **({} if flags is None else {"flagged": (fault["flagged"] or "not")[-8:][:5]}),
             "what to see": f"{fault['kind']}: " + " ".join(filter(None, (fault["histogram"], fault["details"]))),
         }
         for fault in told
@@ -195,7 +213,7 @@ def _print_faults(made: Any, address: str = "") -> None:
 @as_json
 @click.pass_context
 def demo(ctx: click.Context, folder: Path | None, no_serve: bool, port: int, as_json: bool) -> None:
-    """Simulate a detector with faults, ingest it, compute its trends and serve the page; takes a minute.
+    """Simulate a detector with faults, ingest it, compute trends, look for outliers and serve the page; takes a minute.
 
     Six runs of an hour with ten faults. Files go to FOLDER, or to a new temporary one; what is there already is used
     again.
@@ -203,7 +221,7 @@ def demo(ctx: click.Context, folder: Path | None, no_serve: bool, port: int, as_
     Example: owtrend demo /tmp/owtrend-demo
     """
     from ingest import archive, simulator
-    from owtrend import pipeline
+    from owtrend import access, pipeline
 
     folder = folder or Path(tempfile.mkdtemp(prefix="owtrend-demo-"))
     data, store = folder / "data", folder / "store"
@@ -216,15 +234,19 @@ def demo(ctx: click.Context, folder: Path | None, no_serve: bool, port: int, as_
             )
         summary = archive.ingest(archive.find_files([data]), store, progress=progress)
         trends = pipeline.compute(store, workers=0, progress=progress)
+    flags = access.open(store).flags()
     address = "" if no_serve else f"http://127.0.0.1:{port}/"
     if as_json:
         taken = {**vars(summary), "quarantine": [json.loads(line) for line in summary.quarantine]}
-        told = {"data": str(data), "store": str(store), "ingest": taken, "faults": _told(made, address)}
+        told = {"data": str(data), "store": str(store), "ingest": taken, "faults": _told(made, address, flags)}
         click.echo(json.dumps(told | {"trends": {"points": trends.points, "seconds": trends.seconds}}))
     else:
         _print_summary(summary)
-        click.echo(f"{trends.points:,} trend points in {trends.seconds:.1f} s")
-        _print_faults(made, address)
+        click.echo(
+            f"{trends.points:,} trend points, {trends.scored} runs x subsystems scored, in {trends.seconds:.1f} s"
+        )
+        _print_faults(made, address, flags)
+        click.echo(f"what is wrong, and why: owtrend outliers {store}")
         if no_serve:
             click.echo(f"see the page with: owtrend serve {store}")
     if no_serve:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from owtrend.difference import increments, time_slice
     from owtrend.division import efficiency, ratio
     from owtrend.errors import OwtrendError
-    from owtrend.labelled import to_hist, values
+    from owtrend.labelled import to_hist, to_xarray, values
     from owtrend.learned import Learned, learn_shape
     from owtrend.projection import project, rebin
     from owtrend.reductors import reductor
@@ -41,6 +41,7 @@ __all__ = [
     "shape_model",
     "time_slice",
     "to_hist",
+    "to_xarray",
     "values",
 ]
 __version__ = "0.1.0"
@@ -49,6 +50,7 @@ _HOME = {
     "Archive": "access",
     "open": "access",
     "to_hist": "labelled",
+    "to_xarray": "labelled",
     "values": "labelled",
     "change_points": "changepoint",
     "increments": "difference",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ import xarray as xr
 
 from owtrend import reading
 from owtrend.catalog import HistogramEntry, matching
-from owtrend.component import learn
+from owtrend.component import bin_components, learn
 from owtrend.config import Config, config_of
 from owtrend.dataset import dataset
 from owtrend.errors import NotFoundError, UsageError
@@ -425,11 +425,24 @@ class Archive:
             chosen = [runs] if isinstance(runs, int) else list(runs or ())
         return reference(self._reader, self.config, subsystem, chosen, start, stop, select=select)
 
-    def components(self, subsystem: str, *, runs: slice | Sequence[int] | None = None) -> pd.DataFrame:
-        """Which histograms come from one component of the detector, learned from the snapshots in which they change.
+    @overload
+    def components(self, subsystem: str, *, runs: slice | Sequence[int] | None = None) -> pd.DataFrame: ...
+
+    @overload
+    def components(
+        self, subsystem: str, *, histogram: str | Path, runs: slice | Sequence[int] | None = None
+    ) -> xr.DataArray: ...
+
+    def components(
+        self, subsystem: str, *, histogram: str | Path | None = None, runs: slice | Sequence[int] | None = None
+    ) -> pd.DataFrame | xr.DataArray:
+        """Which histograms, or bins of one, come from one component of the detector, learned from when they change.
 
         Parameters
         ----------
+        histogram
+            Of which to tell the bins, if several components fill it, each its own: what `owtrend.compare` takes as
+            ``component``.
         runs
             As in `histogram`; None: the last twenty.
 
@@ -438,9 +451,17 @@ class Archive:
         :
             Indexed by displayed name: ``component``, a number, -1 where nothing ever changed; ``certain``, whether so
             many reports would hardly fit by luck; ``reports``, the snapshots in which the component reported. See
-            `owtrend.component.learn`.
+            `owtrend.component.learn`. Of one histogram the numbers over its bins, flow bins left out, with ``certain``
+            as a coordinate; see `owtrend.component.learn_cells`.
+
+        Raises
+        ------
+        UsageError
+            If the contents of the histogram do not add up: what a status map shows comes from no report.
         """
         known = sorted(self._reader.subsystem(subsystem).places)
+        if histogram is not None:
+            return bin_components(self.histogram(subsystem, histogram, runs=known[-20:] if runs is None else runs))
         made = self.trends(subsystem, reductors=["entries"], runs=known[-20:] if runs is None else runs)
         found = learn(made["reported"].values)
         counts = np.append(found.reports.sum(axis=0), 0)

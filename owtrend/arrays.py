@@ -104,7 +104,8 @@ def create_scores(group: zarr.Group, scores: int, looks: int, nulls_of: int) -> 
         group, "z", (*over_time, "score"), "float32", (*chunks, 1), np.nan, z, shape=(0, 0, 0, scores)
     )  # fmt: skip
     create_array(group, "total", over_time, "float32", chunks, np.nan, {"long_name": "of all scores as one"})
-    create_array(group, "flagged", over_time, "uint8", chunks, 0, {"long_name": "bits: 1 its bins, 2 its share"})
+    bits = {"long_name": "bits: 1 its bins, 2 shares in its component, 4 rate of that, 8 it is to blame for 2"}
+    create_array(group, "flagged", over_time, "uint8", chunks, 0, bits)
     nulls = {"long_name": "count, median, spread of each z and of chi2 by its expectation: of the bins, of the share"}
     usual = ("run", "histogram", "look", "of_score", "number")
     shape = (0, 0, looks, nulls_of, 3)

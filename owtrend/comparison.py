@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import xarray as xr
@@ -13,8 +13,9 @@ from owtrend.errors import DimsError, UsageError
 from owtrend.kernels import beta_binomial
 from owtrend.kernels import compare as kernels
 from owtrend.kernels import patches as found
-from owtrend.labelled import values
-from owtrend.snapshot import Axis
+from owtrend.labelled import to_xarray, values
+from owtrend.pair import TESTS, Pair
+from owtrend.snapshot import Axis, Histogram, Path, Snapshot
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,10 +30,10 @@ SEARCHES = 2  # connected, block: each gets half of the chance of a false patch
 
 
 def compare(
-    slice: xr.Dataset, reference: xr.Dataset, *, normalise: str = "integral",  # noqa: A002 - what it is
+    slice: xr.Dataset, reference: "xr.Dataset | Histogram | Snapshot | Reference", *, normalise: str = "integral",  # noqa: A002 - what it is
     events: tuple[Any, Any] | None = None, within: Mapping[str, tuple[float, float]] | None = None,
     pull: str | None = None, chi2: str | None = None, tolerance: float = 0.01, limit: float = 5.0,
-    scores: Sequence[str] | None = None, worst: int = 5,
+    scores: Sequence[str] | None = None, worst: int = 5, component: xr.DataArray | None = None,
 ) -> xr.Dataset:  # fmt: skip
     """How a histogram differs from a reference: a pull per bin, and scores with the bins that made them.
 
@@ -42,7 +43,8 @@ def compare(
         As `Archive.histogram`, `increments` or `time_slice` give it, with or without rows in time: contents, weighted
         contents or a profile; or an `efficiency`. Flow bins do not count.
     reference
-        The same with equal bins, one row.
+        The same with equal bins, one row; or a `Histogram`, or what has one of that name: a file that was read
+        (`ingest.SnapshotReader`), a time slice, or slices of several runs (`Archive.reference`), which are added.
     normalise
         What the reference is scaled by, so that both should agree: the ratio of the ``integral`` of the bins in range,
         of ``entries``, of ``events``, of the integral in a ``range`` of the axes; ``robust``, of the integral of those
@@ -67,14 +69,19 @@ def compare(
         Names in `owtrend.score.SCORES`, with numbers in brackets: ``["ks", "bad_bins(4)"]``.
     worst
         How many bins are told for each score.
+    component
+        Which component of the detector fills each bin, as `Archive.components` gives it for one histogram, if several
+        do: each is scaled on its own (``integral`` or ``robust``), as some are ahead of others by up to a report. -1
+        is one component more. Chi2 has one degree of freedom less for each.
 
     Returns
     -------
     :
         ``pull`` and ``expected`` (the reference scaled) per bin; ``score`` and ``p_value`` along the coordinate
-        ``score_name``; ``chi2``, ``ndf``; ``scale``; ``empty``, 1 if the slice is, 2 if the reference is, 3 if both;
-        and along ``score_name`` and ``rank`` ``blame``, what the worst bins did to a score, in its own units,
-        with ``worst_x``, ``worst_y``, ... their centres. All have the rows of the slice. Read and computed at once.
+        ``score_name``; ``chi2``, ``ndf``; ``scale``, of components along ``component``; ``empty``, 1 if the slice is,
+        2 if the reference is, 3 if both; and along ``score_name`` and ``rank`` ``blame``, what the worst bins did to a
+        score, in its own units, with ``worst_x``, ``worst_y``, ... their centres. All have the rows of the slice. Read
+        and computed at once.
         ``attrs`` say how: ``pull``, ``normalise``, ``chi2`` (``UU``, ``UW``, ``WW`` or ``values``).
 
     Raises
@@ -98,7 +105,8 @@ def compare(
         owtrend.compare(late, owtrend.time_slice(h, None, "10:00"), scores=["chi2_ndf", "ks"]).score
     """
     chosen = score.names(scores)
-    setting = _Setting(normalise, events, within or {}, pull, chi2, tolerance, limit)
+    reference = _same(reference, slice)
+    setting = _Setting(normalise, events, within or {}, pull, chi2, tolerance, limit, component)
     pair, rows, used = _paired(slice, reference, setting)
     results = {name: one(pair) for name, one in chosen.items()}
     dims = (*rows, *schema.axes_of(slice))
@@ -109,9 +117,12 @@ def compare(
     }
     total, ndf, _ = pair.chi2
     made: dict[str, Any] = {
-        "pull": (dims, pair.pulls), "expected": (dims, pair.expected), "scale": (rows, pair.scale),
+        "pull": (dims, pair.pulls), "expected": (dims, pair.expected), "scale": (rows, pair.scale[:, 0]),
         "chi2": (rows, total), "ndf": (rows, ndf), "empty": (rows, _empty(pair)),
     }  # fmt: skip
+    if component is not None:
+        made["scale"] = ((*rows, "component"), pair.scale)
+        coords["component"] = np.unique(component)
     if results:
         named = (*rows, "score_name")
         made["score"] = (named, np.stack([one.value for one in results.values()], axis=-1))
@@ -135,10 +146,28 @@ def compare(
     return xr.Dataset(made, coords={**coords, **({"score_name": list(results)} if results else {})}, attrs=attrs)
 
 
+class Reference(Protocol):
+    """Several slices of a subsystem, such as `owtrend.reference.Reference`."""
+
+    def histogram(self, name: Path | str) -> Histogram:
+        """All slices of a histogram as one."""
+        ...
+
+
+def _same(reference: "xr.Dataset | Histogram | Snapshot | Reference", slice: xr.Dataset) -> xr.Dataset:  # noqa: A002
+    """The histogram of a reference that the slice is compared with."""
+    if isinstance(reference, xr.Dataset):
+        return reference
+    if isinstance(reference, Histogram):
+        return to_xarray(reference)
+    name = slice.attrs.get("path") or slice.attrs.get("name", "")
+    return to_xarray(reference[name] if isinstance(reference, Snapshot) else reference.histogram(name))
+
+
 def patches(
-    slice: xr.Dataset, reference: xr.Dataset, *, limit: float = 4.0, normalise: str = "robust",  # noqa: A002
-    events: tuple[Any, Any] | None = None, within: Mapping[str, tuple[float, float]] | None = None,
-    tolerance: float = 0.01, significance: float = 0.01,
+    slice: xr.Dataset, reference: "xr.Dataset | Histogram | Snapshot | Reference", *, limit: float = 4.0,  # noqa: A002
+    normalise: str = "robust", events: tuple[Any, Any] | None = None,
+    within: Mapping[str, tuple[float, float]] | None = None, tolerance: float = 0.01, significance: float = 0.01,
 ) -> "pd.DataFrame":  # fmt: skip
     """Where a histogram differs: patches of bins that are too full or too empty together, the surest first.
 
@@ -173,6 +202,7 @@ def patches(
     schema_rows = {schema.TIME, schema.SNAPSHOT} & set(slice.dims)
     if schema_rows:
         raise DimsError(f"{slice.attrs.get('name')}: still has rows; choose one with .isel")
+    reference = _same(reference, slice)
     setting = _Setting(normalise, events, within or {}, None, None, tolerance, limit)
     pair, _, used = _paired(slice, reference, setting)
     pulls = np.nan_to_num(pair.pulls[0])
@@ -219,11 +249,12 @@ class _Setting:
     chi2: str | None
     tolerance: float
     limit: float
+    component: xr.DataArray | None = None
 
     def __post_init__(self) -> None:
         for name, value, known in (
             ("normalise", self.normalise, NORMALISE), ("pull", self.pull, (None, *PULLS)),
-            ("chi2", self.chi2, (None, *score.TESTS)),
+            ("chi2", self.chi2, (None, *TESTS)),
         ):  # fmt: skip
             if value not in known:
                 raise UsageError(f"{name}={value!r}: expected one of {', '.join(filter(None, known))}")
@@ -231,9 +262,14 @@ class _Setting:
             raise UsageError("normalise='events' and events=(of the slice, of the reference) belong together")
         if (self.normalise == "range") != bool(self.within):
             raise UsageError("normalise='range' and within={'x': (low, high)} belong together")
+        if self.component is not None and self.normalise not in ("integral", "robust"):
+            raise UsageError(
+                f"component= scales each component by what it has, normalise={self.normalise!r} all of them by one "
+                "number; leave out one of both"
+            )
 
 
-def _paired(one: xr.Dataset, other: xr.Dataset, setting: _Setting) -> tuple[score.Pair, tuple[str, ...], str]:
+def _paired(one: xr.Dataset, other: xr.Dataset, setting: _Setting) -> tuple[Pair, tuple[str, ...], str]:
     """Arrays of both in range, the reference's scale, and the pulls; dims of the rows; how the pulls were made."""
     for histogram in (one, other):
         if "value" not in histogram:
@@ -253,27 +289,28 @@ def _paired(one: xr.Dataset, other: xr.Dataset, setting: _Setting) -> tuple[scor
         data, variance = data[None], variance[None]
     kind = _kind(one, reference)
     if kind == "values":
-        scale, known, used = np.ones(len(data)), True, "gauss"
+        scale, known, used = np.ones((len(data), 1)), True, "gauss"
         errors: Sequence[Floats] = (variance, its_variance)
         if all("lower" in histogram for histogram in (one, reference)):
             errors = _facing(one, reference, data, its, (*rows, *dims))
         pulls = _value_pulls(data, errors[0], its, errors[1])
         entries = np.full(len(data), np.nan)
+        of = np.zeros(its.size, dtype=np.intp)
     else:
         entries = np.atleast_1d(_entries(one))
         used = (setting.pull or "beta_binomial") if kind == "UU" else "gauss"
         if setting.pull not in (None, used):
             raise UsageError(f"pull={setting.pull!r} is of counts; {one.attrs.get('name')} has weights: leave it out")
-        scale = _scale(data, its, entries, _entries(reference), axes, setting)
-        fixed = setting.normalise in ("integral", "robust") and bool(its.sum())
         known = setting.normalise in ("events", "none")
-        parts = data, variance, its, its_variance
-        pulls = _pulls(*parts, scale, used, setting, by_total=fixed)
-        if setting.normalise == "robust" and fixed:
-            for row in range(len(data)):
-                own = data[row : row + 1], variance[row : row + 1]
-                scale[row], pulls[row] = _settled(*own, its, its_variance, used, setting)
-    pair = score.Pair(data, variance, its, its_variance, scale, pulls, entries, axes, kind, setting.chi2 or kind, known)
+        of = _components(one, dims, setting.component)
+        if setting.component is None:
+            scale = _scale(data, its, entries, _entries(reference), axes, setting)
+            pulls = _settled(data, variance, its, its_variance, scale, used, setting)
+            scale = scale[:, None]
+        else:
+            scale, pulls = _by_component(of, data, variance, its, its_variance, used, setting)
+    test = setting.chi2 or kind
+    pair = Pair(data, variance, its, its_variance, scale, pulls, entries, axes, kind, test, known, of)
     return pair, rows, used
 
 
@@ -393,7 +430,55 @@ def _beta_binomial(
     return made
 
 
+def _components(one: xr.Dataset, dims: tuple[str, ...], component: xr.DataArray | None) -> NDArray[np.intp]:
+    """Of each bin in range, flat: which of the numbers of ``component``, in order, it has."""
+    shape = tuple(one.sizes[dim] for dim in dims)
+    if component is None:
+        return np.zeros(int(np.prod(shape)), dtype=np.intp)
+    if (
+        set(component.dims) != set(dims)
+        or component.transpose(*dims).shape != shape
+        or component.dtype.kind not in "iu"
+    ):
+        raise UsageError(
+            f"component: expected a whole number for each of the {' x '.join(map(str, shape))} bins in range of "
+            f"{one.attrs.get('name')}, got {component.dtype} of {dict(component.sizes)}"
+        )
+    _, of = np.unique(component.transpose(*dims).values.ravel(), return_inverse=True)
+    return of.astype(np.intp)
+
+
+def _by_component(
+    of: NDArray[np.intp], data: Floats, variance: Floats, its: Floats, its_variance: Floats, how: str,
+    setting: _Setting,
+) -> tuple[Floats, Floats]:  # fmt: skip
+    """Scales ``(time, component)`` and pulls, each component beside its own part of the reference."""
+    rows = len(data)
+    flat, flat_variance = data.reshape(rows, -1), variance.reshape(rows, -1)
+    scale, pulls = np.ones((rows, of.max() + 1)), np.empty_like(flat)
+    for number in range(of.max() + 1):
+        cells = np.flatnonzero(of == number)
+        own = flat[:, cells], flat_variance[:, cells], its.ravel()[cells], its_variance.ravel()[cells]
+        if own[2].sum() != 0:
+            scale[:, number] = own[0].sum(axis=1) / own[2].sum()
+        pulls[:, cells] = _settled(*own, scale[:, number], how, setting)
+    return scale, pulls.reshape(data.shape)
+
+
 def _settled(
+    data: Floats, variance: Floats, its: Floats, its_variance: Floats, scale: Floats, how: str, setting: _Setting
+) -> Floats:
+    """The pulls; for ``robust`` with another scale, which replaces that in ``scale``."""
+    fixed = setting.normalise in ("integral", "robust") and bool(its.sum())
+    pulls = _pulls(data, variance, its, its_variance, scale, how, setting, by_total=fixed)
+    if setting.normalise == "robust" and fixed:
+        for row in range(len(data)):
+            own = data[row : row + 1], variance[row : row + 1]
+            scale[row], pulls[row] = _robust(*own, its, its_variance, how, setting)
+    return pulls
+
+
+def _robust(
     data: Floats, variance: Floats, its: Floats, its_variance: Floats, how: str, setting: _Setting
 ) -> tuple[float, Floats]:
     """Scale of the bins that agree, and the pulls with it: the worst are left out until none is beyond the limit."""
@@ -412,21 +497,21 @@ def _settled(
     return float(scale[0]), pulls
 
 
-def _empty(pair: score.Pair) -> NDArray[np.int64]:
+def _empty(pair: Pair) -> NDArray[np.int64]:
     rows = pair.data.reshape(len(pair.data), -1)
     of_slice = ~((rows != 0) & ~np.isnan(rows)).any(axis=1)
     of_reference = not ((pair.reference != 0) & ~np.isnan(pair.reference)).any()
     return of_slice + 2 * np.full(len(rows), of_reference)
 
 
-def _judged(pair: score.Pair, data: Floats, its: Floats, stouffer: Floats, used: str, tolerance: float) -> Floats:
+def _judged(pair: Pair, data: Floats, its: Floats, stouffer: Floats, used: str, tolerance: float) -> Floats:
     """Pulls of sums of bins."""
     if used == "gauss":
         return stouffer
-    return _beta_binomial(data[None], its, pair.reference.sum(), pair.scale, tolerance, by_total=False)[0]
+    return _beta_binomial(data[None], its, pair.reference.sum(), pair.scale[:, 0], tolerance, by_total=False)[0]
 
 
-def _together(pair: score.Pair, groups: Sequence[NDArray[np.intp]], used: str, tolerance: float) -> Floats:
+def _together(pair: Pair, groups: Sequence[NDArray[np.intp]], used: str, tolerance: float) -> Floats:
     if not groups:
         return np.empty(0)
     pulls, data, its = (np.nan_to_num(a.ravel()) for a in (pair.pulls[0], pair.data[0], pair.reference))
@@ -435,7 +520,7 @@ def _together(pair: score.Pair, groups: Sequence[NDArray[np.intp]], used: str, t
     return _judged(pair, sums[0], sums[1], stouffer, used, tolerance)
 
 
-def _merged(pair: score.Pair, without: NDArray[np.bool_], used: str, tolerance: float) -> Floats:
+def _merged(pair: Pair, without: NDArray[np.bool_], used: str, tolerance: float) -> Floats:
     maps = (pair.pulls[0], pair.data[0], pair.reference)
     pulls, data, its = (np.where(without, 0.0, np.nan_to_num(one)) for one in maps)
     _, (total, number, of_data, of_its) = found.blocks(pair.shape, pulls, np.where(pulls != 0, 1.0, 0.0), data, its)
@@ -443,7 +528,7 @@ def _merged(pair: score.Pair, without: NDArray[np.bool_], used: str, tolerance: 
     return _judged(pair, np.rint(of_data) if used != "gauss" else of_data, of_its, stouffer, used, tolerance)
 
 
-def _line(pair: score.Pair, kind: str, cells: NDArray[np.intp], pull: float, p: float) -> dict[str, Any]:
+def _line(pair: Pair, kind: str, cells: NDArray[np.intp], pull: float, p: float) -> dict[str, Any]:
     at = tuple(cells.T)
     add = np.nanmean if pair.kind == "values" else np.nansum
     line: dict[str, Any] = {"kind": kind, "bins": len(cells), "pull": pull, "p_value": p, "cells": cells}

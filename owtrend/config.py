@@ -42,6 +42,9 @@ class ScoreConfig(_Strict):
     adapt_after: int = Field(
         default=3, ge=0, description="Runs in a row that are unlike those before, and then the new usual; 0: never."
     )
+    epochs: dict[str, list[int]] = Field(
+        default_factory=dict, description="By subsystem the runs from which on those before are no reference."
+    )
 
 
 class Config(_Strict):

@@ -130,13 +130,19 @@ def _after_end(
     held = [at[reported[:, components.members(number)].any(axis=1)] for number in range(components.count)]
     waits = np.concatenate([np.diff(times) for times in held])
     spacing = float(np.median(np.diff(at))) if len(at) > 1 else float(wait)
-    spread = max(1.4826 * float(np.median(np.abs(waits - np.median(waits)))), _BLUR * spacing) if len(waits) else wait
+    spread = max(_spread(waits), _BLUR * spacing) if len(waits) else float(wait)
     age = np.array([ends[-1] - times[-1] for times in held])
     more = late[-1] - ends[-1]
     log_p = sum(log_upper((a + more - wait) / spread) - log_upper((a - wait) / spread) for a in age.tolist())
     if log_p < _LUCK:
         words = f"{len(late)} snapshot{'s' * (len(late) > 1)} came after the end of the run, with nothing new"
         yield "after_end", np.empty(0, dtype=np.intp), ends[-1], late[-1], words
+
+
+def _spread(waits: NDArray[np.int64]) -> float:
+    """Standard deviation without those far off, where snapshots were missing."""
+    off = np.abs(waits - np.median(waits))
+    return float(waits[off <= 5 * max(float(np.median(off)), 1.0)].std())
 
 
 def _stretches(bad: NDArray[np.bool_]) -> Iterator[tuple[int, int, NDArray[np.intp]]]:

@@ -12,12 +12,12 @@ from owtrend import schema
 from owtrend.errors import BinningChangedError, DimsError
 from owtrend.lazy import LazyArray, by_run
 from owtrend.reading import RunHistogram
-from owtrend.snapshot import Axis, as_hist, bin_values, bin_variances, unfold
+from owtrend.snapshot import Axis, Histogram, as_hist, bin_values, bin_variances, unfold
 
 if TYPE_CHECKING:
     import hist
 
-__all__ = ["labelled", "to_hist", "values"]
+__all__ = ["labelled", "to_hist", "to_xarray", "values"]
 
 
 class _Rows(LazyArray):
@@ -103,6 +103,23 @@ def _axis_coords(name: str, axis: Axis, flow: bool) -> dict[str, Any]:
         numbers = range(first, first + len(centres))
         coords[f"{name}_label"] = (name, np.array([axis.labels.get(number, "") for number in numbers], dtype=object))
     return coords
+
+
+def to_xarray(histogram: Histogram, *, flow: bool = False) -> xr.Dataset:
+    """A histogram of a file or a time slice, as `Archive.histogram` shows those in a store: one row, in memory."""
+    dims = schema.AXES[: len(histogram.axes)]
+    shape = tuple(len(axis) + 2 for axis in histogram.axes)
+    variables: dict[str, Any] = {name: (dims, unfold(part, shape, flow)) for name, part in histogram.parts.items()}
+    variables["sums"] = ("sum", np.array(list(histogram.sums.values()), dtype=np.float64))
+    coords: dict[str, Any] = {"sum": list(histogram.sums)}
+    for name, axis in zip(dims, histogram.axes, strict=True):
+        coords |= _axis_coords(name, axis, flow)
+    attributes = {
+        "subsystem": "", "name": histogram.name, "path": histogram.path, "class": histogram.class_name,
+        "title": histogram.title, "gauge": histogram.gauge, "error_option": histogram.error_option, "flow": flow,
+        "variable_axes": tuple(name for name, axis in zip(dims, histogram.axes, strict=True) if not axis.regular),
+    }  # fmt: skip
+    return xr.Dataset(variables, coords=coords, attrs=attributes)
 
 
 def values(histogram: xr.Dataset) -> xr.Dataset:

@@ -60,10 +60,12 @@ class ComputeSummary:
 
 def compute(
     location: str | Path, *, config: Config | None = None, runs: Sequence[int] | None = None, force: bool = False,
-    workers: int | None = None, scheduler: str | None = None,
+    scores: bool = True, workers: int | None = None, scheduler: str | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> ComputeSummary:  # fmt: skip
-    """Bring the stored trends up to date: `owtrend.reductors.DEFAULT` of all histograms, for the runs that changed.
+    """Bring stored trends and scores up to date, for the runs that changed.
+
+    Trends are `owtrend.reductors.DEFAULT` of all histograms, scores those of `owtrend.watch`.
 
     Parameters
     ----------
@@ -73,6 +75,8 @@ def compute(
         Only these; None means all.
     force
         Also what has not changed.
+    scores
+        Whether to look for outliers, too.
     workers, scheduler
         See `owtrend.cluster.runner`.
     progress
@@ -127,11 +131,16 @@ def compute(
                 for name, of_runs in made.items():
                     transaction.write_trends(name, of_runs)
                 transaction.commit(f"trends of {len(batch)} runs")
-            rules = Rules(
-                tests=sum(len(reader.subsystem(name).registry.histograms) for name in reader.subsystems),
-                budget=settings.scores.false_alarms, last=settings.scores.last, adapt_after=settings.scores.adapt_after,
-            )  # fmt: skip
-            summary.scored = rescore(store, begin, run_tasks, rules, force=force, runs=runs, progress=say)
+            if scores:
+                rules = Rules(
+                    tests=sum(len(reader.subsystem(name).registry.histograms) for name in reader.subsystems),
+                    budget=settings.scores.false_alarms, last=settings.scores.last,
+                    adapt_after=settings.scores.adapt_after,
+                )  # fmt: skip
+                epochs = settings.scores.epochs
+                summary.scored = rescore(
+                    store, begin, run_tasks, rules, force=force, runs=runs, epochs=epochs, progress=say
+                )
     summary.runs = len(wanted)
     summary.seconds = time.perf_counter() - began
     return summary
@@ -148,7 +157,7 @@ def code_version(config: str = "") -> str:
 
 def _of_trends(text: str) -> str:
     """The part of a configuration that trends depend on."""
-    return from_json(text).model_dump_json(exclude={"scores"}) if text else ""
+    return from_json(text or "{}").model_dump_json(exclude={"scores"})
 
 
 def _wanted(

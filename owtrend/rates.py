@@ -19,13 +19,13 @@ from owtrend.flag import Flag
 from owtrend.kernels.rates import PHASE, deviations
 from owtrend.reader import SubsystemReader
 from owtrend.reason import why
-from owtrend.scoring import NULL_RUNS, Rules, ScoreArrays, in_ns, median_wait, threshold_of, warm_up
+from owtrend.scoring import NULL_RUNS, Rules, ScoreArrays, in_ns, median_wait, threshold_of, usual, warm_up
 from owtrend.trends import HELD, REPORTED, RESTART
-from owtrend.watch import LOOKS, SCORES, Null, Sample, Watched, summary
+from owtrend.watch import KNOWN_RUNS, LOOKS, SCORES, Null, Sample, Watched, summary
 
 __all__ = ["RATE", "SHARE", "score_components"]
 
-SHARE, RATE = 2, 4  # bits of flagged
+SHARE, RATE, BLAMED = 2, 4, 8  # bits of flagged: shares in its component, its component, and that it is to blame
 _BIN = SCORES.index("bin")
 _LEARNED_FROM = 5  # runs
 _FEW = 3  # components, of which a majority tells what is usual
@@ -183,10 +183,8 @@ def _members(components: Components, number: int, alike: Sequence[_Run], rules: 
 def _reference(alike: Sequence[_Run], members: NDArray[np.intp], rules: Rules) -> list[_Run]:
     """The last good runs, or, if those before were all wrong throughout, these."""
     wrong = [bool(_grown(one.doubtful, members.max(initial=0) + 1)[members].any()) for one in alike]
-    after = rules.adapt_after
-    if after and len(alike) >= after and all(wrong[-after:]):
-        return list(alike[-after:])
-    return [one for one, bad in zip(alike, wrong, strict=True) if not bad][-rules.last :]
+    known = usual(wrong, rules.adapt_after)
+    return [one for one, good in zip(alike, known, strict=True) if good][-rules.last :]
 
 
 def _shares(
@@ -197,9 +195,10 @@ def _shares(
     sizes = np.array([len(members)], dtype=np.int64)
     chosen = _reference(alike, members, rules)
     pool = Sample(np.sum([one.good[members] for one in chosen], axis=0), sizes) if chosen else None
-    nulls = [one.null for one in alike if len(one.null) > members[0]]
-    own = [one[members[0]] for one in nulls[-NULL_RUNS:] if np.isfinite(one[members[0]]).any()]
-    watched = Watched(pool, Null.of(own) if len(own) >= 3 else None, scores=(_BIN,))
+    nulls = [one for one in alike if len(one.null) > members[0] and np.isfinite(one.null[members[0]]).any()]
+    told_by = usual([bool(one.doubtful[members].any()) for one in nulls], rules.adapt_after)
+    own = [one.null[members[0]] for one, good in zip(nulls, told_by, strict=True) if good][-NULL_RUNS:]
+    watched = Watched(pool, Null.of(own) if len(own) >= KNOWN_RUNS else None, scores=(_BIN,))
     names = [told.names[member] for member in members]
     flags = []
     begin = -1
@@ -215,6 +214,7 @@ def _shares(
             if finding.total > told.threshold:
                 worst = int(finding.told[0][7])
                 out["flagged"][row, members] |= SHARE
+                out["flagged"][row, members[worst]] |= BLAMED
                 text = f"share of its component: {why(finding, (), [one.run for one in chosen], names)}"
                 flags.append(told.flag([names[worst]], begin, row, "share", finding.total, text))
                 begin = row
@@ -236,7 +236,7 @@ def _rates(
     spacing = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 60.0
     blur = np.diff(seconds, prepend=seconds[0] - spacing)
     runs = alike[-rules.last :]
-    usual, certainty = _usual(components, runs), 0.0
+    expected, certainty = _expected(components, runs), 0.0
     if runs:
         certainty = PHASE * spacing / max(float(np.mean([one.length for one in runs])), spacing)
     flags = []
@@ -254,7 +254,7 @@ def _rates(
             continue
         of_chosen = deviations(
             [seconds[mine] - blur[mine] / 2 for mine in rows], counted, [blur[mine] for mine in rows],
-            usual[np.ix_(chosen, chosen)], certainty,
+            expected[np.ix_(chosen, chosen)], certainty,
         )  # fmt: skip
         for number, mine, z, size, pool in zip(chosen, rows, *of_chosen, strict=True):
             members = components.members(number)
@@ -275,7 +275,7 @@ def _rates(
     return flags
 
 
-def _usual(components: Components, runs: Sequence[_Run]) -> NDArray[np.float64]:
+def _expected(components: Components, runs: Sequence[_Run]) -> NDArray[np.float64]:
     """Log of the ratio of each component's counts to each other's: the mean over runs in which both were clean."""
     counts = np.full((len(runs), components.count), np.nan)
     for number in range(components.count):

@@ -41,10 +41,8 @@ def why(finding: Finding, axes: Sequence[Axis], runs: Sequence[int], names: Sequ
         text = f"{where}: {counted(data.counts[cell], reference.counts[cell] * ratio)}"
     elif name == "strip":
         axis, first, last = (int(told[_FIELD[f"strip_{part}"]]) for part in ("axis", "first", "last"))
-        begin = int(data.bounds[axis])
-        cells = slice(begin + first, begin + last + 1)
-        expected = float(reference.lines[cells].sum()) * ratio
-        text = f"{span(axes, axis, first, last)}: {counted(float(data.lines[cells].sum()), expected)}"
+        seen, its = (float(one.line(axis)[first : last + 1].sum()) for one in (data, reference))
+        text = f"{span(axes, axis, first, last)}: {counted(seen, its * ratio)}"
     elif name == "shift":
         axis = int(told[_FIELD["shift_axis"]])
         side = "larger" if told[_FIELD["shift_sign"]] > 0 else "smaller"
@@ -96,10 +94,9 @@ def counted(seen: float, expected: float) -> str:
 
 def _moved(data: Sample, reference: Sample, axes: Sequence[Axis], number: int) -> str:
     """Mean along an axis of both, flow excluded."""
-    cells = slice(int(data.bounds[number]) + 1, int(data.bounds[number + 1]) - 1)
     means = []
     for one in (data, reference):
-        line = one.lines[cells]
+        line = one.line(number)[1:-1]
         means.append(float(line @ axes[number].centres / line.sum()) if line.sum() else np.nan)
     return f"a mean of {means[0]:.5g} where {means[1]:.5g} is expected"
 

@@ -3,7 +3,7 @@
 import hashlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 
@@ -56,7 +56,8 @@ def score_version(rules: Rules) -> str:
 
 def rescore(
     store: Store, begin: Callable[[], Transaction], runner: Runner, rules: Rules, *, force: bool = False,
-    runs: Sequence[int] | None = None, progress: Callable[[str, int, int], None] = lambda *_: None,
+    runs: Sequence[int] | None = None, epochs: Mapping[str, Sequence[int]] | None = None,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> int:  # fmt: skip
     """How many runs x subsystems were scored.
 
@@ -67,10 +68,18 @@ def rescore(
     ----------
     runs
         Only these, if given; what comes after them stays as it is.
+    epochs
+        By subsystem the runs with which another epoch begins: what was before is no reference.
     progress
         Called with a word on what is being done, and how many tasks of how many are done.
     """
     reader = store.reader()
+    for name in epochs or ():
+        reader.subsystem(name)  # or an error that lists those there are
+    of_subsystem = {
+        name: replace(rules, epochs=_first_runs(reader.subsystem(name), (epochs or {}).get(name, ())))
+        for name in reader.subsystems
+    }
     code = score_version(rules)
     transaction = begin()
     for name in reader.subsystems:
@@ -78,20 +87,22 @@ def rescore(
         transaction.prepare_scores(name, histograms, ALL_SCORES, LOOKS, 2 * (len(SCORES) + 1), code)
     transaction.commit("make room for scores")
     done: set[tuple[str, int]] = set()
+    reached: dict[str, int] = {}
     scored = 0
     while True:
         reader = store.reader()
-        batches = {
-            name: batch
-            for name in reader.subsystems
-            if (batch := _batch(reader.subsystem(name), runs, {run for of, run in done if of == name}, force))
-        }
+        batches = {}
+        for name in reader.subsystems:
+            mine = {run for of, run in done if of == name}
+            batch = _batch(reader.subsystem(name), of_subsystem[name], runs, mine, force, reached.get(name, 0))
+            if batch is not None:
+                *batches[name], reached[name] = batch
         if not batches:
             return scored
         tasks = [
             task
             for name, (chosen, before) in batches.items()
-            for task in _tasks(reader, store.address, name, chosen, before, rules)
+            for task in _tasks(reader, store.address, name, chosen, before, of_subsystem[name])
         ]
         results: dict[str, list[tuple[int, int, Scored]]] = {name: [] for name in batches}
         for number, (task, found) in enumerate(runner.map(_scores, tasks), start=1):
@@ -99,10 +110,17 @@ def rescore(
             progress("scoring", number, len(tasks))
         transaction = begin()
         for name, (chosen, _) in batches.items():
-            _write(transaction, reader.subsystem(name), name, chosen, results[name], rules)
+            _write(transaction, reader.subsystem(name), name, chosen, results[name], of_subsystem[name])
             done |= {(name, run) for run in chosen}
             scored += len(chosen)
         transaction.commit(f"scores of {sum(len(chosen) for chosen, _ in batches.values())} runs")
+
+
+def _first_runs(view: SubsystemReader, epochs: Sequence[int]) -> tuple[int, ...]:
+    """The runs with which epochs begin: those told, or the next that there are."""
+    known = sorted(view.places)
+    later = (next((run for run in known if run >= told), None) for told in epochs)
+    return tuple(run for run in later if run is not None)
 
 
 def _in_time(view: SubsystemReader) -> list[int]:
@@ -113,19 +131,25 @@ def _in_time(view: SubsystemReader) -> list[int]:
 
 
 def _batch(
-    view: SubsystemReader, only: Sequence[int] | None, done: set[int], force: bool
-) -> tuple[list[int], list[int]] | None:
-    """The next runs in a row that are to be scored, and those before them; None if all are up to date."""
+    view: SubsystemReader, rules: Rules, only: Sequence[int] | None, done: set[int], force: bool, begin: int
+) -> tuple[list[int], list[int], int] | None:  # fmt: skip
+    """The next runs in a row that are to be scored, those before them, and where to go on; None if there are none.
+
+    ``begin`` is the place in the order of time before which all is up to date.
+    """
     order = _in_time(view)
     origin = view.score_origin
     chosen: list[int] = []
-    for number, run in enumerate(order):
+    number = begin
+    for number in range(begin, len(order)):
+        run = order[number]
         place = view.place(run)
-        stale = (force and run not in done) or (
-            origin["revision"][place] != view.per_run["revision"][place]
-            or not np.array_equal(origin["basis"][place], _basis(view, order[:number], chosen))
-        )
-        wanted = stale and (only is None or run in only) and not (only is not None and run in done)
+        basis = _basis(view, _before(order, number, rules), unknown=chosen)
+        stale = origin["revision"][place] != view.per_run["revision"][place]
+        stale = stale or (force and run not in done) or not np.array_equal(origin["basis"][place], basis)
+        wanted = stale and (only is None or (run in only and run not in done))
+        if wanted and run in rules.epochs and chosen:
+            break
         if wanted:
             chosen.append(run)
         if chosen and (not wanted or len(chosen) == RUNS_PER_BATCH):
@@ -133,10 +157,14 @@ def _batch(
     if not chosen:
         return None
     first = order.index(chosen[0])
-    known = [
-        run for run in order[:first] if origin["revision"][view.place(run)] == view.per_run["revision"][view.place(run)]
-    ]
-    return chosen, known[-NULL_RUNS:]
+    scored = origin["revision"] == view.per_run["revision"]
+    return chosen, [run for run in _before(order, first, rules) if scored[view.place(run)]], first
+
+
+def _before(order: Sequence[int], number: int, rules: Rules) -> Sequence[int]:
+    """The runs that may tell a run what is usual: those before it, in its epoch."""
+    first = max((at for at in range(number + 1) if order[at] in rules.epochs), default=0) if rules.epochs else 0
+    return order[max(first, number - NULL_RUNS) : number]
 
 
 def _basis(
@@ -145,7 +173,7 @@ def _basis(
     """Digest of what the runs before gave to a run's references."""
     digest = hashlib.blake2b(digest_size=16)
     origin = view.score_origin
-    for run in before[-NULL_RUNS:]:
+    for run in before:
         place = view.place(run)
         outcome = (made or {}).get(run, origin["outcome"][place].tobytes())
         digest.update(b"%d %d " % (run, view.per_run["revision"][place]))
@@ -217,6 +245,6 @@ def _write(
         everything = slice(0, z.shape[1])
         wait = median_wait(times, view.trend_block("state", place, slice(0, len(times)), everything) & REPORTED > 0)
         arrays_of[place], lines[place] = arrays, [flag.to_json() for flag in flags]
-        basis = _basis(view, order[: order.index(run)], made=outcomes).tobytes()
+        basis = _basis(view, _before(order, order.index(run), rules), made=outcomes).tobytes()
         made_from[place] = int(view.per_run["revision"][place]), basis, outcomes[run], threshold_of(rules, wait)
     transaction.write_scores(name, arrays_of, lines, made_from)

@@ -8,112 +8,19 @@ say, or none that is known.
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from owtrend.conditional import chi2_permutation, homogeneity, ks_permutation, min_p
 from owtrend.errors import NotFoundError, UsageError
 from owtrend.kernels import compare as kernels
-from owtrend.snapshot import Axis
+from owtrend.pair import Pair, Result
 
-__all__ = ["DEFAULT", "SCORES", "TESTS", "Pair", "Result", "names", "parse", "worst"]
+__all__ = ["DEFAULT", "SCORES", "names", "parse", "worst"]
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class Pair:
-    """A histogram in one or more rows beside one reference, bins in range only.
-
-    Parameters
-    ----------
-    data, variance
-        Shape ``(time, x[, y[, z]])``: contents and their squared errors; or means, efficiencies.
-    reference, reference_variance
-        Shape ``(x[, y[, z]])``, as it is.
-    scale
-        What the reference is to be multiplied by, ``(time,)``.
-    pulls
-        Shape as ``data``; NaN where a bin has none.
-    entries
-        Of each row, flow included, NaN where nobody counted.
-    kind
-        ``UU``, ``UW``, ``WW``: which of both are counts; or ``values``: bins that do not add up to a distribution.
-    test
-        Which chi2 of ``TH1::Chi2Test``, by the same names; of ``values`` the sum of squared pulls.
-    known
-        Whether the scale is known from elsewhere than the contents, so that a missing content means something.
-    """
-
-    data: Floats
-    variance: Floats
-    reference: Floats
-    reference_variance: Floats
-    scale: Floats
-    pulls: Floats
-    entries: Floats
-    axes: tuple[Axis, ...]
-    kind: str
-    test: str
-    known: bool
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.reference.shape
-
-    @cached_property
-    def flat(self) -> tuple[Floats, Floats, Floats, Floats]:
-        """Data, variance ``(time, cell)``, reference and its variance ``(cell,)``."""
-        rows = len(self.data)
-        return (
-            np.ascontiguousarray(self.data.reshape(rows, -1)), np.ascontiguousarray(self.variance.reshape(rows, -1)),
-            np.ascontiguousarray(self.reference.ravel()), np.ascontiguousarray(self.reference_variance.ravel()),
-        )  # fmt: skip
-
-    @cached_property
-    def expected(self) -> Floats:
-        """The reference scaled to each row."""
-        made: Floats = self.scale.reshape(-1, *(1,) * len(self.shape)) * self.reference
-        return made
-
-    @cached_property
-    def used(self) -> NDArray[np.int64]:
-        """How many bins have a pull and are not empty in both."""
-        filled = (self.data != 0) | (self.reference != 0)
-        return self.count(filled & np.isfinite(self.pulls))
-
-    @cached_property
-    def chi2(self) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64]]:
-        """Chi2, degrees of freedom and ROOT's warning; of values the sum of the squared pulls."""
-        if self.test != "values":
-            return kernels.chi2(*(np.nan_to_num(part) for part in self.flat), TESTS.index(self.test))
-        ndf = self.count(np.isfinite(self.pulls))
-        total = np.nansum(self.pulls.reshape(len(self.data), -1) ** 2, axis=1)
-        return np.where(ndf > 0, total, np.nan), ndf, np.zeros_like(ndf)
-
-    def count(self, bins: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """How many bins of each row."""
-        return np.count_nonzero(bins.reshape(len(self.data), -1), axis=1)
-
-    def lines(self, axis: int) -> tuple[Floats, Floats]:
-        """Contents of data and reference along one axis."""
-        others = tuple(other for other in range(len(self.shape)) if other != axis)
-        return self.data.sum(axis=tuple(1 + other for other in others)), self.reference.sum(axis=others)
-
-    @property
-    def missing(self) -> Floats:
-        return np.full(len(self.data), np.nan)
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """Value and p-value, each ``(time,)``; ``blame`` has what each bin did to it, in units of its own, as the pulls."""
-
-    value: Floats
-    p_value: Floats
-    blame: Floats
 
 
 def chi2_ndf(pair: Pair) -> Result:
@@ -132,7 +39,9 @@ def ks(pair: Pair) -> Result:
     if pair.kind == "values":
         return Result(pair.missing, pair.missing, pair.pulls)
     data, variance, reference, its = pair.flat
-    distance = kernels.kolmogorov(data, reference, pair.shape)
+    distance = pair.beside(
+        lambda rows, one: kernels.kolmogorov(np.ascontiguousarray(rows.reshape(len(rows), -1)), one.ravel(), pair.shape)
+    )
     with np.errstate(divide="ignore", invalid="ignore"):
         n, m = data.sum(axis=1) ** 2 / variance.sum(axis=1), reference.sum() ** 2 / its.sum()
     return Result(distance, kernels.kolmogorov_probability(distance, n, float(m)), pair.pulls)
@@ -145,10 +54,11 @@ def emd(pair: Pair) -> Result:
     """
     if pair.kind == "values":
         return Result(pair.missing, pair.missing, pair.pulls)
-    found = [
-        kernels.transport(*pair.lines(number), axis.centres) / (axis.edges[-1] - axis.edges[0])
-        for number, axis in enumerate(pair.axes)
-    ]
+    found = []
+    for number, axis in enumerate(pair.axes):
+        others = tuple(other for other in range(len(pair.shape)) if other != number)
+        moved = pair.beside(partial(_transport, others, axis.centres))
+        found.append(moved / (axis.edges[-1] - axis.edges[0]))
     return Result(np.max(found, axis=0), pair.missing, pair.pulls)
 
 
@@ -156,8 +66,8 @@ def js(pair: Pair) -> Result:
     """Jensen-Shannon distance, base 2: from 0, the same shape, to 1, no bin in common; no p-value."""
     if pair.kind == "values":
         return Result(pair.missing, pair.missing, pair.pulls)
-    data, _, reference, _ = pair.flat
-    return Result(kernels.jensen_shannon(data, reference), pair.missing, pair.pulls)
+    distance = pair.beside(lambda rows, one: kernels.jensen_shannon(rows.reshape(len(rows), -1), one.ravel()))
+    return Result(distance, pair.missing, pair.pulls)
 
 
 def max_pull(pair: Pair) -> Result:
@@ -193,15 +103,26 @@ def deviation(pair: Pair) -> Result:
 
 
 def empty(pair: Pair) -> Result:
-    """1 if nothing is in range where the reference has something, else 0.
+    """1 if nothing is in range where the reference has something, else 0; of components, if one of them has nothing.
 
-    The p-value, where the scale is known: the Poisson probability of nothing, exp(-expected).
+    The p-value, where the scale t is known: of counts (1 + t)**-r, the probability that of r fills in all none is the
+    slice's; of weighted contents that of Poisson counts, exp(-expected).
     """
-    rows = len(pair.data)
+    rows, of = len(pair.data), np.eye(pair.scale.shape[1])[pair.of]
+    data, _, reference, _ = pair.flat
+    filled = np.nan_to_num(np.abs(reference)) @ of
+    silent = (((data != 0) & ~np.isnan(data)) @ of == 0) & (filled > 0)
+    value = silent.any(axis=1)
+    p = pair.missing
+    if pair.known and pair.kind == "UU":
+        p = np.exp(-np.log1p(pair.scale[:, 0]) * reference.sum())
+    elif pair.known and pair.kind != "values":
+        p = np.exp(-pair.expected.reshape(rows, -1).sum(axis=1))
     nothing = pair.count((pair.data != 0) & ~np.isnan(pair.data)) == 0
-    value = nothing & bool(np.nansum(np.abs(pair.reference)))
-    p = np.exp(-pair.expected.reshape(rows, -1).sum(axis=1)) if pair.known and pair.kind != "values" else pair.missing
-    return Result(value.astype(np.float64), np.where(nothing, p, 1.0), -pair.expected * value.reshape(-1, *_ones(pair)))
+    blame = np.where(silent[:, pair.of], -reference * np.maximum(pair.scale.max(axis=1, keepdims=True), 0), 0.0)
+    return Result(
+        value.astype(np.float64), np.where(nothing, p, np.where(value, np.nan, 1.0)), blame.reshape(pair.data.shape)
+    )
 
 
 def stalled(pair: Pair) -> Result:
@@ -269,6 +190,10 @@ SCORES: dict[str, Callable[..., Result]] = {
     "max_pull": max_pull,
     "mean_pull2": mean_pull2,
     "bad_bins": bad_bins,
+    "homogeneity": homogeneity,
+    "chi2_permutation": chi2_permutation,
+    "ks_permutation": ks_permutation,
+    "min_p": min_p,
     "deviation": deviation,
     "empty": empty,
     "stalled": stalled,
@@ -279,7 +204,6 @@ SCORES: dict[str, Callable[..., Result]] = {
     "noisy": noisy,
     "strip_median": strip_median,
 }
-TESTS = ("UU", "UW", "WW")
 DEFAULT = ("chi2_ndf", "ks", "emd", "js", "max_pull", "bad_bins", "empty")
 _SPEC = re.compile(r"(?P<name>\w+)(?:\((?P<inside>.*)\))?")
 
@@ -320,11 +244,16 @@ def _ones(pair: Pair) -> tuple[int, ...]:
     return (1,) * len(pair.shape)
 
 
+def _transport(others: tuple[int, ...], centres: Floats, rows: Floats, one: Floats) -> Floats:
+    """Along the axis that is none of the others."""
+    return kernels.transport(rows.sum(axis=tuple(1 + other for other in others)), one.sum(axis=others), centres)
+
+
 def _axis_outside(pair: Pair, axis: int, low: float, high: float) -> Result:
     if axis >= len(pair.shape) or pair.kind == "values":
         return Result(pair.missing, pair.missing, np.zeros_like(pair.pulls))
     centres = pair.axes[axis].centres
-    lines, _ = pair.lines(axis)
+    lines = pair.data.sum(axis=tuple(1 + other for other in range(len(pair.shape)) if other != axis))
     wrong = (centres < low) | (centres > high)
     blamed = np.where(wrong.reshape(-1, *(1,) * (len(pair.shape) - 1 - axis)), pair.data, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -10,6 +10,7 @@ import xarray as xr
 from owtrend.catalog import HistogramEntry
 from owtrend.errors import NotFoundError
 from owtrend.flag import Flag, table
+from owtrend.rates import SHARE
 from owtrend.reader import Reader, SubsystemReader
 
 __all__ = ["flag_table", "score_dataset"]
@@ -42,7 +43,7 @@ def score_dataset(
             rows = slice(0, len(times))
             z = view.score_block("z", place, rows, columns, which)
             total = view.score_block("total", place, rows, columns)
-            flagged = view.score_block("flagged", place, rows, columns) > 0
+            flagged = view.score_block("flagged", place, rows, columns) & (255 - SHARE) > 0
         dim = "snapshot" if ragged else "time"
         threshold = np.full(len(times), origin["threshold"][place] if fresh else np.nan)
         piece = xr.Dataset(

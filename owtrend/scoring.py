@@ -18,9 +18,20 @@ from owtrend.reader import SubsystemReader
 from owtrend.reading import RunHistogram
 from owtrend.reason import why
 from owtrend.trends import REPORTED
-from owtrend.watch import LOOKS, SCORES, Null, Sample, Watched, summary
+from owtrend.watch import KNOWN_RUNS, LOOKS, SCORES, Null, Sample, Watched, summary
 
-__all__ = ["BINS", "Past", "Rules", "ScoreArrays", "in_ns", "median_wait", "score_runs", "threshold_of", "warm_up"]
+__all__ = [
+    "BINS",
+    "Past",
+    "Rules",
+    "ScoreArrays",
+    "in_ns",
+    "median_wait",
+    "score_runs",
+    "threshold_of",
+    "usual",
+    "warm_up",
+]
 
 ScoreArrays = dict[str, NDArray[Any]]
 NULL_RUNS = 20  # whose scores tell what is usual
@@ -42,12 +53,15 @@ class Rules:
         How many runs are the reference.
     adapt_after
         So many runs in a row that are wrong throughout are the new usual; 0: never.
+    epochs
+        Runs of the subsystem with which another epoch begins.
     """
 
     tests: int
     budget: float = 1.0
     last: int = 5
     adapt_after: int = 3
+    epochs: tuple[int, ...] = ()
 
 
 def threshold_of(rules: Rules, wait: float) -> float:
@@ -63,6 +77,25 @@ def threshold_of(rules: Rules, wait: float) -> float:
 def warm_up(rules: Rules) -> int:
     """How many runs back the reference may look: some of them may have been wrong."""
     return 2 * max(rules.last, rules.adapt_after)
+
+
+def usual(doubtful: Sequence[bool], adapt_after: int) -> list[bool]:
+    """Which of some runs, in order of time, tell what is usual: the good ones.
+
+    Where so many in a row were doubtful they are the new usual, and what was before them is no longer.
+    """
+    ends = [
+        last
+        for last in range(adapt_after, len(doubtful) + 1)
+        if adapt_after and all(doubtful[last - adapt_after : last])
+    ]
+    if not ends:
+        return [not one for one in doubtful]
+    last = ends[-1]
+    first = last
+    while first and doubtful[first - 1]:
+        first -= 1
+    return [first <= number < last or (number >= last and not one) for number, one in enumerate(doubtful)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +115,7 @@ class Past:
 
     rules: Rules
     held: deque[Contribution] = field(init=False)
-    nulls: deque[NDArray[np.float64]] = field(default_factory=lambda: deque(maxlen=NULL_RUNS))
+    nulls: deque[tuple[bool, NDArray[np.float64]]] = field(default_factory=lambda: deque(maxlen=NULL_RUNS))
 
     def __post_init__(self) -> None:
         self.held = deque(maxlen=warm_up(self.rules))
@@ -90,17 +123,27 @@ class Past:
     def reference(self, binning: tuple[Any, ...], mode: str) -> tuple[Sample | None, list[int]]:
         """The last good runs of this binning and mode, added, and which they are."""
         alike = [one for one in self.held if one.binning == binning and one.mode == mode]
-        after = self.rules.adapt_after
-        good = [one for one in alike if not one.doubtful]
-        if after and len(alike) >= after and all(one.doubtful for one in alike[-after:]):
-            good = alike[-after:]
-        chosen = good[-self.rules.last :]
+        known = usual([one.doubtful for one in alike], self.rules.adapt_after)
+        chosen = [one for one, good in zip(alike, known, strict=True) if good][-self.rules.last :]
         if not chosen:
             return None, []
         total = chosen[0].sample
         for one in chosen[1:]:
             total = total + one.sample
         return total, [one.run for one in chosen]
+
+    def null(self) -> Null | None:
+        """What is usual, of the runs that tell it; None if they are too few."""
+        good = usual([doubtful for doubtful, _ in self.nulls], self.rules.adapt_after)
+        known = [null for (_, null), one in zip(self.nulls, good, strict=True) if one]
+        return Null.of(known) if len(known) >= KNOWN_RUNS else None
+
+    def remember(
+        self, null: NDArray[np.float64], reported: NDArray[np.bool_], flagged: NDArray[np.bool_]
+    ) -> None:  # fmt: skip
+        """The scores of a run that is over, in `owtrend.watch.summary`."""
+        if np.isfinite(null).any():
+            self.nulls.append((bool(2 * flagged.sum() > reported.sum()), null))
 
     def add(self, run: int, mode: str, binning: tuple[Any, ...], total: Sample | None, good: Sample | None) -> None:
         """A run that is over: all its reports, and those that were good."""
@@ -134,29 +177,57 @@ def score_runs(
     columns = slice(first, first + len(histograms))
     pasts = [Past(rules) for _ in histograms]
     for number, run in enumerate(before):
-        place = view.place(run)
-        null = view.score_block("null", place, columns)[:, :, : len(SCORES) + 1].astype(np.float64)
-        for past, one in zip(pasts, null, strict=True):
-            if np.isfinite(one).any():
-                past.nulls.append(one)
-        if number < len(before) - warm_up(rules):
-            continue
-        flagged = view.score_block("flagged", place, slice(0, len(view.times(place))), columns) & BINS > 0
-        mode = view.per_run["mode"][place]
-        totals: dict[int, tuple[tuple[Any, ...], Sample, Sample | None]] = {}
-        for column, _, piece, rows, samples in _reports(view, run, histograms, columns):
-            binning = piece.segment.binning
-            if column in totals and totals[column][0] != binning:
-                pasts[column].add(run, mode, *totals.pop(column))
-            for row, sample in zip(rows, samples, strict=True):
-                _, total, good = totals.get(column, (binning, None, None))
-                more = good if flagged[row, column] else sample if good is None else good + sample
-                totals[column] = binning, sample if total is None else total + sample, more
-        for column, past in enumerate(pasts):
-            if column in totals:
-                past.add(run, mode, *totals[column])
+        _recall(view, run, histograms, columns, pasts, totals=number >= len(before) - warm_up(rules))
     for run in runs:
         yield run, *_one_run(view, subsystem, run, histograms, columns, pasts, rules)
+
+
+def _recall(
+    view: SubsystemReader, run: int, histograms: Sequence[HistogramEntry], columns: slice, pasts: Sequence[Past],
+    *, totals: bool,
+) -> None:  # fmt: skip
+    """What a run that was scored before adds to the past, as `_one_run` did then; without ``totals`` only its null."""
+    place = view.place(run)
+    rows = slice(0, len(view.times(place)))
+    flagged = view.score_block("flagged", place, rows, columns) & BINS > 0
+    reported = view.trend_block("state", place, rows, columns) & REPORTED > 0
+    nulls = view.score_block("null", place, columns)[:, :, : len(SCORES) + 1].astype(np.float64)
+    live = [_Live() for _ in histograms]
+    if totals:
+        mode = view.per_run["mode"][place]
+        for column, number, piece, at, samples in _reports(view, run, histograms, columns):
+            one = live[column]
+            if number != one.number:
+                one.over(pasts[column], run, mode)
+                one.number, one.piece, one.watched, one.total = number, piece, Watched(), None
+            for row, sample in zip(at, samples, strict=True):
+                one.count(sample)
+                if not flagged[row, column]:
+                    one.watched.learn(sample)
+        for one, past in zip(live, pasts, strict=True):
+            one.over(past, run, mode)
+    for column, past in enumerate(pasts):
+        past.remember(nulls[column], reported[:, column], flagged[:, column])
+
+
+@dataclass
+class _Live:
+    """A histogram in the run that is gone through."""
+
+    number: int = -1  # of its binning
+    piece: RunHistogram | None = None
+    watched: Watched = field(default_factory=Watched)
+    total: Sample | None = None
+    runs: list[int] = field(default_factory=list)  # that it is compared with
+    latest: np.datetime64 | None = None  # report
+
+    def count(self, report: Sample) -> None:
+        self.total = report if self.total is None else self.total + report
+
+    def over(self, past: Past, run: int, mode: str) -> None:
+        """The run, or this binning in it, is over."""
+        if self.piece is not None:
+            past.add(run, mode, self.piece.segment.binning, self.total, self.watched.good)
 
 
 def _one_run(
@@ -173,65 +244,43 @@ def _one_run(
         "null": np.full((shape[1], len(LOOKS), len(SCORES) + 1, 3), np.nan, dtype=np.float32),
     }
     flags: list[Flag] = []
-    watched: list[Watched | None] = [None] * shape[1]
-    totals: list[Sample | None] = [None] * shape[1]
-    numbers = [-1] * shape[1]
-    known: list[list[int]] = [[] for _ in histograms]
-    latest: list[Any] = [None] * shape[1]
-    held: list[RunHistogram | None] = [None] * shape[1]
+    live = [_Live() for _ in histograms]
     everything = slice(0, len(view.registry.histograms))
-    wait = median_wait(times, view.trend_block("state", place, slice(0, len(times)), everything) & REPORTED > 0)
+    reported = view.trend_block("state", place, slice(0, len(times)), everything) & REPORTED > 0
+    wait = median_wait(times, reported)
     threshold = threshold_of(rules, wait)
     for column, number, piece, rows, samples in _reports(view, run, histograms, columns):
-        if number != numbers[column]:  # begun, or binned anew
-            _done(pasts[column], run, mode, held[column], totals[column], watched[column])
-            pool, known[column] = pasts[column].reference(piece.segment.binning, mode)
-            null = Null.of(pasts[column].nulls) if len(pasts[column].nulls) >= 3 else None
-            watched[column], totals[column] = Watched(pool, null), None
-            numbers[column], held[column] = number, piece
-        one = watched[column]
-        assert one is not None
+        one = live[column]
+        if number != one.number:  # begun, or binned anew
+            one.over(pasts[column], run, mode)
+            pool, one.runs = pasts[column].reference(piece.segment.binning, mode)
+            one.number, one.piece, one.total, one.watched = number, piece, None, Watched(pool, pasts[column].null())
         for row, sample in zip(rows, samples, strict=True):
-            begin = latest[column]
-            latest[column] = times[row]
-            before = totals[column]
-            totals[column] = sample if before is None else before + sample
-            finding = one.look(sample)
+            begin = in_ns(times[0]) - in_ns(wait) if one.latest is None else in_ns(one.latest)
+            one.latest = times[row]
+            one.count(sample)
+            finding = one.watched.look(sample)
             if finding is not None:
-                with np.errstate(all="ignore"):
+                with np.errstate(invalid="ignore"):
                     out["z"][row, column] = np.fmax.reduce(finding.z, axis=0)
                 out["total"][row, column] = finding.total
-                if finding.total > threshold:
-                    out["flagged"][row, column] = BINS
-                    flags.append(
-                        Flag(
-                            subsystem=subsystem,
-                            run=run,
-                            histograms=(histograms[column].name,),
-                            start=in_ns(times[0]) - in_ns(wait) if begin is None else in_ns(begin),
-                            stop=in_ns(times[row]),
-                            score=SCORES[finding.worst[1]],
-                            z=round(finding.total, 3),
-                            why=why(finding, piece.axes, known[column]),
-                            report=in_ns(wait),
-                        )
-                    )
-                    continue
-            one.learn(sample)
-    for column, past in enumerate(pasts):
-        _done(past, run, mode, held[column], totals[column], watched[column])
-        one = watched[column]
-        if one is not None and one.seen:
-            out["null"][column] = summary(one.seen)
-            past.nulls.append(out["null"][column].astype(np.float64))
+            if finding is None or finding.total <= threshold:
+                one.watched.learn(sample)
+                continue
+            out["flagged"][row, column] = BINS
+            flags.append(
+                Flag(
+                    subsystem=subsystem, run=run, histograms=(histograms[column].name,), start=begin,
+                    stop=in_ns(times[row]), score=SCORES[finding.worst[1]], z=round(finding.total, 3),
+                    why=why(finding, piece.axes, one.runs), report=in_ns(wait),
+                )
+            )  # fmt: skip
+    for column, (one, past) in enumerate(zip(live, pasts, strict=True)):
+        one.over(past, run, mode)
+        out["null"][column] = summary(one.watched.seen)
+        null = out["null"][column].astype(np.float64)
+        past.remember(null, reported[:, columns][:, column], out["flagged"][:, column] > 0)
     return out, flags
-
-
-def _done(
-    past: Past, run: int, mode: str, piece: RunHistogram | None, total: Sample | None, watched: Watched | None
-) -> None:
-    if piece is not None and watched is not None:
-        past.add(run, mode, piece.segment.binning, total, watched.good)
 
 
 def _reports(

@@ -13,20 +13,21 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from owtrend.kernels import homogeneity
 from owtrend.kernels import look as kernels
 
-__all__ = ["LOOKS", "SCORES", "Finding", "Null", "Sample", "Watched"]
+__all__ = ["KNOWN_RUNS", "LOOKS", "SCORES", "Finding", "Null", "Sample", "Watched", "summary"]
 
 Floats = NDArray[np.float64]
 
 LOOKS = ("other runs", "run so far", "this run", "last reports")
 SCORES = ("shape", "bin", "strip", "shift", "means", "mean")
 RECENT = 4  # reports that are looked at together
-_FIELD = {name: number for number, name in enumerate(kernels.FIELDS)}
+Means = tuple[float, float, float, float, float, float]  # see `owtrend.kernels.look.values`
+_NO_MEANS: Means = (np.nan, 0.0, np.nan, -1.0, 0.0, 0.0)
+_AGAIN = 4  # reports
 _TELLING, _NEARLY = tuple(map(SCORES.index, ("bin", "mean", "strip", "shift", "means", "shape"))), 0.7
 _LEAST = 10.0  # entries of a bin whose mean is compared
-_KNOWN_REPORTS, _KNOWN_RUNS = 8, 3  # from which on the null is learned
+_KNOWN_REPORTS, KNOWN_RUNS = 8, 3  # from which on the null is learned
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,12 +53,18 @@ class Sample:
     reports: int = 1
 
     @cached_property
-    def lines(self) -> Floats:
-        return kernels.lines(self.counts, self.sizes)
+    def cumulated(self) -> Floats:
+        """Along each axis, see `owtrend.kernels.look.cumulated`."""
+        return kernels.cumulated(self.counts, self.sizes)
 
-    @cached_property
+    def line(self, axis: int) -> Floats:
+        """Counts along an axis, flow included, over all others."""
+        first, last = self.bounds[axis : axis + 2]
+        return np.diff(self.cumulated[first:last])
+
+    @property
     def bounds(self) -> NDArray[np.int64]:
-        return kernels.line_bounds(self.sizes)
+        return kernels.line_bounds(tuple(self.sizes.tolist()))
 
     def __add__(self, other: Self) -> "Sample":
         return self._with(other, 1)
@@ -68,7 +75,7 @@ class Sample:
     def divided(self, by: float) -> "Sample":
         """So many times fewer counts, and means of so many fewer entries."""
         made = Sample(self.counts / by, self.sizes, None if self.moments is None else self.moments / by, self.reports)
-        vars(made)["lines"] = self.lines / by
+        vars(made)["cumulated"] = self.cumulated / by
         return made
 
     def _with(self, other: Self, sign: int) -> "Sample":
@@ -77,7 +84,7 @@ class Sample:
         if self.moments is not None and other.moments is not None:
             moments = self.moments + sign * other.moments
         made = Sample(counts, self.sizes, moments, self.reports + sign * other.reports)
-        vars(made)["lines"] = self.lines + sign * other.lines
+        vars(made)["cumulated"] = self.cumulated + sign * other.cumulated
         return made
 
 
@@ -103,14 +110,14 @@ class Null:
     @classmethod
     def of(cls, runs: Sequence[Floats]) -> "Null":
         """From the `summary` of earlier runs."""
-        if len(runs) < _KNOWN_RUNS:
+        if len(runs) < KNOWN_RUNS:
             return _PLAIN
         held = np.stack(runs)
         count, location, scale = held[..., 0], held[..., 1], held[..., 2]
         known = (count > 0).sum(axis=0)
         middle = _median(location)
         wide = np.sqrt(_median(scale**2) + (1.4826 * _median(np.abs(location - middle))) ** 2)
-        return _widened(middle, wide, np.where(known >= _KNOWN_RUNS, np.nansum(count, axis=0), 0))
+        return _widened(middle, wide, np.where(known >= KNOWN_RUNS, np.nansum(count, axis=0), 0))
 
     @classmethod
     def of_reports(cls, seen: Sequence[Floats]) -> "Null":
@@ -119,10 +126,6 @@ class Null:
             return _PLAIN
         count, location, scale = np.moveaxis(summary(seen), -1, 0)
         return _widened(location, scale, np.where(count >= _KNOWN_REPORTS, count, 0))
-
-    def applied(self, z: Floats) -> Floats:
-        """Normal z, told what is usual."""
-        return (z - self.location) / self.scale
 
 
 _PLAIN = Null(np.ones(len(LOOKS)), np.zeros((len(LOOKS), len(SCORES))), np.ones((len(LOOKS), len(SCORES))))
@@ -183,7 +186,7 @@ class Finding:
     z: Floats
     total: float
     worst: tuple[int, int]
-    told: tuple[Floats, tuple[float, ...]]
+    told: tuple[Floats, Means]
     pair: tuple[Sample, Sample]
 
 
@@ -198,98 +201,83 @@ class Watched:
     null
         What is usual in other runs; None if that is not known.
     scores
-        Which of `SCORES` have a meaning, by number.
+        Which of `SCORES` have a meaning, by number; None: all.
     """
 
     pool: Sample | None = None
     null: Null | None = None
-    scores: tuple[int, ...] = tuple(range(len(SCORES)))
+    scores: tuple[int, ...] | None = None
     good: Sample | None = None
     seen: list[Floats] = field(default_factory=list)
-    _divided: dict[int, Sample] = field(default_factory=dict)
+    _last: Sample | None = None  # of the good reports the latest, together, and all before them
+    _older: Sample | None = None
+    _added: tuple[Sample, Sample] | None = None  # a report, and all good ones with it
+    _own: tuple[int, Null] = (0, _PLAIN)
     _recent: deque[Sample] = field(default_factory=lambda: deque(maxlen=RECENT - 1))
 
     def look(self, report: Sample) -> Finding | None:
         """A report beside its references; None if there is nothing to compare, or nothing was counted."""
         seen = np.full((len(LOOKS), len(SCORES) + 1), np.nan)
-        found: dict[int, tuple[tuple[Floats, tuple[float, ...]], tuple[Sample, Sample]]] = {}
-        null = self.null or Null.of_reports(self.seen)
-        chosen = [*self.scores, -1]
+        found: dict[int, tuple[tuple[Floats, Means], tuple[Sample, Sample]]] = {}
+        null = self.null or self._of_reports()
         for number, (data, reference) in self._pairs(report).items():
             excess = float(null.excess[number])
-            pair = (data, reference) if excess == 1 else (data.divided(excess), self._fewer(number, reference, excess))
-            made, told = _scores(*pair)
-            made[-1] *= excess
-            seen[number, chosen] = made[chosen]
+            made, told = _scores(data, reference, excess)
+            seen[number] = made
             found[number] = told, (data, reference)
-        if not np.isfinite(seen[:, :-1]).any():
+        if self.scores is not None:
+            seen[:, [n for n in range(len(SCORES)) if n not in self.scores]] = np.nan
+        z, total, number, score = kernels.verdict(seen, null.location, null.scale, _TELLING, _NEARLY)
+        if number < 0:
             return None
         self.seen.append(seen)
-        z = null.applied(seen[:, :-1])
-        worst = np.unravel_index(np.nanargmax(z), z.shape)
-        trials = np.isfinite(z).sum()
-        log_p = float(kernels.log_upper(float(z[worst]))) + np.log(trials)
-        total = float(kernels.z_of(np.array([min(log_p, 0.0)]))[0])
-        number, score = _most_telling(z)
         return Finding(seen, z, total, (number, score), *found[number])
-
-    def _fewer(self, number: int, reference: Sample, by: float) -> Sample:
-        """The other runs stay the same all the time."""
-        if LOOKS[number] not in ("other runs", "run so far"):
-            return reference.divided(by)
-        if number not in self._divided:
-            self._divided[number] = reference.divided(by)
-        return self._divided[number]
 
     def learn(self, report: Sample) -> None:
         """Take a report for a good one."""
-        self.good = report if self.good is None else self.good + report
+        so_far = self._so_far(report)
+        if len(self._recent) == RECENT - 1 and self._older is not None and self._last is not None:
+            first = self._recent[0]
+            self._last, self._older = self._last - first + report, self._older + first
+        self.good = so_far
         self._recent.append(report)
+        if self._older is None and len(self._recent) == RECENT - 1 and self.good.reports > RECENT:
+            self._last = self._recent[0] + self._recent[1] + self._recent[2]
+            self._older = self.good - self._last
+
+    def _so_far(self, report: Sample) -> Sample:
+        if self._added is None or self._added[0] is not report:
+            self._added = report, report if self.good is None else self.good + report
+        return self._added[1]
+
+    def _of_reports(self) -> Null:
+        """From the reports before, looked at again after each fourth."""
+        known = len(self.seen) // _AGAIN * _AGAIN
+        if known != self._own[0]:
+            self._own = known, Null.of_reports(self.seen[:known])
+        return self._own[1]
 
     def _pairs(self, report: Sample) -> dict[int, tuple[Sample, Sample]]:
         pairs = {}
         if self.pool is not None:
             pairs[0] = report, self.pool
             if self.good is not None:
-                pairs[1] = self.good + report, self.pool
+                pairs[1] = self._so_far(report), self.pool
         if self.good is not None:
             pairs[2] = report, self.good
-            if len(self._recent) == RECENT - 1 and self.good.reports > RECENT:
-                last = self._recent[0]
-                for one in list(self._recent)[1:]:
-                    last = last + one
-                pairs[3] = last + report, self.good - last
+            if self._last is not None and self._older is not None:
+                pairs[3] = self._last + report, self._older
         return pairs
 
 
-def _most_telling(z: Floats) -> tuple[int, int]:
-    """Look and score: the first of `_TELLING` that is at least `_NEARLY` as sure as the surest."""
-    best = np.nan_to_num(z, nan=-np.inf).max(axis=0)
-    score = next(n for n in _TELLING if best[n] >= min(_NEARLY * best.max(), best.max()))
-    return int(np.nanargmax(np.nan_to_num(z[:, score], nan=-np.inf))), score
-
-
-def _scores(data: Sample, reference: Sample) -> tuple[Floats, tuple[Floats, tuple[float, ...]]]:
-    """Normal z of each score, chi2 by what is expected of it, and what was told."""
-    told = kernels.look(data.counts, reference.counts, data.lines, reference.lines, data.bounds)
-    with np.errstate(divide="ignore"):
-        log_p = np.array(
-            [told[_FIELD[f"{name}_log_p"]] + np.log(told[_FIELD[f"{name}_trials"]]) for name in SCORES[1:4]]
-        )
-    made = np.full(len(SCORES) + 1, np.nan)
-    made[1:4] = kernels.z_of(np.minimum(log_p, 0.0))
-    if told[_FIELD["bins"]] > 1:
-        made[0] = homogeneity.chances(told[:6])[1]
-        made[-1] = told[3] / homogeneity.moments(told[:6])[0]
-    means: tuple[float, ...] = ()
+def _scores(data: Sample, reference: Sample, excess: float) -> tuple[Floats, tuple[Floats, Means]]:
+    """Normal z of each score, chi2 by what is expected of it, and what was told; of so many times fewer counts."""
+    if excess != 1:
+        data, reference = data.divided(excess), reference.divided(excess)
+    told = kernels.look(data.counts, reference.counts, data.cumulated, reference.cumulated, data.bounds)
+    means = _NO_MEANS
     if data.moments is not None and reference.moments is not None:
         means = kernels.values(data.moments, reference.moments, _LEAST)
-        if means[1]:
-            made[4] = _chi2_z(means[0], means[1])
-            made[5] = kernels.z_of(np.array([min(means[2] + np.log(means[5]), 0.0)]))[0]
+    made = kernels.scores(told, means)
+    made[-1] *= excess
     return made, (told, means)
-
-
-def _chi2_z(chi2: float, ndf: float) -> float:
-    """Wilson & Hilferty, Proc. Natl. Acad. Sci. 17 (1931) 684."""
-    return float((np.cbrt(chi2 / ndf) - (1 - 2 / (9 * ndf))) * np.sqrt(4.5 * ndf))

@@ -3,10 +3,14 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from benchmarks import table
+import owtrend
+from benchmarks import calibration, table
 from benchmarks.table import Input, Row
+from owtrend.score import SCORES
+from tests import making
 
 MADE = Row(
     theme="decode", benchmark="test_decode_against_uproot", what="all files", input="EMC", value=0.02, unit="s",
@@ -75,3 +79,49 @@ def test_targets_are_of_the_ratio_the_value_or_the_rate(target: str, reached: bo
 def test_a_target_that_cannot_be_read_is_an_error():
     with pytest.raises(ValueError, match=r"test_decode_against_uproot.*20 times"):
         _ = Row(**(vars(MADE) | {"target": "20 times"})).reached
+
+
+def test_calibration_measures_what_compare_gives_and_every_score_that_has_a_p_value():
+    rng = np.random.default_rng(5)
+    data, reference = rng.poisson(4, (5, 6)).astype(float), rng.poisson(9, (5, 6)).astype(float)
+    of = np.arange(30) % 2
+    brackets = {"bad_bins": "(3)", "outside": "(0, 9)", "x_outside": "(0, 3)", "y_outside": "(0, 3)"}
+    names = [name + brackets.get(name, "") for name in SCORES]
+    one, other = (making.table(counts[None], flow=False).isel(time=0) for counts in (data, reference))
+    component = one.contents.copy(data=of.reshape(5, 6))
+    for pull in ("beta_binomial", "exact"):
+        for numbers, array in ((of, component), (0 * of, None)):
+            told = owtrend.compare(one, other, pull=pull, scores=names, component=array)
+            pair = calibration.paired(data, reference, numbers.astype(np.intp), pull)
+            np.testing.assert_allclose(pair.pulls[0], told.pull)
+            found = {name: calibration.parse(name)(pair).p_value[0] for name in calibration.BY_DEFAULT_PULLS}
+            assert found == {name: told.p_value.sel(score_name=name).item() for name in found}
+    assert set(told.score_name[told.p_value.notnull()].values) == {*calibration.BY_DEFAULT_PULLS, "empty"}
+
+
+@pytest.mark.parametrize(
+    ("p", "word"),
+    [
+        (np.linspace(0, 1, 1000), "uniform"),
+        (np.linspace(0, 1, 1000) ** 0.5, "conservative"),
+        (np.linspace(0, 1, 1000) ** 2, "NOT calibrated"),
+        (np.append(np.linspace(0, 1, 1000), [1e-9] * 12), "NOT calibrated"),
+        (np.append(np.ones(1000), [1e-4] * 12), "NOT calibrated"),
+        (np.full(3, np.nan), "no p-value"),
+    ],
+)
+def test_verdicts_on_p_values_by_hand(p, word):
+    assert calibration.verdict(p).word == word
+
+
+def test_the_tables_of_calibration_have_a_verdict_for_each_score_and_occupancy():
+    lines = [*calibration.one_scale(30, (2, 20)), *calibration.by_component(30, (20,))]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
+    heads = [row for row in rows if row[0] == "score"]
+    assert [len(head) for head in heads] == [3, 3, 3, 2]
+    assert ["components found", "5"] in rows
+    verdicts = [cell for row in rows if row[0].startswith("`") for cell in row[1:]]
+    assert len(verdicts) == 3 * 2 * 11 + 20
+    assert all(
+        cell.strip("*").split(" (")[0].strip("*") in ("uniform", "conservative", "NOT calibrated") for cell in verdicts
+    )

@@ -7,7 +7,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["beta_binomial", "log_beta_binomial", "log_factorials", "normal_quantile", "shrunk"]
+__all__ = ["beta_binomial", "log_beta_binomial", "log_factorial", "log_factorials", "normal_quantile", "shrunk"]
 
 Floats = NDArray[np.float64]
 
@@ -25,7 +25,8 @@ def log_factorials() -> Floats:
 
 
 @numba.njit(nogil=True, cache=True, inline="always")
-def _log_factorial(n: float, table: Floats) -> float:
+def log_factorial(n: float, table: Floats) -> float:
+    """ln(n!) of a whole number, told `log_factorials`."""
     if n < _TABLE:
         return table[int(n)]
     return (n + 0.5) * math.log(n) - n + _HALF_LOG_2PI + 1 / (12 * n)
@@ -38,7 +39,7 @@ def _log_falling(n: float, inverse: float, log_n: float, k: float, table: Floats
         return table[int(n)] - table[int(n - k)]
     share = k * inverse
     if share > 0.1:
-        return _log_factorial(n, table) - _log_factorial(n - k, table)
+        return log_factorial(n, table) - log_factorial(n - k, table)
     log_rest = _log_ratio(-share)
     return k * (log_n - 1) - (n - k + 0.5) * log_rest - share * inverse * (1 + share) / 12
 
@@ -84,7 +85,7 @@ def log_beta_binomial(data: Floats, reference: Floats, reference_total: Floats, 
     for c in range(cells):
         r, whole = reference[c], reference_total[c]
         log_whole[c] = log_base + _log_near(whole / base)
-        own[c] = math.log(whole + 1) - _log_factorial(r, table)
+        own[c] = math.log(whole + 1) - log_factorial(r, table)
         own[c] += _log_falling(whole, 1 / whole, log_whole[c], r, table)
     for t in range(times):
         n = data[t].sum()
@@ -101,7 +102,7 @@ def log_beta_binomial(data: Floats, reference: Floats, reference_total: Floats, 
             out[t, c] = (
                 own[c] - log_norm + _log_falling(n, inverse_n, log_n, d, table)
                 - _log_falling(both, inverse, log_both, d + r, table)
-                - _log_factorial(d, table) + _log_factorial(d + r, table)
+                - log_factorial(d, table) + log_factorial(d + r, table)
             )  # fmt: skip
     return out
 
@@ -216,8 +217,8 @@ def beta_binomial(
                     log_share = math.log(share)
                 k += (k < mean) & ((k + r + 1) * share > k + 1)
             log_q = (
-                _log_factorial(d + r, table) - _log_factorial(d, table)
-                - _log_factorial(k + r, table) + _log_factorial(k, table)
+                log_factorial(d + r, table) - log_factorial(d, table)
+                - log_factorial(k + r, table) + log_factorial(k, table)
             )  # fmt: skip
             j = d - k
             if by_total:  # ln of (n - k)! (n - d + R - r)! / (n - d)! / (n - k + R - r)!
@@ -234,8 +235,8 @@ def beta_binomial(
                     )  # fmt: skip
                 else:
                     log_q += (
-                        _log_factorial(x + j, table) - _log_factorial(x, table)
-                        + _log_factorial(y, table) - _log_factorial(y + j, table)
+                        log_factorial(x + j, table) - log_factorial(x, table)
+                        + log_factorial(y, table) - log_factorial(y + j, table)
                     )  # fmt: skip
             else:
                 log_q += j * log_share

@@ -5,11 +5,13 @@ are the same. The mean and the variance of chi2 are then known exactly, however 
 cumulant very nearly, so that its tail is that of a gamma distribution with the same three (Pearson's type III).
 """
 
+import math
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["chances", "moments", "pearson"]
+__all__ = ["chances", "moments", "pearson", "tail", "three_moments", "z_of_chi2"]
 
 Floats = NDArray[np.float64]
 
@@ -55,6 +57,41 @@ def pearson(data: Floats, reference: Floats) -> Floats:
     return out
 
 
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def three_moments(n: float, whole: float, k: float, h: float, h2: float) -> tuple[float, float, float]:
+    """Mean, variance and skewness of chi2; see `moments`, with n and R, k, sum(1 / m) and sum(1 / m**2)."""
+    total, f = n + whole, n * whole
+    mean = (k - 1) * total / (total - 1)
+    uneven = max(total * h - k * k, 0.0)
+    regular = 2 * total * (k - 1) * (total - k) * (f - total + 1)
+    variance = (total - 1) * (total * (total + 1) - 6 * f) * uneven + regular
+    variance *= total**2 / (f * (total - 1) ** 2) / ((total - 2) * (total - 3))
+    w, c = f / total**2, (whole - n) / total
+    slope = k * c / (total * w)
+    third = 8 * k + (12 * (1 - 6 * w) + 10 * c * c) * h / w + (1 - 30 * w + 120 * w * w) * h2 / w**2
+    third += 3 * slope**2 * ((1 - 6 * w) * k + 2 * total * w) - slope**3 * c * total * w
+    third -= 3 * slope * c * (8 * k + (1 - 12 * w) * h / w)
+    if not (total > 3 and variance > 1e-9 * mean * mean):  # the margins leave nothing, or rounding, to chance
+        return mean, np.nan, np.nan
+    return mean, variance, third * (k - 1) / k / variance**1.5
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def z_of_chi2(chi2: float, mean: float, variance: float, skewness: float) -> float:
+    """Normal z of a gamma variable of these moments: Wilson & Hilferty, Proc. Natl. Acad. Sci. 17 (1931) 684."""
+    shape = 4 / max(skewness, 1e-3) ** 2
+    ratio = max(1 + (chi2 - mean) / math.sqrt(variance * shape), 0.0)
+    return (ratio ** (1 / 3) - (1 - 1 / (9 * shape))) * math.sqrt(9 * shape)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _all_moments(sums: Floats) -> Floats:
+    out = np.empty((len(sums), 3))
+    for i in range(len(sums)):
+        out[i] = three_moments(sums[i, 0], sums[i, 1], sums[i, 2], sums[i, 4], sums[i, 5])
+    return out
+
+
 def moments(sums: Floats) -> tuple[Floats, Floats, Floats]:
     """Mean, variance and skewness of chi2, told the margins; each ``(...,)``.
 
@@ -68,23 +105,9 @@ def moments(sums: Floats) -> tuple[Floats, Floats, Floats]:
     sums
         Of `pearson`, shape ``(..., 6)``.
     """
-    n, whole, k, _, h, h2 = np.moveaxis(sums, -1, 0)
-    total, f = n + whole, n * whole
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mean = (k - 1) * total / (total - 1)
-        uneven = np.maximum(total * h - k * k, 0)
-        regular = 2 * total * (k - 1) * (total - k) * (f - total + 1)
-        variance = (total - 1) * (total * (total + 1) - 6 * f) * uneven + regular
-        variance *= total**2 / (f * (total - 1) ** 2) / ((total - 2) * (total - 3))
-        w, c = f / total**2, (whole - n) / total
-        slope = k * c / (total * w)
-        third = (
-            8 * k + (12 * (1 - 6 * w) + 10 * c * c) * h / w + (1 - 30 * w + 120 * w * w) * h2 / w**2
-            - 3 * slope * c * (8 * k + (1 - 12 * w) * h / w)
-            + 3 * slope**2 * ((1 - 6 * w) * k + 2 * total * w) - slope**3 * c * total * w
-        ) * (k - 1) / k  # fmt: skip
-        variance = np.where(variance > 0, variance, np.nan)
-        return mean, variance, third / variance**1.5
+    found = _all_moments(np.ascontiguousarray(sums.reshape(-1, 6), dtype=np.float64))
+    mean, variance, skewness = found.T.reshape(3, *sums.shape[:-1])
+    return mean, variance, skewness
 
 
 def chances(sums: Floats) -> tuple[Floats, Floats]:
@@ -92,11 +115,15 @@ def chances(sums: Floats) -> tuple[Floats, Floats]:
 
     NaN where one is empty, or nothing is left to chance: one bin, or a single count.
     """
+    return tail(sums[..., 3], *moments(sums))
+
+
+def tail(value: Floats, mean: Floats, variance: Floats, skewness: Floats) -> tuple[Floats, Floats]:
+    """As `chances`, of any chi2 with these moments: of a sum of independent ones they are known, too."""
     from scipy.special import gammaincc, ndtri
 
-    mean, variance, skewness = moments(sums)
     with np.errstate(divide="ignore", invalid="ignore"):
-        off = (sums[..., 3] - mean) / np.sqrt(variance)
+        off = (value - mean) / np.sqrt(variance)
         shape = 4 / np.maximum(skewness, 1e-3) ** 2
         ratio = np.maximum(1 + off / np.sqrt(shape), 0)
         p = gammaincc(shape, shape * ratio)

@@ -5,14 +5,16 @@ ROOT's order, flow bins included, as what leaves an axis is told by them.
 """
 
 import math
+from functools import lru_cache
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from owtrend.kernels.beta_binomial import normal_quantile
+from owtrend.kernels.homogeneity import three_moments, z_of_chi2
 
-__all__ = ["FIELDS", "line_bounds", "lines", "log_upper", "look", "values", "z_of"]
+__all__ = ["FIELDS", "cumulated", "line_bounds", "log_upper", "look", "scores", "values", "verdict", "z_of"]
 
 Floats = NDArray[np.float64]
 
@@ -25,6 +27,7 @@ FIELDS = (
     "shift_log_p", "shift_axis", "shift_sign", "shift_trials",
 )  # fmt: skip
 _LOG_2PI = 1.8378770664093453
+_BLOCK = 16  # cells
 
 
 @numba.njit(nogil=True, cache=True)
@@ -70,33 +73,41 @@ def _log_tail(d: float, r: float, p: float) -> float:
 
 
 @numba.njit(nogil=True, cache=True)
+def _z_of(log_p: float) -> float:
+    if log_p != log_p:
+        return np.nan
+    if log_p <= -0.6931471805599453:
+        return normal_quantile(log_p)
+    return -normal_quantile(math.log(max(-math.expm1(min(log_p, 0.0)), 1e-300)))
+
+
+@numba.njit(nogil=True, cache=True)
 def z_of(log_p: Floats) -> Floats:
     """Normal z with upper tails of exp(log_p): negative where that is more than a half, NaN stays."""
     out = np.empty_like(log_p)
     for i in range(log_p.size):
-        one = log_p.flat[i]
-        if one != one:
-            out.flat[i] = np.nan
-        elif one <= -0.6931471805599453:
-            out.flat[i] = normal_quantile(one)
-        else:
-            rest = -math.expm1(min(one, 0.0))
-            out.flat[i] = -normal_quantile(math.log(max(rest, 1e-300)))
+        out.flat[i] = _z_of(log_p.flat[i])
     return out
 
 
-def line_bounds(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where each axis' line begins and ends among all, shape ``(axis + 1,)``; ``sizes`` has cells per axis."""
-    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+@lru_cache(maxsize=4096)
+def line_bounds(sizes: tuple[int, ...]) -> NDArray[np.int64]:
+    """Where each axis begins among what `cumulated` gives, and the end, ``(axis + 1,)``, told the cells of each."""
+    return np.cumsum([0, *(size + 1 for size in sizes)]).astype(np.int64)
 
 
 @numba.njit(nogil=True, cache=True)
-def lines(cells: Floats, sizes: NDArray[np.int64]) -> Floats:
-    """Sums along each axis, one behind the other; ``cells`` flat, ``sizes`` the cells of x[, y[, z]]."""
+def cumulated(cells: Floats, sizes: NDArray[np.int64]) -> Floats:
+    """Along each axis the sums of the first 0, 1, ... of its cells, over all others; one axis behind the other.
+
+    ``cells`` flat, ``sizes`` the cells of x[, y[, z]]. Of any strip the content is one subtraction.
+    """
+    axes = len(sizes)
     nx = sizes[0]
-    ny = sizes[1] if len(sizes) > 1 else 1
-    nz = sizes[2] if len(sizes) > 2 else 1
-    out = np.zeros(sizes.sum())
+    ny = sizes[1] if axes > 1 else 1
+    nz = sizes[2] if axes > 2 else 1
+    out = np.zeros(sizes.sum() + axes)
+    of_y, of_z = nx + 2, nx + ny + 3
     at = 0
     for k in range(nz):
         plane = 0.0
@@ -104,44 +115,72 @@ def lines(cells: Floats, sizes: NDArray[np.int64]) -> Floats:
             row = 0.0
             for i in range(nx):
                 value = cells[at]
-                out[i] += value
+                out[i + 1] += value
                 row += value
                 at += 1
-            if len(sizes) > 1:
-                out[nx + j] += row
+            if axes > 1:
+                out[of_y + j] += row
             plane += row
-        if len(sizes) > 2:
-            out[nx + ny + k] += plane
+        if axes > 2:
+            out[of_z + k] += plane
+    at = 0
+    for size in sizes:
+        for i in range(at + 1, at + size + 1):
+            out[i] += out[i - 1]
+        at += size + 1
     return out
 
 
-# Cells pass once, at 1.6 ns each; what needs logarithms is asked only of bins that Pearson's chi2 tells of.
+# Sums of some cells, in vector instructions: a loop that also looks for the largest takes four times as long.
+@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "nsz", "arcp", "contract"})
+def _block(
+    data: Floats, reference: Floats, first: int, last: int, p: float
+) -> tuple[float, float, float, float, float]:
+    """The least m = d + r; the largest of (d - m p)**2 / m, where m is not 0; sums of it, of 1 / m and of 1 / m**2."""
+    least, largest, total, inverse, inverse2 = np.inf, 0.0, 0.0, 0.0, 0.0
+    for c in range(first, last):
+        m = data[c] + reference[c]
+        off = data[c] - m * p
+        one = 1 / max(m, 1e-300)
+        part = off * off * one
+        least = min(least, m)
+        largest = max(largest, part)
+        total += part
+        inverse += one
+        inverse2 += one * one
+    return least, largest, total, inverse, inverse2
+
+
+@numba.njit(nogil=True, cache=True)
+def _too_likely(d: float, expected: float, log_p: float) -> bool:
+    """Whether a single count or two where few are expected are sure to be likelier than exp(log_p)."""
+    return d > expected and d <= 2 and 1.5 * (expected - d * math.log(expected) + 0.7) < -log_p
+
+
+# What needs logarithms is asked only of bins that Pearson's chi2 tells of.
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def look(
-    data: Floats, reference: Floats, data_lines: Floats, reference_lines: Floats, bounds: NDArray[np.int64]
+    data: Floats, reference: Floats, data_sums: Floats, reference_sums: Floats, bounds: NDArray[np.int64]
 ) -> Floats:
     """See `FIELDS`. Log-probabilities are NaN where there is nothing to tell.
 
     For chi2 neighbouring bins are one until one count is expected of them: who has fewer makes its tail longer than any
     formula. That is decided by d + r alone, which all probabilities are told.
 
-    A strip is a block of bins of the line along an axis: all other axes are summed over. Their lengths are 1 (not in
-    1-D, where that is a bin), 2, 4, ... to half the axis, half overlapping. A shift is Mann & Whitney's rank sum along
+    A strip is a block of bins of the line along an axis: all other axes are summed over. Lengths are 1, 2 (not in
+    1-D), 4, 8, ... to half the axis, half overlapping. A shift is Mann & Whitney's rank sum along
     an axis, with ties as they are.
 
     Parameters
     ----------
     data, reference
         Counts, shape ``(cell,)``, not negative; they need not be whole numbers.
-    data_lines, reference_lines, bounds
-        Of `lines` and `line_bounds`.
+    data_sums, reference_sums, bounds
+        Of `cumulated` and `line_bounds`.
     """
     out = np.full(20, np.nan)
     axes = len(bounds) - 1
-    n, whole = 0.0, 0.0
-    for i in range(bounds[0], bounds[1]):
-        n += data_lines[i]
-        whole += reference_lines[i]
+    n, whole = data_sums[bounds[1] - 1], reference_sums[bounds[1] - 1]
     out[0], out[1] = n, whole
     out[9] = out[15] = out[19] = 0
     if not (n > 0 and whole > 0):
@@ -150,23 +189,34 @@ def look(
     scale = 1 / (p * (1 - p))
     filled, bins, total, inverse, inverse2 = 0, 0, 0.0, 0.0, 0.0
     limit, best, cell, sign = 9 * p * (1 - p), 0.0, -1, 0.0
-    top, top_at = -1.0, -1
+    top, top_block = -1.0, 0
     fewest = 1 / min(p, 1 - p)
     held, all_held = 0.0, 0.0  # of neighbours that have too few alone
-    for c in range(len(data)):
-        d = data[c]
-        m = d + reference[c]
-        if m > 0:
-            filled += 1
-            off = d - m * p
-            square = off * off
-            if square > top * m:
-                top, top_at = square / m, c
-            if square > limit * m:
-                log_p = _log_tail(d, reference[c], p)
-                if log_p < best:
-                    best, cell, sign = log_p, c, math.copysign(1.0, off)
-            held += d
+    for first in range(0, len(data), _BLOCK):
+        last = min(first + _BLOCK, len(data))
+        least, largest, part, one, square = _block(data, reference, first, last, p)
+        if largest > top:
+            top, top_block = largest, first
+        if largest > limit:
+            for c in range(first, last):
+                m = data[c] + reference[c]
+                off = data[c] - m * p
+                # A tail's z is at most the root of twice this; what is less than half of the best can not be it.
+                if off * off > limit * max(1.0, -best / 9) * m and not _too_likely(data[c], m * p, best):
+                    log_p = _log_tail(data[c], reference[c], p)
+                    if log_p < best:
+                        best, cell, sign = log_p, c, math.copysign(1.0, off)
+        if least >= fewest and all_held == 0:
+            filled += last - first
+            bins += last - first
+            total += part
+            inverse += one
+            inverse2 += square
+            continue
+        for c in range(first, last):
+            m = data[c] + reference[c]
+            filled += m > 0
+            held += data[c]
             all_held += m
             if all_held >= fewest:
                 one = 1 / all_held
@@ -183,34 +233,33 @@ def look(
         total += off * off * one
         inverse += one
         inverse2 += one * one
-    if cell < 0 and top_at >= 0:
-        cell, sign = top_at, math.copysign(1.0, data[top_at] - p * (data[top_at] + reference[top_at]))
-        best = _log_tail(data[top_at], reference[top_at], p)
+    if cell < 0:  # no bin stands out: the one that does most
+        for c in range(top_block, min(top_block + _BLOCK, len(data))):
+            m = data[c] + reference[c]
+            off = data[c] - m * p
+            if off * off >= 0.999 * top * m and m > 0:
+                cell, sign, best = c, math.copysign(1.0, off), _log_tail(data[c], reference[c], p)
+                break
     out[2], out[3], out[4], out[5] = bins, total * scale, inverse, inverse2
     if filled < 2:
         return out
     out[6], out[7], out[8], out[9] = min(best + 0.6931471805599453, 0.0), cell, sign, filled
     trials, best = 0, 0.0
-    mine, all_of_both = np.zeros(bounds[-1] + 1), np.zeros(bounds[-1] + 1)
-    for i in range(bounds[-1]):
-        mine[i + 1] = mine[i] + data_lines[i]
-        all_of_both[i + 1] = all_of_both[i] + data_lines[i] + reference_lines[i]
     for axis in range(axes):
-        first, last = bounds[axis], bounds[axis + 1]
-        length = 1 if axes > 1 else 2
+        first, last = bounds[axis], bounds[axis + 1] - 1
+        length = 1 if axes > 1 else 4
         while length <= (last - first) // 2:
             for begin in range(first, last, max(length // 2, 1)):
                 end = min(begin + length, last)
-                d, m = mine[end] - mine[begin], all_of_both[end] - all_of_both[begin]
-                if m > 0:
-                    trials += 1
-                    off = d - m * p
-                    if off * off > limit * m:
-                        log_p = _log_tail(d, max(m - d, 0.0), p)
-                        if log_p < best:
-                            best = log_p
-                            out[11], out[12], out[13] = axis, begin - first, end - first - 1
-                            out[14] = math.copysign(1.0, off)
+                d, r = data_sums[end] - data_sums[begin], reference_sums[end] - reference_sums[begin]
+                off, m = d - (d + r) * p, d + r
+                trials += m > 0
+                if off * off > limit * max(1.0, -best / 9) * m:
+                    log_p = _log_tail(d, r, p)
+                    if log_p < best:
+                        best = log_p
+                        out[11], out[12], out[13] = axis, begin - first, end - first - 1
+                        out[14] = math.copysign(1.0, off)
             length *= 2
     out[15] = trials
     if trials > 0:
@@ -218,16 +267,14 @@ def look(
     everything = n + whole
     tested = 0
     for axis in range(axes):
-        first, last = bounds[axis], bounds[axis + 1]
         below, own, spread, ranked = 0.0, 0.0, 0.0, 0
-        for i in range(first, last):
-            m = data_lines[i] + reference_lines[i]
-            if m > 0:
-                rank = below + 0.5 * m - 0.5 * everything
-                own += data_lines[i] * rank
-                spread += m * rank * rank
-                below += m
-                ranked += 1
+        for i in range(bounds[axis], bounds[axis + 1] - 1):
+            d, to = data_sums[i + 1] - data_sums[i], data_sums[i + 1] + reference_sums[i + 1]
+            rank = 0.5 * (below + to - everything)
+            own += d * rank
+            spread += (to - below) * rank * rank
+            ranked += to > below
+            below = to
         if ranked < 2 or not (n >= 8 and whole >= 8):
             continue
         tested += 1
@@ -287,3 +334,73 @@ def values(data: Floats, reference: Floats, least: float) -> tuple[float, float,
     if number == 0:
         return np.nan, 0.0, np.nan, -1.0, 0.0, 0.0
     return total, float(number), min(log_upper(top) + 0.6931471805599453, 0.0), float(cell), sign, float(number)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def scores(told: Floats, means: tuple[float, float, float, float, float, float]) -> Floats:
+    """Normal z of shape, bin, strip, shift, means and mean, and chi2 by what is expected of it; NaN where none is.
+
+    Parameters
+    ----------
+    told, means
+        Of `look` and `values`.
+    """
+    out = np.full(7, np.nan)
+    if told[2] > 1:
+        mean, variance, skewness = three_moments(told[0], told[1], told[2], told[4], told[5])
+        # Of two bins, or of one count where hardly any is expected, chi2 has a few values only: bins tell more.
+        if variance > 0.05 * (told[2] - 1) and skewness < 3.5:
+            out[0] = z_of_chi2(told[3], mean, variance, skewness)
+            out[6] = told[3] / mean
+    for score, field in ((1, 6), (2, 10), (3, 16)):
+        trials = told[19] if field == 16 else told[field + 3] if field == 6 else told[15]
+        if trials > 0:
+            out[score] = _z_of(told[field] + math.log(trials))
+    if means[1] > 0:
+        out[4] = ((means[0] / means[1]) ** (1 / 3) - (1 - 2 / (9 * means[1]))) * math.sqrt(4.5 * means[1])
+        out[5] = _z_of(means[2] + math.log(means[5]))
+    return out
+
+
+@numba.njit(nogil=True, cache=True)
+def verdict(
+    seen: Floats, location: Floats, scale: Floats, telling: tuple[int, ...], nearly: float
+) -> tuple[Floats, float, int, int]:
+    """All scores against all references as one.
+
+    Parameters
+    ----------
+    seen
+        Rows of `scores`, shape ``(look, score + 1)``.
+    location, scale
+        What is usual of each z, ``(look, score)``.
+    telling, nearly
+        Scores by how much they tell, and the share of the largest z with which one is preferred to it.
+
+    Returns
+    -------
+    :
+        z, told what is usual; of the least probable for as many as there are; look and score that tell most, -1 if
+        there is none.
+    """
+    looks, count = location.shape
+    z = np.empty((looks, count))
+    largest, trials = -np.inf, 0
+    best, at = np.full(count, -np.inf), np.zeros(count, dtype=np.int64)
+    for i in range(looks):
+        for j in range(count):
+            z[i, j] = (seen[i, j] - location[i, j]) / scale[i, j]
+            if z[i, j] == z[i, j]:
+                trials += 1
+                if z[i, j] > best[j]:
+                    best[j], at[j] = z[i, j], i
+                largest = max(largest, z[i, j])
+    if trials == 0:
+        return z, np.nan, -1, -1
+    total = _z_of(min(log_upper(largest) + math.log(trials), 0.0))
+    score = 0
+    for j in telling:
+        if best[j] >= min(nearly * largest, largest):
+            score = j
+            break
+    return z, total, at[score], score

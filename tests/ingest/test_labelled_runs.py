@@ -9,6 +9,7 @@ import pytest
 
 import owtrend
 from ingest import archive, naming
+from owtrend import pipeline
 from owtrend.check import check
 from owtrend.rows import UNCHANGED
 from owtrend.store import Store
@@ -122,3 +123,42 @@ def test_every_histogram_is_read_back_equal_to_uproot(labelled):
                 np.testing.assert_array_equal(np.nan_to_num(got), np.nan_to_num(expected))
                 compared += len(expected)
     assert compared > 1400
+
+
+@pytest.fixture(scope="module")
+def flags(labelled):
+    pipeline.compute(labelled.store, workers=0)
+    return owtrend.open(labelled.store).flags()
+
+
+def when(labelled, run, subsystem, number):
+    """Time of a labelled snapshot."""
+    told = next(one for one in labelled.runs[run]["snapshots"][subsystem] if one["index"] == number)
+    return naming.to_utc(naming.parse(told["file"]).time, "UTC")[0]
+
+
+def test_every_labelled_fault_is_flagged_in_its_first_snapshots_or_as_soon_as_it_can_be(labelled, flags):
+    late = {}
+    for run, told in labelled.runs.items():
+        for one in told["anomalies"]:
+            subsystem, name = one.get("subsystem", "EMC"), one.get("hist")
+            about = np.array([name is None or not held or name in held for held in flags["histograms"]])
+            mine = flags[(flags["run"] == run) & (flags["subsystem"] == subsystem) & about]
+            stops = [when(labelled, run, subsystem, n) for n in range(one["first"], one["last"] + 1)]
+            found = [
+                number for number, stop in enumerate(stops) if ((mine["start"] < stop) & (mine["stop"] >= stop)).any()
+            ]
+            late[one["kind"], run] = found[0] if found else None
+    assert None not in late.values()
+    slow = {("slow_drift", 300104), ("module_gain", 300104)}
+    assert {key: number for key, number in late.items() if key not in slow} == dict.fromkeys(late.keys() - slow, 0)
+    assert late["slow_drift", 300104] <= 2
+
+
+def test_the_clean_run_and_a_rate_that_falls_in_all_histograms_are_not_flagged(labelled, flags):
+    assert flags[flags["run"] == 300101].empty
+    (benign,) = labelled.runs[300103]["benign"]
+    since = when(labelled, 300103, "EMC", benign["first"])
+    after = flags[(flags["run"] == 300103) & (flags["stop"] >= since)]
+    assert set(after["score"]) - {"gap", "silent"} <= {"bin", "strip", "shape", "shift"}
+    assert set(after["histogram"].dropna()) <= {"EMCTRQA_histTRUL0hits"}

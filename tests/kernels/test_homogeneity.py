@@ -57,7 +57,15 @@ def test_z_goes_on_where_the_probability_is_no_number_any_more():
 
 
 def test_nothing_is_said_of_an_empty_histogram_or_a_single_bin():
-    for data, reference in (([[0.0, 0]], [1.0, 2]), ([[1.0, 2]], [0.0, 0]), ([[5.0, 0]], [7.0, 0])):
+    for data, reference in (
+        ([[0.0, 0]], [1.0, 2]),
+        ([[1.0, 2]], [0.0, 0]),
+        ([[5.0, 0]], [7.0, 0]),
+        ([[1.0, 0]], [1.0, 1]),
+        ([[1.0, 0]], [0.0, 1]),
+        ([[2.0, 0, 0]], [0.0, 1, 0]),
+        ([[1.0, 0, 0, 0]], [0.0, 1, 1, 1]),
+    ):
         p, z = homogeneity.chances(homogeneity.pearson(np.array(data), np.array(reference)))
         assert np.isnan(p[0])
         assert np.isnan(z[0])

@@ -14,7 +14,9 @@ def look(data, reference):
     data, reference = np.asarray(data, dtype=float), np.asarray(reference, dtype=float)
     sizes = np.array(data.shape[::-1])
     flat = data.ravel(), reference.ravel()
-    told = kernels.look(*flat, *(kernels.lines(one, sizes) for one in flat), kernels.line_bounds(sizes))
+    told = kernels.look(
+        *flat, *(kernels.cumulated(one, sizes) for one in flat), kernels.line_bounds(tuple(sizes.tolist()))
+    )
     return dict(zip(kernels.FIELDS, told.tolist(), strict=True))
 
 
@@ -38,10 +40,12 @@ def test_the_logarithm_of_the_normal_tail_goes_on_for_ever():
     assert np.isnan(kernels.z_of(np.array([np.nan]))[0])
 
 
-def test_lines_are_the_sums_over_the_other_axes():
+def test_sums_along_each_axis_are_those_over_the_others():
     cells = np.random.default_rng(2).poisson(3, (4, 5, 6)).astype(float)
-    expected = [cells.sum(axis=axes) for axes in ((0, 1), (0, 2), (1, 2))]
-    np.testing.assert_array_equal(kernels.lines(cells.ravel(), np.array([6, 5, 4])), np.concatenate(expected))
+    lines = [cells.sum(axis=axes) for axes in ((0, 1), (0, 2), (1, 2))]
+    expected = np.concatenate([np.concatenate([[0], line.cumsum()]) for line in lines])
+    np.testing.assert_array_equal(kernels.cumulated(cells.ravel(), np.array([6, 5, 4])), expected)
+    assert kernels.line_bounds((6, 5, 4)).tolist() == [0, 7, 13, 18]
 
 
 def test_a_hot_bin_is_named():
@@ -147,3 +151,43 @@ def test_a_mean_that_moved_is_named_and_bins_with_few_entries_are_left_out():
     _, number, log_p, cell, sign, _ = kernels.values(moments(data), moments(reference), 10.0)
     assert (number, cell, sign) == (2, 1, -1)
     assert log_p < -100
+
+
+def scored(data, reference):
+    """Of two lines of counts, by name."""
+    data, reference = np.asarray(data, dtype=float), np.asarray(reference, dtype=float)
+    sizes = np.array(data.shape)
+    sums = [kernels.cumulated(one, sizes) for one in (data, reference)]
+    told = kernels.look(data, reference, *sums, kernels.line_bounds(data.shape))
+    z = kernels.scores(told, (np.nan, 0.0, np.nan, -1.0, 0.0, 0.0))
+    return dict(zip(("shape", "bin", "strip", "shift", "means", "mean", "excess"), z.tolist(), strict=True))
+
+
+def test_chi2_of_a_single_count_beside_two_full_bins_says_nothing():
+    z = scored([20000, 21116, 0, 1], [21000, 21932, 0, 0])
+    assert np.isnan(z["shape"])
+    assert z["bin"] < 3
+
+
+def test_all_scores_are_normal_where_nothing_is_wrong():
+    rng = np.random.default_rng(9)
+    shape = rng.gamma(3, 20, 60)
+    z = [scored(rng.poisson(shape), rng.poisson(4 * shape)) for _ in range(2000)]
+    assert np.mean([one["shape"] for one in z]) == pytest.approx(0, abs=0.08)
+    assert np.std([one["shape"] for one in z]) == pytest.approx(1, abs=0.06)
+    assert np.mean([one["excess"] for one in z]) == pytest.approx(1, abs=0.02)
+    assert max(max(one[name] for name in ("shape", "bin", "strip", "shift")) for one in z) < 4.8
+
+
+def test_the_verdict_is_the_least_likely_of_all_and_tells_of_the_one_that_says_where():
+    seen = np.full((4, 7), np.nan)
+    seen[0, :4] = 5.0, 4.0, 1.0, 0.0
+    none, one = np.zeros((4, 6)), np.ones((4, 6))
+    z, total, look, score = kernels.verdict(seen, none, one, (1, 5, 2, 3, 4, 0), 0.7)
+    assert (look, score) == (0, 1)
+    assert total == pytest.approx(stats.norm.isf(4 * stats.norm.sf(5)))
+    np.testing.assert_array_equal(z, seen[:, :6])
+    z, total, look, score = kernels.verdict(seen, none + 2, 2 * one, (1, 5, 2, 3, 4, 0), 0.7)
+    assert z[0, 0] == 1.5
+    assert (look, score) == (0, 0)
+    assert kernels.verdict(np.full((4, 7), np.nan), none, one, (1,), 0.7)[2:] == (-1, -1)

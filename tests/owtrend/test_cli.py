@@ -23,7 +23,19 @@ def verbs():
 
 
 def test_every_verb_has_help_with_an_example():
-    known = {"compute", "demo", "export", "ingest", "runs", "serve", "simulate", "slice", "status", "trends"}
+    known = {
+        "compute",
+        "demo",
+        "export",
+        "ingest",
+        "outliers",
+        "runs",
+        "serve",
+        "simulate",
+        "slice",
+        "status",
+        "trends",
+    }
     assert known <= set(verbs())
     for verb in verbs():
         result = CliRunner().invoke(cli.main, [verb, "--help"])

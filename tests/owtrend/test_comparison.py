@@ -15,6 +15,7 @@ from owtrend.comparison import NORMALISE, PULLS
 from owtrend.errors import BinningChangedError, DimsError, NotFoundError, UsageError
 from owtrend.kernels import compare as kernels
 from owtrend.score import DEFAULT, SCORES
+from tests import making
 from tests.making import table
 
 BRACKETS = {"outside": "(0, 90)", "x_outside": "(0, 3)", "y_outside": "(0, 3)"}
@@ -151,7 +152,7 @@ def test_an_empty_slice_says_so_and_how_likely_that_is_where_the_scale_is_known(
     assert np.isnan(score_of(got, "empty", "p_value"))
     assert (got.pull == 0).all()
     known = owtrend.compare(nothing, reference, normalise="events", events=(1, 20), scores=["empty"])
-    assert score_of(known, "empty", "p_value") == pytest.approx(np.exp(-5))
+    assert score_of(known, "empty", "p_value") == pytest.approx((1 + 1 / 20) ** -100)
     assert known.worst_x.sel(score_name="empty").values[0] == 0.5
     both = owtrend.compare(nothing, nothing, scores=["empty"])
     assert (both.empty.item(), score_of(both, "empty")) == (3, 0)
@@ -375,3 +376,21 @@ def test_a_bin_from_which_entries_moved_away_has_a_pull_all_the_same(pull):
     assert got.pull[1] < -4
     assert np.isfinite(got.pull).all()
     assert np.isnan(score_of(got, "js"))
+
+
+def test_a_reference_may_be_a_file_a_time_slice_or_slices_of_several_runs(tmp_path):
+    rng = np.random.default_rng(8)
+    rows = {run: rng.poisson(50, (6, 12)).cumsum(axis=0).tolist() for run in (300000, 300001, 300002)}
+    for run, counts in rows.items():
+        making.write_run(tmp_path / "files", {"h": counts}, run=run)
+    making.ingest(tmp_path / "files", tmp_path / "store")
+    archive = owtrend.open(tmp_path / "store")
+    mine, its = (owtrend.time_slice(archive.histogram("EMC", "h", run=run)) for run in (300002, 300000))
+    expected = owtrend.compare(mine, its)
+    (file,) = [path for path in (tmp_path / "files").rglob("*12_05_00.root") if "300000" in str(path)]
+    for reference in (SnapshotReader().read(file), archive.time_slice("EMC", 300000), archive.reference("EMC", 300000)):
+        xr.testing.assert_equal(owtrend.compare(mine, reference), expected)
+    both = owtrend.compare(mine, archive.reference("EMC", [300000, 300001]), normalise="none")
+    totals = np.array(rows[300000][-1]) + rows[300001][-1]
+    np.testing.assert_array_equal(both.expected, totals[1:-1])
+    assert owtrend.patches(mine, archive.reference("EMC", 300000)).equals(owtrend.patches(mine, its))

@@ -120,10 +120,10 @@ def test_reasons_are_told_in_the_words_of_the_axis():
     assert score == "bin"
     assert text.startswith("energy [GeV] 1 to 1.5: 400 counts where 114 are expected (beside 2 runs, 7 to 8; ")
     data[3] = 100
-    data[9:13] = 40
+    data[10:14] = 40
     score, text = reason(data, flat)
     assert score == "strip"
-    assert text.startswith("energy [GeV] 4 to 6: 160 counts where 356 are expected")
+    assert text.startswith("energy [GeV] 4.5 to 6.5: 160 counts where 356 are expected")
     score, text = reason(np.linspace(90, 110, 22), flat)
     assert score == "shift"
     assert text.startswith("moved to larger energy [GeV]: a mean of 5.1")

@@ -1,0 +1,140 @@
+"""Histograms beside references: pulls, looks, all scores of a snapshot, and a pass over an archive."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import stats
+
+from benchmarks.bench_compute import gigabytes
+from benchmarks.inputs import Compare, Size, Source
+from ingest.detector import COMPONENTS, plans
+from owtrend import cluster, scoring
+from owtrend.kernels import beta_binomial, look
+from owtrend.rescore import rescore
+from owtrend.scoring import Rules
+from owtrend.store import Store
+from owtrend.watch import Sample, Watched
+
+
+@pytest.fixture
+def counts(size: Size, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
+    """Rows of counts (time, cell) and a reference of ten times as many; few if tiny."""
+    shape = rng.gamma(2, 10, 5000 if size.warm_up else 100)
+    return rng.poisson(shape, (64 if size.warm_up else 2, len(shape))).astype(float), rng.poisson(10 * shape) * 1.0
+
+
+def scipy_pulls(data: NDArray, reference: NDArray, totals: NDArray) -> NDArray:
+    """The same by SciPy: three probabilities per bin, and the inverse of chi2."""
+    n = data.sum(axis=1, keepdims=True)
+    mean = n * reference / totals
+    law = [n, reference + 1, totals - reference + 1]
+    at_most = np.maximum(*(stats.betabinom.pmf(np.floor(mean) + more, *law) for more in (0, 1)))
+    q = np.minimum(stats.betabinom.pmf(data, *law) / at_most, 1)
+    return np.sign(data - mean) * np.sqrt(stats.chi2.isf(np.maximum(q, 1e-300), 1))
+
+
+def test_beta_binomial_pulls(counts: tuple[NDArray, NDArray], compare: Compare) -> None:
+    """AutoDQM's pulls with its tolerance, against SciPy's ``betabinom`` and ``chi2.isf``."""
+    data, plain = counts
+    reference, totals = beta_binomial.shrunk(plain, plain.sum(), 0.01)
+    table, amount = beta_binomial.log_factorials(), data.sum(axis=1)
+
+    def ours() -> NDArray:
+        return beta_binomial.beta_binomial(data, amount, reference, totals, True, table)
+
+    theirs = scipy_pulls(data, reference, totals)
+    np.testing.assert_allclose(np.abs(ours()), np.abs(theirs), atol=2e-4)
+    compare(
+        "beta-binomial", f"{data.shape[0]} x {data.shape[1]:,}", ours, "SciPy",
+        lambda: scipy_pulls(data, reference, totals), amount=1e-6 * data.size, rate_unit="M cells/s",
+        target=">= 70 M cells/s", at_most=3,
+    )  # fmt: skip
+
+
+def test_one_look(counts: tuple[NDArray, NDArray], compare: Compare) -> None:
+    """`kernels.look`: chi2 and its moments, the least likely bin, strip and shift of a row after the other; against
+    chi2 and Kolmogorov distance in NumPy.
+    """
+    data, reference = counts
+    sizes = np.array(reference.shape)
+    bounds, sums = look.line_bounds(reference.shape), look.cumulated(reference, sizes)
+
+    def ours() -> None:
+        for row in data:
+            look.look(row, reference, look.cumulated(row, sizes), sums, bounds)
+
+    def theirs() -> None:
+        for row in data:
+            n, whole = row.sum(), reference.sum()
+            both = row + reference
+            np.sum((whole * row - n * reference) ** 2 / np.where(both > 0, both, 1)) / (n * whole)
+            np.abs(np.cumsum(row) / n - np.cumsum(reference) / whole).max()
+
+    compare(
+        "a look", f"{data.shape[0]} x {data.shape[1]:,}", ours, "NumPy, less", theirs, amount=1e-6 * data.size,
+        rate_unit="M cells/s",
+    )  # fmt: skip
+
+
+def test_all_scores_of_a_live_snapshot(size: Size, compare: Compare, rng: np.random.Generator) -> None:
+    """A report of every histogram of EMC, TPC and HLT beside five runs and beside its own run, all scores; in one
+    thread. Against NumPy's chi2 of each beside the same five runs.
+    """
+    watched: list[tuple[Watched, Sample]] = []
+    for subsystem in COMPONENTS:
+        for plan in plans(subsystem, 1.0 if size.warm_up else 0.01):
+            cells = np.array(plan.density.shape[:0:-1], dtype=np.int64)
+            expected = 5 * plan.density.sum(axis=0).ravel()
+
+            def report(times: float, cells: NDArray = cells, expected: NDArray = expected) -> Sample:
+                return Sample(rng.poisson(times * expected).astype(float), cells)
+
+            one = Watched(report(60))
+            for _ in range(6):
+                one.learn(report(1))
+            watched.append((one, report(1)))
+    bins = sum(len(report.counts) for _, report in watched)
+
+    def ours() -> None:
+        for one, report in watched:
+            vars(report).pop("cumulated", None)
+            one.look(report)
+
+    def theirs() -> None:
+        for one, report in watched:
+            assert one.pool is not None
+            d, r = report.counts, one.pool.counts
+            both = d + r
+            np.sum((r.sum() * d - d.sum() * r) ** 2 / np.where(both > 0, both, 1))
+
+    compare(
+        "a live snapshot", f"{len(watched)} histograms, {bins:,} cells", ours, "NumPy's chi2", theirs,
+        amount=1e-6 * bins, rate_unit="M cells/s", target="< 1 s", at_most=3,
+    )  # fmt: skip
+
+
+def test_a_pass_over_an_archive(source: Source, size: Size, store: Path, compare: Compare) -> None:
+    """All scores of all reports of all runs, stored, on the threads of this process; against reading the cells alone.
+    Where every histogram changes in every snapshot, as in what is not simulated, there is five times as much to do.
+    """
+    opened = Store.open(store)
+
+    def ours() -> None:
+        with opened.writer("derived") as begin, cluster.runner(0, None, tasks=1) as runner:
+            rescore(opened, begin, runner, Rules(tests=source.histograms), force=True)
+
+    def theirs() -> None:
+        reader = opened.reader()
+        for name in reader.subsystems:
+            view = reader.subsystem(name)
+            entries = list(view.registry.histograms.values())
+            for run in view.places:
+                for _ in scoring.Prefetched(view, view.place(run), entries).windows():
+                    pass
+
+    compare(
+        "a pass", f"{source.label}, {size.copies} times", ours, "reading alone", theirs, amount=gigabytes(store),
+        rate_unit="GB/s", target=">= 0.5 GB/s", at_most=3,
+    )  # fmt: skip

@@ -1,0 +1,224 @@
+"""Are p-values what they say? Each score's, of many good histograms, at 0.5 to 100 counts a bin.
+
+``python -m benchmarks.calibration --trials 10000`` simulates pairs of one shape, and prints the tables of
+docs/explanation/calibration.md: forty minutes on one core, of which half are those by component.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from owtrend.component import learn_cells
+from owtrend.kernels import beta_binomial
+from owtrend.kernels.compare import exact_pulls
+from owtrend.pair import Pair
+from owtrend.score import SCORES, parse
+from owtrend.snapshot import Axis
+
+OCCUPANCIES = (0.5, 2, 5, 20, 100)  # counts a bin, on average
+REFERENCES = {"as large": 1, "10 times": 10, "1,000 times": 1000}
+SHAPES = ((10,), (100,), (12, 12))
+LEVELS = (0.05, 0.01, 0.001)
+BY_DEFAULT_PULLS = (
+    "chi2_ndf", "ks", "max_pull", "bad_bins(3)", "homogeneity", "chi2_permutation", "ks_permutation", "min_p",
+)  # fmt: skip
+BY_EXACT_PULLS = ("max_pull", "bad_bins(3)")
+SECTORS, PER_SECTOR, COMPONENTS = 18, 10, 5
+FULLER = (2000,)  # counts a bin, at which it shows in every histogram that components are ahead of each other
+SLICE, CYCLE, JITTER = 60, 5.0, 0.7  # minutes
+RUNS = 20  # that the map of components is learned from
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the p-values of one score and case are: the worst of several comes first in order."""
+
+    word: str
+    below: tuple[float, ...]  # share of p-values at each of LEVELS or below
+
+    @property
+    def rank(self) -> int:
+        return ("NOT calibrated", "conservative", "uniform", "no p-value").index(self.word)
+
+    def __str__(self) -> str:
+        bold = "**" if self.word == "NOT calibrated" else ""
+        return f"{bold}{self.word}{bold} ({', '.join(f'{share:.2g}' for share in self.below)})"
+
+
+def verdict(p: Floats) -> Verdict:
+    """Not calibrated if more than a share a of them is at a or below, else uniform by Kolmogorov's test (p > 0.01).
+
+    More than the binomial error allows: as many are there by luck less than once in a thousand times. What is neither
+    is conservative. What has no p-value, such as a pair of which one is empty, is left out.
+    """
+    p = p[~np.isnan(p)]
+    if not len(p):
+        return Verdict("no p-value", ())
+    below = tuple(float((p <= level).mean()) for level in LEVELS)
+    if any(stats.binom.sf(np.sum(p <= level) - 1, len(p), level) <= 0.001 for level in LEVELS):
+        return Verdict("NOT calibrated", below)
+    return Verdict("uniform" if stats.kstest(p, "uniform").pvalue > 0.01 else "conservative", below)
+
+
+def paired(data: Floats, reference: Floats, of: NDArray[np.intp], pull: str, *, scale: float | None = None) -> Pair:
+    """What `owtrend.compare` makes of one histogram of counts and its own reference, by integral or a known scale."""
+    flat, its = data.ravel()[None], reference.ravel()
+    scales, pulls = np.ones((1, of.max() + 1)), np.zeros_like(flat)
+    table = beta_binomial.log_factorials()
+    for number in range(of.max() + 1):
+        cells = np.flatnonzero(of == number)
+        own, one = np.ascontiguousarray(flat[:, cells]), its[cells]
+        if scale is not None or one.sum() > 0:
+            scales[0, number] = own.sum() / one.sum() if scale is None else scale
+        if pull == "exact":
+            pulls[:, cells] = exact_pulls(own, one, scales[:, number])
+        else:
+            total = max(float(one.sum()), 1.0)
+            believed, wholes = beta_binomial.shrunk(one, total, 0.01)
+            fixed = scale is None and bool(one.sum())
+            amount = own.sum(axis=1) if fixed else scales[:, number] * total
+            pulls[:, cells] = beta_binomial.beta_binomial(own, amount, believed, wholes, fixed, table)
+    axes = tuple(Axis(np.arange(bins + 1.0), regular=True) for bins in data.shape)
+    rows = data[None]
+    return Pair(
+        rows, rows, reference, reference, scales, pulls.reshape(rows.shape), rows.reshape(1, -1).sum(axis=1), axes,
+        "UU", "UU", scale is not None, of,
+    )  # fmt: skip
+
+
+def p_values(pairs: Iterator[tuple[Floats, Floats]], of: NDArray[np.intp]) -> dict[str, Floats]:
+    """Of each score those of all pairs of data and reference."""
+    found: dict[str, list[float]] = {}
+    for data, reference in pairs:
+        for pull, names in (("beta_binomial", BY_DEFAULT_PULLS), ("exact", BY_EXACT_PULLS)):
+            pair = paired(data, reference, of, pull)
+            for name in names:
+                shown = f"{name}, exact pulls" if pull == "exact" else name
+                found.setdefault(shown, []).append(float(parse(name)(pair).p_value[0]))
+    return {name: np.array(values) for name, values in found.items()}
+
+
+def good(
+    rng: np.random.Generator, trials: int, shape: Sequence[int], occupancy: float, times: float
+) -> Iterator[tuple[Floats, Floats]]:
+    """Pairs of one shape, nine times as full at one end as at the other; the reference so many times larger."""
+    expected = occupancy * np.linspace(0.2, 1.8, int(np.prod(shape))).reshape(shape)
+    for _ in range(trials):
+        yield rng.poisson(expected).astype(float), rng.poisson(times * expected).astype(float)
+
+
+def empty(rng: np.random.Generator, trials: int, occupancy: float, times: float) -> Floats:
+    """P-values of the score `empty` of a bin with so many counts, at a known scale."""
+    of, score, found = np.zeros(1, dtype=np.intp), parse("empty"), []
+    for data, reference in zip(
+        rng.poisson(occupancy, (trials, 1)), rng.poisson(times * occupancy, (trials, 1)), strict=True
+    ):
+        pair = paired(data.astype(float), reference.astype(float), of, "exact", scale=1 / times)
+        found.append(float(score(pair).p_value[0]))
+    return np.array(found)
+
+
+def sectors() -> NDArray[np.intp]:
+    """The component of each bin: sectors in turn."""
+    return np.repeat(np.arange(SECTORS) % COMPONENTS, PER_SECTOR)
+
+
+def ahead(rng: np.random.Generator, times: float) -> Floats:
+    """Exposure of each component in a slice, in slices: it begins and ends with a report, up to a cycle before."""
+    before, after = rng.uniform(0, CYCLE, (2, COMPONENTS))
+    return times + (before - after) / SLICE
+
+
+def jittered(rng: np.random.Generator, trials: int, occupancy: float, times: float) -> Iterator[tuple[Floats, Floats]]:
+    """As `good`, each component at an exposure of its own."""
+    expected, of = occupancy * np.linspace(0.2, 1.8, SECTORS * PER_SECTOR), sectors()
+    for _ in range(trials):
+        data, reference = (rng.poisson(expected * ahead(rng, whole)[of]).astype(float) for whole in (1, times))
+        yield data, reference
+
+
+def learned(rng: np.random.Generator, occupancy: float) -> NDArray[np.intp]:
+    """The map of components from the snapshots, one a minute, of some runs of an hour."""
+    of, changed = sectors(), []
+    rate = occupancy / SLICE * np.linspace(0.2, 1.8, SECTORS * PER_SECTOR)
+    for _ in range(RUNS):
+        waits = rng.normal(CYCLE, JITTER, (COMPONENTS, 2 * SLICE // int(CYCLE))).clip(min=JITTER)
+        reports = waits.cumsum(axis=1) - CYCLE * rng.random((COMPONENTS, 1))
+        last = np.array([[row[row <= end].max(initial=0) for row in reports] for end in range(SLICE + 1)])
+        gained = np.diff(last, axis=0)[:, of] * rate
+        changed.append(rng.poisson(gained) > 0)
+    return learn_cells(np.concatenate(changed)).of
+
+
+def one_scale(trials: int, occupancies: Sequence[float] = OCCUPANCIES, seed: int = 20_180_601) -> Iterator[str]:
+    """Tables in Markdown, line by line: of each score the worst verdict over `SHAPES`."""
+    for label, times in REFERENCES.items():
+        table: dict[str, list[Verdict]] = {}
+        for occupancy in occupancies:
+            worst: dict[str, list[Verdict]] = {}
+            for shape in SHAPES:
+                rng = np.random.default_rng([seed, int(10 * occupancy), times, *shape])
+                flat = np.zeros(int(np.prod(shape)), dtype=np.intp)
+                for name, p in p_values(good(rng, trials, shape, occupancy, times), flat).items():
+                    worst.setdefault(name, []).append(verdict(p))
+            rng = np.random.default_rng([seed, int(10 * occupancy), times])
+            worst["empty"] = [verdict(empty(rng, trials, occupancy, times))]
+            for name, verdicts in worst.items():
+                table.setdefault(name, []).append(min(verdicts, key=_order))
+        yield from _lines(f"Reference {label}" + (" as large" if times > 1 else " as the data"), occupancies, table)
+
+
+def by_component(
+    trials: int, occupancies: Sequence[float] = (*OCCUPANCIES, *FULLER), times: int = 10, seed: int = 20_180_601
+) -> Iterator[str]:
+    """A table in Markdown, line by line: components ahead of each other, with no map of them and with that learned."""
+    table: dict[str, list[Any]] = {}
+    for occupancy in occupancies:
+        _, found = np.unique(
+            learned(np.random.default_rng([seed, int(10 * occupancy)]), occupancy), return_inverse=True
+        )
+        table.setdefault("components found", []).append(found.max() + 1)
+        for with_map, of in ((", no map", np.zeros_like(found)), (", with the map", found)):
+            rng = np.random.default_rng([seed, int(10 * occupancy), times, SECTORS])
+            for name, p in p_values(jittered(rng, trials, occupancy, times), of).items():
+                table.setdefault(name + with_map, []).append(verdict(p))
+    ordered = dict(sorted(table.items(), key=lambda line: line[0].split(", ")[:-1]))
+    yield from _lines(f"Components ahead of each other, reference {times} times as large", occupancies, ordered)
+
+
+def _order(one: Verdict) -> tuple[int, float]:
+    """The worst first: of equal ones that which has the most small p-values."""
+    return one.rank, -one.below[0] if one.below else 0.0
+
+
+def _lines(title: str, occupancies: Sequence[float], table: dict[str, list[Any]]) -> Iterator[str]:
+    yield f"### {title}"
+    yield ""
+    yield "| score | " + " | ".join(f"{occupancy:g} a bin" for occupancy in occupancies) + " |"
+    yield "|---" * (len(occupancies) + 1) + "|"
+    for name, verdicts in table.items():
+        score, *rest = name.split(", ")
+        shown = ", ".join([f"`{score}`" if score.partition("(")[0] in SCORES else score, *rest])
+        yield f"| {shown} | " + " | ".join(map(str, verdicts)) + " |"
+    yield ""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=10_000, help="pairs of each kind (default: %(default)s)")
+    trials = parser.parse_args(arguments).trials
+    for line in chain(one_scale(trials), by_component(trials)):
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,227 @@
+"""Scores of a small detector: what they find, what they depend on, and what is made again when."""
+
+import shutil
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+import owtrend
+from owtrend import pipeline, rescore
+from owtrend.config import Config, ScoreConfig
+from owtrend.errors import NotFoundError
+from owtrend.kernels.look import z_of
+from owtrend.store import Store
+from owtrend.watch import SCORES
+from tests import making
+
+RUNS = tuple(range(300000, 300006))
+SHAPES = {"a": 30.0 + 20 * np.sin(np.arange(40) / 4), "b": np.linspace(5, 60, 25), "c": np.full(12, 40.0)}
+
+
+def write(folder, run, seed, change=None, snapshots=24):
+    """A run of three histograms that change in every second snapshot; ``change`` alters what one gains in it."""
+    rng = np.random.default_rng([seed, run])
+    totals = {name: np.zeros(len(shape) + 2) for name, shape in SHAPES.items()}
+    rows = {name: [] for name in SHAPES}
+    for number in range(snapshots):
+        for name, shape in SHAPES.items():
+            expected = np.pad(shape, 1) * (1 - number % 2)
+            if change is not None:
+                expected = change(name, number, expected)
+            totals[name] = totals[name] + rng.poisson(expected)
+            rows[name].append(totals[name].tolist())
+    making.write_run(folder, rows, run=run, start=making.START + timedelta(hours=run - RUNS[0]))
+
+
+def hot(name, number, expected):
+    if name == "a" and number >= 12:
+        expected = expected.copy()
+        expected[8] += 300 * (1 - number % 2)
+    return expected
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    for run in RUNS:
+        write(folder, run, 1, hot if run == RUNS[3] else None)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scored(files, tmp_path_factory):
+    store = tmp_path_factory.mktemp("scored") / "store"
+    making.ingest(files, store)
+    pipeline.compute(store, workers=0)
+    return store
+
+
+def stored(store):
+    """All that is stored of the scores, by run."""
+    view = owtrend.open(store)._reader.subsystem("EMC")
+    arrays = {
+        name: [view.score_block(name, view.place(run)) for run in RUNS] for name in ("z", "total", "flagged", "null")
+    }
+    return arrays, view.flag_lines([view.place(run) for run in RUNS]), view.score_origin
+
+
+def test_a_hot_channel_is_flagged_while_it_is_there_and_nowhere_else(scored):
+    flags = owtrend.open(scored).flags()
+    of_bins = flags[flags["score"].isin(SCORES)]
+    assert set(of_bins["run"]) == {RUNS[3]}
+    assert set(of_bins["histogram"]) == {"a"}
+    assert len(of_bins) == 6
+    assert of_bins["why"].iloc[0].startswith("position [cm] 7 to 8: ")
+    assert "beside 3 runs, 300000 to 300002" in of_bins["why"].iloc[0]
+    start, stop = of_bins["start"].iloc[0], of_bins["stop"].iloc[0]
+    assert stop - start == np.timedelta64(120, "s")
+    assert set(flags["run"]) == {RUNS[3]}
+
+
+def test_a_share_that_rises_is_told_of_the_histogram_whose_it_is(scored):
+    flags = owtrend.open(scored).flags()
+    shares = flags[flags["score"] == "share"]
+    assert set(shares["histogram"]) == {"a"}
+    assert shares["why"].str.startswith("share of its component: a: ").all()
+
+
+def test_incidents_join_what_belongs_together(scored):
+    (incident,) = owtrend.open(scored).incidents().to_dict("records")
+    assert (incident["runs"], incident["subsystems"], incident["histograms"]) == ((RUNS[3],), ("EMC",), 1)
+
+
+def test_scores_are_xarray_over_time_with_their_threshold(scored):
+    archive = owtrend.open(scored)
+    made = archive.scores("EMC", ["a", "b"], run=RUNS[3])
+    assert made.sizes == {"time": 23, "histogram": 2, "score": 8}  # the last snapshot brought nothing new
+    assert made["z"].attrs["units"] == "normal standard deviations"
+    reported = np.isfinite(made["total"].values)
+    np.testing.assert_array_equal(reported[:, 0], np.arange(23) % 2 == 0)
+    beyond = made["total"] > made["threshold"]
+    assert (beyond == made["flagged"]).sel(histogram="b").all()
+    assert beyond.sel(histogram="a").sum() == 6
+    per_shift = 3 * 8 * 3600 / 120
+    np.testing.assert_allclose(made["threshold"], z_of(np.array([np.log(1 / per_shift)]))[0], rtol=1e-6)
+    every = archive.scores("EMC", "a", ["shape"])
+    assert every.sizes == {"snapshot": 6 * 23, "histogram": 1, "score": 1}
+    assert np.unique(every["run"]).tolist() == list(RUNS)
+
+
+def test_what_there_is_no_score_of_is_an_error(scored, files, tmp_path):
+    archive = owtrend.open(scored)
+    with pytest.raises(NotFoundError, match="no score 'chi'; there are shape, bin"):
+        archive.scores("EMC", scores=["chi"])
+    with pytest.raises(NotFoundError, match="none of the runs"):
+        archive.scores("EMC", runs=[])
+    making.ingest(files, tmp_path / "new")
+    with pytest.raises(NotFoundError, match="no scores yet; `owtrend compute`"):
+        owtrend.open(tmp_path / "new").scores("EMC")
+    assert owtrend.open(tmp_path / "new").flags().empty
+
+
+@pytest.mark.parametrize(("blocks", "batch", "workers"), [(1, 32, 0), (2**19, 1, 0), (30, 2, 2)])
+def test_no_score_depends_on_blocks_batches_or_workers(scored, files, tmp_path, monkeypatch, blocks, batch, workers):
+    monkeypatch.setattr(rescore, "BLOCK_CELLS", blocks)
+    monkeypatch.setattr(rescore, "RUNS_PER_BATCH", batch)
+    making.ingest(files, tmp_path / "store")
+    pipeline.compute(tmp_path / "store", workers=workers)
+    (arrays, lines, origin), (others, other_lines, other_origin) = stored(scored), stored(tmp_path / "store")
+    for name, of_runs in arrays.items():
+        for one, other in zip(of_runs, others[name], strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert sorted(lines) == sorted(other_lines)
+    np.testing.assert_array_equal(origin["basis"], other_origin["basis"])
+
+
+def test_runs_that_come_one_by_one_have_the_same_scores(scored, files, tmp_path):
+    for run in RUNS:
+        making.ingest(files / f"Run{run}", tmp_path / "store")
+        assert pipeline.compute(tmp_path / "store", workers=0).scored == 1
+    for one, other in zip(stored(scored)[0]["total"], stored(tmp_path / "store")[0]["total"], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_nothing_is_scored_twice_until_it_changes(scored, tmp_path):
+    store = tmp_path / "store"
+    shutil.copytree(scored, store)
+    assert pipeline.compute(store, workers=0).scored == 0
+    assert pipeline.compute(store, workers=0, force=True).scored == 6
+    assert pipeline.compute(store, workers=0, force=True, runs=[RUNS[2]]).scored == 1
+
+
+def test_a_run_that_changes_has_those_after_it_scored_anew_as_far_as_they_depend_on_it(scored, tmp_path):
+    store = tmp_path / "store"
+    shutil.copytree(scored, store)
+    more = {"a": [[0, *[9e4] * 40, 0]]}
+    making.write_run(tmp_path / "more", more, run=RUNS[2], start=making.START + timedelta(hours=2, minutes=40))
+    making.ingest(tmp_path / "more", store)
+    summary = pipeline.compute(store, workers=0)
+    assert summary.runs == 1
+    assert 2 <= summary.scored <= 4  # itself, the next, and whose reference comes out otherwise
+
+
+def test_other_rules_make_scores_stale_and_not_trends(scored, tmp_path):
+    store = tmp_path / "store"
+    shutil.copytree(scored, store)
+    summary = pipeline.compute(store, workers=0, config=Config(scores=ScoreConfig(false_alarms=0.001)))
+    assert (summary.runs, summary.scored) == (0, 6)
+    strict = owtrend.open(store).scores("EMC", "a", run=RUNS[3])
+    assert (strict["threshold"] > 4.6).all()
+    again = pipeline.compute(store, workers=0)
+    assert (again.runs, again.scored) == (0, 0)
+
+
+def test_three_runs_in_a_row_that_are_otherwise_are_the_new_usual(tmp_path):
+    def otherwise(name, number, expected):
+        return expected[::-1] if name == "b" else expected
+
+    for run in range(300000, 300009):
+        write(tmp_path / "files", run, 2, otherwise if run >= 300003 else None, snapshots=16)
+    making.ingest(tmp_path / "files", tmp_path / "store")
+    pipeline.compute(tmp_path / "store", workers=0)
+    flags = owtrend.open(tmp_path / "store").flags()
+    assert set(flags["run"][flags["histogram"] == "b"]) == {300003, 300004, 300005}
+    never = Config(scores=ScoreConfig(adapt_after=0))
+    pipeline.compute(tmp_path / "store", workers=0, config=never)
+    flags = owtrend.open(tmp_path / "store").flags()
+    assert set(flags["run"][flags["histogram"] == "b"]) == set(range(300003, 300009))
+
+
+def test_what_is_wrong_from_the_first_snapshot_is_seen_beside_other_runs(tmp_path):
+    def dead(name, number, expected):
+        return np.where(np.arange(len(expected)) == 20, 0, expected) if name == "a" else expected
+
+    for run in range(300000, 300004):
+        write(tmp_path / "files", run, 3, dead if run == 300003 else None)
+    making.ingest(tmp_path / "files", tmp_path / "store")
+    pipeline.compute(tmp_path / "store", workers=0)
+    flags = owtrend.open(tmp_path / "store").flags()
+    assert set(flags["run"]) == {300003}
+    assert flags["start"].iloc[0] <= np.datetime64(making.START) + np.timedelta64(3, "h")
+    assert flags["why"].str.startswith("position [cm] 19 to 20: 0 counts where ").any()
+
+
+def test_a_store_that_was_scored_by_another_version_is_scored_anew(scored, tmp_path):
+    store = tmp_path / "store"
+    shutil.copytree(scored, store)
+    with Store.open(store).writer("derived") as begin:
+        transaction = begin()
+        transaction.group["scores/EMC"].attrs["code"] = "another"
+        transaction.commit("as before")
+    assert pipeline.compute(store, workers=0).scored == 6
+
+
+def test_a_new_epoch_that_a_person_told_has_no_reference_before_it(scored, tmp_path):
+    store = tmp_path / "store"
+    shutil.copytree(scored, store)
+    told = Config(scores=ScoreConfig(epochs={"EMC": [RUNS[4]]}))
+    assert pipeline.compute(store, workers=0, config=told).scored == 2  # the first of it and the one after
+    looks = owtrend.open(store)._reader.subsystem("EMC")
+    null = looks.score_block("null", slice(0, len(RUNS)))[:, :, 0, 0, 0]  # reports compared with other runs
+    with_reference = [bool(np.nan_to_num(null[looks.place(run)]).any()) for run in RUNS]
+    assert with_reference == [False, True, True, True, False, True]
+    text = owtrend.open(store).flags()["why"]
+    assert not text.str.contains("beside 4 runs").any()
+    with pytest.raises(NotFoundError, match="no subsystem 'ECM'; it has EMC"):
+        pipeline.compute(store, workers=0, config=Config(scores=ScoreConfig(epochs={"ECM": [1]})))
