@@ -14,26 +14,31 @@ if TYPE_CHECKING:
     from owtrend.division import efficiency, ratio
     from owtrend.errors import OwtrendError
     from owtrend.labelled import to_hist, to_xarray, values
+    from owtrend.learned import Learned, learn_shape
     from owtrend.projection import project, rebin
     from owtrend.reductors import reductor
+    from owtrend.shapes import shape_model
     from owtrend.snapshot import Axis, Histogram, Snapshot
 
 __all__ = [
     "Archive",
     "Axis",
     "Histogram",
+    "Learned",
     "OwtrendError",
     "Snapshot",
     "change_points",
     "compare",
     "efficiency",
     "increments",
+    "learn_shape",
     "open",
     "patches",
     "project",
     "ratio",
     "rebin",
     "reductor",
+    "shape_model",
     "time_slice",
     "to_hist",
     "to_xarray",
@@ -57,6 +62,9 @@ _HOME = {
     "ratio": "division",
     "compare": "comparison",
     "patches": "comparison",
+    "Learned": "learned",
+    "learn_shape": "learned",
+    "shape_model": "shapes",
     "OwtrendError": "errors",
     "Axis": "snapshot",
     "Histogram": "snapshot",

@@ -20,6 +20,7 @@ from owtrend.errors import NotFoundError, UsageError
 from owtrend.flag import incidents
 from owtrend.history import every_interval, over_intervals, require_fitting, row_by_row, run_by_run
 from owtrend.labelled import labelled
+from owtrend.learned import Learned, learn_shape
 from owtrend.reader import Reader
 from owtrend.reading import RunHistogram
 from owtrend.reductors import DEFAULT, applicable, parse
@@ -29,6 +30,7 @@ from owtrend.slices import TimeSlice, time_slices
 from owtrend.snapshot import Path
 from owtrend.store import Store
 from owtrend.trends import named
+from owtrend.unusual import REDUCTORS, unusual
 
 __all__ = ["Archive", "open"]
 
@@ -465,6 +467,60 @@ class Archive:
         counts = np.append(found.reports.sum(axis=0), 0)
         index = pd.Index(made["histogram"].values, name="name")
         return pd.DataFrame({"component": found.of, "certain": found.certain, "reports": counts[found.of]}, index=index)
+
+    def learn(
+        self, subsystem: str, name: str | Path, runs: slice | Sequence[int] | None = None, model: Any = "pca",
+        *, leave_flagged: bool = True, variations: int | None = None,
+    ) -> Learned:  # fmt: skip
+        """The shapes that one histogram takes in good reports, to score others by: ``archive.learn(...).score(h)``.
+
+        Parameters
+        ----------
+        runs
+            Good runs, as in `histogram`.
+        model, variations
+            ``mean``, ``pca``, ``nmf``, ``autoencoder`` or a class of your own, see `owtrend.learn_shape`.
+        leave_flagged
+            Whether to leave out reports in which this histogram, or its whole snapshot, is flagged.
+
+        Raises
+        ------
+        DimsError, UsageError, NotFoundError
+            As `histogram` and `owtrend.learn_shape`.
+        """
+        taken = self.histogram(subsystem, name, runs=runs)
+        bad: list[tuple[Any, Any]] = []
+        if leave_flagged:
+            flags = self.flags(subsystem, runs=np.unique(taken["run"].values).tolist())
+            mine = [not names or taken.attrs["name"] in names for names in flags["histograms"]]
+            bad = list(zip(flags["start"][mine].values, flags["stop"][mine].values, strict=True))
+        return learn_shape(taken, model, variations=variations, leave_out=bad, version=self.version)
+
+    def unusual(
+        self, subsystem: str, run: int, runs: slice | Sequence[int], *, every: Any = "10min",
+        histograms: Sequence[str | Path] | str | None = None, reductors: Sequence[str] | None = None,
+    ) -> xr.Dataset:  # fmt: skip
+        """How unlike good runs each interval of a run is in all trends together, and in which; see `owtrend.unusual`.
+
+        Parameters
+        ----------
+        runs
+            Good runs, as in `histogram`; ``run`` itself is left out.
+        histograms, reductors
+            As in `trends`; None: all, and `owtrend.unusual.REDUCTORS` as far as they mean something.
+
+        Raises
+        ------
+        NotFoundError, UsageError
+            As `trends` and `owtrend.unusual.unusual`.
+        """
+        entries = _entries(self._reader.subsystem(subsystem), histograms)
+        names = reductors or [one for one in REDUCTORS if any(parse(one).fits(entry.first) for entry in entries)]
+        past = [known for known in _chosen(sorted(self._reader.subsystem(subsystem).places), runs) if known != run]
+        paths = [entry.path for entry in entries]
+        return unusual(
+            self.trends(subsystem, paths, names, runs=past), self.trends(subsystem, paths, names, run), every
+        )
 
     @property
     def config(self) -> Config:

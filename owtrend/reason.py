@@ -9,7 +9,7 @@ from owtrend.kernels.look import FIELDS
 from owtrend.snapshot import Axis
 from owtrend.watch import LOOKS, SCORES, Finding, Sample
 
-__all__ = ["place", "why"]
+__all__ = ["counted", "place", "run_names", "span", "why"]
 
 _FIELD = {name: number for number, name in enumerate(FIELDS)}
 
@@ -26,8 +26,8 @@ def why(finding: Finding, axes: Sequence[Axis], runs: Sequence[int], names: Sequ
     """
     number, score = finding.worst
     beside = {
-        "other runs": f"beside {_runs(runs)}",
-        "run so far": f"in the run so far, beside {_runs(runs)}",
+        "other runs": f"beside {run_names(runs)}",
+        "run so far": f"in the run so far, beside {run_names(runs)}",
         "this run": "beside this run before",
         "last reports": "in the last reports, beside this run before them",
     }[LOOKS[number]]
@@ -38,11 +38,11 @@ def why(finding: Finding, axes: Sequence[Axis], runs: Sequence[int], names: Sequ
     if name == "bin":
         cell = int(told[_FIELD["bin_cell"]])
         where = names[cell] if names else place(axes, cell)
-        text = f"{where}: {_counts(data.counts[cell], reference.counts[cell] * ratio)}"
+        text = f"{where}: {counted(data.counts[cell], reference.counts[cell] * ratio)}"
     elif name == "strip":
         axis, first, last = (int(told[_FIELD[f"strip_{part}"]]) for part in ("axis", "first", "last"))
         seen, its = (float(one.line(axis)[first : last + 1].sum()) for one in (data, reference))
-        text = f"{_range(axes, axis, first, last)}: {_counts(seen, its * ratio)}"
+        text = f"{span(axes, axis, first, last)}: {counted(seen, its * ratio)}"
     elif name == "shift":
         axis = int(told[_FIELD["shift_axis"]])
         side = "larger" if told[_FIELD["shift_sign"]] > 0 else "smaller"
@@ -66,11 +66,11 @@ def place(axes: Sequence[Axis], cell: int) -> str:
     words = []
     for number, axis in enumerate(axes):
         cell, at = divmod(cell, len(axis) + 2)
-        words.append(_range(axes, number, at, at))
+        words.append(span(axes, number, at, at))
     return ", ".join(words)
 
 
-def _range(axes: Sequence[Axis], number: int, first: int, last: int) -> str:
+def span(axes: Sequence[Axis], number: int, first: int, last: int) -> str:
     """Cells of an axis: 0 is the underflow."""
     axis, title = axes[number], _title(axes, number)
     if first == last and (label := axis.labels.get(first)):
@@ -87,7 +87,8 @@ def _title(axes: Sequence[Axis], number: int) -> str:
     return axes[number].title.strip() or "xyz"[number]
 
 
-def _counts(seen: float, expected: float) -> str:
+def counted(seen: float, expected: float) -> str:
+    """What is there and what should be."""
     return f"{seen:,.0f} counts where {expected:,.{0 if expected >= 20 else 1}f} are expected"
 
 
@@ -100,7 +101,8 @@ def _moved(data: Sample, reference: Sample, axes: Sequence[Axis], number: int) -
     return f"a mean of {means[0]:.5g} where {means[1]:.5g} is expected"
 
 
-def _runs(runs: Sequence[int]) -> str:
+def run_names(runs: Sequence[int]) -> str:
+    """A few runs, told shortly."""
     if len(runs) == 1:
         return f"run {runs[0]}"
     return f"{len(runs)} runs, {min(runs)} to {max(runs)}" if runs else "no other run"

@@ -14,8 +14,8 @@ OWTREND = [
     "append", "check", "correct", "config", "reading", "prefetched", "lazy", "labelled", "difference", "projection",
     "division", "pair", "conditional", "score", "comparison", "slices", "fit", "gains", "reduce", "reductors",
     "trends", "history", "component", "reference", "dataset", "points", "changepoint", "outlier", "watch", "reason",
-    "flag", "scoring", "rates", "interruptions", "scored", "access", "cluster", "rescore", "pipeline", "root_writer",
-    "export", "cli",
+    "flag", "scoring", "rates", "interruptions", "scored", "reports", "shapes", "learned", "unusual", "access",
+    "cluster", "rescore", "pipeline", "root_writer", "export", "cli",
 ]  # fmt: skip
 
 # Packages that only these modules may know.
@@ -32,6 +32,7 @@ GUARDED = {
     "distributed": {"owtrend/cluster.py"},
     "dask": {"owtrend/cluster.py"},
     "numba": {"owtrend/kernels/"},
+    "sklearn": {"owtrend/shapes.py", "owtrend/unusual.py"},
     "scipy": {"owtrend/kernels/", "owtrend/division.py", "owtrend/fit.py"},
 }
 

@@ -1,0 +1,108 @@
+"""One histogram's reports as bare counts: what it gained in each row that reported, flat, with what labels it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from owtrend import schema
+from owtrend.difference import increments
+from owtrend.errors import BinningChangedError, DimsError, NotFoundError
+from owtrend.snapshot import Axis
+
+__all__ = ["Reports"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Reports:
+    """What a histogram gained in each row that reported something.
+
+    Parameters
+    ----------
+    dim, bins
+        Of the rows, ``time`` or ``snapshot``; of the axes.
+    counts
+        ``(report, cell)``, flow bins excluded, the last axis fastest: of weighted contents as many as would have such
+        errors. What moved out of a bin counts as nothing gained.
+    weights
+        What a count of each report weighs: contents = counts * weights.
+    begins, times
+        Its interval; a report that begins with its run begins when it ends.
+    coords
+        Of the rows and bins, for what is made of them.
+    """
+
+    name: str
+    dim: str
+    bins: tuple[str, ...]
+    axes: tuple[Axis, ...]
+    counts: Floats
+    weights: Floats
+    runs: NDArray[np.int64]
+    begins: NDArray[np.datetime64]
+    times: NDArray[np.datetime64]
+    coords: dict[str, Any]
+
+    @classmethod
+    def of(cls, histogram: xr.Dataset, axes: tuple[Axis, ...] | None = None) -> "Reports":
+        """Those of a histogram as `Archive.histogram` gives it, of one run or several.
+
+        Raises
+        ------
+        DimsError
+            If it has no rows in time, or no counts: a profile, a gauge.
+        BinningChangedError
+            If its bins are not those of ``axes``.
+        NotFoundError
+            If no row reported anything.
+        """
+        schema.require_histogram(histogram, rows=True)
+        name, bins = str(histogram.attrs.get("name")), schema.axes_of(histogram)
+        if "contents" not in histogram or histogram.attrs.get("gauge"):
+            kind = "gauge" if "contents" in histogram else "profile"
+            raise DimsError(f"{name}: a {kind} has no counts to learn a shape from; choose a histogram of counts")
+        own = tuple(_axis(histogram, letter) for letter in bins)
+        if axes is not None and [one.binning for one in own] != [one.binning for one in axes]:
+            raise BinningChangedError(
+                f"{name}: its bins are not those that the model was trained on; train one on these"
+            )
+        if histogram.attrs.get("flow"):
+            histogram = histogram.isel(dict.fromkeys(bins, slice(1, -1)))
+        gained = increments(histogram)
+        dim = schema.time_dim(gained)
+        contents = gained["contents"].transpose(dim, *bins).values
+        flat = np.maximum(contents.reshape(len(contents), -1).astype(np.float64), 0.0)
+        total = flat.sum(axis=1)
+        weights = np.ones(len(flat))
+        if "sumw2" in gained:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                weights = gained["sumw2"].values.reshape(len(flat), -1).sum(axis=1) / total
+        good = gained["reported"].values & (total > 0) & np.isfinite(weights) & (weights > 0)
+        if not good.any():
+            raise NotFoundError(f"{name}: no report that counted anything")
+        kept = gained.isel({dim: good})
+        coords = {
+            str(key): coord for key, coord in kept.coords.items()
+            if key not in ("sum", schema.RECEIVED) and set(coord.dims) <= {dim, *bins}
+        }  # fmt: skip
+        times = kept[schema.TIME].values
+        starts = kept["start"].values
+        return cls(
+            name=name, dim=dim, bins=bins, axes=own, counts=flat[good] / weights[good, None], weights=weights[good],
+            runs=np.broadcast_to(kept["run"].values, times.shape).astype(np.int64),
+            begins=np.where(np.isnat(starts), times, starts), times=times, coords=coords,
+        )  # fmt: skip
+
+
+def _axis(histogram: xr.Dataset, letter: str) -> Axis:
+    edges = schema.edges(histogram, letter)
+    labels = {}
+    if f"{letter}_label" in histogram.coords:
+        first = 0 if histogram.attrs.get("flow") else 1
+        labels = {first + n: str(text) for n, text in enumerate(histogram[f"{letter}_label"].values) if text}
+    regular = letter not in histogram.attrs.get("variable_axes", ())
+    return Axis(edges, regular=regular, title=str(histogram[letter].attrs.get("long_name", "")), labels=labels)
