@@ -202,7 +202,8 @@ def _shares(
     chosen = _reference(alike, members, rules)
     pool = Sample(np.sum([one.good[members] for one in chosen], axis=0), sizes) if chosen else None
     nulls = [one for one in alike if len(one.null) > members[0] and np.isfinite(one.null[members[0]]).any()]
-    told_by = usual([bool(one.doubtful[members].any()) for one in nulls], rules.adapt_after)
+    wrong = [bool(_grown(one.doubtful, members[-1] + 1)[members].any()) for one in nulls]
+    told_by = usual(wrong, rules.adapt_after)
     own = [one.null[members[0]] for one, good in zip(nulls, told_by, strict=True) if good][-NULL_RUNS:]
     watched = Watched(pool, Null.of(own) if len(own) >= KNOWN_RUNS else None, scores=(_BIN,))
     names = [told.names[member] for member in members]
