@@ -267,3 +267,19 @@ def test_a_histogram_that_was_away_for_a_while_biases_no_share(tmp_path):
     assert set(flags["score"]) == {"absent"}
     shares = owtrend.open(tmp_path / "store").scores("EMC", scores=["share"], runs=[300002, 300003])["z"]
     assert np.nanmax(shares) < 3.5
+
+
+def test_a_component_that_gets_another_histogram_goes_on(tmp_path, monkeypatch):
+    for run in range(300000, 300004):
+        write(tmp_path / "files", run, 6)
+    monkeypatch.setitem(SHAPES, "d", np.full(8, 30.0))
+    for run in range(300004, 300010):
+        write(tmp_path / "files", run, 6)
+    for run in range(300000, 300010):
+        making.ingest(tmp_path / "files" / f"Run{run}", tmp_path / "store")
+        pipeline.compute(tmp_path / "store", workers=0)
+    archive = owtrend.open(tmp_path / "store")
+    assert archive.flags().empty
+    shares = archive.scores("EMC", ["c", "d"], ["share"], runs=[300004, 300009])["z"]
+    assert np.isfinite(shares.sel(histogram="c")).any()
+    assert np.isfinite(shares.isel(snapshot=slice(23, None)).sel(histogram="d")).any()
