@@ -14,7 +14,9 @@ __all__ = ["counted", "place", "run_names", "span", "why"]
 _FIELD = {name: number for number, name in enumerate(FIELDS)}
 
 
-def why(finding: Finding, axes: Sequence[Axis], runs: Sequence[int], names: Sequence[str] = ()) -> str:
+def why(
+    finding: Finding, axes: Sequence[Axis], runs: Sequence[int], names: Sequence[str] = (), cell: int | None = None
+) -> str:  # fmt: skip
     """One sentence.
 
     Parameters
@@ -23,6 +25,8 @@ def why(finding: Finding, axes: Sequence[Axis], runs: Sequence[int], names: Sequ
         The other runs that are the reference.
     names
         What the bins are called, where they are no bins of axes.
+    cell
+        Which of them is to be told, if it is not the one that is least likely.
     """
     number, score = finding.worst
     beside = {
@@ -36,7 +40,7 @@ def why(finding: Finding, axes: Sequence[Axis], runs: Sequence[int], names: Sequ
     ratio = told[0] / told[1]
     name = SCORES[score]
     if name == "bin":
-        cell = int(told[_FIELD["bin_cell"]])
+        cell = int(told[_FIELD["bin_cell"]]) if cell is None else cell
         where = names[cell] if names else place(axes, cell)
         text = f"{where}: {counted(data.counts[cell], reference.counts[cell] * ratio)}"
     elif name == "strip":
