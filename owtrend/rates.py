@@ -220,12 +220,13 @@ def _shares(
         if finding is not None:
             out["share"][row, members] = finding.total
             if finding.total > told.threshold:
-                worst = int(finding.told[0][7])
+                worst = int(finding.told[7])
                 if (bad := spoiled[row, members]).any() and not bad[worst]:  # of two it is the one with other bins, too
                     worst = int(np.argmax(bad))
                 out["flagged"][row, members] |= SHARE
                 out["flagged"][row, members[worst]] |= BLAMED
-                text = f"share of its component: {why(finding, (), [one.run for one in chosen], names, worst)}"
+                told_of = watched.pair(finding, sample), (), [one.run for one in chosen], names, worst
+                text = f"share of its component: {why(finding, *told_of)}"
                 flags.append(told.flag([names[worst]], begin, row, "share", finding.total, text))
                 begin = row
                 continue

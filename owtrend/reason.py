@@ -15,12 +15,15 @@ _FIELD = {name: number for number, name in enumerate(FIELDS)}
 
 
 def why(
-    finding: Finding, axes: Sequence[Axis], runs: Sequence[int], names: Sequence[str] = (), cell: int | None = None
+    finding: Finding, pair: tuple[Sample, Sample], axes: Sequence[Axis], runs: Sequence[int],
+    names: Sequence[str] = (), cell: int | None = None,
 ) -> str:  # fmt: skip
     """One sentence.
 
     Parameters
     ----------
+    pair
+        What was compared, see `owtrend.watch.Watched.pair`.
     runs
         The other runs that are the reference.
     names
@@ -35,8 +38,8 @@ def why(
         "this run": "beside this run before",
         "last reports": "in the last reports, beside this run before them",
     }[LOOKS[number]]
-    told, means = finding.told
-    data, reference = finding.pair
+    told, means = finding.told, finding.means
+    data, reference = pair
     ratio = told[0] / told[1]
     name = SCORES[score]
     if name == "bin":

@@ -18,7 +18,7 @@ from owtrend.reader import SubsystemReader
 from owtrend.reading import RunHistogram
 from owtrend.reason import why
 from owtrend.trends import REPORTED
-from owtrend.watch import KNOWN_RUNS, LOOKS, SCORES, Null, Sample, Watched, summary
+from owtrend.watch import KNOWN_RUNS, LOOKS, SCORES, Null, Sample, Total, Watched, summary
 
 __all__ = [
     "BINS",
@@ -127,10 +127,7 @@ class Past:
         chosen = [one for one, good in zip(alike, known, strict=True) if good][-self.rules.last :]
         if not chosen:
             return None, []
-        total = chosen[0].sample
-        for one in chosen[1:]:
-            total = total + one.sample
-        return total, [one.run for one in chosen]
+        return Total.of(*(one.sample for one in chosen)).sample(), [one.run for one in chosen]
 
     def null(self) -> Null | None:
         """What is usual, of the runs that tell it; None if they are too few."""
@@ -145,12 +142,13 @@ class Past:
         if np.isfinite(null).any():
             self.nulls.append((bool(2 * flagged.sum() > reported.sum()), null))
 
-    def add(self, run: int, mode: str, binning: tuple[Any, ...], total: Sample | None, good: Sample | None) -> None:
+    def add(self, run: int, mode: str, binning: tuple[Any, ...], total: Total | None, good: Total | None) -> None:
         """A run that is over: all its reports, and those that were good."""
         if total is None:
             return
         doubtful = good is None or 2 * good.reports < total.reports
-        self.held.append(Contribution(run, mode, binning, total if good is None or doubtful else good, doubtful))
+        told = total if good is None or doubtful else good
+        self.held.append(Contribution(run, mode, binning, told.sample(), doubtful))
 
 
 def score_runs(
@@ -217,12 +215,15 @@ class _Live:
     number: int = -1  # of its binning
     piece: RunHistogram | None = None
     watched: Watched = field(default_factory=Watched)
-    total: Sample | None = None
+    total: Total | None = None
     runs: list[int] = field(default_factory=list)  # that it is compared with
     latest: np.datetime64 | None = None  # report
 
     def count(self, report: Sample) -> None:
-        self.total = report if self.total is None else self.total + report
+        if self.total is None:
+            self.total = Total.of(report)
+        else:
+            self.total.add(report)
 
     def over(self, past: Past, run: int, mode: str) -> None:
         """The run, or this binning in it, is over."""
@@ -272,7 +273,7 @@ def _one_run(
                 Flag(
                     subsystem=subsystem, run=run, histograms=(histograms[column].name,), start=begin,
                     stop=in_ns(times[row]), score=SCORES[finding.worst[1]], z=round(finding.total, 3),
-                    why=why(finding, piece.axes, one.runs), report=in_ns(wait),
+                    why=why(finding, one.watched.pair(finding, sample), piece.axes, one.runs), report=in_ns(wait),
                 )
             )  # fmt: skip
     for column, (one, past) in enumerate(zip(live, pasts, strict=True)):

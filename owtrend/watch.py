@@ -15,15 +15,14 @@ from numpy.typing import NDArray
 
 from owtrend.kernels import look as kernels
 
-__all__ = ["KNOWN_RUNS", "LOOKS", "SCORES", "Finding", "Null", "Sample", "Watched", "summary"]
+__all__ = ["KNOWN_RUNS", "LOOKS", "SCORES", "Finding", "Null", "Sample", "Total", "Watched", "summary"]
 
 Floats = NDArray[np.float64]
 
 LOOKS = ("other runs", "run so far", "this run", "last reports")
 SCORES = ("shape", "bin", "strip", "shift", "means", "mean")
 RECENT = 4  # reports that are looked at together
-Means = tuple[float, float, float, float, float, float]  # see `owtrend.kernels.look.values`
-_NO_MEANS: Means = (np.nan, 0.0, np.nan, -1.0, 0.0, 0.0)
+_NO_CELLS, _NO_MOMENTS = np.empty(0), np.empty((3, 0))
 _AGAIN = 4  # reports
 _QUIET, _MUCH = 0.15, 1.3  # quantile of a run's reports; excess that is no chance in it
 _TELLING, _NEARLY = tuple(map(SCORES.index, ("bin", "mean", "strip", "shift", "means", "shape"))), 0.7
@@ -67,25 +66,42 @@ class Sample:
     def bounds(self) -> NDArray[np.int64]:
         return kernels.line_bounds(tuple(self.sizes.tolist()))
 
-    def __add__(self, other: Self) -> "Sample":
-        return self._with(other, 1)
 
-    def __sub__(self, other: Self) -> "Sample":
-        return self._with(other, -1)
+@dataclass(eq=False)
+class Total:
+    """Counts that grow: a sum of samples."""
 
-    def divided(self, by: float) -> "Sample":
-        """So many times fewer counts, and means of so many fewer entries."""
-        made = Sample(self.counts / by, self.sizes, None if self.moments is None else self.moments / by, self.reports)
-        vars(made)["cumulated"] = self.cumulated / by
+    counts: Floats
+    sizes: NDArray[np.int64]
+    cumulated: Floats
+    moments: Floats | None
+    reports: int
+
+    @classmethod
+    def of(cls, *samples: "Sample | Total") -> Self:
+        """So many samples, added."""
+        first, *others = samples
+        moments = None if first.moments is None else first.moments.copy()
+        made = cls(first.counts.copy(), first.sizes, first.cumulated.copy(), moments, first.reports)
+        for one in others:
+            made.add(one)
         return made
 
-    def _with(self, other: Self, sign: int) -> "Sample":
-        counts = self.counts + sign * other.counts
-        moments = None
-        if self.moments is not None and other.moments is not None:
-            moments = self.moments + sign * other.moments
-        made = Sample(counts, self.sizes, moments, self.reports + sign * other.reports)
-        vars(made)["cumulated"] = self.cumulated + sign * other.cumulated
+    def add(self, one: "Sample | Total", sign: int = 1) -> None:
+        """Or, with a ``sign`` of -1, take away."""
+        add = np.add if sign > 0 else np.subtract
+        add(self.counts, one.counts, out=self.counts)
+        add(self.cumulated, one.cumulated, out=self.cumulated)
+        if self.moments is not None and one.moments is not None:
+            add(self.moments, one.moments, out=self.moments)
+        self.reports += sign * one.reports
+
+    def sample(self) -> Sample:
+        """As it is now."""
+        made = Sample(
+            self.counts.copy(), self.sizes, None if self.moments is None else self.moments.copy(), self.reports
+        )
+        vars(made)["cumulated"] = self.cumulated.copy()
         return made
 
 
@@ -128,9 +144,10 @@ class Null:
         """
         if len(seen) < _KNOWN_REPORTS:
             return _PLAIN
-        excess = np.stack(seen)[:, :, -1]
-        known = np.isfinite(excess).sum(axis=0) >= _KNOWN_REPORTS
-        quiet = np.nanquantile(np.where(known, excess, 1.0), _QUIET, axis=0)
+        ordered = np.sort([one[:, -1] for one in seen], axis=0)  # NaN last
+        known = np.isfinite(ordered).sum(axis=0)
+        at = (_QUIET * np.maximum(known - 1, 0)).astype(np.intp)
+        quiet = np.where(known >= _KNOWN_REPORTS, ordered[at, np.arange(len(LOOKS))], 1.0)
         return replace(_PLAIN, excess=np.where(quiet > _MUCH, quiet, 1.0))
 
 
@@ -182,18 +199,16 @@ class Finding:
         Of all of them as one, for as many as they are: normal z.
     worst
         Look and score that tell most: of those with nearly the largest z the one that says where.
-    told
+    told, means
         What `owtrend.kernels.look.FIELDS` says of that look, and of a profile `values`.
-    pair
-        The counts that were compared in it.
     """
 
     seen: Floats
     z: Floats
     total: float
     worst: tuple[int, int]
-    told: tuple[Floats, Means]
-    pair: tuple[Sample, Sample]
+    told: Floats
+    means: Floats
 
 
 @dataclass(eq=False)
@@ -213,48 +228,50 @@ class Watched:
     pool: Sample | None = None
     null: Null | None = None
     scores: tuple[int, ...] | None = None
-    good: Sample | None = None
+    good: Total | None = None
     seen: list[Floats] = field(default_factory=list)
-    _last: Sample | None = None  # of the good reports the latest, together, and all before them
-    _older: Sample | None = None
-    _added: tuple[Sample, Sample] | None = None  # a report, and all good ones with it
+    _last: Total | None = None  # of the good reports the latest, together, and all before them
+    _older: Total | None = None
     _own: tuple[int, Null] = (0, _PLAIN)
     _recent: deque[Sample] = field(default_factory=lambda: deque(maxlen=RECENT - 1))
 
     def look(self, report: Sample) -> Finding | None:
         """A report beside its references; None if there is nothing to compare, or nothing was counted."""
-        seen = np.full((len(LOOKS), len(SCORES) + 1), np.nan)
-        found: dict[int, tuple[tuple[Floats, Means], tuple[Sample, Sample]]] = {}
         null = self.null or self._of_reports()
-        for number, (data, reference) in self._pairs(report).items():
-            excess = float(null.excess[number])
-            made, told = _scores(data, reference, excess)
-            seen[number] = made
-            found[number] = told, (data, reference)
+        parts = [part for one in (report, self.pool, self.good, self._last, self._older) for part in _parts(one)]
+        seen, told, means = kernels.looks(*parts, report.bounds, null.excess, _LEAST)
         if self.scores is not None:
             seen[:, [n for n in range(len(SCORES)) if n not in self.scores]] = np.nan
         z, total, number, score = kernels.verdict(seen, null.location, null.scale, _TELLING, _NEARLY)
         if number < 0:
             return None
         self.seen.append(seen)
-        return Finding(seen, z, total, (number, score), *found[number])
+        return Finding(seen, z, total, (number, score), told[number], means[number])
 
     def learn(self, report: Sample) -> None:
         """Take a report for a good one."""
-        so_far = self._so_far(report)
-        if len(self._recent) == RECENT - 1 and self._older is not None and self._last is not None:
+        if self._last is not None and self._older is not None:
             first = self._recent[0]
-            self._last, self._older = self._last - first + report, self._older + first
-        self.good = so_far
+            self._older.add(first)
+            self._last.add(first, -1)
+            self._last.add(report)
+        if self.good is None:
+            self.good = Total.of(report)
+        else:
+            self.good.add(report)
         self._recent.append(report)
-        if self._older is None and len(self._recent) == RECENT - 1 and self.good.reports > RECENT:
-            self._last = self._recent[0] + self._recent[1] + self._recent[2]
-            self._older = self.good - self._last
+        if self._older is None and self.good.reports > RECENT:
+            self._last, self._older = Total.of(*self._recent), Total.of(self.good)
+            self._older.add(self._last, -1)
 
-    def _so_far(self, report: Sample) -> Sample:
-        if self._added is None or self._added[0] is not report:
-            self._added = report, report if self.good is None else self.good + report
-        return self._added[1]
+    def pair(self, finding: Finding, report: Sample) -> tuple[Sample, Sample]:
+        """What was compared in the look that tells most; to be asked for before the report is learned."""
+        number = finding.worst[0]
+        first = {1: self.good, 3: self._last}.get(number)
+        data = report if first is None else Total.of(first, report).sample()
+        reference = {0: self.pool, 1: self.pool, 2: self.good, 3: self._older}[number]
+        assert reference is not None, "a look has a reference"
+        return data, reference if isinstance(reference, Sample) else reference.sample()
 
     def _of_reports(self) -> Null:
         """From the reports before, looked at again after each fourth."""
@@ -263,27 +280,9 @@ class Watched:
             self._own = known, Null.of_reports(self.seen[:known])
         return self._own[1]
 
-    def _pairs(self, report: Sample) -> dict[int, tuple[Sample, Sample]]:
-        pairs = {}
-        if self.pool is not None:
-            pairs[0] = report, self.pool
-            if self.good is not None:
-                pairs[1] = self._so_far(report), self.pool
-        if self.good is not None:
-            pairs[2] = report, self.good
-            if self._last is not None and self._older is not None:
-                pairs[3] = self._last + report, self._older
-        return pairs
 
-
-def _scores(data: Sample, reference: Sample, excess: float) -> tuple[Floats, tuple[Floats, Means]]:
-    """Normal z of each score, chi2 by what is expected of it, and what was told; of so many times fewer counts."""
-    if excess != 1:
-        data, reference = data.divided(excess), reference.divided(excess)
-    told = kernels.look(data.counts, reference.counts, data.cumulated, reference.cumulated, data.bounds)
-    means = _NO_MEANS
-    if data.moments is not None and reference.moments is not None:
-        means = kernels.values(data.moments, reference.moments, _LEAST)
-    made = kernels.scores(told, means)
-    made[-1] *= excess
-    return made, (told, means)
+def _parts(one: Sample | Total | None) -> tuple[Floats, Floats, Floats]:
+    """What `owtrend.kernels.look.looks` takes of it."""
+    if one is None:
+        return _NO_CELLS, _NO_CELLS, _NO_MOMENTS
+    return one.counts, one.cumulated, _NO_MOMENTS if one.moments is None else one.moments

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from owtrend.kernels.beta_binomial import normal_quantile
 from owtrend.kernels.homogeneity import three_moments, z_of_chi2
 
-__all__ = ["FIELDS", "cumulated", "line_bounds", "log_upper", "look", "scores", "values", "verdict", "z_of"]
+__all__ = ["FIELDS", "cumulated", "line_bounds", "log_upper", "look", "looks", "scores", "values", "verdict", "z_of"]
 
 Floats = NDArray[np.float64]
 
@@ -404,3 +404,55 @@ def verdict(
             score = j
             break
     return z, total, at[score], score
+
+
+@numba.njit(nogil=True, cache=True)
+def looks(
+    report: Floats, report_sums: Floats, report_moments: Floats, pool: Floats, pool_sums: Floats, pool_moments: Floats,
+    good: Floats, good_sums: Floats, good_moments: Floats, last: Floats, last_sums: Floats, last_moments: Floats,
+    older: Floats, older_sums: Floats, older_moments: Floats, bounds: NDArray[np.int64], excess: Floats, least: float,
+) -> tuple[Floats, Floats, Floats]:  # fmt: skip
+    """A report beside all its references in one call; see `owtrend.watch.LOOKS`.
+
+    Parameters
+    ----------
+    report, pool, good, last, older
+        Counts, their sums along the axes (`cumulated`) and moments of a profile, ``(3, cell)``; what there is not has
+        no cells.
+    excess
+        By which counts are divided in each look.
+    least
+        See `values`.
+
+    Returns
+    -------
+    :
+        `scores` of each look, ``(look, 7)``, NaN where there is none; `look` ``(look, 20)``; `values` ``(look, 6)``.
+    """
+    seen, told, means = np.full((4, 7), np.nan), np.full((4, 20), np.nan), np.full((4, 6), np.nan)
+    for number in range(4):
+        other, other_sums, other_moments = pool, pool_sums, pool_moments
+        data, data_sums, data_moments = report, report_sums, report_moments
+        if number == 1 and len(good):
+            data, data_sums, data_moments = good + report, good_sums + report_sums, good_moments + report_moments
+        elif number == 1:
+            continue
+        elif number == 2:
+            other, other_sums, other_moments = good, good_sums, good_moments
+        elif number == 3:
+            other, other_sums, other_moments = older, older_sums, older_moments
+            if len(older):
+                data, data_sums, data_moments = last + report, last_sums + report_sums, last_moments + report_moments
+        if not len(other):
+            continue
+        if excess[number] != 1:
+            share = 1 / excess[number]
+            data, data_sums, data_moments = data * share, data_sums * share, data_moments * share
+            other, other_sums, other_moments = other * share, other_sums * share, other_moments * share
+        told[number] = look(data, other, data_sums, other_sums, bounds)
+        found = values(data_moments, other_moments, least)
+        for i in range(6):
+            means[number, i] = found[i]
+        seen[number] = scores(told[number], found)
+        seen[number, 6] *= excess[number]
+    return seen, told, means

@@ -108,9 +108,10 @@ def test_a_run_that_was_wrong_does_not_make_the_null_wide():
 
 
 def reason(data, reference):
-    finding = Watched(pool=Sample(np.asarray(reference, dtype=float), SIZES)).look(Sample(np.asarray(data), SIZES))
+    one, report = Watched(pool=Sample(np.asarray(reference, dtype=float), SIZES)), Sample(np.asarray(data), SIZES)
+    finding = one.look(report)
     assert finding is not None
-    return SCORES[finding.worst[1]], why(finding, AXES, [7, 8])
+    return SCORES[finding.worst[1]], why(finding, one.pair(finding, report), AXES, [7, 8])
 
 
 def test_reasons_are_told_in_the_words_of_the_axis():
