@@ -27,7 +27,7 @@ __all__ = ["ALL_SCORES", "rescore", "score_version"]
 
 ALL_SCORES = (*SCORES, "share", "rate")
 RUNS_PER_BATCH = 32
-BLOCK_CELLS = 2**19  # whose references of some runs a worker holds
+BLOCK_CELLS = 2**17  # whose references of some runs a worker holds
 
 Scored = list[tuple[int, ScoreArrays, list[Flag]]]
 
