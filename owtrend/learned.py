@@ -138,6 +138,11 @@ class Learned:
     excess: float
     held_out: Floats
 
+    def __repr__(self) -> str:
+        ways = f"{self.variations} way{'s' * (self.variations != 1)} to vary"
+        made_of = f"{self.reports} reports of {len(self.runs)} run{'s' * (len(self.runs) != 1)}"
+        return f"<owtrend.Learned {self.model_name} of {self.name}: {ways}, from {made_of}>"
+
     def score(self, histogram: xr.Dataset) -> xr.Dataset:
         """How each report of a histogram differs from what good reports look like.
 

@@ -28,6 +28,7 @@ FIELDS = (
 )  # fmt: skip
 _LOG_2PI = 1.8378770664093453
 _BLOCK = 16  # cells
+_SURELY = 1e-4  # from which on a probability is no nearer to 1: times so many bins it is but a bound
 
 
 @numba.njit(nogil=True, cache=True)
@@ -78,12 +79,12 @@ def _z_of(log_p: float) -> float:
         return np.nan
     if log_p <= -0.6931471805599453:
         return normal_quantile(log_p)
-    return -normal_quantile(math.log(max(-math.expm1(min(log_p, 0.0)), 1e-300)))
+    return -normal_quantile(math.log(max(-math.expm1(min(log_p, 0.0)), _SURELY)))
 
 
 @numba.njit(nogil=True, cache=True)
 def z_of(log_p: Floats) -> Floats:
-    """Normal z with upper tails of exp(log_p): negative where that is more than a half, NaN stays."""
+    """Normal z with upper tails of exp(log_p): negative beyond a half, but not below -3.7; NaN stays."""
     out = np.empty_like(log_p)
     for i in range(log_p.size):
         out.flat[i] = _z_of(log_p.flat[i])

@@ -89,6 +89,7 @@ def test_the_chance_has_an_interval_that_holds_it(learned):
 def test_a_model_can_be_pickled_and_says_what_it_was_trained_on(learned):
     for model in learned.values():
         again = pickle.loads(pickle.dumps(model))
+        assert repr(again).startswith("<owtrend.Learned ")
         new = varied(8, 1)
         np.testing.assert_array_equal(again.score(new).p_value, model.score(new).p_value)
         assert again.runs == tuple(range(8))
