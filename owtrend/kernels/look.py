@@ -219,7 +219,7 @@ def look(
             filled += m > 0
             held += data[c]
             all_held += m
-            if all_held >= fewest:
+            if all_held >= fewest or (c == len(data) - 1 and all_held > 0):
                 one = 1 / all_held
                 off = held - all_held * p
                 bins += 1
@@ -227,13 +227,6 @@ def look(
                 inverse += one
                 inverse2 += one * one
                 held, all_held = 0.0, 0.0
-    if all_held > 0:
-        one = 1 / all_held
-        off = held - all_held * p
-        bins += 1
-        total += off * off * one
-        inverse += one
-        inverse2 += one * one
     if cell < 0:  # no bin stands out: the one that does most
         for c in range(top_block, min(top_block + _BLOCK, len(data))):
             m = data[c] + reference[c]

@@ -51,7 +51,8 @@ def chances(known: Floats, scores: Floats) -> tuple[Floats, Floats, Floats]:
         threshold = ordered[n - members - 1]
         far = x > threshold
         p[far], low[far], high[far] = _beyond(ordered[n - members :] - threshold, x[far] - threshold, n)
-    return tuple(np.where(np.isnan(x), np.nan, one) for one in (p, low, high))  # type: ignore[return-value]
+    unknown = np.isnan(x)
+    return np.where(unknown, np.nan, p), np.where(unknown, np.nan, low), np.where(unknown, np.nan, high)
 
 
 def _beyond(excess: Floats, x: Floats, n: int) -> tuple[Floats, Floats, Floats]:

@@ -183,7 +183,10 @@ def test_the_slider_moves_the_pulls_and_reads_nothing_again(page, monkeypatch):
 def test_another_run_or_histogram_has_a_reference_of_its_own(page):
     page.selection.choose(pulls=True)
     assert page._slice.object[()].opts.get("plot").kwargs["xaxis"] == "bare", "that of the pulls is below"
-    title = lambda: page._pulls.object[()].opts.get("plot").kwargs["title"]  # noqa: E731
+
+    def title():
+        return page._pulls.object[()].opts.get("plot").kwargs["title"]
+
     assert title() == "Pulls · beside 2 runs, 1 to 2"
     page.selection.choose(run=2)
     assert title() == "Pulls · beside run 1"
