@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from owtrend.access import Archive, open  # noqa: A004 - owtrend.open
     from owtrend.changepoint import change_points
-    from owtrend.comparison import compare, patches
+    from owtrend.comparison import compare
     from owtrend.difference import increments, time_slice
     from owtrend.division import efficiency, ratio
     from owtrend.errors import OwtrendError
     from owtrend.labelled import to_hist, to_xarray, values
     from owtrend.learned import Learned, learn_shape
+    from owtrend.localised import patches
     from owtrend.projection import project, rebin
     from owtrend.reductors import reductor
     from owtrend.shapes import shape_model
@@ -61,7 +62,7 @@ _HOME = {
     "efficiency": "division",
     "ratio": "division",
     "compare": "comparison",
-    "patches": "comparison",
+    "patches": "localised",
     "Learned": "learned",
     "learn_shape": "learned",
     "shape_model": "shapes",

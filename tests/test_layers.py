@@ -12,7 +12,8 @@ PACKAGES = ("owtrend", "ingest", "dashboards")
 OWTREND = [
     "errors", "schema", "snapshot", "kernels", "catalog", "rows", "arrays", "reader", "transaction", "store",
     "append", "check", "correct", "config", "reading", "prefetched", "lazy", "labelled", "difference", "projection",
-    "division", "pair", "conditional", "score", "comparison", "slices", "fit", "gains", "reduce", "reductors",
+    "division", "pair", "conditional", "score", "pairing", "comparison", "localised", "slices", "fit", "gains",
+    "reduce", "reductors",
     "trends", "history", "component", "reference", "dataset", "points", "changepoint", "outlier", "watch", "reason",
     "flag", "scoring", "rates", "interruptions", "scored", "reports", "shapes", "learned", "unusual", "access",
     "cluster", "rescore", "pipeline", "root_writer", "export", "cli",

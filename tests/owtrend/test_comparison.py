@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 import owtrend
 from ingest import SnapshotReader
-from owtrend.comparison import NORMALISE, PULLS
 from owtrend.errors import BinningChangedError, DimsError, NotFoundError, UsageError
 from owtrend.kernels import compare as kernels
+from owtrend.pairing import NORMALISE, PULLS
 from owtrend.score import DEFAULT, SCORES
 from tests import making
 from tests.making import table
