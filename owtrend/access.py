@@ -28,6 +28,7 @@ from owtrend.reference import Reference, comparable, reference
 from owtrend.scored import flag_table, score_dataset
 from owtrend.slices import TimeSlice, time_slices
 from owtrend.snapshot import Path
+from owtrend.stale import stale_runs
 from owtrend.store import Store
 from owtrend.trends import named
 from owtrend.unusual import REDUCTORS, unusual
@@ -114,6 +115,14 @@ class Archive:
         """What could not be taken in: source, subsystem, run, time and the reason."""
         columns = ["source", "object", "subsystem", "run", "time", "reason"]
         return pd.DataFrame([json.loads(line) for line in self._reader.quarantine], columns=columns)
+
+    @property
+    def stale(self) -> pd.DataFrame:
+        """What `owtrend compute` would make again: subsystem, run, what (``trends`` or ``scores``) and the reason.
+
+        Values of earlier formulas or settings stay readable until then; those of data that changed do not.
+        """
+        return stale_runs(self._reader)
 
     def histograms(self, subsystem: str, run: int | None = None) -> pd.DataFrame:
         """The histograms of a subsystem (in one run, if given) in the order of the files, indexed by displayed name.
@@ -279,8 +288,9 @@ class Archive:
         -------
         :
             ``value`` and ``error``, NaN where nothing was gained, over ``time`` (the end of each increment) or
-            ``snapshot``; coords ``start`` (NaT: since the run began), ``exposure`` [s], ``reported``, ``restart``. Of
-            whole runs over ``run``, with ``start`` and ``stop``.
+            ``snapshot``; coords ``start`` (NaT: since the run began), ``exposure`` [s], ``reported``, ``restart``, and
+            ``stale``, whether it is a stored value that earlier formulas or settings gave. Of whole runs over ``run``,
+            with ``start``, ``stop`` and ``stale``.
 
         Raises
         ------

@@ -51,6 +51,7 @@ RUN_ARRAYS: dict[str, tuple[str, int, dict[str, str]]] = {
 TREND_ARRAYS = ("value", "error")
 TREND_DETAIL = (*TREND_ARRAYS, "state")
 SCORE_DETAIL = ("z", "total", "flagged")
+SETTINGS = {"long_name": "hash of the settings that it depends on"}
 
 
 def create_subsystem(group: zarr.Group, registry: Registry) -> None:
@@ -94,6 +95,20 @@ def create_trends(group: zarr.Group, reductors: int) -> None:
     create_array(group, "state", ("run", "time", "histogram"), "uint8", (4, 4 * TIME_CHUNK, 256), 0, states)
     create_array(group, "revision", ("run",), "int32", (4096,), 0, {})
     create_log(group, "histograms")
+
+
+def create_trend_origin(group: zarr.Group, reductors: int) -> None:
+    """What the trends of a run are made by."""
+    made_by = {"long_name": "version of the formulas, see owtrend.versions; 0 where there is none"}
+    create_array(group, "version", ("run", "reductor"), "int32", (4096, 1), 0, made_by, shape=(0, reductors))
+    create_array(group, "settings", ("run", "digest_byte"), "uint8", (4096, 8), 0, SETTINGS, shape=(0, 8))
+
+
+def create_score_origin(group: zarr.Group, families: int) -> None:
+    """What the scores of a run are made by."""
+    made_by = {"long_name": "versions of the formulas, see owtrend.versions"}
+    create_array(group, "version", ("run", "family"), "int32", (4096, families), 0, made_by, shape=(0, families))
+    create_array(group, "settings", ("run", "digest_byte"), "uint8", (4096, 8), 0, SETTINGS, shape=(0, 8))
 
 
 def create_scores(group: zarr.Group, scores: int, looks: int, nulls_of: int) -> None:
@@ -149,7 +164,8 @@ def grow(array: zarr.Array[Any], *sizes: int) -> None:
 
 
 def padded(values: NDArray[Any], size: int) -> NDArray[Any]:
-    return np.pad(values, (0, size - len(values)))
+    """With zeros behind, for runs that came since."""
+    return np.pad(values, [(0, size - len(values)), *[(0, 0)] * (values.ndim - 1)])
 
 
 def create_log(group: zarr.Group, name: str) -> None:

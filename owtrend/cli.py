@@ -300,7 +300,7 @@ def clean(store: str, older_than: float) -> None:
 @_store_argument
 @as_json
 def status(store: str, as_json: bool) -> None:
-    """Show what STORE holds and what could not be taken in.
+    """Show what STORE holds, which trends and scores are stale and why, and what could not be taken in.
 
     Example: owtrend status archive.zarr
     """
@@ -321,10 +321,26 @@ def status(store: str, as_json: bool) -> None:
         )
     quarantine = [{k: _plain(v) for k, v in row.items()} for row in archive.quarantine.to_dict("records")]
     if as_json:
-        click.echo(json.dumps({"version": archive.version, "subsystems": rows, "quarantine": quarantine}, indent=1))
+        stale = archive.stale.to_dict("records")
+        told = {"version": archive.version, "subsystems": rows, "stale": stale, "quarantine": quarantine}
+        click.echo(json.dumps(told, indent=1))
         return
     print_table(rows, False, title=f"{store}, version {archive.version}")
+    _print_stale(store, archive)
     print_quarantine(quarantine)
+
+
+def _print_stale(store: str, archive: Any) -> None:
+    """How much is stale, and why."""
+    found = archive.stale
+    counts = found.groupby(["subsystem", "what", "reason"], sort=False)["run"].agg(["count", "min", "max"])
+    rows = [
+        {"subsystem": name, "what": what, "runs": int(row["count"]), "first": int(row["min"]), "last": int(row["max"]),
+         "reason": reason}
+        for (name, what, reason), row in counts.iterrows()
+    ]  # fmt: skip
+    if rows:
+        print_table(rows, False, title=f"Not up to date; `owtrend compute {store}` makes it so")
 
 
 @main.command(name="slice")

@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from xarray.core import indexing
 
-from owtrend import reading, schema
+from owtrend import reading, schema, versions
 from owtrend.catalog import HistogramEntry
 from owtrend.config import Config
 from owtrend.errors import NotFoundError, UsageError
@@ -29,11 +29,13 @@ from owtrend.trends import (
     kept,
     path_of,
     run_trends,
+    settings_of,
 )
 
 __all__ = ["every_interval", "over_intervals", "require_fitting", "row_by_row", "run_by_run"]
 
 _SLAB = 2**24  # numbers read at once
+_STALE = {"long_name": "stored values that other formulas or settings gave; `owtrend compute` makes them again"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,15 +78,31 @@ class _Source:
         ]
 
     @cached_property
-    def fresh(self) -> NDArray[np.bool_]:
+    def fitting(self) -> NDArray[np.bool_]:
         """Per run, whether its stored trends are of its newest rows."""
         made_from, newest = self.view.trend_revisions, self.view.per_run["revision"]
         same: NDArray[np.bool_] = made_from[self.places] == newest[self.places]
         return same
 
-    def known(self, columns: Sequence[int], which: Sequence[int] = ()) -> bool:
-        """Whether trends are stored for these histograms and reductors."""
-        return all(self.columns[c] is not None for c in columns) and all(self.which[w] is not None for w in which)
+    @cached_property
+    def stale(self) -> NDArray[np.bool_]:
+        """Per run, whether its stored trends were made by other formulas or settings than those of now."""
+        made_by = self.view.trend_versions[self.places][:, [which for which in self.which if which is not None]]
+        stale = ((made_by != versions.TRENDS) & (made_by > 0)).any(axis=1)
+        if any(one.name not in DEFAULT for one in self.reductors):
+            settings = np.frombuffer(settings_of(self.config, self.subsystem), dtype=np.uint8)
+            stale |= (self.view.trend_settings[self.places] != settings).any(axis=1)
+        found: NDArray[np.bool_] = self.fitting & stale
+        return found
+
+    def stored(self, columns: Sequence[int], which: Sequence[int] = ()) -> NDArray[np.bool_]:
+        """Per run, whether trends of all these histograms and reductors are stored; stale ones count."""
+        index = [where for w in which if (where := self.which[w]) is not None]
+        if any(self.columns[c] is None for c in columns) or len(index) < len(which):
+            return np.zeros(len(self.runs), dtype=bool)
+        made = self.view.trend_versions[self.places][:, index] > 0
+        found: NDArray[np.bool_] = self.fitting & made.all(axis=1)
+        return found
 
     def computed(self, number: int, columns: Sequence[int], which: Sequence[int]) -> TrendArrays:
         """The trends of a run, now; kept, for who asks for the values will ask for the errors."""
@@ -114,8 +132,8 @@ class _Numbers(LazyArray):
         out = np.full((len(rows), len(columns), len(which)), np.nan)
         source, asked = self.source, (columns.tolist(), which.tolist())
         pieces = {number: (mine, own) for number, mine, own in by_run(source.starts, rows)}
-        known = source.known(*asked)
-        stored = [number for number in pieces if known and source.fresh[number]]
+        there = source.stored(*asked)
+        stored = [number for number in pieces if there[number]]
         index = [source.columns[c] for c in columns], [source.which[w] for w in which]
         for number, block in _stored(source, self.name, stored, index):
             mine, own = pieces[number]
@@ -162,11 +180,13 @@ def row_by_row(
     dim = schema.SNAPSHOT if ragged else schema.TIME
     every = np.concatenate(times) if times else np.empty(0, "datetime64[ns]")
     start, state = np.concatenate(begin), np.concatenate(states)
+    stale = np.repeat(source.stale, source.counts)
     variables = {
         name: xr.Variable((dim, "histogram", "reductor"), indexing.LazilyIndexedArray(_Numbers(source, name)))
         for name in ("value", "error")
     }
-    return _dataset(variables, dim, every, start, state, source.runs, source.counts, entries, reductors, subsystem)
+    joined = every, start, state, stale
+    return _dataset(variables, dim, *joined, source.runs, source.counts, entries, reductors, subsystem)
 
 
 def run_by_run(
@@ -177,7 +197,7 @@ def run_by_run(
     source = _Source(view, subsystem, config, tuple(runs), tuple(entries), tuple(reductors))
     columns, which = list(range(len(entries))), list(range(len(reductors)))
     numbers = {name: np.full((len(runs), len(entries), len(reductors)), np.nan) for name in ("value", "error")}
-    stored = source.fresh & source.known(columns, which)
+    stored = source.stored(columns, which)
     if stored.any():
         index = source.places[stored].tolist(), source.columns, source.which
         for name, out in numbers.items():
@@ -195,6 +215,7 @@ def run_by_run(
             "reductor": [one.name for one in reductors],
             "start": ("run", ends["start"], {"long_name": "first snapshot, UTC"}),
             "stop": ("run", ends["stop"], {"long_name": "last snapshot, UTC"}),
+            "stale": ("run", source.stale, _STALE),
         },
         attrs={"subsystem": subsystem},
     )
@@ -203,7 +224,7 @@ def run_by_run(
 def _states(source: _Source) -> list[NDArray[np.uint8]]:
     """Of each run, shape ``(row, histogram)``."""
     columns = list(range(len(source.entries)))
-    stored = np.flatnonzero(source.fresh).tolist() if source.known(columns) else []
+    stored = np.flatnonzero(source.stored(columns)).tolist()
     out = dict(_stored(source, "state", stored, ([source.columns[c] for c in columns],)))
     for number in range(len(source.runs)):
         if number not in out:
@@ -242,14 +263,14 @@ def over_intervals(
         errors.append(np.stack(error, axis=1)[:, None])
     dims = (dim, "histogram", "reductor")
     variables = {"value": (dims, np.concatenate(values)), "error": (dims, np.concatenate(errors))}
-    joined = np.concatenate(ends), np.concatenate(start), np.concatenate(state)
+    joined = np.concatenate(ends), np.concatenate(start), np.concatenate(state), np.zeros(sum(counts), dtype=bool)
     return _dataset(variables, dim, *joined, tuple(held), np.array(counts), entries, reductors, subsystem)
 
 
 def _dataset(
     variables: Any, dim: str, times: NDArray[np.datetime64], start: NDArray[np.datetime64], state: NDArray[np.uint8],
-    runs: Sequence[int], counts: NDArray[np.int64], entries: Sequence[HistogramEntry], reductors: Sequence[Reductor],
-    subsystem: str,
+    stale: NDArray[np.bool_], runs: Sequence[int], counts: NDArray[np.int64], entries: Sequence[HistogramEntry],
+    reductors: Sequence[Reductor], subsystem: str,
 ) -> xr.Dataset:  # fmt: skip
     run: Any = runs[0] if dim == schema.TIME else (dim, np.repeat(np.array(runs, dtype=np.int64), counts))
     over = (dim, "histogram")
@@ -264,6 +285,7 @@ def _dataset(
             "exposure": (over, (times[:, None] - start) / np.timedelta64(1, "s"), {"units": "s"}),
             "reported": (over, (state & REPORTED) > 0),
             "restart": (over, (state & RESTART) > 0),
+            "stale": (dim, stale, _STALE),
         },
         attrs={"subsystem": subsystem},
     )

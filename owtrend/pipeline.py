@@ -1,8 +1,5 @@
 """The whole story on one screen: what changed -> trends and scores, as Dask graphs -> stored beside the data."""
 
-import hashlib
-import importlib
-import inspect
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,19 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from owtrend import cluster, fit, gains, reduce, reductors, trends
+from owtrend import cluster
 from owtrend.arrays import TIME_CHUNK
 from owtrend.config import Config, from_json
 from owtrend.errors import NotFoundError
-from owtrend.kernels import difference as difference_kernels
-from owtrend.kernels import reduce as reduce_kernels
 from owtrend.reader import Reader, SubsystemReader
 from owtrend.rescore import rescore
-from owtrend.scoring import Rules
+from owtrend.stale import stale_trends
 from owtrend.store import Store
-from owtrend.trends import TrendArrays, cells_of, named, path_of, require_found, run_trends
+from owtrend.trends import TrendArrays, cells_of, named, path_of, require_found, run_trends, settings_of
 
-__all__ = ["ComputeSummary", "code_version", "compute"]
+__all__ = ["ComputeSummary", "compute"]
 
 BLOCK_BYTES = 2**27  # cells of one task and one chunk of rows
 RUNS_PER_COMMIT = 32
@@ -99,16 +94,14 @@ def compute(
         if config is not None:
             for name in reader.subsystems:
                 require_found(config, reader.subsystem(name), name)
-        code = code_version(_of_trends(text))
-        wanted = _wanted(reader, code, runs, force, summary)
+        wanted = _wanted(reader, settings, runs, force, summary)
         tasks = [task for name, run in wanted for task in _tasks(reader, store.address, name, run, names[name], text)]
         transaction = begin()
         if text != reader.config:
             transaction.configure(text)
-        others = set(reader.subsystems) if text != reader.config else set()  # whose trends have become stale with it
-        for name in sorted({name for name, _ in wanted} | others):
+        for name in sorted({name for name, _ in wanted}):
             paths = [path_of(entry) for entry in reader.subsystem(name).registry.histograms.values()]
-            transaction.prepare_trends(name, paths, names[name], code)
+            transaction.prepare_trends(name, paths, names[name])
         transaction.commit("make room for trends")
         with cluster.runner(workers, scheduler, tasks=len(tasks)) as run_tasks:
             done = 0
@@ -121,47 +114,27 @@ def compute(
                     done += 1
                     say("computing trends", done, len(tasks))
                 transaction = begin()
-                made: dict[str, dict[int, tuple[int, TrendArrays]]] = {}
+                made: dict[str, dict[int, TrendArrays]] = {}
                 for (name, run), blocks in results.items():
                     view = reader.subsystem(name)
                     place = view.place(run)
                     joined = _joined([arrays for _, arrays in sorted(blocks, key=lambda block: block[0])])
-                    made.setdefault(name, {})[place] = int(view.per_run["revision"][place]), joined
+                    made.setdefault(name, {})[place] = joined
                     summary.points += int(np.isfinite(joined["value"]).sum())
                 for name, of_runs in made.items():
-                    transaction.write_trends(name, of_runs)
+                    revision = reader.subsystem(name).per_run["revision"]
+                    revisions = {place: int(revision[place]) for place in of_runs}
+                    transaction.write_trends(name, names[name], of_runs, revisions, settings_of(settings, name))
                 transaction.commit(f"trends of {len(batch)} runs")
             if scores:
-                rules = Rules(
-                    tests=sum(len(reader.subsystem(name).registry.histograms) for name in reader.subsystems),
-                    budget=settings.scores.false_alarms, last=settings.scores.last,
-                    adapt_after=settings.scores.adapt_after,
-                )  # fmt: skip
-                epochs = settings.scores.epochs
-                summary.scored = rescore(
-                    store, begin, run_tasks, rules, force=force, runs=runs, epochs=epochs, progress=say
-                )
+                summary.scored = rescore(store, begin, run_tasks, settings, force=force, runs=runs, progress=say)
     summary.runs = len(wanted)
     summary.seconds = time.perf_counter() - began
     return summary
 
 
-@lru_cache
-def code_version(config: str = "") -> str:
-    """Hash of the source and the configuration that trends depend on: another one, and they are computed again."""
-    own = (gains, reduce, reductors, trends, fit, reduce_kernels, difference_kernels)
-    others = (importlib.import_module(name) for name in from_json(config or "{}").modules)
-    source = config + "".join(inspect.getsource(module) for module in (*own, *others))
-    return hashlib.blake2b(source.encode(), digest_size=8).hexdigest()
-
-
-def _of_trends(text: str) -> str:
-    """The part of a configuration that trends depend on."""
-    return from_json(text or "{}").model_dump_json(exclude={"scores"})
-
-
 def _wanted(
-    reader: Reader, code: str, runs: Sequence[int] | None, force: bool, summary: ComputeSummary
+    reader: Reader, config: Config, runs: Sequence[int] | None, force: bool, summary: ComputeSummary
 ) -> list[tuple[str, int]]:
     """Subsystem and run of what is to be computed."""
     wanted = []
@@ -172,11 +145,11 @@ def _wanted(
         )
     for name in reader.subsystems:
         view = reader.subsystem(name)
-        all_stale = force or view.trend_code() != code
+        stale = stale_trends(view, name, config)
         for run, place in sorted(view.places.items()):
             if runs is not None and run not in runs:
                 continue
-            if all_stale or view.trend_revisions[place] != view.per_run["revision"][place]:
+            if force or run in stale:
                 wanted.append((name, run))
                 entries = view.registry.histograms.values()
                 cells = sum(cells_of(entry) for entry in entries) * len(view.times(place))

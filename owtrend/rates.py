@@ -19,13 +19,14 @@ from owtrend.flag import Flag
 from owtrend.kernels.rates import PHASE, deviations
 from owtrend.reader import SubsystemReader
 from owtrend.reason import why
-from owtrend.scoring import NULL_RUNS, Rules, ScoreArrays, in_ns, median_wait, threshold_of, usual, warm_up
+from owtrend.scoring import NULL_RUNS, NULLS, Rules, ScoreArrays, in_ns, median_wait, threshold_of, usual, warm_up
 from owtrend.trends import HELD, REPORTED, RESTART
 from owtrend.watch import KNOWN_RUNS, LOOKS, SCORES, Null, Sample, Watched, summary
 
-__all__ = ["RATE", "SHARE", "score_components"]
+__all__ = ["RATE", "SHARE", "SHARE_NULLS", "score_components"]
 
 SHARE, RATE, BLAMED = 2, 4, 8  # bits of flagged: shares in its component, its component, and that it is to blame
+SHARE_NULLS = tuple(f"share {name}" for name in NULLS)
 _BIN = SCORES.index("bin")
 _LEARNED_FROM = 5  # runs
 _FEW = 3  # components, of which a majority tells what is usual
@@ -69,7 +70,7 @@ def score_components(
         state, entries = _read(view, run)
         reported = state & REPORTED > 0
         index = place, slice(0, len(reported)), slice(0, reported.shape[1])
-        null = view.score_block("null", place, index[2])[:, :, len(SCORES) + 1 :].astype(np.float64)
+        null = view.null_block(place, index[2], LOOKS, SHARE_NULLS)
         held.append(_past(view, run, reported, entries, view.score_block("flagged", *index), null))
     for run in runs:
         yield run, *_one_run(view, subsystem, run, held, rules, flagged[run] > 0)

@@ -11,6 +11,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from owtrend import versions
 from owtrend.arrays import FORMAT, ROW_ARRAYS, RUN_ARRAYS, TAIL, TIME_CHUNK, padded, read_log
 from owtrend.catalog import Layouts, Registry, Segment
 from owtrend.errors import NotFoundError, StoreError
@@ -268,9 +269,28 @@ class SubsystemReader:
             return [], []
         return read_log(self.trends, "histograms"), list(self.trends.attrs["reductors"])
 
-    def trend_code(self) -> str:
-        """Version of the code that made the stored trends; empty if there are none."""
-        return "" if self.trends is None else str(self.trends.attrs["code"])
+    @cached_property
+    def trend_versions(self) -> NDArray[np.int32]:
+        """Versions of the formulas of the stored trends, ``(run, reductor)``; 0 where there are none."""
+        return self._versions(self.trends, len(self.trend_names[1]), self.trend_revisions)
+
+    @cached_property
+    def trend_settings(self) -> NDArray[np.uint8]:
+        """Hash of the settings that the stored trends of each run are made by."""
+        return self._settings(self.trends)
+
+    def _versions(self, group: zarr.Group | None, size: int, revisions: NDArray[np.int32]) -> NDArray[np.int32]:
+        used = len(self.per_run["run"])
+        if group is None or "version" not in group:  # one that was stored before versions were kept
+            return np.repeat((versions.BEFORE_VERSIONS * (revisions > 0)).astype(np.int32)[:, None], size, axis=1)
+        stored: NDArray[np.int32] = group["version"][:used]
+        return padded(stored, used)
+
+    def _settings(self, group: zarr.Group | None) -> NDArray[np.uint8]:
+        used = len(self.per_run["run"])
+        if group is None or "settings" not in group:
+            return np.zeros((used, 8), dtype=np.uint8)
+        return padded(group["settings"][:used], used)
 
     @cached_property
     def trend_revisions(self) -> NDArray[np.int32]:
@@ -291,6 +311,16 @@ class SubsystemReader:
         """As `trend_block`, of the stored scores."""
         return self._block(self.scores, f"scores {name}", index)
 
+    def null_block(self, place: int, columns: slice, looks: Sequence[str], nulls: Sequence[str]) -> NDArray[np.float64]:
+        """What a run told of what is usual, ``(histogram, look, null, 3)``; NaN where it knew no such thing."""
+        assert self.scores is not None, "asked for what is usual where no scores are stored"
+        values = self.score_block("null", place, columns).astype(np.float64)
+        for axis, wanted, stored in ((1, looks, self.scores.attrs["looks"]), (2, nulls, self.scores.attrs["nulls"])):
+            index = [stored.index(name) if name in stored else -1 for name in wanted]
+            values = np.take(values, index, axis=axis)
+            values[(slice(None),) * axis + (np.equal(index, -1),)] = np.nan
+        return values
+
     def _block(self, group: zarr.Group | None, name: str, index: tuple[Any, ...]) -> NDArray[Any]:
         assert group is not None, f"asked for stored {name} where there are none"
         if (array := self._arrays.get(name)) is None:
@@ -298,12 +328,25 @@ class SubsystemReader:
         return array.oindex[tuple(np.asarray(one) if isinstance(one, list) else one for one in index)]
 
     @property
-    def score_names(self) -> tuple[list[str], list[str], str]:
-        """Scores, what each is beside, and the version of the code that made those stored; empty if there are none."""
+    def score_names(self) -> tuple[list[str], list[str]]:
+        """Scores, and what each is beside; empty if there are none."""
         if self.scores is None:
-            return [], [], ""
-        told = self.scores.attrs
-        return list(told["scores"]), list(told["looks"]), str(told["code"])
+            return [], []
+        return list(self.scores.attrs["scores"]), list(self.scores.attrs["looks"])
+
+    @cached_property
+    def score_versions(self) -> dict[str, NDArray[np.int32]]:
+        """Versions of the formulas of the stored scores by family, per run; 0 where there are none."""
+        families = (
+            list(versions.SCORES) if self.scores is None else list(self.scores.attrs.get("families", versions.SCORES))
+        )
+        stored = self._versions(self.scores, len(families), self.score_origin["revision"])
+        return dict(zip(families, stored.T, strict=True))
+
+    @cached_property
+    def score_settings(self) -> NDArray[np.uint8]:
+        """Hash of the settings that the stored scores of each run are made by."""
+        return self._settings(self.scores)
 
     @property
     def score_histograms(self) -> int:
@@ -317,11 +360,7 @@ class SubsystemReader:
         if self.scores is None:
             none = {name: np.zeros((used, 16), dtype=np.uint8) for name in ("basis", "outcome")}
             return {**none, "revision": np.zeros(used, np.int32), "threshold": np.full(used, np.nan, np.float32)}
-        made = {}
-        for name in ("revision", "basis", "outcome", "threshold"):
-            held = self.scores[name][:used]
-            made[name] = np.concatenate([held, np.zeros((used - len(held), *held.shape[1:]), dtype=held.dtype)])
-        return made
+        return {name: padded(self.scores[name][:used], used) for name in ("revision", "basis", "outcome", "threshold")}
 
     def flag_lines(self, places: Sequence[int]) -> list[str]:
         """The flags of some runs, a JSON line each."""

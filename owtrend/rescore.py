@@ -1,31 +1,31 @@
 """Scores brought up to date: runs that changed, and those whose reference did, in order of time, as Dask graphs."""
 
 import hashlib
-import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from owtrend import interruptions, rates, scoring, watch
+from owtrend import interruptions, rates, scoring
 from owtrend.cluster import Runner
+from owtrend.config import Config
 from owtrend.flag import Flag
-from owtrend.kernels import homogeneity
-from owtrend.kernels import look as look_kernels
-from owtrend.kernels import rates as rate_kernels
+from owtrend.rates import SHARE_NULLS
 from owtrend.reader import Reader, SubsystemReader
-from owtrend.scoring import NULL_RUNS, Rules, ScoreArrays, median_wait, threshold_of
+from owtrend.scoring import NULLS, Rules, ScoreArrays, median_wait, threshold_of
+from owtrend.stale import reference_digest, rules_of, runs_before, runs_in_time, stale_score
 from owtrend.store import Store
 from owtrend.transaction import Transaction
 from owtrend.trends import REPORTED, cells_of
 from owtrend.watch import LOOKS, SCORES
 
-__all__ = ["ALL_SCORES", "rescore", "score_version"]
+__all__ = ["ALL_SCORES", "rescore"]
 
 ALL_SCORES = (*SCORES, "share", "rate")
+AXES = {"scores": ALL_SCORES, "looks": LOOKS, "nulls": (*NULLS, *SHARE_NULLS)}
 RUNS_PER_BATCH = 32
 BLOCK_CELLS = 2**17  # whose references of some runs a worker holds
 
@@ -50,18 +50,9 @@ class ScoreTask:
     flagged: Mapping[int, NDArray[np.uint8]] | None = None
 
 
-@lru_cache
-def score_version(rules: Rules) -> str:
-    """Hash of the source and the rules that scores depend on, but for how many histograms there are."""
-    modules = (watch, scoring, rates, interruptions, look_kernels, homogeneity, rate_kernels)
-    source = f"{rules.budget} {rules.last} {rules.adapt_after}" + "".join(map(inspect.getsource, modules))
-    return hashlib.blake2b(source.encode(), digest_size=8).hexdigest()
-
-
 def rescore(
-    store: Store, begin: Callable[[], Transaction], runner: Runner, rules: Rules, *, force: bool = False,
-    runs: Sequence[int] | None = None, epochs: Mapping[str, Sequence[int]] | None = None,
-    progress: Callable[[str, int, int], None] = lambda *_: None,
+    store: Store, begin: Callable[[], Transaction], runner: Runner, config: Config, *, force: bool = False,
+    runs: Sequence[int] | None = None, progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> int:  # fmt: skip
     """How many runs x subsystems were scored.
 
@@ -72,23 +63,14 @@ def rescore(
     ----------
     runs
         Only these, if given; what comes after them stays as it is.
-    epochs
-        By subsystem the runs with which another epoch begins: what was before is no reference.
     progress
         Called with a word on what is being done, and how many tasks of how many are done.
     """
     reader = store.reader()
-    for name in epochs or ():
-        reader.subsystem(name)  # or an error that lists those there are
-    of_subsystem = {
-        name: replace(rules, epochs=_first_runs(reader.subsystem(name), (epochs or {}).get(name, ())))
-        for name in reader.subsystems
-    }
-    code = score_version(rules)
+    rules = rules_of(config, reader)
     transaction = begin()
     for name in reader.subsystems:
-        histograms = len(reader.subsystem(name).registry.histograms)
-        transaction.prepare_scores(name, histograms, ALL_SCORES, LOOKS, 2 * (len(SCORES) + 1), code)
+        transaction.prepare_scores(name, len(reader.subsystem(name).registry.histograms), AXES)
     transaction.commit("make room for scores")
     done: set[tuple[str, int]] = set()
     reached: dict[str, int] = {}
@@ -98,7 +80,7 @@ def rescore(
         batches = {}
         for name in reader.subsystems:
             mine = {run for of, run in done if of == name}
-            batch = _batch(reader.subsystem(name), of_subsystem[name], runs, mine, force, reached.get(name, 0))
+            batch = _batch(reader.subsystem(name), rules[name], runs, mine, force, reached.get(name, 0))
             if batch is not None:
                 *batches[name], reached[name] = batch
         if not batches:
@@ -106,7 +88,7 @@ def rescore(
         tasks = [
             task
             for name, (chosen, before) in batches.items()
-            for task in _tasks(reader, store.address, name, chosen, before, of_subsystem[name])
+            for task in _tasks(reader, store.address, name, chosen, before, rules[name])
         ]
         results: dict[str, list[tuple[int, Scored]]] = {name: [] for name in batches}
         for number, (task, found) in enumerate(runner.map(_scores, tasks), start=1):
@@ -115,7 +97,7 @@ def rescore(
         joined = {name: _joined(of_blocks) for name, of_blocks in results.items()}
         components = [
             ScoreTask(
-                store.address, reader.version, name, tuple(chosen), tuple(before), 0, 0, of_subsystem[name],
+                store.address, reader.version, name, tuple(chosen), tuple(before), 0, 0, rules[name],
                 {run: arrays["flagged"] for run, (arrays, _) in joined[name].items()},
             )
             for name, (chosen, before) in batches.items()
@@ -123,24 +105,10 @@ def rescore(
         beside = {task.subsystem: found for task, found in runner.map(_scores, components)}
         transaction = begin()
         for name, (chosen, _) in batches.items():
-            _write(transaction, reader.subsystem(name), name, joined[name], beside[name], of_subsystem[name])
+            _write(transaction, reader.subsystem(name), name, joined[name], beside[name], rules[name])
             done |= {(name, run) for run in chosen}
             scored += len(chosen)
         transaction.commit(f"scores of {sum(len(chosen) for chosen, _ in batches.values())} runs")
-
-
-def _first_runs(view: SubsystemReader, epochs: Sequence[int]) -> tuple[int, ...]:
-    """The runs with which epochs begin: those told, or the next that there are."""
-    known = sorted(view.places)
-    later = (next((run for run in known if run >= told), None) for told in epochs)
-    return tuple(run for run in later if run is not None)
-
-
-def _in_time(view: SubsystemReader) -> list[int]:
-    """Runs that have trends of what they are now, in order of time."""
-    made = view.trend_revisions == view.per_run["revision"]
-    places = [(int(view.per_run["start"][place]), run) for run, place in view.places.items() if made[place]]
-    return [run for _, run in sorted(places)]
 
 
 def _batch(
@@ -150,16 +118,12 @@ def _batch(
 
     ``begin`` is the place in the order of time before which all is up to date.
     """
-    order = _in_time(view)
-    origin = view.score_origin
+    order = runs_in_time(view)
     chosen: list[int] = []
     number = begin
     for number in range(begin, len(order)):
         run = order[number]
-        place = view.place(run)
-        basis = _basis(view, _before(order, number, rules), unknown=chosen)
-        stale = origin["revision"][place] != view.per_run["revision"][place]
-        stale = stale or (force and run not in done) or not np.array_equal(origin["basis"][place], basis)
+        stale = (force and run not in done) or stale_score(view, order, number, rules, chosen) is not None
         wanted = stale and (only is None or (run in only and run not in done))
         if wanted and run in rules.epochs and chosen:
             break
@@ -170,28 +134,8 @@ def _batch(
     if not chosen:
         return None
     first = order.index(chosen[0])
-    scored = origin["revision"] == view.per_run["revision"]
-    return chosen, [run for run in _before(order, first, rules) if scored[view.place(run)]], first
-
-
-def _before(order: Sequence[int], number: int, rules: Rules) -> Sequence[int]:
-    """The runs that may tell a run what is usual: those before it, in its epoch."""
-    first = max((at for at in range(number + 1) if order[at] in rules.epochs), default=0) if rules.epochs else 0
-    return order[max(first, number - NULL_RUNS) : number]
-
-
-def _basis(
-    view: SubsystemReader, before: Sequence[int], unknown: Sequence[int] = (), made: Mapping[int, bytes] | None = None
-) -> NDArray[np.uint8]:
-    """Digest of what the runs before gave to a run's references."""
-    digest = hashlib.blake2b(digest_size=16)
-    origin = view.score_origin
-    for run in before:
-        place = view.place(run)
-        outcome = (made or {}).get(run, origin["outcome"][place].tobytes())
-        digest.update(b"%d %d " % (run, view.per_run["revision"][place]))
-        digest.update(b"?" if run in unknown else outcome)
-    return np.frombuffer(digest.digest(), dtype=np.uint8)
+    scored = view.score_origin["revision"] == view.per_run["revision"]
+    return chosen, [run for run in runs_before(order, first, rules) if scored[view.place(run)]], first
 
 
 def _tasks(
@@ -249,7 +193,7 @@ def _write(
     bins: Mapping[int, tuple[ScoreArrays, list[Flag]]], components: Scored, rules: Rules,
 ) -> None:  # fmt: skip
     """Write the scores of some runs, with what they are made from."""
-    order = _in_time(view)
+    order = runs_in_time(view)
     arrays_of, lines, made_from, outcomes = {}, {}, {}, {}
     for run, own, own_flags in components:
         place = view.place(run)
@@ -266,6 +210,6 @@ def _write(
         everything = slice(0, arrays["z"].shape[1])
         wait = median_wait(times, view.trend_block("state", place, slice(0, len(times)), everything) & REPORTED > 0)
         arrays_of[place], lines[place] = arrays, [flag.to_json() for flag in (*own_flags, *flags)]
-        basis = _basis(view, _before(order, order.index(run), rules), made=outcomes).tobytes()
+        basis = reference_digest(view, runs_before(order, order.index(run), rules), made=outcomes).tobytes()
         made_from[place] = int(view.per_run["revision"][place]), basis, outcomes[run], threshold_of(rules, wait)
-    transaction.write_scores(name, arrays_of, lines, made_from)
+    transaction.write_scores(name, AXES, arrays_of, lines, made_from, rules.digest)

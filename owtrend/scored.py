@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from owtrend import versions
 from owtrend.catalog import HistogramEntry
 from owtrend.errors import NotFoundError
 from owtrend.flag import Flag, table
@@ -21,7 +22,7 @@ def score_dataset(
     *, ragged: bool,
 ) -> xr.Dataset:  # fmt: skip
     """Scores of some histograms in some runs; see `owtrend.Archive.scores`."""
-    known, looks, _ = view.score_names
+    known, looks = view.score_names
     if not known:
         raise NotFoundError(f"{view.where}: it has no scores yet; `owtrend compute` makes them")
     chosen = list(known if names is None else names)
@@ -48,11 +49,12 @@ def score_dataset(
             flagged[:, there] = view.score_block("flagged", place, rows, columns) & (255 - SHARE) > 0
         dim = "snapshot" if ragged else "time"
         threshold = np.full(len(times), origin["threshold"][place] if fresh else np.nan)
+        old = fresh and any(view.score_versions[name][place] != version for name, version in versions.SCORES.items())
         piece = xr.Dataset(
             {"z": ((dim, "histogram", "score"), z), "total": ((dim, "histogram"), total),
              "flagged": ((dim, "histogram"), flagged)},
-            coords={"time": (dim, times), "threshold": (dim, threshold), "histogram": [e.name for e in entries],
-                    "score": chosen},
+            coords={"time": (dim, times), "threshold": (dim, threshold), "stale": (dim, np.full(len(times), old)),
+                    "histogram": [e.name for e in entries], "score": chosen},
         )  # fmt: skip
         pieces.append(piece.assign_coords(run=(dim, np.full(len(times), run))) if ragged else piece)
     made = pieces[0] if len(pieces) == 1 else xr.concat(pieces, dim="snapshot")

@@ -1,5 +1,6 @@
 """The scores of some histograms over runs in order of time: each report beside other runs and beside its own run."""
 
+import hashlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from owtrend.watch import KNOWN_RUNS, LOOKS, SCORES, Null, Sample, Total, Watche
 
 __all__ = [
     "BINS",
+    "NULLS",
     "Past",
     "Rules",
     "ScoreArrays",
@@ -37,6 +39,7 @@ ScoreArrays = dict[str, NDArray[Any]]
 NULL_RUNS = 20  # whose scores tell what is usual
 _UNEVEN = 1.5  # of exponential weights, whose fills come in fewer and larger steps than their variance tells
 BINS = 1  # bit of flagged
+NULLS = (*SCORES, "excess")  # of what a run tells what is usual
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,11 @@ class Rules:
     last: int = 5
     adapt_after: int = 3
     epochs: tuple[int, ...] = ()
+
+    @property
+    def digest(self) -> bytes:
+        """Hash of the settings that a score depends on beside its references; 8 bytes."""
+        return hashlib.blake2b(f"{self.budget} {self.last} {self.adapt_after}".encode(), digest_size=8).digest()
 
 
 def threshold_of(rules: Rules, wait: float) -> float:
@@ -189,7 +197,7 @@ def _recall(
     rows = slice(0, len(view.times(place)))
     flagged = view.score_block("flagged", place, rows, columns) & BINS > 0
     reported = view.trend_block("state", place, rows, columns) & REPORTED > 0
-    nulls = view.score_block("null", place, columns)[:, :, : len(SCORES) + 1].astype(np.float64)
+    nulls = view.null_block(place, columns, LOOKS, NULLS)
     live = [_Live() for _ in histograms]
     if totals:
         mode = view.per_run["mode"][place]

@@ -10,6 +10,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from owtrend import versions
 from owtrend.arrays import (
     CELL_DIM,
     CELL_DTYPE,
@@ -25,8 +26,10 @@ from owtrend.arrays import (
     TREND_DETAIL,
     append_log,
     create_log,
+    create_score_origin,
     create_scores,
     create_subsystem,
+    create_trend_origin,
     create_trends,
     grow,
     read_log,
@@ -236,65 +239,94 @@ class Transaction:
         """Keep the configuration that trends are made by, as JSON."""
         self.group.attrs["config"] = text
 
-    def prepare_trends(self, subsystem: str, histograms: Sequence[str], reductors: Sequence[str], code: str) -> None:
-        """Make room for the trends of a subsystem; begin them anew where reductors or code are others."""
+    def prepare_trends(self, subsystem: str, histograms: Sequence[str], reductors: Sequence[str]) -> None:
+        """Make room for the trends of a subsystem; what is stored of other runs and reductors stays."""
         raw = self.group[f"raw/{subsystem}"]
         group = self.group.require_group(f"trends/{subsystem}")
-        if dict(group.attrs).get("reductors") != list(reductors) or group.attrs.get("code") != code:
+        if "state" not in group:  # new, or of a layout that nothing reads any more
             for name in list(group.array_keys()):
                 del group[name]
-            group.attrs.update({"reductors": list(reductors), "code": code})
+            group.attrs.put({"reductors": list(reductors)})
             create_trends(group, len(reductors))
+        names = _named(group, "reductors", reductors)
         n_runs, n_times = raw["time"].shape
+        if "version" not in group:
+            create_trend_origin(group, len(names))
+            grow(group["version"], n_runs)
+            made = np.flatnonzero(group["revision"][:] > 0)
+            group["version"].oindex[made, slice(None)] = versions.BEFORE_VERSIONS
         for name in TREND_ARRAYS:
-            grow(group[name], n_runs, n_times, len(histograms))
-            grow(group[f"run_{name}"], n_runs, len(histograms))
+            grow(group[name], n_runs, n_times, len(histograms), len(names))
+            grow(group[f"run_{name}"], n_runs, len(histograms), len(names))
         grow(group["state"], n_runs, n_times, len(histograms))
-        grow(group["revision"], n_runs)
+        grow(group["version"], n_runs, len(names))
+        for name in ("revision", "settings"):
+            grow(group[name], n_runs)
         held = read_log(group, "histograms")
         append_log(group, "histograms", histograms[len(held) :])
 
-    def write_trends(self, subsystem: str, runs: Mapping[int, tuple[int, dict[str, NDArray[Any]]]]) -> None:
-        """Write the trends of some runs: by place the revision that they are of, and the arrays of `run_trends`."""
+    def write_trends(
+        self, subsystem: str, reductors: Sequence[str], runs: Mapping[int, dict[str, NDArray[Any]]],
+        revisions: Mapping[int, int], settings: bytes,
+    ) -> None:  # fmt: skip
+        """Write the trends of some runs: by place the arrays of `run_trends`, and the revisions that they are of."""
         group = self.group[f"trends/{subsystem}"]
-        _write_detail(group, TREND_DETAIL, {place: arrays for place, (_, arrays) in runs.items()})
-        for place, (revision, arrays) in sorted(runs.items()):
+        stored = list(group.attrs["reductors"])
+        axes = {"value": 2, "error": 2, "run_value": 1, "run_error": 1}
+        whole = {
+            place: arrays | {name: _spread(arrays[name], axis, reductors, stored) for name, axis in axes.items()}
+            for place, arrays in runs.items()
+        }
+        _write_detail(group, TREND_DETAIL, whole)
+        for place, arrays in sorted(whole.items()):
             for name in TREND_ARRAYS:
                 summary = arrays[f"run_{name}"]
                 group[f"run_{name}"][(place, *(slice(0, size) for size in summary.shape))] = summary
-            group["revision"][place] = revision
+            group["revision"][place] = revisions[place]
+            group["version"][place] = np.isin(stored, reductors) * versions.TRENDS
+            group["settings"][place] = np.frombuffer(settings, dtype=np.uint8)
 
-    def prepare_scores(
-        self, subsystem: str, histograms: int, scores: Sequence[str], looks: Sequence[str], nulls: int, code: str
-    ) -> None:  # fmt: skip
-        """Make room for the scores of a subsystem; begin them anew where they are made in another way."""
+    def prepare_scores(self, subsystem: str, histograms: int, axes: Mapping[str, Sequence[str]]) -> None:
+        """Make room for the scores of a subsystem; what is stored of other runs stays.
+
+        ``axes`` are the names along the dims: ``scores``, ``looks`` and what of each a ``null`` holds.
+        """
         raw = self.group[f"raw/{subsystem}"]
         group = self.group.require_group(f"scores/{subsystem}")
-        made_by = {"scores": list(scores), "looks": list(looks), "code": code}
-        if dict(group.attrs) != made_by:
-            for name in list(group.array_keys()):
-                del group[name]
-            group.attrs.put(made_by)
-            create_scores(group, len(scores), len(looks), nulls)
+        if "z" not in group:
+            create_scores(group, *(len(axes[name]) for name in ("scores", "looks", "nulls")))
+        axes = {**axes, "families": list(versions.SCORES)}
+        sizes = {name: len(_named(group, name, names)) for name, names in axes.items()}
         n_runs, n_times = raw["time"].shape
+        if "version" not in group:
+            create_score_origin(group, sizes["families"])
+            grow(group["version"], n_runs)
+            group["version"].oindex[np.flatnonzero(group["revision"][:] > 0), slice(None)] = versions.BEFORE_VERSIONS
         for name in SCORE_DETAIL:
-            grow(group[name], n_runs, n_times, histograms)
-        grow(group["null"], n_runs, histograms)
-        for name in ("flags", "revision", "basis", "outcome", "threshold"):
+            grow(group[name], n_runs, n_times, histograms, *((sizes["scores"],) if name == "z" else ()))
+        grow(group["null"], n_runs, histograms, sizes["looks"], sizes["nulls"])
+        grow(group["version"], n_runs, sizes["families"])
+        for name in ("flags", "revision", "basis", "outcome", "threshold", "settings"):
             grow(group[name], n_runs)
 
     def write_scores(
-        self, subsystem: str, runs: Mapping[int, dict[str, NDArray[Any]]], lines: Mapping[int, Sequence[str]],
-        made_from: Mapping[int, tuple[int, bytes, bytes, float]],
+        self, subsystem: str, axes: Mapping[str, Sequence[str]], runs: Mapping[int, dict[str, NDArray[Any]]],
+        lines: Mapping[int, Sequence[str]], made_from: Mapping[int, tuple[int, bytes, bytes, float]], settings: bytes,
     ) -> None:  # fmt: skip
         """Write the scores of some runs: by place their arrays, their flags as JSON lines, and what they are made from.
 
         That is the revision of the run, digests of all that went into its references and of what came out, and the
-        threshold.
+        threshold. ``axes`` are the names along the dims of the arrays, as in `prepare_scores`.
         """
         group = self.group[f"scores/{subsystem}"]
-        _write_detail(group, SCORE_DETAIL, runs)
-        for place, arrays in sorted(runs.items()):
+        stored = {name: list(group.attrs[name]) for name in (*axes, "families")}
+        spread = {}
+        for place, arrays in runs.items():
+            null = _spread(arrays["null"], 1, axes["looks"], stored["looks"])
+            null = _spread(null, 2, axes["nulls"], stored["nulls"])
+            spread[place] = {**arrays, "z": _spread(arrays["z"], 2, axes["scores"], stored["scores"]), "null": null}
+        _write_detail(group, SCORE_DETAIL, spread)
+        for place, arrays in sorted(spread.items()):
             null = arrays["null"]
             group["null"][(place, *(slice(0, size) for size in null.shape))] = null
             text = "".join(f"{line}\n" for line in lines[place]).encode()
@@ -307,6 +339,26 @@ class Transaction:
             group["basis"][place] = np.frombuffer(basis, dtype=np.uint8)
             group["outcome"][place] = np.frombuffer(outcome, dtype=np.uint8)
             group["threshold"][place] = threshold
+            group["version"][place] = [versions.SCORES.get(family, 0) for family in stored["families"]]
+            group["settings"][place] = np.frombuffer(settings, dtype=np.uint8)
+
+
+def _named(group: zarr.Group, what: str, names: Sequence[str]) -> list[str]:
+    """The names along an axis of a group: those it has, and behind them the new ones."""
+    stored = list(group.attrs.get(what, []))
+    joined = list(dict.fromkeys([*stored, *names]))
+    if joined != stored:
+        group.attrs[what] = joined
+    return joined
+
+
+def _spread(values: NDArray[Any], axis: int, names: Sequence[str], stored: Sequence[str]) -> NDArray[Any]:
+    """Values along an axis of ``names`` as an array has them that has all of ``stored``; NaN where there is none."""
+    if list(names) == list(stored):
+        return values
+    out = np.full((*values.shape[:axis], len(stored), *values.shape[axis + 1 :]), np.nan, dtype=values.dtype)
+    np.moveaxis(out, axis, 0)[[stored.index(name) for name in names]] = np.moveaxis(values, axis, 0)
+    return out
 
 
 def _write_detail(group: zarr.Group, names: Sequence[str], runs: Mapping[int, Mapping[str, NDArray[Any]]]) -> None:

@@ -1,11 +1,15 @@
 """The reductors of some histograms in one run, row by row or over given intervals: trends."""
 
+import ast
+import hashlib
 import importlib
+import inspect
 import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -26,7 +30,7 @@ from owtrend.reductors import DEFAULT, Reductor, parse
 
 __all__ = [
     "HELD", "REPORTED", "RESTART", "Events", "TrendArrays", "begins", "cells_of", "event_counter", "named",
-    "require_found", "run_trends",
+    "require_found", "run_trends", "settings_of",
 ]  # fmt: skip
 
 TrendArrays = dict[str, NDArray[Any]]
@@ -68,6 +72,26 @@ def named(config: Config, subsystem: str) -> list[str]:
     if settings.events is not None:
         more.insert(0, "per_event")
     return list(dict.fromkeys([*DEFAULT, *(parse(name).name for name in more)]))
+
+
+def settings_of(config: Config, subsystem: str) -> bytes:
+    """Hash of the settings that the trends of a subsystem depend on, the code of modules included; 8 bytes."""
+    digest = hashlib.blake2b(config.of(subsystem).model_dump_json().encode(), digest_size=8)
+    for module in config.modules:
+        digest.update(f"\n{module}\n".encode() + _code_of(inspect.getsource(importlib.import_module(module))).encode())
+    return digest.digest()
+
+
+@lru_cache
+def _code_of(source: str) -> str:
+    """A module without comments, docstrings and layout."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and ast.get_docstring(
+            node
+        ):
+            del node.body[0]
+    return ast.dump(tree)
 
 
 def added(config: Config, subsystem: str, entry: HistogramEntry) -> set[str]:

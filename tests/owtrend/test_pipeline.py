@@ -1,10 +1,16 @@
+import importlib
+import linecache
+import sys
+
 import numpy as np
 import pytest
 
 import owtrend
-from owtrend import pipeline
+from owtrend import history, pipeline, versions
+from owtrend.config import Config
 from owtrend.errors import NotFoundError
 from owtrend.reductors import DEFAULT
+from owtrend.stale import Stale, stale_trends
 from owtrend.store import Store
 from tests import making, oracles
 
@@ -46,8 +52,54 @@ def test_other_code_or_new_histograms_make_trends_stale(store, tmp_path, monkeyp
     assert pipeline.compute(store, workers=0).runs == 1
     assert owtrend.open(store).trend("EMC", "new", "entries", run=300002).value.values.tolist() == [6]
     assert owtrend.open(store).trend("EMC", "h", "entries", run=300000).sizes == {"time": 70}
-    monkeypatch.setattr(pipeline, "code_version", lambda config: "other")
+    monkeypatch.setattr(versions, "TRENDS", versions.TRENDS + 1)
     assert pipeline.compute(store, workers=0).runs == 3
+
+
+def test_trends_of_other_formulas_are_served_marked_stale_until_they_are_made_again(store, monkeypatch):
+    pipeline.compute(store, workers=0)
+    before = owtrend.open(store).trends("EMC").load()
+    monkeypatch.setattr(versions, "TRENDS", versions.TRENDS + 1)
+    monkeypatch.setattr(history, "run_trends", None)  # nothing is computed while reading
+    assert pipeline.compute(store, workers=0, runs=[300000], scores=False).runs == 1
+    archive = owtrend.open(store)
+    now = archive.trends("EMC").load()
+    assert now.drop_vars("stale").identical(before.drop_vars("stale"))
+    np.testing.assert_array_equal(now["stale"], now["run"] == 300001)
+    assert archive.trends("EMC", every="run")["stale"].values.tolist() == [False, True]
+    stale = archive.stale
+    assert stale[stale["what"] == "trends"].values.tolist() == [["EMC", 300001, "trends", Stale.FORMULA.value]]
+    assert pipeline.compute(store, workers=0, scores=False).runs == 1
+    assert not owtrend.open(store).trends("EMC")["stale"].any()
+
+
+def test_another_reductor_leaves_what_is_stored_of_other_runs(store, monkeypatch):
+    pipeline.compute(store, workers=0, scores=False)
+    before = owtrend.open(store).trends("EMC", run=300001).load()
+    more = Config.model_validate({"subsystems": {"EMC": {"reductors": {"h": ["quantile_x(0.9)"]}}}})
+    pipeline.compute(store, workers=0, scores=False, runs=[300000], config=more)
+    archive = owtrend.open(store)
+    high = archive.trend("EMC", "h", "quantile_x(0.9)")
+    assert np.isfinite(high.value).sum() > 100  # stored of one run, computed now of the other
+    monkeypatch.setattr(history, "run_trends", None)
+    assert archive.trends("EMC", run=300001).load().identical(before)
+
+
+def test_a_docstring_makes_no_trend_stale_and_a_formula_of_ones_own_does(store, tmp_path, monkeypatch):
+    source = "import owtrend\n\n\n@owtrend.reductor\ndef my_sum(gained):\n    {}\n    return {}\n"
+    module = tmp_path / "owtrend_test_my_sum.py"
+    monkeypatch.syspath_prepend(str(tmp_path))
+    config = Config.model_validate({"modules": [module.stem], "subsystems": {"EMC": {"reductors": {"h": ["my_sum"]}}}})
+    reasons = []
+    for words, formula in (('"Old."', 1.0), ('"New words."  # and a comment', 1.0), ('"Old."', 2.0)):
+        module.write_text(source.format(words, formula))
+        sys.modules.pop(module.stem, None)
+        importlib.invalidate_caches()
+        linecache.clearcache()
+        stale = stale_trends(owtrend.open(store)._reader.subsystem("EMC"), "EMC", config)
+        reasons.append(set(stale.values()))
+        pipeline.compute(store, workers=0, scores=False, config=config)
+    assert reasons == [{Stale.MISSING}, set(), {Stale.SETTINGS}]
 
 
 def test_small_blocks_and_two_processes_give_the_same_arrays(store, monkeypatch):

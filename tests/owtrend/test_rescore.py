@@ -8,11 +8,11 @@ import pytest
 import uproot
 
 import owtrend
-from owtrend import pipeline, rescore
+from owtrend import pipeline, rescore, versions
 from owtrend.config import Config, ScoreConfig
 from owtrend.errors import NotFoundError
 from owtrend.kernels.look import z_of
-from owtrend.store import Store
+from owtrend.stale import Stale
 from owtrend.watch import SCORES
 from tests import making
 
@@ -203,14 +203,26 @@ def test_what_is_wrong_from_the_first_snapshot_is_seen_beside_other_runs(tmp_pat
     assert flags["why"].str.startswith("position [cm] 19 to 20: 0 counts where ").any()
 
 
-def test_a_store_that_was_scored_by_another_version_is_scored_anew(scored, tmp_path):
+def test_scores_of_other_formulas_stay_readable_until_they_are_made_again(scored, tmp_path, monkeypatch):
     store = tmp_path / "store"
     shutil.copytree(scored, store)
-    with Store.open(store).writer("derived") as begin:
-        transaction = begin()
-        transaction.group["scores/EMC"].attrs["code"] = "another"
-        transaction.commit("as before")
-    assert pipeline.compute(store, workers=0).scored == 6
+    before = owtrend.open(store)
+    assert before.stale.empty
+    assert not before.scores("EMC", "a", run=RUNS[3])["stale"].any()
+    monkeypatch.setattr(versions, "SCORES", {**versions.SCORES, "component": versions.SCORES["component"] + 1})
+    old = owtrend.open(store)
+    assert set(old.stale["reason"]) == {Stale.FORMULA.value}
+    assert old.scores("EMC", "a", run=RUNS[3])["stale"].all()
+    assert pipeline.compute(store, workers=0, runs=[RUNS[0]]).scored == 1
+    some = owtrend.open(store)
+    assert some.stale["run"].tolist() == list(RUNS[1:])
+    for run in RUNS:
+        now, then = some.scores("EMC", run=run), before.scores("EMC", run=run)
+        assert now.drop_vars("stale").identical(then.drop_vars("stale"))
+        assert bool(now["stale"].any()) == (run != RUNS[0])
+    assert some.flags().equals(before.flags())
+    assert pipeline.compute(store, workers=0).scored == 5
+    assert owtrend.open(store).stale.empty
 
 
 def test_a_new_epoch_that_a_person_told_has_no_reference_before_it(scored, tmp_path):

@@ -1,0 +1,156 @@
+"""Which runs have stored trends and scores that are not of today, and why."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from owtrend import versions
+from owtrend.config import Config, config_of
+from owtrend.reader import Reader, SubsystemReader
+from owtrend.scoring import NULL_RUNS, Rules
+from owtrend.trends import named, settings_of
+
+__all__ = [
+    "Stale",
+    "reference_digest",
+    "rules_of",
+    "runs_before",
+    "runs_in_time",
+    "stale_runs",
+    "stale_score",
+    "stale_trends",
+]
+
+
+class Stale(StrEnum):
+    """Why the trends or scores of a run are to be computed; the value is what people read."""
+
+    MISSING = "not computed yet"
+    DATA = "the data changed"
+    SETTINGS = "the configuration changed"
+    FORMULA = "made by formulas of another version"
+    REFERENCE = "a run before it changed"
+
+
+def stale_trends(view: SubsystemReader, subsystem: str, config: Config) -> dict[int, Stale]:
+    """By run, why its stored trends are not those that `compute` would give now; no others."""
+    stored, reductors = view.trend_names[1], named(config, subsystem)
+    columns = [stored.index(name) for name in reductors if name in stored]
+    settings = np.frombuffer(settings_of(config, subsystem), dtype=np.uint8)
+    found = {}
+    for run, place in sorted(view.places.items()):
+        made_by = view.trend_versions[place, columns]
+        if not view.trend_revisions[place]:
+            found[run] = Stale.MISSING
+        elif view.trend_revisions[place] != view.per_run["revision"][place]:
+            found[run] = Stale.DATA
+        elif (made_by != versions.TRENDS)[made_by > 0].any():
+            found[run] = Stale.FORMULA
+        elif (view.trend_settings[place] != settings).any():
+            found[run] = Stale.SETTINGS
+    return found
+
+
+def rules_of(config: Config, reader: Reader) -> dict[str, Rules]:
+    """What scores are made by, for each subsystem.
+
+    Raises
+    ------
+    NotFoundError
+        If the configuration has epochs of a subsystem that there is not.
+    """
+    scores = config.scores
+    for name in scores.epochs:
+        reader.subsystem(name)  # or an error that lists those there are
+    tests = sum(len(reader.subsystem(name).registry.histograms) for name in reader.subsystems)
+    return {
+        name: Rules(
+            tests=tests, budget=scores.false_alarms, last=scores.last, adapt_after=scores.adapt_after,
+            epochs=_first_runs(reader.subsystem(name), scores.epochs.get(name, ())),
+        )
+        for name in reader.subsystems
+    }  # fmt: skip
+
+
+def _first_runs(view: SubsystemReader, epochs: Sequence[int]) -> tuple[int, ...]:
+    """The runs with which epochs begin: those given, or the next that there are."""
+    known = sorted(view.places)
+    later = (next((run for run in known if run >= given), None) for given in epochs)
+    return tuple(run for run in later if run is not None)
+
+
+def stale_score(
+    view: SubsystemReader, order: Sequence[int], number: int, rules: Rules, unknown: Sequence[int] = ()
+) -> Stale | None:
+    """Why the stored scores of a run are not those that `compute` would give now; None if they are.
+
+    Parameters
+    ----------
+    order, number
+        All runs that have trends, in order of time, and which of them it is.
+    unknown
+        Runs whose scores are about to change.
+    """
+    place, origin = view.place(order[number]), view.score_origin
+    if not origin["revision"][place]:
+        return Stale.MISSING
+    if origin["revision"][place] != view.per_run["revision"][place]:
+        return Stale.DATA
+    stored = view.score_versions
+    if any(name not in stored or stored[name][place] != version for name, version in versions.SCORES.items()):
+        return Stale.FORMULA
+    if view.score_settings[place].tobytes() != rules.digest:
+        return Stale.SETTINGS
+    digest = reference_digest(view, runs_before(order, number, rules), unknown=unknown)
+    return None if np.array_equal(origin["basis"][place], digest) else Stale.REFERENCE
+
+
+def runs_in_time(view: SubsystemReader) -> list[int]:
+    """Runs that have trends of what they are now, in order of time."""
+    made = view.trend_revisions == view.per_run["revision"]
+    places = [(int(view.per_run["start"][place]), run) for run, place in view.places.items() if made[place]]
+    return [run for _, run in sorted(places)]
+
+
+def runs_before(order: Sequence[int], number: int, rules: Rules) -> Sequence[int]:
+    """The runs that a run is compared with or learns from: those before it, in its epoch."""
+    first = max((at for at in range(number + 1) if order[at] in rules.epochs), default=0) if rules.epochs else 0
+    return order[max(first, number - NULL_RUNS) : number]
+
+
+def reference_digest(
+    view: SubsystemReader, before: Sequence[int], unknown: Sequence[int] = (), made: Mapping[int, bytes] | None = None
+) -> NDArray[np.uint8]:
+    """Digest of what the runs before gave to a run's references; ``made`` are outcomes that are not stored yet."""
+    digest = hashlib.blake2b(digest_size=16)
+    origin = view.score_origin
+    for run in before:
+        place = view.place(run)
+        outcome = (made or {}).get(run, origin["outcome"][place].tobytes())
+        digest.update(b"%d %d " % (run, view.per_run["revision"][place]))
+        digest.update(b"?" if run in unknown else outcome)
+    return np.frombuffer(digest.digest(), dtype=np.uint8)
+
+
+def stale_runs(reader: Reader) -> pd.DataFrame:
+    """What `compute` would make again: ``subsystem``, ``run``, ``what`` (trends or scores) and ``reason``."""
+    config = config_of(reader)
+    rules = rules_of(config, reader)
+    rows = [row for name in reader.subsystems for row in _stale_rows(reader.subsystem(name), name, config, rules[name])]
+    return pd.DataFrame(rows, columns=["subsystem", "run", "what", "reason"])
+
+
+def _stale_rows(
+    view: SubsystemReader, subsystem: str, config: Config, rules: Rules
+) -> Iterator[tuple[str, int, str, str]]:
+    for run, reason in stale_trends(view, subsystem, config).items():
+        yield subsystem, run, "trends", reason.value
+    order = runs_in_time(view)
+    for run in sorted(view.places):
+        why = stale_score(view, order, order.index(run), rules) if run in order else Stale.MISSING
+        if why is not None:
+            yield subsystem, run, "scores", why.value

@@ -1,0 +1,22 @@
+"""Versions of the formulas behind stored numbers.
+
+Raise a version when its formulas give other numbers: what is stored stays readable, marked stale, until `owtrend
+compute` makes it again. `tests/test_golden.py` fails when numbers change and their version did not.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+__all__ = ["BEFORE_VERSIONS", "SCORES", "TRENDS"]
+
+BEFORE_VERSIONS = 1  # of all that was stored before versions were kept
+
+TRENDS = 2  # increments, reductions, reductors, fits
+SCORES: Mapping[str, int] = MappingProxyType(
+    {
+        "trends": TRENDS,  # scores are made from their states and entries
+        "histogram": 2,  # scores of the bins of one histogram
+        "component": 2,  # shares in a component, rates of components
+        "findings": 2,  # interruptions, and the words of all findings
+    }
+)
