@@ -10,10 +10,10 @@ PACKAGES = ("owtrend", "ingest", "dashboards")
 
 # In reading order: each module imports only what stands above it.
 OWTREND = [
-    "errors", "versions", "schema", "snapshot", "kernels", "catalog", "rows", "arrays", "reader", "transaction", "store",
-    "append", "check", "correct", "config", "reading", "prefetched", "lazy", "labelled", "difference", "projection",
-    "division", "pair", "conditional", "score", "pairing", "comparison", "localised", "slices", "fit", "gains",
-    "reduce", "reductors",
+    "errors", "versions", "schema", "snapshot", "kernels", "catalog", "rows", "arrays", "reader", "transaction",
+    "store", "append", "check", "correct", "config", "reading", "prefetched", "lazy", "labelled", "difference",
+    "projection", "division", "pair", "conditional", "score", "pairing", "comparison", "localised", "slices", "fit",
+    "gains", "reduce", "reductors",
     "trends", "history", "component", "reference", "dataset", "points", "changepoint", "outlier", "watch", "reason",
     "flag", "scoring", "rates", "stale", "interruptions", "scored", "reports", "shapes", "learned", "unusual", "access",
     "cluster", "rescore", "pipeline", "root_writer", "export", "cli",
