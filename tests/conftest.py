@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.small_stores import projections, rooted, small, small_store  # noqa: F401 - fixtures
+
 # Kernels compile at their first call, and the machines are shared: how long an example takes says nothing.
 settings.register_profile("owtrend", deadline=None, max_examples=60, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("owtrend")

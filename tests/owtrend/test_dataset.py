@@ -6,7 +6,7 @@ import owtrend
 from owtrend.append import appender
 from owtrend.errors import DimsError, NotFoundError
 from owtrend.store import Store
-from tests.owtrend.conftest import ROWS
+from tests.small_stores import ROWS
 from tests.snapshots import histogram, snapshot
 
 

@@ -30,7 +30,7 @@ def small(small_store):
 def rooted(tmp_path_factory):
     """Three snapshots that ROOT wrote, of every class and kind of axis."""
     store = tmp_path_factory.mktemp("root") / "store"
-    making.ingest(Path(__file__).parents[1] / "data" / "root", store)
+    making.ingest(Path(__file__).parents[0] / "data" / "root", store)
     return owtrend.open(store)
 
 
@@ -39,7 +39,7 @@ def projections(tmp_path_factory):
     """The one snapshot that ROOT's answers are of."""
     folder = tmp_path_factory.mktemp("projections")
     (folder / "data").mkdir()
-    source = Path(__file__).parents[1] / "data/root/projections.root"
+    source = Path(__file__).parents[0] / "data/root/projections.root"
     shutil.copy(source, folder / "data" / "EMChistos_300000_C_2018_6_1_12_0_0.root")
     making.ingest(folder / "data", folder / "store")
     return owtrend.open(folder / "store")
