@@ -11,7 +11,7 @@ from benchmarks.bench_compute import gigabytes
 from benchmarks.inputs import Compare, Size, Source
 from ingest.detector import COMPONENTS, plans
 from owtrend import cluster, scoring
-from owtrend.kernels import beta_binomial, look
+from owtrend.kernels.two_sample import beta_binomial, report
 from owtrend.rescore import rescore
 from owtrend.scoring import Rules
 from owtrend.store import Store
@@ -70,16 +70,16 @@ def test_beta_binomial_pulls(counts: tuple[NDArray, NDArray], compare: Compare) 
 
 
 def test_one_look(counts: tuple[NDArray, NDArray], compare: Compare) -> None:
-    """`kernels.look`: chi2 and its moments, the least likely bin, strip and shift of a row after the other; against
-    chi2 and Kolmogorov distance in NumPy.
+    """`kernels.two_sample.report`: chi2 and its moments, the least likely bin, strip and shift of a row after the
+    other; against chi2 and Kolmogorov distance in NumPy.
     """
     data, reference = counts
     sizes = np.array(reference.shape)
-    bounds, sums = look.line_bounds(reference.shape), look.cumulated(reference, sizes)
+    bounds, sums = report.line_bounds(reference.shape), report.cumulated(reference, sizes)
 
     def ours() -> None:
         for row in data:
-            look.look(row, reference, look.cumulated(row, sizes), sums, bounds)
+            report.look(row, reference, report.cumulated(row, sizes), sums, bounds)
 
     def theirs() -> None:
         for row in data:

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from benchmarks import plain
 from benchmarks.inputs import Compare, Size
-from owtrend.kernels import difference, reduce
+from owtrend.kernels.cells import difference, projections
 from tests import oracles
 
 ROWS = 64
@@ -31,7 +31,7 @@ def label(cells: NDArray) -> str:
 
 
 def test_increments(cells: NDArray, compare: Compare) -> None:
-    """`kernels.difference.increments` against the tests' twin, row by row in NumPy."""
+    """`kernels.cells.difference.increments` against the tests' twin, row by row in NumPy."""
     entries = cells.sum(axis=1, dtype=np.float64)
     previous = difference.previous_rows(entries, True)
     np.testing.assert_array_equal(difference.increments(cells, previous), oracles.increments(cells, entries))
@@ -42,15 +42,17 @@ def test_increments(cells: NDArray, compare: Compare) -> None:
 
 
 def test_lines(cells: NDArray, shape: tuple[int, ...], compare: Compare) -> None:
-    """`kernels.reduce.lines`, increments and their content along each axis in one pass, against whole-array NumPy."""
+    """`kernels.cells.projections.lines`, increments and their content along each axis in one pass, against whole-array
+    NumPy.
+    """
     previous = difference.previous_rows(cells.sum(axis=1, dtype=np.float64), True)
     stored = np.asfortranarray(cells)  # as it comes from the store
     sizes = [*shape, *[0] * (3 - len(shape))]
-    _, _, along = reduce.lines(stored, previous, *sizes)
+    _, _, along = projections.lines(stored, previous, *sizes)
     bounds = np.cumsum([0, *(n + 2 for n in shape)])
     for first, last, expected in zip(bounds[:-1], bounds[1:], plain.lines(cells, shape), strict=True):
         np.testing.assert_allclose(along[first + 1 : last - 1], expected.T)
     compare(
-        "lines", label(cells), lambda: reduce.lines(stored, previous, *sizes), "NumPy",
+        "lines", label(cells), lambda: projections.lines(stored, previous, *sizes), "NumPy",
         lambda: plain.lines(cells, shape), amount=8e-9 * cells.size, rate_unit="GB/s",
     )  # fmt: skip

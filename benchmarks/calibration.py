@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from owtrend.component import learn_cells
-from owtrend.kernels import beta_binomial
-from owtrend.kernels.compare import exact_pulls
+from owtrend.kernels.two_sample import beta_binomial
+from owtrend.kernels.two_sample.statistics import exact_pulls
 from owtrend.pair import Pair
 from owtrend.score import SCORES, parse
 from owtrend.snapshot import Axis

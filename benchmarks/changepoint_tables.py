@@ -1,4 +1,5 @@
-"""Makes the tables of `owtrend.kernels.null`: how clear the clearest change of a series is that has none.
+"""Makes the tables of `owtrend.kernels.series.changepoint_null`: how clear the clearest change of a series is that has
+none.
 
 ``python -m benchmarks.changepoint_tables`` simulates normal points and prints them, in ten minutes on one core.
 """
@@ -7,9 +8,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from owtrend.kernels.changepoint import CLIP, SHORTEST, strongest
-from owtrend.kernels.noise import clipped, noise
-from owtrend.kernels.null import CHANCES, POINTS
+from owtrend.kernels.series.changepoint import CLIP, SHORTEST, strongest
+from owtrend.kernels.series.changepoint_null import CHANCES, POINTS
+from owtrend.kernels.series.noise import clipped, noise
 
 
 @numba.njit(nogil=True)

@@ -15,7 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from owtrend.changepoint import change_points, noticed
-from owtrend.kernels.changepoint import segments
+from owtrend.kernels.series.changepoint import segments
 from owtrend.outlier import mad_zscore
 
 MARGIN = 5  # points by which a change may be off, as in TCPD

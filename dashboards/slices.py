@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 import owtrend
 from dashboards import region
 from dashboards.selection import Selection
-from owtrend.kernels import difference
+from owtrend.kernels.cells import difference
 
 __all__ = ["Slices", "gaps", "time_slices", "whole_runs"]
 

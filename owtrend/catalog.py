@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from owtrend.errors import NotFoundError
-from owtrend.kernels import numbers
+from owtrend.kernels.cells import exact_int
 from owtrend.snapshot import Axis, Histogram, Path, display_name, find_path
 
 __all__ = [
@@ -100,7 +100,7 @@ def number_class(values: NDArray[Any]) -> str:
     if values.dtype.kind in "iu":
         fits = values.dtype.itemsize <= 4 or (values.min(initial=0) >= -(2**31) and values.max(initial=0) < 2**31)
         return COUNTS if fits else WEIGHTS
-    return COUNTS if numbers.are_int32(values) else WEIGHTS
+    return COUNTS if exact_int.are_int32(values) else WEIGHTS
 
 
 def segments_of(histogram: Histogram, registry: "Registry") -> Iterator[tuple[Segment, NDArray[Any] | None]]:

@@ -10,9 +10,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from owtrend.errors import UsageError
-from owtrend.kernels import changepoint as kernels
-from owtrend.kernels import null, online
-from owtrend.kernels.noise import clipped, noise
+from owtrend.kernels.series import changepoint as kernels
+from owtrend.kernels.series import changepoint_null, glr
+from owtrend.kernels.series.noise import clipped, noise
 from owtrend.points import Points, points_of
 
 __all__ = ["change_points", "epochs", "noticed"]
@@ -88,7 +88,7 @@ def _changes(points: Points, false_rate: float, shortest: int, level: float) -> 
     factor, correlation, estimated = noise(points.value, points.error, points.given)
     sigma = points.error * factor
     value = clipped(points.value, sigma, kernels.CLIP)
-    penalty = null.penalty(n, estimated, false_rate)
+    penalty = changepoint_null.penalty(n, estimated, false_rate)
     begins = kernels.segments(value, sigma, penalty, shortest)
     where, strength, drift = kernels.described(value, sigma, begins, shortest, level, penalty)
     mean, error, _ = kernels.levels(value, sigma, where[:, 0])
@@ -109,7 +109,7 @@ def _changes(points: Points, false_rate: float, shortest: int, level: float) -> 
             "step": step,
             "step_sigma": step / np.median(sigma),
             "significance": np.sqrt(strength[c]),
-            "probability": 1 - null.chance(n, estimated, strength[c]),
+            "probability": 1 - changepoint_null.chance(n, estimated, strength[c]),
             "drift": bool(drift[c]),
             "scale": factor if points.given else np.nan,
             "correlation": correlation,
@@ -211,12 +211,12 @@ def noticed(trend: xr.Dataset, *, every: float = 10_000) -> pd.DataFrame:
     """
     if every < 100:
         raise UsageError(f"every={every}: one false alarm in at least 100 points")
-    rows = [row for points in points_of(trend) for row in _alarms(points, null.threshold(every))]
+    rows = [row for points in points_of(trend) for row in _alarms(points, changepoint_null.threshold(every))]
     return _frame(rows, trend, _NOTICED)
 
 
 def _alarms(points: Points, threshold: float) -> Iterator[dict[str, Any]]:
-    raised, begins, strength = online.alarms(points.value, points.error, points.given, threshold)
+    raised, begins, strength = glr.alarms(points.value, points.error, points.given, threshold)
     since = 0
     for at, begin, clear in zip(raised.tolist(), begins.tolist(), strength.tolist(), strict=True):
         mean, _, _ = kernels.levels(

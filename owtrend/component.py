@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from owtrend import schema
 from owtrend.difference import increments
 from owtrend.errors import UsageError
-from owtrend.kernels import component as kernels
+from owtrend.kernels.components import grouping as kernels
 
 __all__ = ["Components", "bin_components", "learn", "learn_cells"]
 

@@ -1,7 +1,7 @@
 """Scores of counts whose p-values hold at any occupancy: told the totals, and nothing about the distribution.
 
 As many fills as the histogram has, dealt out of its own and the reference's together: that is what their p-values
-compare it with; see `owtrend.kernels.permutation`. With a weighted or a negative bin they are NaN.
+compare it with; see `owtrend.kernels.two_sample.permutation`. With a weighted or a negative bin they are NaN.
 """
 
 from itertools import permutations
@@ -9,9 +9,9 @@ from itertools import permutations
 import numpy as np
 from numpy.typing import NDArray
 
-from owtrend.kernels import homogeneity as chi2_kernels
-from owtrend.kernels import permutation as kernels
-from owtrend.kernels.beta_binomial import log_factorials
+from owtrend.kernels.two_sample import chi2_moments as chi2_kernels
+from owtrend.kernels.two_sample import permutation as kernels
+from owtrend.kernels.two_sample.beta_binomial import log_factorials
 from owtrend.pair import Pair, Result
 
 __all__ = ["chi2_permutation", "homogeneity", "ks_permutation", "min_p"]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from owtrend import schema
 from owtrend.errors import DimsError, NotFoundError, UsageError
-from owtrend.kernels import difference as kernels
+from owtrend.kernels.cells import difference as kernels
 
 __all__ = ["increments", "parse_time", "rows_slice", "time_slice"]
 

@@ -15,8 +15,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from owtrend.kernels import difference as kernels
-from owtrend.kernels.reduce import lines, moments
+from owtrend.kernels.cells import difference as kernels
+from owtrend.kernels.cells.projections import lines, moments
 from owtrend.reading import RunHistogram
 from owtrend.snapshot import Axis, bin_values, bin_variances, unfold
 
@@ -212,7 +212,7 @@ class Gains:
         return made
 
     def moments(self, axis: str) -> Floats:
-        """See `owtrend.kernels.reduce.moments`."""
+        """See `owtrend.kernels.cells.projections.moments`."""
         key = f"moments {axis}"
         if key not in vars(self):
             vars(self)[key] = moments(self.line(axis), self.axes["xyz".index(axis)].centres, *self.mean_and_std(axis))

@@ -9,9 +9,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from owtrend.errors import UsageError
-from owtrend.kernels.stabilised import around_worst, mean_shares, pulls, variation
-from owtrend.kernels.tail import chances
-from owtrend.kernels.variations import variations as variations_of
+from owtrend.kernels.shapes.anscombe import around_worst, mean_shares, pulls, variation
+from owtrend.kernels.shapes.parallel_analysis import variations as variations_of
+from owtrend.kernels.shapes.pareto_tail import chances
 from owtrend.reason import counted, run_names, span
 from owtrend.reports import Reports
 from owtrend.shapes import ShapeModel, model_of
@@ -164,7 +164,7 @@ class Learned:
               tells that a usual variation went farther than usual.
             - ``p_value``: of the smallest chance of these, times their number; ``p_low``, ``p_high``: the same with
               the ends of the 90 % interval that the number of held-out reports leaves. See
-              `owtrend.kernels.tail.chances`.
+              `owtrend.kernels.shapes.pareto_tail.chances`.
             - ``why``: in words, where ``p_value`` < 0.05; else empty.
 
         Raises

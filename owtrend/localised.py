@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from owtrend import schema
 from owtrend.errors import DimsError
-from owtrend.kernels import compare as kernels
-from owtrend.kernels import patches as found
+from owtrend.kernels.two_sample import patches as found
+from owtrend.kernels.two_sample import statistics as kernels
 from owtrend.pair import Pair
 from owtrend.pairing import Reference, Setting, beta_binomial_pulls, paired, same
 from owtrend.snapshot import Histogram, Snapshot

@@ -8,7 +8,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from owtrend.errors import DimsError, UsageError
-from owtrend.kernels import outlier as kernels
+from owtrend.kernels.series import zscore as kernels
 from owtrend.points import Points, points_of, row_dim
 
 __all__ = ["mad_zscore", "rate_zscore", "zscore"]

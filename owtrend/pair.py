@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from owtrend.kernels import compare as kernels
+from owtrend.kernels.two_sample import statistics as kernels
 from owtrend.snapshot import Axis
 
 __all__ = ["TESTS", "Pair", "Result"]

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from owtrend import schema
 from owtrend.errors import DimsError, UsageError
-from owtrend.kernels import beta_binomial
-from owtrend.kernels import compare as kernels
+from owtrend.kernels.two_sample import beta_binomial
+from owtrend.kernels.two_sample import statistics as kernels
 from owtrend.labelled import to_xarray, values
 from owtrend.pair import TESTS, Pair
 from owtrend.snapshot import Axis, Histogram, Path, Snapshot

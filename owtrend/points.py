@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from owtrend import schema
 from owtrend.errors import DimsError
-from owtrend.kernels.noise import usable_errors
+from owtrend.kernels.series.noise import usable_errors
 
 __all__ = ["Points", "points_of", "row_dim"]
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from owtrend.component import Components, learn
 from owtrend.flag import Flag
-from owtrend.kernels.rates import PHASE, deviations
+from owtrend.kernels.components.rate_deviation import PHASE, deviations
 from owtrend.reader import SubsystemReader
 from owtrend.reason import why
 from owtrend.scoring import NULL_RUNS, NULLS, Rules, ScoreArrays, in_ns, median_wait, threshold_of, usual, warm_up

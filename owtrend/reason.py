@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from owtrend.kernels.homogeneity import moments
-from owtrend.kernels.look import FIELDS
+from owtrend.kernels.two_sample.chi2_moments import moments
+from owtrend.kernels.two_sample.report import FIELDS
 from owtrend.snapshot import Axis
 from owtrend.watch import LOOKS, SCORES, Finding, Sample
 

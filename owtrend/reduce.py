@@ -12,7 +12,7 @@ import numpy as np
 from owtrend import fit, schema
 from owtrend.errors import UsageError
 from owtrend.gains import Floats, Gains
-from owtrend.kernels import reduce as kernels
+from owtrend.kernels.cells import projections as kernels
 from owtrend.snapshot import Axis
 
 __all__ = [
@@ -81,8 +81,8 @@ def events(gains: Gains) -> Estimate:
 def maximum(gains: Gains) -> Estimate:
     """Content of the fullest bin of x in range, summed over other axes (``GetMaximum``).
 
-    Error: the standard deviation of the greatest of all bins, `owtrend.kernels.reduce.fullest`: that of the bin where
-    it stands alone, less where several are about as full. Of a profile the greatest mean; no error.
+    Error: the standard deviation of the greatest of all bins, `owtrend.kernels.cells.projections.fullest`: that of the
+    bin where it stands alone, less where several are about as full. Of a profile the greatest mean; no error.
     """
     line = gains.line("x")
     error, _ = kernels.fullest(line, gains.line_variance("x"), gains.axes[0].centres)
@@ -164,7 +164,8 @@ def peak(gains: Gains, axis: str) -> Estimate:
     """Centre of the fullest bin along an axis (the first of several, ``GetMaximumBin``).
 
     Error: sqrt(s**2 + width**2 / 12) with the standard deviation s of the place of the fullest bin,
-    `owtrend.kernels.reduce.fullest`, and the width of that bin. Of a profile where the mean is greatest; no error.
+    `owtrend.kernels.cells.projections.fullest`, and the width of that bin. Of a profile where the mean is greatest; no
+    error.
     """
     line, along = gains.line(axis), gains.axes["xyz".index(axis)]
     number = line.argmax(axis=0)

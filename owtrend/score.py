@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from owtrend.conditional import chi2_permutation, homogeneity, ks_permutation, min_p
 from owtrend.errors import NotFoundError, UsageError
-from owtrend.kernels import compare as kernels
+from owtrend.kernels.two_sample import statistics as kernels
 from owtrend.pair import Pair, Result
 
 __all__ = ["DEFAULT", "SCORES", "names", "parse", "worst"]

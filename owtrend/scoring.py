@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from owtrend import reading
 from owtrend.catalog import HistogramEntry
 from owtrend.flag import Flag
-from owtrend.kernels import difference as kernels
-from owtrend.kernels.look import z_of
+from owtrend.kernels.cells import difference as kernels
+from owtrend.kernels.two_sample.report import z_of
 from owtrend.prefetched import Prefetched
 from owtrend.reader import SubsystemReader
 from owtrend.reading import RunHistogram

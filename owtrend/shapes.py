@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from owtrend.errors import NotFoundError, OwtrendError, UsageError
-from owtrend.kernels.stabilised import SHIFT, mean_shares, pulls
+from owtrend.kernels.shapes.anscombe import SHIFT, mean_shares, pulls
 
 __all__ = ["MODELS", "Autoencoder", "Mean", "Nmf", "Pca", "ShapeModel", "model_of", "scikit_learn", "shape_model"]
 
@@ -105,8 +105,8 @@ class Mean(_Linear):
 class Pca(_Linear):
     """The mean and the principal components of what differs from it, by singular values.
 
-    Of residuals in Anscombe's transformation, see `owtrend.kernels.stabilised.pulls`, so that all bins have the same
-    noise, as principal components suppose, and reports weigh by how much they counted.
+    Of residuals in Anscombe's transformation, see `owtrend.kernels.shapes.anscombe.pulls`, so that all bins have the
+    same noise, as principal components suppose, and reports weigh by how much they counted.
     """
 
     def fit(self, counts: Floats, variations: int) -> None:

@@ -13,7 +13,7 @@ from owtrend.arrays import TIME_CHUNK
 from owtrend.catalog import COUNTS, SUMS, WEIGHTS, Segment, matching
 from owtrend.difference import parse_time
 from owtrend.errors import NotFoundError
-from owtrend.kernels import difference as kernels
+from owtrend.kernels.cells import difference as kernels
 from owtrend.reader import Reader, SubsystemReader
 from owtrend.reading import RunHistogram
 from owtrend.snapshot import DTYPES, Histogram, Path, Snapshot

@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from owtrend.errors import DimsError, UsageError
-from owtrend.kernels.tail import chances
+from owtrend.kernels.shapes.pareto_tail import chances
 from owtrend.reason import run_names
 from owtrend.shapes import scikit_learn
 
@@ -49,7 +49,7 @@ def unusual(good: xr.Dataset, judged: xr.Dataset, every: Any = "10min", *, seed:
 
         - ``score``: 0 to 1, about 0.5 where nothing stands out (Liu, Ting, Zhou, Isolation Forest, ICDM 2008, eq. 2).
         - ``p_value``: the chance that a good interval scores as high, by those of each good run beside the other good
-          runs; ``p_low``, ``p_high``: its 90 % interval. See `owtrend.kernels.tail.chances`.
+          runs; ``p_low``, ``p_high``: its 90 % interval. See `owtrend.kernels.shapes.pareto_tail.chances`.
         - ``pull`` over ``(time, histogram, reductor)``: (value - median) / sigma beside good intervals, sigma
           the larger of 1.4826 MAD and the error; NaN where missing. Of entries the logarithm of the rate, less the
           median of all histograms, so that a beam that decays raises nothing.

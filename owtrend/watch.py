@@ -13,7 +13,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from owtrend.kernels import look as kernels
+from owtrend.kernels.two_sample import report as kernels
 
 __all__ = ["KNOWN_RUNS", "LOOKS", "SCORES", "Finding", "Null", "Sample", "Total", "Watched", "summary"]
 
@@ -54,7 +54,7 @@ class Sample:
 
     @cached_property
     def cumulated(self) -> Floats:
-        """Along each axis, see `owtrend.kernels.look.cumulated`."""
+        """Along each axis, see `owtrend.kernels.two_sample.report.cumulated`."""
         return kernels.cumulated(self.counts, self.sizes)
 
     def line(self, axis: int) -> Floats:
@@ -200,7 +200,7 @@ class Finding:
     worst
         Look and score that tell most: of those with nearly the largest z the one that says where.
     told, means
-        What `owtrend.kernels.look.FIELDS` says of that look, and of a profile `values`.
+        What `owtrend.kernels.two_sample.report.FIELDS` says of that look, and of a profile `values`.
     """
 
     seen: Floats
@@ -282,7 +282,7 @@ class Watched:
 
 
 def _parts(one: Sample | Total | None) -> tuple[Floats, Floats, Floats]:
-    """What `owtrend.kernels.look.looks` takes of it."""
+    """What `owtrend.kernels.two_sample.report.looks` takes of it."""
     if one is None:
         return _NO_CELLS, _NO_CELLS, _NO_MOMENTS
     return one.counts, one.cumulated, _NO_MOMENTS if one.moments is None else one.moments

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import owtrend
 from ingest import SnapshotReader
 from owtrend.errors import BinningChangedError, DimsError, NotFoundError, UsageError
-from owtrend.kernels import compare as kernels
+from owtrend.kernels.two_sample import statistics as kernels
 from owtrend.pairing import NORMALISE, PULLS
 from owtrend.score import DEFAULT, SCORES
 from tests import making

@@ -8,7 +8,7 @@ from sklearn.decomposition import PCA
 import owtrend
 from benchmarks.learned_shapes import BINS, histogram, varied
 from owtrend.errors import BinningChangedError, DimsError, NotFoundError, OwtrendError, UsageError
-from owtrend.kernels.stabilised import mean_shares, pulls
+from owtrend.kernels.shapes.anscombe import mean_shares, pulls
 from owtrend.shapes import MODELS, Autoencoder, Mean, Nmf, Pca, ShapeModel
 from tests import making
 

@@ -11,7 +11,7 @@ import owtrend
 from owtrend import pipeline, rescore, versions
 from owtrend.config import Config, ScoreConfig
 from owtrend.errors import NotFoundError
-from owtrend.kernels.look import z_of
+from owtrend.kernels.two_sample.report import z_of
 from owtrend.stale import Stale
 from owtrend.watch import SCORES
 from tests import making

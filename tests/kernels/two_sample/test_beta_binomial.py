@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from owtrend.kernels import beta_binomial
+from owtrend.kernels.two_sample import beta_binomial
 from tests import oracles
 
 TABLE = beta_binomial.log_factorials()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from owtrend.kernels.patches import blocks, connected, patch_probability
+from owtrend.kernels.two_sample.patches import blocks, connected, patch_probability
 
 
 def test_connected_by_hand():

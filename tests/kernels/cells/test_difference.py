@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from owtrend.kernels.difference import ZERO, coefficients, gain, gaps, increments, previous_rows
+from owtrend.kernels.cells.difference import ZERO, coefficients, gain, gaps, increments, previous_rows
 from tests import oracles
 
 COUNTS = hnp.arrays(np.int64, hnp.array_shapes(min_dims=2, max_dims=2), elements=st.integers(0, 999))

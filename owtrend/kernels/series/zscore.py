@@ -46,8 +46,8 @@ def against_median(
     Parameters
     ----------
     value, error
-        Shape ``(point,)``, of `owtrend.kernels.noise.usable_errors`; ``given``: whether errors are real. Then they are
-        enlarged only where the past scatters more than they tell.
+        Shape ``(point,)``, of `owtrend.kernels.series.noise.usable_errors`; ``given``: whether errors are real. Then
+        they are enlarged only where the past scatters more than they tell.
     window
         Points before it; 0: all.
     least

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from owtrend.kernels.difference import ZERO, previous_rows
-from owtrend.kernels.reduce import fullest, lines, moments, quantiles
+from owtrend.kernels.cells.difference import ZERO, previous_rows
+from owtrend.kernels.cells.projections import fullest, lines, moments, quantiles
 from tests import oracles
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from owtrend.kernels.stabilised import mean_shares, pulls
+from owtrend.kernels.shapes.anscombe import mean_shares, pulls
 
 __all__ = ["MOST", "variations"]
 

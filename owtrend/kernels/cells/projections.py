@@ -23,7 +23,7 @@ def lines(
     cells
         Shape ``(time, cell)``: ROOT's flat bins, x fastest, flow included.
     previous
-        Shape ``(time,)``, of `owtrend.kernels.difference.previous_rows`: the row before, or below zero.
+        Shape ``(time,)``, of `owtrend.kernels.cells.difference.previous_rows`: the row before, or below zero.
     nx, ny, nz
         Bins in range; 0 for an axis that is not there.
 

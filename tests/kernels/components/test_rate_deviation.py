@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from owtrend.kernels.rates import deviations
+from owtrend.kernels.components.rate_deviation import deviations
 
 SPACING = 60.0
 

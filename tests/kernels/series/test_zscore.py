@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from owtrend.kernels.outlier import against_line, against_mean, against_median, chances, weighted_median
+from owtrend.kernels.series.zscore import against_line, against_mean, against_median, chances, weighted_median
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from owtrend.kernels.numbers import are_int32
+from owtrend.kernels.cells.exact_int import are_int32
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])

@@ -13,7 +13,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from owtrend.kernels.beta_binomial import log_factorial
+from owtrend.kernels.two_sample.beta_binomial import log_factorial
 
 __all__ = ["CHI2", "KOLMOGOROV", "bin_tails", "hypergeometric", "level", "permutation"]
 
@@ -57,7 +57,7 @@ def hypergeometric(good: float, bad: float, sample: float, state: NDArray[np.uin
     state
         Of the generator, one number; it moves on.
     table
-        Of `owtrend.kernels.beta_binomial.log_factorials`.
+        Of `owtrend.kernels.two_sample.beta_binomial.log_factorials`.
     """
     low, high = max(0.0, sample - bad), min(good, sample)
     if low == high:

@@ -6,9 +6,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from owtrend.kernels import null, online
-from owtrend.kernels.changepoint import CLIP, SHORTEST, described, gain, levels, place, places, segments, strongest
-from owtrend.kernels.noise import clipped, noise, spread, usable_errors
+from owtrend.kernels.series import changepoint_null, glr
+from owtrend.kernels.series.changepoint import (
+    CLIP,
+    SHORTEST,
+    described,
+    gain,
+    levels,
+    place,
+    places,
+    segments,
+    strongest,
+)
+from owtrend.kernels.series.noise import clipped, noise, spread, usable_errors
 from tests import oracles
 
 SIZES = st.integers(0, 10)
@@ -22,7 +32,7 @@ def found(value, errors=None, false_rate=0.04):
     factor, _, estimated = noise(value, usable, real)
     sigma = usable * factor
     tame = clipped(value, sigma, CLIP)
-    penalty = null.penalty(n, estimated, false_rate)
+    penalty = changepoint_null.penalty(n, estimated, false_rate)
     begins = segments(tame, sigma, penalty, SHORTEST)
     return (tame, sigma, begins, *described(tame, sigma, begins, SHORTEST, 0.95, penalty), estimated)
 
@@ -93,7 +103,7 @@ def test_a_clear_step_is_where_it_is_and_its_interval_is_a_point():
     _, _, _, where, strength, drift, _ = found(value, np.ones(40))
     assert where.tolist() == [[17, 17, 17]]
     assert not drift.any()
-    assert null.chance(40, False, strength[0]) < 1e-12
+    assert changepoint_null.chance(40, False, strength[0]) < 1e-12
 
 
 @pytest.mark.parametrize("given_errors", [True, False], ids=["errors", "no-errors"])
@@ -112,7 +122,7 @@ def test_chances_are_those_of_the_simulated_series(estimated):
         value = rng.standard_normal(60)
         factor, _, used = noise(value, np.ones(60), not estimated)
         sigma = np.full(60, factor)
-        chances.append(null.chance(60, used, strongest(clipped(value, sigma, CLIP), sigma, SHORTEST)))
+        chances.append(changepoint_null.chance(60, used, strongest(clipped(value, sigma, CLIP), sigma, SHORTEST)))
     for limit in (0.3, 0.1, 0.05, 0.01):
         assert np.mean(np.array(chances) < limit) == pytest.approx(limit, abs=3.5 * np.sqrt(limit / 3000))
 
@@ -120,8 +130,10 @@ def test_chances_are_those_of_the_simulated_series(estimated):
 def test_penalties_and_chances_undo_each_other_and_rise_with_the_length():
     for points in (5, 17, 60, 5000, 100_000):
         for rate in (0.2, 0.045, 0.01, 1e-4):
-            assert null.chance(points, True, null.penalty(points, True, rate)) == pytest.approx(rate)
-    lengths = [null.penalty(points, False, 0.045) for points in (6, 20, 60, 300, 5000, 50_000)]
+            assert changepoint_null.chance(points, True, changepoint_null.penalty(points, True, rate)) == pytest.approx(
+                rate
+            )
+    lengths = [changepoint_null.penalty(points, False, 0.045) for points in (6, 20, 60, 300, 5000, 50_000)]
     assert lengths == sorted(lengths)
 
 
@@ -230,7 +242,7 @@ def delays(step, every, trials=300, before=60):
     rng, taken, missed = np.random.default_rng(int(step * 10)), [], 0
     for _ in range(trials):
         value = rng.standard_normal(before + 60) + step * (np.arange(before + 60) >= before)
-        raised, *_ = online.alarms(value, np.ones(len(value)), True, null.threshold(every))
+        raised, *_ = glr.alarms(value, np.ones(len(value)), True, changepoint_null.threshold(every))
         later = raised[raised >= before]
         missed += len(later) == 0
         taken += (later[:1] - before + 1).tolist()
@@ -250,7 +262,9 @@ def test_online_the_delay_is_what_it_takes():
 def test_online_false_alarms_are_as_rare_as_stated(given_errors):
     rng, count = np.random.default_rng(11), 0
     for _ in range(200):
-        count += len(online.alarms(rng.standard_normal(300), np.ones(300), given_errors, null.threshold(1000))[0])
+        count += len(
+            glr.alarms(rng.standard_normal(300), np.ones(300), given_errors, changepoint_null.threshold(1000))[0]
+        )
     assert count < 60 + 2 * np.sqrt(60)  # 60,000 points, one in at least 1,000
 
 
@@ -260,8 +274,8 @@ def test_online_nothing_depends_on_what_came_later(seed, stop):
     rng = np.random.default_rng(seed)
     value = rng.standard_normal(120) + 3 * (np.arange(120) >= 70)
     errors = rng.uniform(0.8, 1.2, 120)
-    whole = online.alarms(value, errors, True, 15.0)
-    part = online.alarms(value[:stop], errors[:stop], True, 15.0)
+    whole = glr.alarms(value, errors, True, 15.0)
+    part = glr.alarms(value[:stop], errors[:stop], True, 15.0)
     early = whole[0] < stop
     for all_of_it, seen in zip(whole, part, strict=True):
         np.testing.assert_array_equal(all_of_it[early], seen)
@@ -270,4 +284,4 @@ def test_online_nothing_depends_on_what_came_later(seed, stop):
 def test_online_a_lone_spike_raises_nothing():
     value = np.random.default_rng(12).standard_normal(200)
     value[100] = 50
-    assert len(online.alarms(value, np.ones(200), True, null.threshold(10_000))[0]) == 0
+    assert len(glr.alarms(value, np.ones(200), True, changepoint_null.threshold(10_000))[0]) == 0

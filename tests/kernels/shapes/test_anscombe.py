@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from owtrend.kernels.stabilised import around_worst, mean_shares, pulls, variation
+from owtrend.kernels.shapes.anscombe import around_worst, mean_shares, pulls, variation
 
 
 @pytest.mark.parametrize("mean", [0.0, 0.01, 0.37, 1.0, 4.0, 20.0, 31.0, 100.0])

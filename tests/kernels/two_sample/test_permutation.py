@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from owtrend.kernels import compare, permutation
-from owtrend.kernels.beta_binomial import log_factorials
+from owtrend.kernels.two_sample import permutation, statistics
+from owtrend.kernels.two_sample.beta_binomial import log_factorials
 
 TABLE = log_factorials()
 
@@ -60,8 +60,8 @@ def test_statistics_are_those_of_the_plain_scores():
     data, reference = rng.poisson(5, (3, 12)).astype(float), rng.poisson(20, 12).astype(float)
     distance, _, _ = permuted(data, reference)
     chi2, _, _ = permuted(data, reference, permutation.CHI2)
-    np.testing.assert_allclose(distance, compare.kolmogorov(data, reference, (12,)), rtol=1e-12)
-    np.testing.assert_allclose(chi2, compare.chi2(data, data, reference, reference, compare.UU)[0], rtol=1e-12)
+    np.testing.assert_allclose(distance, statistics.kolmogorov(data, reference, (12,)), rtol=1e-12)
+    np.testing.assert_allclose(chi2, statistics.chi2(data, data, reference, reference, statistics.UU)[0], rtol=1e-12)
 
 
 def test_the_same_counts_have_the_same_p_whatever_stands_beside_them():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from owtrend.kernels.variations import variations
+from owtrend.kernels.shapes.parallel_analysis import variations
 
 
 def reports(seed, rows, bins, ways, counts=20_000, noise=1):

@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 
 __all__ = ["CLIP", "SHORTEST", "described", "gain", "levels", "segments", "strongest"]
 
-CLIP = 3.0  # sigma from the median of five at which a point counts no further, see `owtrend.kernels.noise.clipped`
+# sigma from the median of five at which a point counts no further, see `owtrend.kernels.series.noise.clipped`
+CLIP = 3.0
 SHORTEST = 3  # points of a segment; shorter excursions are outliers
 
 

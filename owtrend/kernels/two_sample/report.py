@@ -11,14 +11,14 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from owtrend.kernels.beta_binomial import normal_quantile
-from owtrend.kernels.homogeneity import three_moments, z_of_chi2
+from owtrend.kernels.two_sample.beta_binomial import normal_quantile
+from owtrend.kernels.two_sample.chi2_moments import three_moments, z_of_chi2
 
 __all__ = ["FIELDS", "cumulated", "line_bounds", "log_upper", "look", "looks", "scores", "values", "verdict", "z_of"]
 
 Floats = NDArray[np.float64]
 
-# What `look` tells: those of `homogeneity.pearson`; then of the least likely bin, strip, and shift the log of its
+# What `look` tells: those of `chi2_moments.pearson`; then of the least likely bin, strip, and shift the log of its
 # probability (two-sided, as if it had been the only one), where it is, and how many there were to choose from.
 FIELDS = (
     "n", "whole", "bins", "chi2", "inverse", "inverse2",

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from owtrend.kernels.tail import chances
+from owtrend.kernels.shapes.pareto_tail import chances
 
 
 def test_up_to_the_tail_the_chance_is_counted():

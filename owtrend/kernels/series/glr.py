@@ -4,7 +4,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from owtrend.kernels.noise import noise
+from owtrend.kernels.series.noise import noise
 
 __all__ = ["alarms"]
 
@@ -26,8 +26,8 @@ def alarms(
     """When a step is noticed, point by point.
 
     At each point the generalised likelihood ratio of two levels against one since the last step, the greatest over all
-    places of the step in the last 60 points; both levels unknown, errors as of `owtrend.kernels.noise.noise` of the
-    points so far.
+    places of the step in the last 60 points; both levels unknown, errors as of `owtrend.kernels.series.noise.noise` of
+    the points so far.
 
     Returns
     -------

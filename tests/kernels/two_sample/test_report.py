@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from owtrend.kernels import look as kernels
+from owtrend.kernels.two_sample import report as kernels
 
 FIELD = {name: number for number, name in enumerate(kernels.FIELDS)}
 

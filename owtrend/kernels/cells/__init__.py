@@ -1,0 +1,1 @@
+"""Rows of cells: increments, projections, integers that floats hold exactly."""

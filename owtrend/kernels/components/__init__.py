@@ -1,0 +1,1 @@
+"""Cells that change together, and how often they do."""

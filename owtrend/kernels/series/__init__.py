@@ -1,0 +1,1 @@
+"""Series of points: change points, noise, outliers."""

@@ -1,0 +1,1 @@
+"""Shapes of histograms: stable variances, how many ways they vary, tails of scores."""

@@ -1,0 +1,1 @@
+"""Two histograms compared: statistics, p-values, patches of bad bins."""
