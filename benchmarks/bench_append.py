@@ -12,7 +12,7 @@ import pytest
 from benchmarks.inputs import Compare, Record, Source
 from ingest import SnapshotReader
 from owtrend.append import appender
-from owtrend.snapshot import Snapshot
+from owtrend.model.snapshot import Snapshot
 from owtrend.store import Store
 
 

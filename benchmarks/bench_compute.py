@@ -15,7 +15,7 @@ from benchmarks.inputs import Compare, Record, Size, Source
 from benchmarks.peak import peaks
 from ingest import archive
 from owtrend import pipeline
-from owtrend.catalog import COUNTS, WEIGHTS
+from owtrend.model.registry import COUNTS, WEIGHTS
 from owtrend.store import Store
 
 # Noted for Overwatch with ROOT 6.40, 100 histograms, on a shared machine of two cores: CPU seconds for each new file.

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 import owtrend
 from benchmarks.inputs import Compare, Source
 from owtrend.append import appender
+from owtrend.model.snapshot import Axis, Histogram, Snapshot
 from owtrend.reader import SubsystemReader
-from owtrend.snapshot import Axis, Histogram, Snapshot
 from owtrend.store import Store
 
 _BLOCK = 2**18  # cells

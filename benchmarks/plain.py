@@ -11,7 +11,7 @@ import uproot
 from numpy.typing import NDArray
 
 from ingest.writer import SourceFile
-from owtrend.catalog import COUNTS, WEIGHTS
+from owtrend.model.registry import COUNTS, WEIGHTS
 from owtrend.store import Store
 
 _HISTOGRAMS = ["TH*", "TProfile*"]

@@ -8,9 +8,9 @@ import xarray as xr
 
 import owtrend
 from dashboards import region
-from owtrend import schema
 from owtrend.errors import BinningChangedError, NotFoundError
-from owtrend.snapshot import Histogram
+from owtrend.model import schema
+from owtrend.model.snapshot import Histogram
 
 __all__ = ["Beside", "Compared", "beside", "compared"]
 

@@ -10,8 +10,8 @@ import pandas as pd
 import xarray as xr
 
 import owtrend
-from owtrend import flag
 from owtrend.errors import NotFoundError
+from owtrend.model import finding
 
 __all__ = ["Findings", "Incident", "findings", "latest"]
 
@@ -99,7 +99,7 @@ def _latest(archive: owtrend.Archive, version: str) -> tuple[Incident, ...]:
     newest = archive.runs["start"].sort_values().index[-RUNS:].tolist()
     flags = archive.flags(runs=newest)
     found: dict[str, Incident] = {}
-    for one in flag.incidents(flags).sort_values("start", ascending=False).head(MOST).itertuples():
+    for one in finding.incidents(flags).sort_values("start", ascending=False).head(MOST).itertuples():
         inside = flags[(flags["start"] >= one.start) & (flags["stop"] <= one.stop)]
         surest = inside[(inside["z"] == one.z) & (inside["why"] == one.why)].iloc[0]
         own = inside[(inside["run"] == surest["run"]) & (inside["subsystem"] == surest["subsystem"])]

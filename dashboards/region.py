@@ -6,8 +6,8 @@ import numpy as np
 import xarray as xr
 
 import owtrend
-from owtrend import schema
 from owtrend.errors import UsageError
+from owtrend.model import schema
 
 __all__ = ["choices", "projected", "ranges", "region_text", "span", "summed_over"]
 

@@ -14,10 +14,10 @@ import numpy as np
 from ingest import naming, root_file, writer
 from ingest.writer import RunResult, RunTask, SourceFile
 from owtrend import cluster
-from owtrend.catalog import Layouts, Registry
 from owtrend.errors import SnapshotError, UsageError
+from owtrend.model.registry import Layouts, Registry
+from owtrend.model.rows import CUMULATIVE, RESET
 from owtrend.reader import Reader
-from owtrend.rows import CUMULATIVE, RESET
 from owtrend.store import Store
 from owtrend.transaction import Transaction
 

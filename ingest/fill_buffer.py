@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ingest.root_object import RootObject
 from ingest.root_records import Buffer
 from owtrend.errors import SnapshotError
-from owtrend.snapshot import Axis, Histogram
+from owtrend.model.snapshot import Axis, Histogram
 
 __all__ = ["flushed", "good_limits", "is_filled"]
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from owtrend import root_writer
-from owtrend.snapshot import DTYPES, Axis, Histogram
+from owtrend.model.snapshot import DTYPES, Axis, Histogram
 
 __all__ = ["Binning", "Plan", "labelled", "regular", "root_object"]
 

@@ -15,7 +15,7 @@ from ingest.root_object import DAMAGE, Classes, read_beginning, read_key_object
 from ingest.root_records import Buffer, Key, KeyList, RootFile, Scratch, unpack
 from ingest.template import Contents, Template
 from owtrend.errors import SnapshotError
-from owtrend.snapshot import Histogram, Path, Snapshot, display_name
+from owtrend.model.snapshot import Histogram, Path, Snapshot, display_name
 
 __all__ = ["SnapshotReader", "written"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ingest.root_object import Array, RootObject
 from ingest.root_records import Buffer
 from owtrend.errors import SnapshotError
-from owtrend.snapshot import ERROR_OPTIONS, Axis, Path
+from owtrend.model.snapshot import ERROR_OPTIONS, Axis, Path
 
 __all__ = ["HistogramLayout", "cells", "cells_at_most", "is_container", "is_histogram", "layout", "leaves"]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ingest.root_histogram import HistogramLayout
 from ingest.root_records import Buffer
 from owtrend.kernels.unpack import take
-from owtrend.snapshot import Histogram
+from owtrend.model.snapshot import Histogram
 
 __all__ = ["Contents", "Template"]
 

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from owtrend.labelled import to_hist, to_xarray, values
     from owtrend.learned import Learned, learn_shape
     from owtrend.localised import patches
+    from owtrend.model.snapshot import Axis, Histogram, Snapshot
     from owtrend.projection import project, rebin
     from owtrend.reductors import reductor
     from owtrend.shapes import shape_model
-    from owtrend.snapshot import Axis, Histogram, Snapshot
 
 __all__ = [
     "Archive",
@@ -67,9 +67,9 @@ _HOME = {
     "learn_shape": "learned",
     "shape_model": "shapes",
     "OwtrendError": "errors",
-    "Axis": "snapshot",
-    "Histogram": "snapshot",
-    "Snapshot": "snapshot",
+    "Axis": "model.snapshot",
+    "Histogram": "model.snapshot",
+    "Snapshot": "model.snapshot",
 }
 
 

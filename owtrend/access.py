@@ -12,22 +12,22 @@ import pandas as pd
 import xarray as xr
 
 from owtrend import reading
-from owtrend.catalog import HistogramEntry, matching
 from owtrend.component import bin_components, learn
 from owtrend.config import Config, config_of
 from owtrend.dataset import dataset
 from owtrend.errors import NotFoundError, UsageError
-from owtrend.flag import incidents
 from owtrend.history import every_interval, over_intervals, require_fitting, row_by_row, run_by_run
 from owtrend.labelled import labelled
 from owtrend.learned import Learned, learn_shape
+from owtrend.model.finding import incidents
+from owtrend.model.registry import HistogramEntry, matching
+from owtrend.model.snapshot import Path
 from owtrend.reader import Reader
 from owtrend.reading import RunHistogram
 from owtrend.reductors import DEFAULT, applicable, parse
 from owtrend.reference import Reference, comparable, reference
 from owtrend.scored import flag_table, score_dataset
 from owtrend.slices import TimeSlice, time_slices
-from owtrend.snapshot import Path
 from owtrend.stale import stale_runs
 from owtrend.store import Store
 from owtrend.trends import named
@@ -400,7 +400,7 @@ class Archive:
     def incidents(
         self, subsystem: str | None = None, *, runs: slice | Sequence[int] | int | None = None
     ) -> pd.DataFrame:
-        """`flags` joined to what a person is told of once; see `owtrend.flag.incidents`."""
+        """`flags` joined to what a person is told of once; see `owtrend.model.finding.incidents`."""
         return incidents(self.flags(subsystem, runs=runs))
 
     def reference(

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from owtrend import __version__
 from owtrend.arrays import TIME_CHUNK
-from owtrend.catalog import COUNTS, SAME, SUMS, WEIGHTS, Layouts, Registry, Segment, segments_of
 from owtrend.errors import SnapshotError, UsageError
+from owtrend.model.registry import COUNTS, SAME, SUMS, WEIGHTS, Layouts, Registry, Segment, segments_of
+from owtrend.model.rows import CUMULATIVE, RunRows, TailRow, outranks
+from owtrend.model.snapshot import Snapshot
 from owtrend.reader import SubsystemReader
-from owtrend.rows import CUMULATIVE, RunRows, TailRow, outranks
-from owtrend.snapshot import Snapshot
 from owtrend.store import Store
 from owtrend.transaction import Transaction
 

@@ -7,7 +7,7 @@
     run, n_snapshots, n_rows, start, stop, revision, accumulation, mode   (run)
     registry, layouts             (byte)   JSON lines that only grow
     tail_rows                     (slot, tail_byte)  what the rows are that are not in the arrays above yet
-    tail_counts, tail_weights, tail_sums  (slot, cell)  their cells, see `owtrend.rows`
+    tail_counts, tail_weights, tail_sums  (slot, cell)  their cells, see `owtrend.model.rows`
 
 and the trends beside them in ``trends/<subsystem>``. A missing chunk is not stored, so the rectangle costs nothing.
 """
@@ -21,7 +21,7 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, TransposeCodec
 
-from owtrend.catalog import COUNTS, SUMS, WEIGHTS, Registry
+from owtrend.model.registry import COUNTS, SUMS, WEIGHTS, Registry
 
 FORMAT = 1
 TIME_CHUNK = 64
@@ -99,14 +99,14 @@ def create_trends(group: zarr.Group, reductors: int) -> None:
 
 def create_trend_origin(group: zarr.Group, reductors: int) -> None:
     """What the trends of a run are made by."""
-    made_by = {"long_name": "version of the formulas, see owtrend.versions; 0 where there is none"}
+    made_by = {"long_name": "version of the formulas, see owtrend.model.versions; 0 where there is none"}
     create_array(group, "version", ("run", "reductor"), "int32", (4096, 1), 0, made_by, shape=(0, reductors))
     create_array(group, "settings", ("run", "digest_byte"), "uint8", (4096, 8), 0, SETTINGS, shape=(0, 8))
 
 
 def create_score_origin(group: zarr.Group, families: int) -> None:
     """What the scores of a run are made by."""
-    made_by = {"long_name": "versions of the formulas, see owtrend.versions"}
+    made_by = {"long_name": "versions of the formulas, see owtrend.model.versions"}
     create_array(group, "version", ("run", "family"), "int32", (4096, families), 0, made_by, shape=(0, families))
     create_array(group, "settings", ("run", "digest_byte"), "uint8", (4096, 8), 0, SETTINGS, shape=(0, 8))
 

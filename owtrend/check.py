@@ -8,11 +8,11 @@ import xxhash
 from numpy.typing import NDArray
 
 from owtrend.arrays import TIME_CHUNK
-from owtrend.catalog import COUNTS, SAME, SUMS, TWINS, WEIGHTS, Segment
+from owtrend.model.registry import COUNTS, SAME, SUMS, TWINS, WEIGHTS, Segment
+from owtrend.model.rows import RESET, RunRows
+from owtrend.model.schema import PARTS
+from owtrend.model.snapshot import Histogram, Path, Snapshot
 from owtrend.reader import Reader, SubsystemReader
-from owtrend.rows import RESET, RunRows
-from owtrend.schema import PARTS
-from owtrend.snapshot import Histogram, Path, Snapshot
 
 __all__ = ["Report", "check", "rows_of"]
 

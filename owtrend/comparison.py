@@ -7,10 +7,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from owtrend import schema, score
+from owtrend import score
+from owtrend.model import schema
+from owtrend.model.snapshot import Histogram, Snapshot
 from owtrend.pair import Pair
 from owtrend.pairing import Reference, Setting, inner, paired, same
-from owtrend.snapshot import Histogram, Snapshot
 
 __all__ = ["compare"]
 

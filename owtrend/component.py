@@ -11,10 +11,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from owtrend import schema
 from owtrend.difference import increments
 from owtrend.errors import UsageError
 from owtrend.kernels.components import grouping as kernels
+from owtrend.model import schema
 
 __all__ = ["Components", "bin_components", "learn", "learn_cells"]
 

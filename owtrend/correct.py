@@ -10,8 +10,8 @@ from owtrend.append import appender
 from owtrend.arrays import TIME_CHUNK
 from owtrend.check import rows_of
 from owtrend.errors import NotFoundError, UsageError
+from owtrend.model.snapshot import Snapshot
 from owtrend.reader import Reader
-from owtrend.snapshot import Snapshot
 from owtrend.store import Store
 
 __all__ = ["ledger", "merge", "remove_run"]

@@ -12,12 +12,12 @@ import xarray as xr
 from numpy.typing import NDArray
 from xarray.core import indexing
 
-from owtrend import schema
-from owtrend.catalog import COUNTS, SUMS, WEIGHTS, Segment
 from owtrend.errors import DimsError, NotFoundError
 from owtrend.lazy import LazyArray, by_run
+from owtrend.model import schema
+from owtrend.model.registry import COUNTS, SUMS, WEIGHTS, Segment
+from owtrend.model.snapshot import display_name
 from owtrend.reader import SubsystemReader
-from owtrend.snapshot import display_name
 
 __all__ = ["ARRAYS", "CellIndex", "dataset"]
 

@@ -8,9 +8,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from owtrend import schema
 from owtrend.errors import DimsError, NotFoundError, UsageError
 from owtrend.kernels.cells import difference as kernels
+from owtrend.model import schema
 
 __all__ = ["increments", "parse_time", "rows_slice", "time_slice"]
 

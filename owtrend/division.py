@@ -6,9 +6,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from owtrend import schema
 from owtrend.errors import DimsError, UsageError
 from owtrend.labelled import values
+from owtrend.model import schema
 
 __all__ = ["efficiency", "ratio"]
 

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from owtrend.catalog import HistogramEntry, matching
 from owtrend.config import Config, config_of
 from owtrend.errors import NotFoundError, UsageError
 from owtrend.history import row_by_row, run_by_run
+from owtrend.model.registry import HistogramEntry, matching
+from owtrend.model.snapshot import display_name
 from owtrend.reader import Reader, SubsystemReader
 from owtrend.reductors import Reductor, parse
 from owtrend.slices import Interval, time_slices
-from owtrend.snapshot import display_name
 from owtrend.store import Store
 from owtrend.trends import kept, named
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from owtrend.kernels.cells import difference as kernels
 from owtrend.kernels.cells.projections import lines, moments
+from owtrend.model.snapshot import Axis, bin_values, bin_variances, unfold
 from owtrend.reading import RunHistogram
-from owtrend.snapshot import Axis, bin_values, bin_variances, unfold
 
 __all__ = ["Gains"]
 

@@ -11,11 +11,12 @@ import xarray as xr
 from numpy.typing import NDArray
 from xarray.core import indexing
 
-from owtrend import reading, schema, versions
-from owtrend.catalog import HistogramEntry
+from owtrend import reading
 from owtrend.config import Config
 from owtrend.errors import NotFoundError, UsageError
 from owtrend.lazy import LazyArray, by_run
+from owtrend.model import schema, versions
+from owtrend.model.registry import HistogramEntry
 from owtrend.reader import SubsystemReader
 from owtrend.reductors import DEFAULT, Reductor, parse
 from owtrend.trends import (

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from owtrend import reading
 from owtrend.component import learn
-from owtrend.flag import Flag
 from owtrend.kernels.cells.difference import gaps
 from owtrend.kernels.two_sample.report import log_upper
+from owtrend.model.finding import Flag
 from owtrend.reader import SubsystemReader
 from owtrend.scoring import in_ns, median_wait
 from owtrend.trends import HELD, REPORTED, RESTART

@@ -8,11 +8,11 @@ import xarray as xr
 from numpy.typing import NDArray
 from xarray.core import indexing
 
-from owtrend import schema
 from owtrend.errors import BinningChangedError, DimsError
 from owtrend.lazy import LazyArray, by_run
+from owtrend.model import schema
+from owtrend.model.snapshot import Axis, Histogram, as_hist, bin_values, bin_variances, unfold
 from owtrend.reading import RunHistogram
-from owtrend.snapshot import Axis, Histogram, as_hist, bin_values, bin_variances, unfold
 
 if TYPE_CHECKING:
     import hist

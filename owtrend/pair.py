@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from owtrend.kernels.two_sample import statistics as kernels
-from owtrend.snapshot import Axis
+from owtrend.model.snapshot import Axis
 
 __all__ = ["TESTS", "Pair", "Result"]
 

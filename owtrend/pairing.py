@@ -8,13 +8,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from owtrend import schema
 from owtrend.errors import DimsError, UsageError
 from owtrend.kernels.two_sample import beta_binomial
 from owtrend.kernels.two_sample import statistics as kernels
 from owtrend.labelled import to_xarray, values
+from owtrend.model import schema
+from owtrend.model.snapshot import Axis, Histogram, Path, Snapshot
 from owtrend.pair import TESTS, Pair
-from owtrend.snapshot import Axis, Histogram, Path, Snapshot
 
 __all__ = ["NORMALISE", "PULLS", "Reference", "Setting", "beta_binomial_pulls", "inner", "paired", "same"]
 

@@ -9,9 +9,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from owtrend import schema
 from owtrend.errors import DimsError
 from owtrend.kernels.series.noise import usable_errors
+from owtrend.model import schema
 
 __all__ = ["Points", "points_of", "row_dim"]
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from owtrend.arrays import TIME_CHUNK
-from owtrend.catalog import COUNTS, SUMS, WEIGHTS, HistogramEntry
+from owtrend.model.registry import COUNTS, SUMS, WEIGHTS, HistogramEntry
 from owtrend.reader import SubsystemReader
 
 __all__ = ["WINDOW_BYTES", "Prefetched"]

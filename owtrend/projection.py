@@ -11,8 +11,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from owtrend import schema
 from owtrend.errors import DimsError, UsageError
+from owtrend.model import schema
 
 __all__ = ["project", "rebin"]
 

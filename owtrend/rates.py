@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from owtrend.component import Components, learn
-from owtrend.flag import Flag
 from owtrend.kernels.components.rate_deviation import PHASE, deviations
+from owtrend.model.finding import Flag
 from owtrend.reader import SubsystemReader
 from owtrend.reason import why
 from owtrend.scoring import NULL_RUNS, NULLS, Rules, ScoreArrays, in_ns, median_wait, threshold_of, usual, warm_up

@@ -11,11 +11,11 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from owtrend import versions
 from owtrend.arrays import FORMAT, ROW_ARRAYS, RUN_ARRAYS, TAIL, TIME_CHUNK, padded, read_log
-from owtrend.catalog import Layouts, Registry, Segment
 from owtrend.errors import NotFoundError, StoreError
-from owtrend.rows import UNCHANGED, RunRows, TailRow, merged_order, unchanged
+from owtrend.model import versions
+from owtrend.model.registry import Layouts, Registry, Segment
+from owtrend.model.rows import UNCHANGED, RunRows, TailRow, merged_order, unchanged
 
 __all__ = ["Reader", "SubsystemReader", "open_quarantine", "read_tail"]
 
@@ -163,7 +163,7 @@ class SubsystemReader:
         return int(self.group[array].shape[2])
 
     def order(self, place: int) -> NDArray[np.int64]:
-        """Where each row of one run is, in order of time, see `owtrend.rows.merged_order`."""
+        """Where each row of one run is, in order of time, see `owtrend.model.rows.merged_order`."""
         count = int(self.per_run["n_rows"][place])  # which also reads the tail
         return self._order.get(place, np.arange(count))
 

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from owtrend.arrays import TIME_CHUNK
-from owtrend.catalog import COUNTS, SAME, SUMS, TWINS, HistogramEntry, Segment
 from owtrend.errors import BinningChangedError, NotFoundError
+from owtrend.model.registry import COUNTS, SAME, SUMS, TWINS, HistogramEntry, Segment
+from owtrend.model.rows import RESET
+from owtrend.model.snapshot import Axis
 from owtrend.reader import SubsystemReader
-from owtrend.rows import RESET
-from owtrend.snapshot import Axis
 
 __all__ = ["RunHistogram", "binnings", "find"]
 

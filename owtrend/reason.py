@@ -6,7 +6,7 @@ import numpy as np
 
 from owtrend.kernels.two_sample.chi2_moments import moments
 from owtrend.kernels.two_sample.report import FIELDS
-from owtrend.snapshot import Axis
+from owtrend.model.snapshot import Axis
 from owtrend.watch import LOOKS, SCORES, Finding, Sample
 
 __all__ = ["counted", "place", "run_names", "span", "why"]

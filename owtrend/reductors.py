@@ -11,10 +11,10 @@ from functools import lru_cache
 from typing import Any
 
 from owtrend import reduce
-from owtrend.catalog import Segment
 from owtrend.errors import NotFoundError, UsageError
 from owtrend.gains import Gains, Ranges
-from owtrend.snapshot import Axis
+from owtrend.model.registry import Segment
+from owtrend.model.snapshot import Axis
 
 __all__ = ["DEFAULT", "REDUCTORS", "Kind", "Reductor", "applicable", "parse", "reductor"]
 

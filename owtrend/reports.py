@@ -7,10 +7,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from owtrend import schema
 from owtrend.difference import increments
 from owtrend.errors import BinningChangedError, DimsError, NotFoundError
-from owtrend.snapshot import Axis
+from owtrend.model import schema
+from owtrend.model.snapshot import Axis
 
 __all__ = ["Reports"]
 

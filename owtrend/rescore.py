@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from owtrend import interruptions, rates, scoring
 from owtrend.cluster import Runner
 from owtrend.config import Config
-from owtrend.flag import Flag
+from owtrend.model.finding import Flag
 from owtrend.rates import SHARE_NULLS
 from owtrend.reader import Reader, SubsystemReader
 from owtrend.scoring import NULLS, Rules, ScoreArrays, median_wait, threshold_of

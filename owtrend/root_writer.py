@@ -15,7 +15,7 @@ import uproot
 from uproot.models import TH, TArray, TObject
 from uproot.writing import identify
 
-from owtrend.snapshot import DTYPES, ERROR_OPTIONS, Axis, Histogram, Path
+from owtrend.model.snapshot import DTYPES, ERROR_OPTIONS, Axis, Histogram, Path
 
 __all__ = ["places", "root_object", "write"]
 

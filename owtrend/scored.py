@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from owtrend import versions
-from owtrend.catalog import HistogramEntry
 from owtrend.errors import NotFoundError
-from owtrend.flag import Flag, table
+from owtrend.model import versions
+from owtrend.model.finding import Flag, table
+from owtrend.model.registry import HistogramEntry
 from owtrend.rates import SHARE
 from owtrend.reader import Reader, SubsystemReader
 

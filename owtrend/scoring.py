@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from owtrend import reading
-from owtrend.catalog import HistogramEntry
-from owtrend.flag import Flag
 from owtrend.kernels.cells import difference as kernels
 from owtrend.kernels.two_sample.report import z_of
+from owtrend.model.finding import Flag
+from owtrend.model.registry import HistogramEntry
 from owtrend.prefetched import Prefetched
 from owtrend.reader import SubsystemReader
 from owtrend.reading import RunHistogram

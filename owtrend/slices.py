@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from owtrend import reading
 from owtrend.arrays import TIME_CHUNK
-from owtrend.catalog import COUNTS, SUMS, WEIGHTS, Segment, matching
 from owtrend.difference import parse_time
 from owtrend.errors import NotFoundError
 from owtrend.kernels.cells import difference as kernels
+from owtrend.model.registry import COUNTS, SUMS, WEIGHTS, Segment, matching
+from owtrend.model.snapshot import DTYPES, Histogram, Path, Snapshot
 from owtrend.reader import Reader, SubsystemReader
 from owtrend.reading import RunHistogram
-from owtrend.snapshot import DTYPES, Histogram, Path, Snapshot
 
 __all__ = ["Interval", "TimeSlice", "time_slices"]
 

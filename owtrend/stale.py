@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from owtrend import versions
 from owtrend.config import Config, config_of
+from owtrend.model import versions
 from owtrend.reader import Reader, SubsystemReader
 from owtrend.scoring import NULL_RUNS, Rules
 from owtrend.trends import named, settings_of

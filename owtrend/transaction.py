@@ -10,7 +10,6 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from owtrend import versions
 from owtrend.arrays import (
     CELL_DIM,
     CELL_DTYPE,
@@ -34,9 +33,10 @@ from owtrend.arrays import (
     grow,
     read_log,
 )  # fmt: skip
-from owtrend.catalog import Layouts, Registry
+from owtrend.model import versions
+from owtrend.model.registry import Layouts, Registry
+from owtrend.model.rows import RunRows, TailRow
 from owtrend.reader import open_quarantine, read_tail
-from owtrend.rows import RunRows, TailRow
 
 __all__ = ["Transaction", "write_cells"]
 

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from owtrend import difference, reading
-from owtrend.catalog import COUNTS, WEIGHTS, HistogramEntry
 from owtrend.config import Config
 from owtrend.errors import NotFoundError, OwtrendError, UsageError
 from owtrend.gains import Gains
 from owtrend.labelled import labelled
+from owtrend.model.registry import COUNTS, WEIGHTS, HistogramEntry
 from owtrend.prefetched import Prefetched
 from owtrend.reader import SubsystemReader
 from owtrend.reading import RunHistogram

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from owtrend.append import appender
-from owtrend.rows import CUMULATIVE, RESET
-from owtrend.snapshot import Axis, Histogram, Snapshot
+from owtrend.model.rows import CUMULATIVE, RESET
+from owtrend.model.snapshot import Axis, Histogram, Snapshot
 from owtrend.store import Store
 
 START = np.datetime64("2018-06-01T12:00", "ns")

@@ -1,6 +1,6 @@
 """A small detector whose stored numbers are known: `python -m tests.golden` writes them to tests/data/golden anew.
 
-Do that after a version in `owtrend.versions` was raised, and look at what changed.
+Do that after a version in `owtrend.model.versions` was raised, and look at what changed.
 """
 
 import json
@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 import owtrend
-from owtrend import pipeline, versions
+from owtrend import pipeline
 from owtrend.config import Config
-from owtrend.snapshot import Axis, Histogram
+from owtrend.model import versions
+from owtrend.model.snapshot import Axis, Histogram
 from tests import filling
 
 FILE = Path(__file__).parent / "data" / "golden" / "numbers.npz"
@@ -29,7 +30,7 @@ _AXIS, _SIDE = Axis.spaced(12, 0.0, 6.0), Axis.spaced(4, 0.0, 1.0)
 
 
 def numbers(store: Path) -> dict[str, NDArray[Any]]:
-    """All that `compute` stores of the small detector; keys are ``family:array``, see `owtrend.versions`."""
+    """All that `compute` stores of the small detector; keys are ``family:array``, see `owtrend.model.versions`."""
     for run in RUNS:
         filling.append(store, run, list(_snapshots(run)), minutes=range(0, 2 * SNAPSHOTS, 2))
     pipeline.compute(store, config=CONFIG, workers=0)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from owtrend.snapshot import Axis, Histogram, Snapshot
+from owtrend.model.snapshot import Axis, Histogram, Snapshot
 
 START = np.datetime64("2024-01-01T00:00", "ns")
 

@@ -10,13 +10,13 @@ PACKAGES = ("owtrend", "ingest", "dashboards")
 
 # In reading order: each module imports only what stands above it.
 OWTREND = [
-    "errors", "versions", "schema", "snapshot", "kernels", "catalog", "rows", "arrays", "reader", "transaction",
-    "store", "append", "check", "correct", "config", "reading", "prefetched", "lazy", "labelled", "difference",
-    "projection", "division", "pair", "conditional", "score", "pairing", "comparison", "localised", "slices", "fit",
-    "gains", "reduce", "reductors",
-    "trends", "history", "component", "reference", "dataset", "points", "changepoint", "outlier", "watch", "reason",
-    "flag", "scoring", "rates", "stale", "interruptions", "scored", "reports", "shapes", "learned", "unusual", "access",
-    "cluster", "rescore", "pipeline", "root_writer", "export", "cli",
+    "errors", "model.versions", "model.schema", "model.snapshot", "kernels", "model.registry", "model.rows", "arrays",
+    "reader", "transaction", "store", "append", "check", "correct", "config", "reading", "prefetched", "lazy",
+    "labelled", "difference", "projection", "division", "pair", "conditional", "score", "pairing", "comparison",
+    "localised", "slices", "fit", "gains", "reduce", "reductors", "trends", "history", "component", "reference",
+    "dataset", "points", "changepoint", "outlier", "watch", "reason", "model.finding", "scoring", "rates", "stale",
+    "interruptions", "scored", "reports", "shapes", "learned", "unusual", "access", "cluster", "rescore", "pipeline",
+    "root_writer", "export", "cli",
 ]  # fmt: skip
 
 # Packages that only these modules may know.

@@ -16,7 +16,7 @@ from dashboards.findings import findings, latest
 from dashboards.histogram import HistogramPage
 from dashboards.selection import Selection
 from owtrend import pipeline
-from owtrend.snapshot import Axis
+from owtrend.model.snapshot import Axis
 from owtrend.store import Store
 from tests import filling, making
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ingest.faults import Fault
 from ingest.root_file import SnapshotReader
 from owtrend.errors import SnapshotError
-from owtrend.snapshot import Snapshot
+from owtrend.model.snapshot import Snapshot
 
 Series = dict[tuple[int, str], list[Snapshot]]
 

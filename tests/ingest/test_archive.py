@@ -15,7 +15,7 @@ from ingest import archive, naming, writer
 from owtrend.append import appender
 from owtrend.check import check
 from owtrend.errors import BinningChangedError, NotFoundError, StoreLockedError, UsageError
-from owtrend.rows import AMBIGUOUS_TIME
+from owtrend.model.rows import AMBIGUOUS_TIME
 from owtrend.store import Store
 from tests import making
 from tests.making import START

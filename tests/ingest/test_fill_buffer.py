@@ -7,7 +7,7 @@ from ingest import SnapshotReader
 from ingest.fill_buffer import find_bins, flushed, good_limits
 from ingest.root_object import Array, RootObject
 from owtrend.errors import SnapshotError
-from owtrend.snapshot import Axis
+from owtrend.model.snapshot import Axis
 from tests.ingest.test_root_file import ANSWERS, CLASSES, ROOT_FILES
 
 LIMITS = json.loads((ROOT_FILES / "limits.json").read_text())

@@ -11,7 +11,7 @@ import owtrend
 from ingest import archive, naming
 from owtrend import pipeline
 from owtrend.check import check
-from owtrend.rows import UNCHANGED
+from owtrend.model.rows import UNCHANGED
 from owtrend.store import Store
 from tests import making
 

@@ -14,7 +14,7 @@ from ingest import commands
 from ingest.root_file import SnapshotReader
 from ingest.simulator import BEAM_LIFETIME, Simulation, simulate
 from owtrend.errors import SnapshotError, UsageError
-from owtrend.snapshot import Histogram
+from owtrend.model.snapshot import Histogram
 from tests.ingest.simulated import Series, entries, read, utc
 
 

@@ -6,7 +6,7 @@ from ingest.root_histogram import is_histogram, layout, leaves
 from ingest.root_object import Classes, read_key_object
 from ingest.root_records import KeyList, RootFile, unpack
 from ingest.template import Template
-from owtrend.snapshot import Histogram
+from owtrend.model.snapshot import Histogram
 from tests.ingest.test_root_file import FIRST
 
 

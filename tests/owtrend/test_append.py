@@ -13,8 +13,8 @@ from owtrend.append import appender
 from owtrend.arrays import TIME_CHUNK
 from owtrend.check import check, rows_of
 from owtrend.errors import SnapshotError, StoreLockedError, UsageError
+from owtrend.model.rows import RESET
 from owtrend.reader import SubsystemReader
-from owtrend.rows import RESET
 from owtrend.store import Store
 from owtrend.transaction import Transaction
 from tests import making

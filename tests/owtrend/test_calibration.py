@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 from owtrend.gains import Gains
+from owtrend.model.snapshot import Axis
 from owtrend.reductors import parse
-from owtrend.snapshot import Axis
 
 REPLICAS = 600  # the spread is known to 3 %
 SHAPES = {

@@ -1,4 +1,4 @@
-"""Stored numbers of fixed inputs: they change only together with a version in `owtrend.versions`."""
+"""Stored numbers of fixed inputs: they change only together with a version in `owtrend.model.versions`."""
 
 import json
 
@@ -8,7 +8,7 @@ import pytest
 from tests import golden
 
 FAMILIES = tuple(golden.versions_of())
-_RAISE = "the stored numbers changed: raise {} in owtrend.versions, then run `python -m tests.golden`"
+_RAISE = "the stored numbers changed: raise {} in owtrend.model.versions, then run `python -m tests.golden`"
 
 
 @pytest.fixture(scope="module")

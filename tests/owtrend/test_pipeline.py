@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import owtrend
-from owtrend import history, pipeline, versions
+from owtrend import history, pipeline
 from owtrend.config import Config
 from owtrend.errors import NotFoundError
+from owtrend.model import versions
 from owtrend.reductors import DEFAULT
 from owtrend.stale import Stale, stale_trends
 from owtrend.store import Store

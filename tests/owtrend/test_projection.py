@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import owtrend
-from owtrend import schema
 from owtrend.errors import DimsError, UsageError
+from owtrend.model import schema
 from tests.making import table
 
 ROOT_FILES = Path(__file__).parents[1] / "data" / "root"

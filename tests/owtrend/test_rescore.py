@@ -8,10 +8,11 @@ import pytest
 import uproot
 
 import owtrend
-from owtrend import pipeline, rescore, versions
+from owtrend import pipeline, rescore
 from owtrend.config import Config, ScoreConfig
 from owtrend.errors import NotFoundError
 from owtrend.kernels.two_sample.report import z_of
+from owtrend.model import versions
 from owtrend.stale import Stale
 from owtrend.watch import SCORES
 from tests import making

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from owtrend.catalog import COUNTS, SAME, SUMS, WEIGHTS, Layouts, Registry, Segment, number_class, segments_of
 from owtrend.errors import StoreError, StoreLockedError
-from owtrend.snapshot import Axis, Histogram
+from owtrend.model.registry import COUNTS, SAME, SUMS, WEIGHTS, Layouts, Registry, Segment, number_class, segments_of
+from owtrend.model.snapshot import Axis, Histogram
 from owtrend.store import Store
 
 

@@ -10,8 +10,8 @@ import owtrend
 from owtrend import pipeline, prefetched, trends
 from owtrend.config import Config
 from owtrend.errors import NotFoundError, UsageError
+from owtrend.model.snapshot import Axis
 from owtrend.reductors import DEFAULT, REDUCTORS, parse
-from owtrend.snapshot import Axis
 from tests import filling
 from tests.filling import MINUTE, START, filled
 

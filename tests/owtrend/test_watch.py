@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from owtrend import watch
+from owtrend.model.snapshot import Axis
 from owtrend.reason import place, why
-from owtrend.snapshot import Axis
 from owtrend.watch import LOOKS, SCORES, Null, Sample, Watched
 
 SIZES = np.array([22], dtype=np.int64)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from owtrend.flag import COLUMNS, Flag, incidents, table
+from owtrend.model.finding import COLUMNS, Flag, incidents, table
 
 MINUTE = 60 * 10**9
 

@@ -4,7 +4,7 @@ import pytest
 
 from ingest import SnapshotReader
 from owtrend.errors import AmbiguousNameError, DimsError, NotFoundError
-from owtrend.snapshot import Axis, Histogram, Snapshot
+from owtrend.model.snapshot import Axis, Histogram, Snapshot
 
 
 def profile(option):

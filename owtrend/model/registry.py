@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from owtrend.errors import NotFoundError
 from owtrend.kernels.cells import exact_int
-from owtrend.snapshot import Axis, Histogram, Path, display_name, find_path
+from owtrend.model.snapshot import Axis, Histogram, Path, display_name, find_path
 
 __all__ = [
     "COUNTS",
@@ -226,7 +226,7 @@ class Registry(Sequence[Segment]):
         return {path: HistogramEntry(path, tuple(segments)) for path, segments in found.items()}
 
     def find(self, name: str | Path, where: str) -> HistogramEntry:
-        """The histogram with this path or displayed name; see `owtrend.snapshot.find_path` for errors."""
+        """The histogram with this path or displayed name; see `owtrend.model.snapshot.find_path` for errors."""
         if isinstance(name, tuple):
             if name not in self.histograms:
                 raise NotFoundError(f"{where}: no histogram {name!r}")

@@ -1,0 +1,1 @@
+"""Values without I/O: axes, histograms, snapshots, the registry, rows, findings."""
