@@ -11,9 +11,9 @@ import pytest
 
 from benchmarks.inputs import Compare, Record, Source
 from ingest import SnapshotReader
-from owtrend.append import appender
 from owtrend.model.snapshot import Snapshot
-from owtrend.store import Store
+from owtrend.store.append import appender
+from owtrend.store.repository import Store
 
 
 @pytest.fixture

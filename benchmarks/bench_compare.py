@@ -14,7 +14,7 @@ from owtrend import cluster, scoring
 from owtrend.kernels.two_sample import beta_binomial, report
 from owtrend.rescore import rescore
 from owtrend.scoring import Rules
-from owtrend.store import Store
+from owtrend.store.repository import Store
 from owtrend.watch import Sample, Watched
 
 

@@ -16,7 +16,7 @@ from benchmarks.peak import peaks
 from ingest import archive
 from owtrend import pipeline
 from owtrend.model.registry import COUNTS, WEIGHTS
-from owtrend.store import Store
+from owtrend.store.repository import Store
 
 # Noted for Overwatch with ROOT 6.40, 100 histograms, on a shared machine of two cores: CPU seconds for each new file.
 OVERWATCH_SECONDS = 4.4

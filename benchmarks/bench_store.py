@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 import owtrend
 from benchmarks.inputs import Compare, Source
-from owtrend.append import appender
 from owtrend.model.snapshot import Axis, Histogram, Snapshot
-from owtrend.reader import SubsystemReader
-from owtrend.store import Store
+from owtrend.store.append import appender
+from owtrend.store.reader import SubsystemReader
+from owtrend.store.repository import Store
 
 _BLOCK = 2**18  # cells
 

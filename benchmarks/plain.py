@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ingest.writer import SourceFile
 from owtrend.model.registry import COUNTS, WEIGHTS
-from owtrend.store import Store
+from owtrend.store.repository import Store
 
 _HISTOGRAMS = ["TH*", "TProfile*"]
 

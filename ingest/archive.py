@@ -17,9 +17,9 @@ from owtrend import cluster
 from owtrend.errors import SnapshotError, UsageError
 from owtrend.model.registry import Layouts, Registry
 from owtrend.model.rows import CUMULATIVE, RESET
-from owtrend.reader import Reader
-from owtrend.store import Store
-from owtrend.transaction import Transaction
+from owtrend.store.reader import Reader
+from owtrend.store.repository import Store
+from owtrend.store.transaction import Transaction
 
 __all__ = ["Found", "IngestSummary", "find_files", "ingest"]
 

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from ingest.root_file import SnapshotReader
 from owtrend import __version__
-from owtrend.arrays import TIME_CHUNK
 from owtrend.errors import SnapshotError
 from owtrend.model.registry import COUNTS, SAME, SUMS, WEIGHTS, Registry, Segment, segments_of
 from owtrend.model.rows import AMBIGUOUS_TIME, UNCHANGED, RunRows, outranks, unchanged
 from owtrend.model.snapshot import Snapshot, display_name
-from owtrend.reader import SubsystemReader
-from owtrend.store import Store
-from owtrend.transaction import write_cells
+from owtrend.store.layout import TIME_CHUNK
+from owtrend.store.reader import SubsystemReader
+from owtrend.store.repository import Store
+from owtrend.store.transaction import write_cells
 
 __all__ = ["RunResult", "RunTask", "SourceFile", "convert_run", "survey"]
 

@@ -22,14 +22,14 @@ from owtrend.learned import Learned, learn_shape
 from owtrend.model.finding import incidents
 from owtrend.model.registry import HistogramEntry, matching
 from owtrend.model.snapshot import Path
-from owtrend.reader import Reader
 from owtrend.reading import RunHistogram
 from owtrend.reductors import DEFAULT, applicable, parse
 from owtrend.reference import Reference, comparable, reference
 from owtrend.scored import flag_table, score_dataset
 from owtrend.slices import TimeSlice, time_slices
 from owtrend.stale import stale_runs
-from owtrend.store import Store
+from owtrend.store.reader import Reader
+from owtrend.store.repository import Store
 from owtrend.trends import named
 from owtrend.unusual import REDUCTORS, unusual
 

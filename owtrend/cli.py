@@ -225,8 +225,8 @@ def check(store: str, digest: bool, as_json: bool) -> None:
 
     Example: owtrend check archive.zarr --digest
     """
-    from owtrend.check import check as verify
-    from owtrend.store import Store
+    from owtrend.store.check import check as verify
+    from owtrend.store.repository import Store
 
     with progress_bar() as progress:
         report = verify(Store.open(store).reader(), progress)
@@ -256,10 +256,10 @@ def remove(store: str, run: int, why: str, subsystem: str | None) -> None:
 
     Example: owtrend remove archive.zarr 300000 --why "wrong calibration, taken in again"
     """
-    from owtrend import correct
-    from owtrend.store import Store
+    from owtrend.store import repair
+    from owtrend.store.repository import Store
 
-    correct.remove_run(Store.open(store), run, why=why, subsystem=subsystem)
+    repair.remove_run(Store.open(store), run, why=why, subsystem=subsystem)
     click.echo(f"{store}: run {run} is out; `owtrend compute {store}` brings the trends up to date")
 
 
@@ -272,11 +272,11 @@ def merge(store: str, source: str, why: str) -> None:
 
     Example: owtrend merge archive.zarr laptop.zarr --why "taken while the server was down"
     """
-    from owtrend import correct
-    from owtrend.store import Store
+    from owtrend.store import repair
+    from owtrend.store.repository import Store
 
     with progress_bar() as progress:
-        counts = correct.merge(Store.open_or_create(store), Store.open(source), why=why, progress=progress)
+        counts = repair.merge(Store.open_or_create(store), Store.open(source), why=why, progress=progress)
     click.echo(f"{store}: " + ", ".join(f"{count:,} {what}" for what, count in counts.items()))
 
 
@@ -290,7 +290,7 @@ def clean(store: str, older_than: float) -> None:
     """
     from datetime import timedelta
 
-    from owtrend.store import Store
+    from owtrend.store.repository import Store
 
     freed = Store.open(store).clean(timedelta(days=older_than))
     click.echo(f"{store}: {freed / 1e6:,.1f} MB freed")

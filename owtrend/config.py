@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from owtrend.errors import UsageError
-from owtrend.reader import Reader
+from owtrend.store.reader import Reader
 
 __all__ = ["Config", "ScoreConfig", "SubsystemConfig", "config_of", "from_json", "load"]
 

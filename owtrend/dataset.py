@@ -17,7 +17,7 @@ from owtrend.lazy import LazyArray, by_run
 from owtrend.model import schema
 from owtrend.model.registry import COUNTS, SUMS, WEIGHTS, Segment
 from owtrend.model.snapshot import display_name
-from owtrend.reader import SubsystemReader
+from owtrend.store.reader import SubsystemReader
 
 __all__ = ["ARRAYS", "CellIndex", "dataset"]
 

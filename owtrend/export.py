@@ -21,10 +21,10 @@ from owtrend.errors import NotFoundError, UsageError
 from owtrend.history import row_by_row, run_by_run
 from owtrend.model.registry import HistogramEntry, matching
 from owtrend.model.snapshot import display_name
-from owtrend.reader import Reader, SubsystemReader
 from owtrend.reductors import Reductor, parse
 from owtrend.slices import Interval, time_slices
-from owtrend.store import Store
+from owtrend.store.reader import Reader, SubsystemReader
+from owtrend.store.repository import Store
 from owtrend.trends import kept, named
 
 __all__ = ["FORMATS", "ExportSummary", "SliceSummary", "export_slice", "export_trends", "run_table"]

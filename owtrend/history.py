@@ -17,8 +17,8 @@ from owtrend.errors import NotFoundError, UsageError
 from owtrend.lazy import LazyArray, by_run
 from owtrend.model import schema, versions
 from owtrend.model.registry import HistogramEntry
-from owtrend.reader import SubsystemReader
 from owtrend.reductors import DEFAULT, Reductor, parse
+from owtrend.store.reader import SubsystemReader
 from owtrend.trends import (
     HELD,
     REPORTED,

@@ -11,8 +11,8 @@ from owtrend.component import learn
 from owtrend.kernels.cells.difference import gaps
 from owtrend.kernels.two_sample.report import log_upper
 from owtrend.model.finding import Flag
-from owtrend.reader import SubsystemReader
 from owtrend.scoring import in_ns, median_wait
+from owtrend.store.reader import SubsystemReader
 from owtrend.trends import HELD, REPORTED, RESTART
 
 __all__ = ["INTERRUPTIONS", "interruptions"]

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from owtrend import cluster
-from owtrend.arrays import TIME_CHUNK
 from owtrend.config import Config, from_json
 from owtrend.errors import NotFoundError
-from owtrend.reader import Reader, SubsystemReader
 from owtrend.rescore import rescore
 from owtrend.stale import stale_trends
-from owtrend.store import Store
+from owtrend.store.layout import TIME_CHUNK
+from owtrend.store.reader import Reader, SubsystemReader
+from owtrend.store.repository import Store
 from owtrend.trends import TrendArrays, cells_of, named, path_of, require_found, run_trends, settings_of
 
 __all__ = ["ComputeSummary", "compute"]

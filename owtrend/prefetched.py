@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from owtrend.arrays import TIME_CHUNK
 from owtrend.model.registry import COUNTS, SUMS, WEIGHTS, HistogramEntry
-from owtrend.reader import SubsystemReader
+from owtrend.store.layout import TIME_CHUNK
+from owtrend.store.reader import SubsystemReader
 
 __all__ = ["WINDOW_BYTES", "Prefetched"]
 

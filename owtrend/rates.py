@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from owtrend.component import Components, learn
 from owtrend.kernels.components.rate_deviation import PHASE, deviations
 from owtrend.model.finding import Flag
-from owtrend.reader import SubsystemReader
 from owtrend.reason import why
 from owtrend.scoring import NULL_RUNS, NULLS, Rules, ScoreArrays, in_ns, median_wait, threshold_of, usual, warm_up
+from owtrend.store.reader import SubsystemReader
 from owtrend.trends import HELD, REPORTED, RESTART
 from owtrend.watch import KNOWN_RUNS, LOOKS, SCORES, Null, Sample, Watched, summary
 

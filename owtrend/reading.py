@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from owtrend.arrays import TIME_CHUNK
 from owtrend.errors import BinningChangedError, NotFoundError
 from owtrend.model.registry import COUNTS, SAME, SUMS, TWINS, HistogramEntry, Segment
 from owtrend.model.rows import RESET
 from owtrend.model.snapshot import Axis
-from owtrend.reader import SubsystemReader
+from owtrend.store.layout import TIME_CHUNK
+from owtrend.store.reader import SubsystemReader
 
 __all__ = ["RunHistogram", "binnings", "find"]
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from owtrend.config import Config
 from owtrend.errors import BinningChangedError, NotFoundError, UsageError
 from owtrend.model.snapshot import Histogram, Path, bin_values, find_path
-from owtrend.reader import Reader
 from owtrend.slices import TimeSlice, time_slices
+from owtrend.store.reader import Reader
 from owtrend.trends import event_counter
 
 __all__ = ["Reference", "Template", "comparable", "reference"]

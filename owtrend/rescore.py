@@ -14,11 +14,11 @@ from owtrend.cluster import Runner
 from owtrend.config import Config
 from owtrend.model.finding import Flag
 from owtrend.rates import SHARE_NULLS
-from owtrend.reader import Reader, SubsystemReader
 from owtrend.scoring import NULLS, Rules, ScoreArrays, median_wait, threshold_of
 from owtrend.stale import reference_digest, rules_of, runs_before, runs_in_time, stale_score
-from owtrend.store import Store
-from owtrend.transaction import Transaction
+from owtrend.store.reader import Reader, SubsystemReader
+from owtrend.store.repository import Store
+from owtrend.store.transaction import Transaction
 from owtrend.trends import REPORTED, cells_of
 from owtrend.watch import LOOKS, SCORES
 

@@ -12,7 +12,7 @@ from owtrend.model import versions
 from owtrend.model.finding import Flag, table
 from owtrend.model.registry import HistogramEntry
 from owtrend.rates import SHARE
-from owtrend.reader import Reader, SubsystemReader
+from owtrend.store.reader import Reader, SubsystemReader
 
 __all__ = ["flag_table", "score_dataset"]
 

@@ -15,9 +15,9 @@ from owtrend.kernels.two_sample.report import z_of
 from owtrend.model.finding import Flag
 from owtrend.model.registry import HistogramEntry
 from owtrend.prefetched import Prefetched
-from owtrend.reader import SubsystemReader
 from owtrend.reading import RunHistogram
 from owtrend.reason import why
+from owtrend.store.reader import SubsystemReader
 from owtrend.trends import REPORTED
 from owtrend.watch import KNOWN_RUNS, LOOKS, SCORES, Null, Sample, Total, Watched, summary
 

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from owtrend import reading
-from owtrend.arrays import TIME_CHUNK
 from owtrend.difference import parse_time
 from owtrend.errors import NotFoundError
 from owtrend.kernels.cells import difference as kernels
 from owtrend.model.registry import COUNTS, SUMS, WEIGHTS, Segment, matching
 from owtrend.model.snapshot import DTYPES, Histogram, Path, Snapshot
-from owtrend.reader import Reader, SubsystemReader
 from owtrend.reading import RunHistogram
+from owtrend.store.layout import TIME_CHUNK
+from owtrend.store.reader import Reader, SubsystemReader
 
 __all__ = ["Interval", "TimeSlice", "time_slices"]
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from owtrend.config import Config, config_of
 from owtrend.model import versions
-from owtrend.reader import Reader, SubsystemReader
 from owtrend.scoring import NULL_RUNS, Rules
+from owtrend.store.reader import Reader, SubsystemReader
 from owtrend.trends import named, settings_of
 
 __all__ = [

@@ -23,10 +23,10 @@ from owtrend.gains import Gains
 from owtrend.labelled import labelled
 from owtrend.model.registry import COUNTS, WEIGHTS, HistogramEntry
 from owtrend.prefetched import Prefetched
-from owtrend.reader import SubsystemReader
 from owtrend.reading import RunHistogram
 from owtrend.reduce import Estimate
 from owtrend.reductors import DEFAULT, Reductor, parse
+from owtrend.store.reader import SubsystemReader
 
 __all__ = [
     "HELD", "REPORTED", "RESTART", "Events", "TrendArrays", "begins", "cells_of", "event_counter", "named",

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from owtrend.append import appender
 from owtrend.model.rows import CUMULATIVE, RESET
 from owtrend.model.snapshot import Axis, Histogram, Snapshot
-from owtrend.store import Store
+from owtrend.store.append import appender
+from owtrend.store.repository import Store
 
 START = np.datetime64("2018-06-01T12:00", "ns")
 MINUTE = np.timedelta64(60, "s")

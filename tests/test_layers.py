@@ -10,19 +10,19 @@ PACKAGES = ("owtrend", "ingest", "dashboards")
 
 # In reading order: each module imports only what stands above it.
 OWTREND = [
-    "errors", "model.versions", "model.schema", "model.snapshot", "kernels", "model.registry", "model.rows", "arrays",
-    "reader", "transaction", "store", "append", "check", "correct", "config", "reading", "prefetched", "lazy",
-    "labelled", "difference", "projection", "division", "pair", "conditional", "score", "pairing", "comparison",
-    "localised", "slices", "fit", "gains", "reduce", "reductors", "trends", "history", "component", "reference",
-    "dataset", "points", "changepoint", "outlier", "watch", "reason", "model.finding", "scoring", "rates", "stale",
-    "interruptions", "scored", "reports", "shapes", "learned", "unusual", "access", "cluster", "rescore", "pipeline",
-    "root_writer", "export", "cli",
+    "errors", "model.versions", "model.schema", "model.snapshot", "kernels", "model.registry", "model.rows",
+    "store.layout", "store.reader", "store.transaction", "store.repository", "store.append", "store.check",
+    "store.repair", "config", "reading", "prefetched", "lazy", "labelled", "difference", "projection", "division",
+    "pair", "conditional", "score", "pairing", "comparison", "localised", "slices", "fit", "gains", "reduce",
+    "reductors", "trends", "history", "component", "reference", "dataset", "points", "changepoint", "outlier", "watch",
+    "reason", "model.finding", "scoring", "rates", "stale", "interruptions", "scored", "reports", "shapes", "learned",
+    "unusual", "access", "cluster", "rescore", "pipeline", "root_writer", "export", "cli",
 ]  # fmt: skip
 
 # Packages that only these modules may know.
 GUARDED = {
-    "zarr": {"owtrend/arrays.py", "owtrend/reader.py", "owtrend/transaction.py"},
-    "icechunk": {"owtrend/reader.py", "owtrend/transaction.py", "owtrend/store.py"},
+    "zarr": {"owtrend/store/layout.py", "owtrend/store/reader.py", "owtrend/store/transaction.py"},
+    "icechunk": {"owtrend/store/reader.py", "owtrend/store/transaction.py", "owtrend/store/repository.py"},
     "uproot": {"owtrend/root_writer.py", "ingest/simulator.py"},
     "pyarrow": {"owtrend/export.py"},
     "deflate": {"ingest/root_records.py"},

@@ -11,7 +11,7 @@ from panel.io.state import set_curdoc
 from dashboards.app import create_app
 from dashboards.commands import serve
 from owtrend.errors import StoreError, UsageError
-from owtrend.store import Store
+from owtrend.store.repository import Store
 from tests import making
 
 

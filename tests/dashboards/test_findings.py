@@ -17,7 +17,7 @@ from dashboards.histogram import HistogramPage
 from dashboards.selection import Selection
 from owtrend import pipeline
 from owtrend.model.snapshot import Axis
-from owtrend.store import Store
+from owtrend.store.repository import Store
 from tests import filling, making
 
 

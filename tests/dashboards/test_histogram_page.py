@@ -13,7 +13,7 @@ import owtrend
 from dashboards.histogram import HistogramPage
 from dashboards.selection import Selection
 from dashboards.slices import time_slices, whole_runs
-from owtrend.store import Store
+from owtrend.store.repository import Store
 from tests import making
 
 

@@ -7,7 +7,7 @@ import pytest
 
 import owtrend
 from dashboards.selection import Selection
-from owtrend.store import Store
+from owtrend.store.repository import Store
 from tests import making
 
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 import owtrend
 from ingest import archive, naming, writer
-from owtrend.append import appender
-from owtrend.check import check
 from owtrend.errors import BinningChangedError, NotFoundError, StoreLockedError, UsageError
 from owtrend.model.rows import AMBIGUOUS_TIME
-from owtrend.store import Store
+from owtrend.store.append import appender
+from owtrend.store.check import check
+from owtrend.store.repository import Store
 from tests import making
 from tests.making import START
 from tests.snapshots import snapshot

@@ -12,8 +12,8 @@ import pytest
 import owtrend
 from ingest import archive
 from ingest.simulator import simulate
-from owtrend.check import check
-from owtrend.store import Store
+from owtrend.store.check import check
+from owtrend.store.repository import Store
 
 RUNS, SNAPSHOTS, SUBSYSTEMS = 6, 4, 3  # three batches for two workers
 INGESTING = """

@@ -10,9 +10,9 @@ import pytest
 import owtrend
 from ingest import archive, naming
 from owtrend import pipeline
-from owtrend.check import check
 from owtrend.model.rows import UNCHANGED
-from owtrend.store import Store
+from owtrend.store.check import check
+from owtrend.store.repository import Store
 from tests import making
 
 

@@ -9,7 +9,7 @@ import pytest
 import owtrend
 from ingest import archive
 from owtrend.errors import NotFoundError
-from owtrend.store import Store
+from owtrend.store.repository import Store
 from tests import making
 
 LAYOUTS = {

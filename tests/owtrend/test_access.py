@@ -4,7 +4,7 @@ import pytest
 
 import owtrend
 from owtrend.errors import NotFoundError, StoreError
-from owtrend.store import Store
+from owtrend.store.repository import Store
 from tests import making
 
 

@@ -10,7 +10,7 @@ import pytest
 from owtrend import pipeline
 from owtrend.cluster import local_cluster, runner
 from owtrend.errors import UsageError
-from owtrend.store import Store
+from owtrend.store.repository import Store
 
 TRENDS = pipeline._trends
 

@@ -3,9 +3,9 @@ import pytest
 import xarray as xr
 
 import owtrend
-from owtrend.append import appender
 from owtrend.errors import DimsError, NotFoundError
-from owtrend.store import Store
+from owtrend.store.append import appender
+from owtrend.store.repository import Store
 from tests.small_stores import ROWS
 from tests.snapshots import histogram, snapshot
 

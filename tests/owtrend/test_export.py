@@ -13,9 +13,9 @@ import owtrend
 from ingest import SnapshotReader, simulate
 from ingest.archive import find_files
 from owtrend import Axis, Histogram, Snapshot, export, pipeline, root_writer, slices
-from owtrend.append import appender
 from owtrend.errors import NotFoundError, UsageError
-from owtrend.store import Store
+from owtrend.store.append import appender
+from owtrend.store.repository import Store
 from tests import making
 from tests.snapshots import START, histogram, snapshot
 

@@ -12,7 +12,7 @@ from owtrend.errors import NotFoundError
 from owtrend.model import versions
 from owtrend.reductors import DEFAULT
 from owtrend.stale import Stale, stale_trends
-from owtrend.store import Store
+from owtrend.store.repository import Store
 from tests import making, oracles
 
 

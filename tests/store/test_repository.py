@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from owtrend.errors import StoreError, StoreLockedError
 from owtrend.model.registry import COUNTS, SAME, SUMS, WEIGHTS, Layouts, Registry, Segment, number_class, segments_of
 from owtrend.model.snapshot import Axis, Histogram
-from owtrend.store import Store
+from owtrend.store.repository import Store
 
 
 def histogram(contents, sumw2=None, path=("h",), axis=None):

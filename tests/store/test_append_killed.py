@@ -7,15 +7,15 @@ import time
 
 import numpy as np
 
-from owtrend.append import appender
-from owtrend.check import check
-from owtrend.store import Store
+from owtrend.store.append import appender
+from owtrend.store.check import check
+from owtrend.store.repository import Store
 from tests.snapshots import START, snapshot
 
 APPENDING = """
 import sys
-from owtrend.append import appender
-from owtrend.store import Store
+from owtrend.store.append import appender
+from owtrend.store.repository import Store
 from tests.snapshots import snapshot
 
 with appender(Store.open(sys.argv[1])) as live:

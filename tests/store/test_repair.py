@@ -6,11 +6,12 @@ from click.testing import CliRunner
 
 import owtrend
 from ingest import archive
-from owtrend import cli, correct
-from owtrend.append import appender
-from owtrend.check import check
+from owtrend import cli
 from owtrend.errors import NotFoundError, StoreError, UsageError
-from owtrend.store import Store
+from owtrend.store import repair
+from owtrend.store.append import appender
+from owtrend.store.check import check
+from owtrend.store.repository import Store
 from tests import making
 from tests.snapshots import snapshot
 
@@ -34,12 +35,12 @@ def size(store):
 def test_a_removed_run_is_gone_but_not_from_tags_and_can_be_ingested_again(two_runs, tmp_path):
     before = check(two_runs.reader()).digest
     two_runs.tag("good")
-    correct.remove_run(two_runs, 300000, why="taken with a wrong map")
+    repair.remove_run(two_runs, 300000, why="taken with a wrong map")
     opened = owtrend.open(two_runs.location)
     assert opened.runs.index.tolist() == [300001]
     assert opened.histogram("EMC", "h").sizes["snapshot"] == 3
     assert owtrend.open(two_runs.location, as_of="good").runs.index.tolist() == [300000, 300001]
-    (entry,) = correct.ledger(two_runs.reader())
+    (entry,) = repair.ledger(two_runs.reader())
     assert (entry["what"], entry["subsystem"], entry["run"], entry["rows"]) == ("removed", "EMC", 300000, 3)
     assert entry["why"] == "taken with a wrong map"
     revision = two_runs.reader().subsystem("EMC").per_run["revision"][0]
@@ -52,7 +53,7 @@ def test_a_run_in_the_tail_is_removed_too(tmp_path):
     store = Store.create(tmp_path / "store")
     with appender(store) as live:
         live.append([snapshot(1), snapshot(1, run=300001), snapshot(1, subsystem="TPC")])
-    correct.remove_run(store, 300000, why="a test", subsystem="EMC")
+    repair.remove_run(store, 300000, why="a test", subsystem="EMC")
     assert owtrend.open(store.location).runs["subsystems"].to_dict() == {300000: "TPC", 300001: "EMC"}
     with appender(store) as live:
         live.append([snapshot(2)])
@@ -75,18 +76,18 @@ def test_merged_stores_are_one_whatever_came_first(tmp_path):
         assert "2 added, " in result.output
         report = check(Store.open(tmp_path / name).reader())
         assert (report.problems, report.digest) == ([], check(Store.open(tmp_path / "all").reader()).digest)
-    assert correct.merge(Store.open(tmp_path / "late"), Store.open(tmp_path / "copy"), why="again")["added"] == 0
-    assert [entry["what"] for entry in correct.ledger(Store.open(tmp_path / "late").reader())] == ["merged"] * 2
+    assert repair.merge(Store.open(tmp_path / "late"), Store.open(tmp_path / "copy"), why="again")["added"] == 0
+    assert [entry["what"] for entry in repair.ledger(Store.open(tmp_path / "late").reader())] == ["merged"] * 2
     assert making.ingest(tmp_path / "data", tmp_path / "early").known >= 4  # the rows kept where they came from
 
 
 def test_a_repair_needs_a_run_and_a_reason(two_runs):
     with pytest.raises(UsageError, match="needs a reason"):
-        correct.remove_run(two_runs, 300000, why=" ")
+        repair.remove_run(two_runs, 300000, why=" ")
     with pytest.raises(NotFoundError, match="no run 7"):
-        correct.remove_run(two_runs, 7, why="not there")
+        repair.remove_run(two_runs, 7, why="not there")
     result = CliRunner().invoke(cli.main, ["remove", two_runs.location, "300001", "--why", "a test"])
-    assert (result.exit_code, len(correct.ledger(two_runs.reader()))) == (0, 1)
+    assert (result.exit_code, len(repair.ledger(two_runs.reader()))) == (0, 1)
 
 
 def test_cleaning_frees_what_old_versions_hold_and_keeps_the_newest_and_tags(tmp_path):

@@ -3,9 +3,9 @@ import pytest
 from click.testing import CliRunner
 
 from owtrend import cli
-from owtrend.append import appender
-from owtrend.check import check, rows_of
-from owtrend.store import Store
+from owtrend.store.append import appender
+from owtrend.store.check import check, rows_of
+from owtrend.store.repository import Store
 from tests import making
 from tests.ingest.test_root_file import CLASSES, ROOT_FILES
 

@@ -12,10 +12,10 @@ from typing import Any, Self
 
 import icechunk
 
-from owtrend.arrays import FORMAT, create_log
 from owtrend.errors import NotFoundError, StoreError, StoreLockedError
-from owtrend.reader import Reader
-from owtrend.transaction import Transaction
+from owtrend.store.layout import FORMAT, create_log
+from owtrend.store.reader import Reader
+from owtrend.store.transaction import Transaction
 
 __all__ = ["Store"]
 

@@ -8,15 +8,16 @@ from hypothesis import strategies as st
 
 import owtrend
 from ingest import SnapshotReader
-from owtrend import append, pipeline
-from owtrend.append import appender
-from owtrend.arrays import TIME_CHUNK
-from owtrend.check import check, rows_of
+from owtrend import pipeline
 from owtrend.errors import SnapshotError, StoreLockedError, UsageError
 from owtrend.model.rows import RESET
-from owtrend.reader import SubsystemReader
-from owtrend.store import Store
-from owtrend.transaction import Transaction
+from owtrend.store import append
+from owtrend.store.append import appender
+from owtrend.store.check import check, rows_of
+from owtrend.store.layout import TIME_CHUNK
+from owtrend.store.reader import SubsystemReader
+from owtrend.store.repository import Store
+from owtrend.store.transaction import Transaction
 from tests import making
 from tests.snapshots import START, histogram, snapshot
 

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from owtrend import __version__
-from owtrend.arrays import TIME_CHUNK
 from owtrend.errors import SnapshotError, UsageError
 from owtrend.model.registry import COUNTS, SAME, SUMS, WEIGHTS, Layouts, Registry, Segment, segments_of
 from owtrend.model.rows import CUMULATIVE, RunRows, TailRow, outranks
 from owtrend.model.snapshot import Snapshot
-from owtrend.reader import SubsystemReader
-from owtrend.store import Store
-from owtrend.transaction import Transaction
+from owtrend.store.layout import TIME_CHUNK
+from owtrend.store.reader import SubsystemReader
+from owtrend.store.repository import Store
+from owtrend.store.transaction import Transaction
 
 __all__ = ["Appended", "Appender", "appender"]
 

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from owtrend.append import appender
-from owtrend.arrays import TIME_CHUNK
-from owtrend.check import rows_of
 from owtrend.errors import NotFoundError, UsageError
 from owtrend.model.snapshot import Snapshot
-from owtrend.reader import Reader
-from owtrend.store import Store
+from owtrend.store.append import appender
+from owtrend.store.check import rows_of
+from owtrend.store.layout import TIME_CHUNK
+from owtrend.store.reader import Reader
+from owtrend.store.repository import Store
 
 __all__ = ["ledger", "merge", "remove_run"]
 

@@ -7,12 +7,12 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from owtrend.arrays import TIME_CHUNK
 from owtrend.model.registry import COUNTS, SAME, SUMS, TWINS, WEIGHTS, Segment
 from owtrend.model.rows import RESET, RunRows
 from owtrend.model.schema import PARTS
 from owtrend.model.snapshot import Histogram, Path, Snapshot
-from owtrend.reader import Reader, SubsystemReader
+from owtrend.store.layout import TIME_CHUNK
+from owtrend.store.reader import Reader, SubsystemReader
 
 __all__ = ["Report", "check", "rows_of"]
 

@@ -10,7 +10,10 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from owtrend.arrays import (
+from owtrend.model import versions
+from owtrend.model.registry import Layouts, Registry
+from owtrend.model.rows import RunRows, TailRow
+from owtrend.store.layout import (
     CELL_DIM,
     CELL_DTYPE,
     NO_TIME,
@@ -33,10 +36,7 @@ from owtrend.arrays import (
     grow,
     read_log,
 )  # fmt: skip
-from owtrend.model import versions
-from owtrend.model.registry import Layouts, Registry
-from owtrend.model.rows import RunRows, TailRow
-from owtrend.reader import open_quarantine, read_tail
+from owtrend.store.reader import open_quarantine, read_tail
 
 __all__ = ["Transaction", "write_cells"]
 
