@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from owtrend.difference import parse_time
 from owtrend.errors import UsageError
+from owtrend.histograms.difference import parse_time
 
 __all__ = ["between_snapshots", "text"]
 

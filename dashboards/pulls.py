@@ -7,7 +7,7 @@ from dashboards import theme
 from dashboards.axes import BinAxis
 from dashboards.beside import Compared
 from dashboards.elements import as_xy, following, frame, is_profile, mesh, printf
-from owtrend.labelled import values
+from owtrend.histograms.labelled import values
 
 __all__ = ["pulls"]
 

@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from owtrend.access import Archive, open  # noqa: A004 - owtrend.open
     from owtrend.changepoint import change_points
     from owtrend.comparison import compare
-    from owtrend.difference import increments, time_slice
-    from owtrend.division import efficiency, ratio
     from owtrend.errors import OwtrendError
-    from owtrend.labelled import to_hist, to_xarray, values
+    from owtrend.histograms.difference import increments, time_slice
+    from owtrend.histograms.labelled import to_hist, to_xarray, values
+    from owtrend.histograms.projection import project, rebin
+    from owtrend.histograms.ratio import efficiency, ratio
     from owtrend.learned import Learned, learn_shape
     from owtrend.localised import patches
     from owtrend.model.snapshot import Axis, Histogram, Snapshot
-    from owtrend.projection import project, rebin
     from owtrend.reductors import reductor
     from owtrend.shapes import shape_model
 
@@ -50,17 +50,17 @@ __version__ = "0.1.0"
 _HOME = {
     "Archive": "access",
     "open": "access",
-    "to_hist": "labelled",
-    "to_xarray": "labelled",
-    "values": "labelled",
+    "to_hist": "histograms.labelled",
+    "to_xarray": "histograms.labelled",
+    "values": "histograms.labelled",
     "change_points": "changepoint",
-    "increments": "difference",
-    "time_slice": "difference",
-    "project": "projection",
-    "rebin": "projection",
+    "increments": "histograms.difference",
+    "time_slice": "histograms.difference",
+    "project": "histograms.projection",
+    "rebin": "histograms.projection",
     "reductor": "reductors",
-    "efficiency": "division",
-    "ratio": "division",
+    "efficiency": "histograms.ratio",
+    "ratio": "histograms.ratio",
     "compare": "comparison",
     "patches": "localised",
     "Learned": "learned",

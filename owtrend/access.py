@@ -11,22 +11,22 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from owtrend import reading
 from owtrend.component import bin_components, learn
 from owtrend.config import Config, config_of
-from owtrend.dataset import dataset
 from owtrend.errors import NotFoundError, UsageError
+from owtrend.histograms import run_histogram
+from owtrend.histograms.cells import dataset
+from owtrend.histograms.labelled import labelled
+from owtrend.histograms.run_histogram import RunHistogram
+from owtrend.histograms.time_slice import TimeSlice, time_slices
 from owtrend.history import every_interval, over_intervals, require_fitting, row_by_row, run_by_run
-from owtrend.labelled import labelled
 from owtrend.learned import Learned, learn_shape
 from owtrend.model.finding import incidents
 from owtrend.model.registry import HistogramEntry, matching
 from owtrend.model.snapshot import Path
-from owtrend.reading import RunHistogram
 from owtrend.reductors import DEFAULT, applicable, parse
 from owtrend.reference import Reference, comparable, reference
 from owtrend.scored import flag_table, score_dataset
-from owtrend.slices import TimeSlice, time_slices
 from owtrend.stale import stale_runs
 from owtrend.store.reader import Reader
 from owtrend.store.repository import Store
@@ -200,7 +200,7 @@ class Archive:
         view = self._reader.subsystem(subsystem)
         entry = view.registry.find(name, view.where)
         if run is not None:
-            pieces = [reading.find(view, run, entry, binning)]
+            pieces = [run_histogram.find(view, run, entry, binning)]
         else:
             wanted = _chosen(sorted(view.places), runs)
             if len(wanted) > _MANY_RUNS:
@@ -214,7 +214,8 @@ class Archive:
     def time_slice(
         self, subsystem: str, run: int, start: Any = None, stop: Any = None, *, select: Sequence[str] = ()
     ) -> TimeSlice:
-        """What every histogram of a subsystem gained in one interval of a run, at once; see `owtrend.slices`.
+        """What every histogram of a subsystem gained in one interval of a run, at once; see
+        `owtrend.histograms.time_slice`.
 
         ``archive.time_slice("EMC", 300000, "10:00", "10:30")["h"].to_hist()``
 
@@ -557,5 +558,5 @@ def _chosen(runs: list[int], wanted: slice | Sequence[int] | None) -> list[int]:
 
 def _chosen_binning(view: Any, run: int, entry: Any, binning: int | None) -> list[RunHistogram]:
     """The rows of a run that may be without the histogram."""
-    found = reading.binnings(view, run, entry)
-    return found if len(found) <= 1 else [reading.find(view, run, entry, binning)]
+    found = run_histogram.binnings(view, run, entry)
+    return found if len(found) <= 1 else [run_histogram.find(view, run, entry, binning)]

@@ -11,8 +11,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from owtrend.difference import increments
 from owtrend.errors import UsageError
+from owtrend.histograms.difference import increments
 from owtrend.kernels.components import grouping as kernels
 from owtrend.model import schema
 

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from owtrend.config import Config, config_of
 from owtrend.errors import NotFoundError, UsageError
+from owtrend.histograms.time_slice import Interval, time_slices
 from owtrend.history import row_by_row, run_by_run
 from owtrend.model.registry import HistogramEntry, matching
 from owtrend.model.snapshot import display_name
 from owtrend.reductors import Reductor, parse
-from owtrend.slices import Interval, time_slices
 from owtrend.store.reader import Reader, SubsystemReader
 from owtrend.store.repository import Store
 from owtrend.trends import kept, named
@@ -75,9 +75,10 @@ def export_slice(
 ) -> SliceSummary:  # fmt: skip
     """Write the time slice of every histogram of a subsystem as a ROOT file.
 
-    The histograms are ROOT's own, of the classes that `owtrend.slices.time_slices` tells, in the folders that they came
-    in: ``GetBinContent``, ``GetBinError``, ``GetEntries``, ``GetMean``, ``GetStdDev`` are owtrend's numbers. Containers
-    become folders. Drawing attributes, attached functions and the limits of a profile are not in the store.
+    The histograms are ROOT's own, of the classes that `owtrend.histograms.time_slice.time_slices` tells, in the folders
+    that they came in: ``GetBinContent``, ``GetBinError``, ``GetEntries``, ``GetMean``, ``GetStdDev`` are owtrend's
+    numbers. Containers become folders. Drawing attributes, attached functions and the limits of a profile are not in
+    the store.
 
     Raises
     ------

@@ -15,10 +15,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from owtrend.histograms.run_histogram import RunHistogram
 from owtrend.kernels.cells import difference as kernels
 from owtrend.kernels.cells.projections import lines, moments
 from owtrend.model.snapshot import Axis, bin_values, bin_variances, unfold
-from owtrend.reading import RunHistogram
 
 __all__ = ["Gains"]
 

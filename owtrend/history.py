@@ -11,10 +11,10 @@ import xarray as xr
 from numpy.typing import NDArray
 from xarray.core import indexing
 
-from owtrend import reading
 from owtrend.config import Config
 from owtrend.errors import NotFoundError, UsageError
-from owtrend.lazy import LazyArray, by_run
+from owtrend.histograms import run_histogram
+from owtrend.histograms.lazy import LazyArray, by_run
 from owtrend.model import schema, versions
 from owtrend.model.registry import HistogramEntry
 from owtrend.reductors import DEFAULT, Reductor, parse
@@ -248,7 +248,7 @@ def over_intervals(
         raise UsageError(f"intervals are of one histogram at a time; {len(entries)} were asked for")
     dim = schema.SNAPSHOT if ragged else schema.TIME
     ends, start, state, counts, values, errors = [], [], [], [], [], []
-    held = [run for run in runs if reading.binnings(view, run, entries[0])]
+    held = [run for run in runs if run_histogram.binnings(view, run, entries[0])]
     for run in held or runs[:1]:  # which says that it is not there
         events = event_counter(view, run, config, subsystem)
         value, error = [], []

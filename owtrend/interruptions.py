@@ -6,8 +6,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from owtrend import reading
 from owtrend.component import learn
+from owtrend.histograms import run_histogram
 from owtrend.kernels.cells.difference import gaps
 from owtrend.kernels.two_sample.report import log_upper
 from owtrend.model.finding import Flag
@@ -106,7 +106,7 @@ def _binnings(view: SubsystemReader, run: int, begins: list[int], ends: list[int
     for number, entry in enumerate(view.registry.histograms.values()):
         if len(entry.segments) < 2:
             continue
-        pieces = reading.binnings(view, run, entry)
+        pieces = run_histogram.binnings(view, run, entry)
         for before, one in pairwise(pieces):
             bins = " x ".join(str(len(axis)) for axis in one.axes), " x ".join(str(len(axis)) for axis in before.axes)
             row = int(one.rows[0])

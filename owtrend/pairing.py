@@ -9,9 +9,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from owtrend.errors import DimsError, UsageError
+from owtrend.histograms.labelled import to_xarray, values
 from owtrend.kernels.two_sample import beta_binomial
 from owtrend.kernels.two_sample import statistics as kernels
-from owtrend.labelled import to_xarray, values
 from owtrend.model import schema
 from owtrend.model.snapshot import Axis, Histogram, Path, Snapshot
 from owtrend.pair import TESTS, Pair

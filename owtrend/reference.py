@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from owtrend.config import Config
 from owtrend.errors import BinningChangedError, NotFoundError, UsageError
+from owtrend.histograms.time_slice import TimeSlice, time_slices
 from owtrend.model.snapshot import Histogram, Path, bin_values, find_path
-from owtrend.slices import TimeSlice, time_slices
 from owtrend.store.reader import Reader
 from owtrend.trends import event_counter
 
@@ -136,7 +136,7 @@ def reference(
     UsageError
         If an interval of several runs is asked for, or no run at all.
     NotFoundError
-        As `owtrend.slices.time_slices`.
+        As `owtrend.histograms.time_slice.time_slices`.
     """
     if not runs:
         raise UsageError("a reference needs at least one run")

@@ -7,8 +7,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from owtrend.difference import increments
 from owtrend.errors import BinningChangedError, DimsError, NotFoundError
+from owtrend.histograms.difference import increments
 from owtrend.model import schema
 from owtrend.model.snapshot import Axis
 

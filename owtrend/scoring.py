@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from owtrend import reading
+from owtrend.histograms import run_histogram
+from owtrend.histograms.prefetch import Prefetched
+from owtrend.histograms.run_histogram import RunHistogram
 from owtrend.kernels.cells import difference as kernels
 from owtrend.kernels.two_sample.report import z_of
 from owtrend.model.finding import Flag
 from owtrend.model.registry import HistogramEntry
-from owtrend.prefetched import Prefetched
-from owtrend.reading import RunHistogram
 from owtrend.reason import why
 from owtrend.store.reader import SubsystemReader
 from owtrend.trends import REPORTED
@@ -304,7 +304,7 @@ def _reports(
     reported = view.trend_block("state", place, slice(0, len(view.times(place))), columns) & REPORTED > 0
     prefetched = Prefetched(view, place, histograms)
     pieces = [
-        [one for one in reading.binnings(view, run, entry, prefetched.cells) if not one.segment.gauge]
+        [one for one in run_histogram.binnings(view, run, entry, prefetched.cells) if not one.segment.gauge]
         for entry in histograms
     ]
     for first, last in prefetched.windows():

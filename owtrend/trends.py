@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from owtrend import difference, reading
 from owtrend.config import Config
 from owtrend.errors import NotFoundError, OwtrendError, UsageError
 from owtrend.gains import Gains
-from owtrend.labelled import labelled
+from owtrend.histograms import difference, run_histogram
+from owtrend.histograms.labelled import labelled
+from owtrend.histograms.prefetch import Prefetched
+from owtrend.histograms.run_histogram import RunHistogram
 from owtrend.model.registry import COUNTS, WEIGHTS, HistogramEntry
-from owtrend.prefetched import Prefetched
-from owtrend.reading import RunHistogram
 from owtrend.reduce import Estimate
 from owtrend.reductors import DEFAULT, Reductor, parse
 from owtrend.store.reader import SubsystemReader
@@ -180,7 +180,7 @@ def run_trends(
     ]
     totals: list[Gains | None] = [None] * len(histograms)
     prefetched = Prefetched(view, place, histograms)
-    held = [reading.binnings(view, run, entry, prefetched.cells) for entry in histograms]
+    held = [run_histogram.binnings(view, run, entry, prefetched.cells) for entry in histograms]
     strict = all_of_them and len(histograms) == 1
     chosen = [
         [(target, single) for target, single in reductors if _has_bins(pieces, single, strict)]
@@ -224,7 +224,7 @@ def intervals(
     They are counted from the first snapshot of the run, which counts since the run began and is one by itself. Of a
     histogram that changed its binning in the run, one after the other.
     """
-    pieces = reading.binnings(view, run, entry)
+    pieces = run_histogram.binnings(view, run, entry)
     origin = view.times(view.place(run))[0]
     gains, values, errors = [], [], []
     for number, one in enumerate(pieces):
@@ -381,7 +381,7 @@ def _custom(one: RunHistogram, single: Reductor, groups: Sequence[int] | None, r
 def _gains_beside(view: SubsystemReader, run: int, name: str, one: RunHistogram, events: Events | None) -> Gains:
     """The gains of another histogram in the rows of ``one``."""
     entry = view.registry.find(name, view.where)
-    found = reading.binnings(view, run, entry)
+    found = run_histogram.binnings(view, run, entry)
     if len(found) != 1 or not np.array_equal(found[0].rows, one.rows):
         raise UsageError(
             f"{view.where}, run {run}: {name} and {'/'.join(one.segment.path)} are not held by the same snapshots in "

@@ -12,9 +12,10 @@ PACKAGES = ("owtrend", "ingest", "dashboards")
 OWTREND = [
     "errors", "model.versions", "model.schema", "model.snapshot", "kernels", "model.registry", "model.rows",
     "store.layout", "store.reader", "store.transaction", "store.repository", "store.append", "store.check",
-    "store.repair", "config", "reading", "prefetched", "lazy", "labelled", "difference", "projection", "division",
-    "pair", "conditional", "score", "pairing", "comparison", "localised", "slices", "fit", "gains", "reduce",
-    "reductors", "trends", "history", "component", "reference", "dataset", "points", "changepoint", "outlier", "watch",
+    "store.repair", "config", "histograms.run_histogram", "histograms.prefetch", "histograms.lazy",
+    "histograms.labelled", "histograms.difference", "histograms.projection", "histograms.ratio", "pair", "conditional",
+    "score", "pairing", "comparison", "localised", "histograms.time_slice", "fit", "gains", "reduce", "reductors",
+    "trends", "history", "component", "reference", "histograms.cells", "points", "changepoint", "outlier", "watch",
     "reason", "model.finding", "scoring", "rates", "stale", "interruptions", "scored", "reports", "shapes", "learned",
     "unusual", "access", "cluster", "rescore", "pipeline", "root_writer", "export", "cli",
 ]  # fmt: skip
@@ -34,7 +35,7 @@ GUARDED = {
     "dask": {"owtrend/cluster.py"},
     "numba": {"owtrend/kernels/"},
     "sklearn": {"owtrend/shapes.py", "owtrend/unusual.py"},
-    "scipy": {"owtrend/kernels/", "owtrend/division.py", "owtrend/fit.py"},
+    "scipy": {"owtrend/kernels/", "owtrend/histograms/ratio.py", "owtrend/fit.py"},
 }
 
 

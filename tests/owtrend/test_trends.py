@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 import owtrend
-from owtrend import pipeline, prefetched, trends
+from owtrend import pipeline, trends
 from owtrend.config import Config
 from owtrend.errors import NotFoundError, UsageError
+from owtrend.histograms import prefetch
 from owtrend.model.snapshot import Axis
 from owtrend.reductors import DEFAULT, REDUCTORS, parse
 from tests import filling
@@ -175,7 +176,7 @@ def test_windows_of_rows_change_nothing(told, monkeypatch):
     entries = list(view.registry.histograms.values())
     names, config = [name for name in view.trend_names[1] if name not in SLOW], told[0].config
     whole = trends.run_trends(view, CUMULATIVE, entries, names, config, "EMC")
-    monkeypatch.setattr(prefetched, "WINDOW_BYTES", 1)
+    monkeypatch.setattr(prefetch, "WINDOW_BYTES", 1)
     assert len(list(trends.Prefetched(view, 0, entries).windows())) == 3
     pieces = trends.run_trends(view, CUMULATIVE, entries, names, config, "EMC")
     for name, expected in whole.items():

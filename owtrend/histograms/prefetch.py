@@ -16,7 +16,9 @@ WINDOW_BYTES = 2**27  # cells in memory at once; a row chunk of one histogram ma
 
 
 class Prefetched:
-    """What `owtrend.reading` reads from, in place of the store: the statistics of all rows, the cells of a window."""
+    """What `owtrend.histograms.run_histogram` reads from, in place of the store: the statistics of all rows, the cells
+    of a window.
+    """
 
     def __init__(self, view: SubsystemReader, place: int, histograms: Sequence[HistogramEntry]) -> None:
         self._view, self._place = view, place

@@ -3,8 +3,8 @@ import pytest
 import xarray as xr
 
 import owtrend
-from owtrend.difference import parse_time
 from owtrend.errors import DimsError, NotFoundError, UsageError
+from owtrend.histograms.difference import parse_time
 from tests import making
 
 
@@ -69,7 +69,7 @@ def test_slices_add_up(small):
 
 
 def test_a_slice_reads_two_rows_only(small, monkeypatch):
-    from owtrend.reading import RunHistogram
+    from owtrend.histograms.run_histogram import RunHistogram
 
     rows = []
     read = RunHistogram.read

@@ -7,7 +7,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from owtrend.errors import DimsError, UsageError
-from owtrend.labelled import values
+from owtrend.histograms.labelled import values
 from owtrend.model import schema
 
 __all__ = ["efficiency", "ratio"]

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from xarray.core import indexing
 
 from owtrend.errors import BinningChangedError, DimsError
-from owtrend.lazy import LazyArray, by_run
+from owtrend.histograms.lazy import LazyArray, by_run
+from owtrend.histograms.run_histogram import RunHistogram
 from owtrend.model import schema
 from owtrend.model.snapshot import Axis, Histogram, as_hist, bin_values, bin_variances, unfold
-from owtrend.reading import RunHistogram
 
 if TYPE_CHECKING:
     import hist

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from owtrend import reading
-from owtrend.difference import parse_time
 from owtrend.errors import NotFoundError
+from owtrend.histograms import run_histogram
+from owtrend.histograms.difference import parse_time
+from owtrend.histograms.run_histogram import RunHistogram
 from owtrend.kernels.cells import difference as kernels
 from owtrend.model.registry import COUNTS, SUMS, WEIGHTS, Segment, matching
 from owtrend.model.snapshot import DTYPES, Histogram, Path, Snapshot
-from owtrend.reading import RunHistogram
 from owtrend.store.layout import TIME_CHUNK
 from owtrend.store.reader import Reader, SubsystemReader
 
@@ -118,7 +118,7 @@ def time_slices(
     for entry in held:
         found = [
             piece
-            for one in reading.binnings(view, run, entry, strokes.cells)
+            for one in run_histogram.binnings(view, run, entry, strokes.cells)
             if (piece := _Piece.of(one, begin, end)) is not None
         ]
         pieces += [(piece, number) for number, piece in enumerate(found)]

@@ -1,0 +1,1 @@
+"""Stored histograms, one or all, labelled and lazy."""
