@@ -14,9 +14,9 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from owtrend.changepoint import change_points, noticed
 from owtrend.kernels.series.changepoint import segments
-from owtrend.outlier import mad_zscore
+from owtrend.trends.changepoint import change_points, noticed
+from owtrend.trends.zscore import mad_zscore
 
 MARGIN = 5  # points by which a change may be off, as in TCPD
 PROBATION = 0.15  # of a series, at most 750 points, in which nothing counts, as in NAB
@@ -129,13 +129,13 @@ def _spaced(score: NDArray, apart: int = 30) -> NDArray:
 
 
 def mad(value: NDArray, time: NDArray) -> NDArray:
-    """`owtrend.outlier.mad_zscore` of the last 200 points."""
+    """`owtrend.trends.zscore.mad_zscore` of the last 200 points."""
     scored = mad_zscore(trend(value, time), window=200, least=50)
     return np.nan_to_num(np.abs(scored["score"].values), posinf=1e3)
 
 
 def steps(value: NDArray, time: NDArray) -> NDArray:
-    """`owtrend.changepoint.noticed`: the significance at each alarm, else 0."""
+    """`owtrend.trends.changepoint.noticed`: the significance at each alarm, else 0."""
     out = np.zeros(len(value))
     for raised, clear in noticed(trend(value, time))[["raised", "significance"]].itertuples(index=False):
         out[raised] = clear

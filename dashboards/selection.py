@@ -14,7 +14,7 @@ from dashboards import interval, region
 from dashboards.beside import beside
 from dashboards.findings import findings
 from owtrend.errors import BinningChangedError, OwtrendError, UsageError
-from owtrend.history import every_interval
+from owtrend.trends.query import every_interval
 
 __all__ = ["ADDRESS", "MOST", "Selection"]
 

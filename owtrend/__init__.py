@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from owtrend.access import Archive, open  # noqa: A004 - owtrend.open
-    from owtrend.changepoint import change_points
     from owtrend.comparison import compare
     from owtrend.errors import OwtrendError
     from owtrend.histograms.difference import increments, time_slice
@@ -18,8 +17,9 @@ if TYPE_CHECKING:
     from owtrend.learned import Learned, learn_shape
     from owtrend.localised import patches
     from owtrend.model.snapshot import Axis, Histogram, Snapshot
-    from owtrend.reductors import reductor
     from owtrend.shapes import shape_model
+    from owtrend.trends.changepoint import change_points
+    from owtrend.trends.reductors import reductor
 
 __all__ = [
     "Archive",
@@ -53,12 +53,12 @@ _HOME = {
     "to_hist": "histograms.labelled",
     "to_xarray": "histograms.labelled",
     "values": "histograms.labelled",
-    "change_points": "changepoint",
+    "change_points": "trends.changepoint",
     "increments": "histograms.difference",
     "time_slice": "histograms.difference",
     "project": "histograms.projection",
     "rebin": "histograms.projection",
-    "reductor": "reductors",
+    "reductor": "trends.reductors",
     "efficiency": "histograms.ratio",
     "ratio": "histograms.ratio",
     "compare": "comparison",

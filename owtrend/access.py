@@ -19,18 +19,18 @@ from owtrend.histograms.cells import dataset
 from owtrend.histograms.labelled import labelled
 from owtrend.histograms.run_histogram import RunHistogram
 from owtrend.histograms.time_slice import TimeSlice, time_slices
-from owtrend.history import every_interval, over_intervals, require_fitting, row_by_row, run_by_run
 from owtrend.learned import Learned, learn_shape
 from owtrend.model.finding import incidents
 from owtrend.model.registry import HistogramEntry, matching
 from owtrend.model.snapshot import Path
-from owtrend.reductors import DEFAULT, applicable, parse
 from owtrend.reference import Reference, comparable, reference
 from owtrend.scored import flag_table, score_dataset
 from owtrend.stale import stale_runs
 from owtrend.store.reader import Reader
 from owtrend.store.repository import Store
-from owtrend.trends import named
+from owtrend.trends.query import every_interval, over_intervals, require_fitting, row_by_row, run_by_run
+from owtrend.trends.reductors import DEFAULT, applicable, parse
+from owtrend.trends.run_trends import named
 from owtrend.unusual import REDUCTORS, unusual
 
 __all__ = ["Archive", "open"]
@@ -278,7 +278,7 @@ class Archive:
         Parameters
         ----------
         reductor
-            Such as ``entries``, ``mean_x``, ``quantile_x(0.9)`` or ``mean_x(y=2:5)``, see `owtrend.reductors`.
+            Such as ``entries``, ``mean_x``, ``quantile_x(0.9)`` or ``mean_x(y=2:5)``, see `owtrend.trends.reductors`.
         run, runs
             As in `histogram`.
         every

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from owtrend.config import Config, config_of
 from owtrend.errors import NotFoundError, UsageError
 from owtrend.histograms.time_slice import Interval, time_slices
-from owtrend.history import row_by_row, run_by_run
 from owtrend.model.registry import HistogramEntry, matching
 from owtrend.model.snapshot import display_name
-from owtrend.reductors import Reductor, parse
 from owtrend.store.reader import Reader, SubsystemReader
 from owtrend.store.repository import Store
-from owtrend.trends import kept, named
+from owtrend.trends.query import row_by_row, run_by_run
+from owtrend.trends.reductors import Reductor, parse
+from owtrend.trends.run_trends import kept, named
 
 __all__ = ["FORMATS", "ExportSummary", "SliceSummary", "export_slice", "export_trends", "run_table"]
 

@@ -13,7 +13,7 @@ from owtrend.kernels.two_sample.report import log_upper
 from owtrend.model.finding import Flag
 from owtrend.scoring import in_ns, median_wait
 from owtrend.store.reader import SubsystemReader
-from owtrend.trends import HELD, REPORTED, RESTART
+from owtrend.trends.run_trends import HELD, REPORTED, RESTART
 
 __all__ = ["INTERRUPTIONS", "interruptions"]
 

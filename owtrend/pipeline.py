@@ -18,7 +18,7 @@ from owtrend.stale import stale_trends
 from owtrend.store.layout import TIME_CHUNK
 from owtrend.store.reader import Reader, SubsystemReader
 from owtrend.store.repository import Store
-from owtrend.trends import TrendArrays, cells_of, named, path_of, require_found, run_trends, settings_of
+from owtrend.trends.run_trends import TrendArrays, cells_of, named, path_of, require_found, run_trends, settings_of
 
 __all__ = ["ComputeSummary", "compute"]
 
@@ -60,7 +60,7 @@ def compute(
 ) -> ComputeSummary:  # fmt: skip
     """Bring stored trends and scores up to date, for the runs that changed.
 
-    Trends are `owtrend.reductors.DEFAULT` of all histograms, scores those of `owtrend.watch`.
+    Trends are `owtrend.trends.reductors.DEFAULT` of all histograms, scores those of `owtrend.watch`.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ from owtrend.model.finding import Flag
 from owtrend.reason import why
 from owtrend.scoring import NULL_RUNS, NULLS, Rules, ScoreArrays, in_ns, median_wait, threshold_of, usual, warm_up
 from owtrend.store.reader import SubsystemReader
-from owtrend.trends import HELD, REPORTED, RESTART
+from owtrend.trends.run_trends import HELD, REPORTED, RESTART
 from owtrend.watch import KNOWN_RUNS, LOOKS, SCORES, Null, Sample, Watched, summary
 
 __all__ = ["RATE", "SHARE", "SHARE_NULLS", "score_components"]

@@ -13,7 +13,7 @@ from owtrend.errors import BinningChangedError, NotFoundError, UsageError
 from owtrend.histograms.time_slice import TimeSlice, time_slices
 from owtrend.model.snapshot import Histogram, Path, bin_values, find_path
 from owtrend.store.reader import Reader
-from owtrend.trends import event_counter
+from owtrend.trends.run_trends import event_counter
 
 __all__ = ["Reference", "Template", "comparable", "reference"]
 

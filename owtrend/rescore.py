@@ -19,7 +19,7 @@ from owtrend.stale import reference_digest, rules_of, runs_before, runs_in_time,
 from owtrend.store.reader import Reader, SubsystemReader
 from owtrend.store.repository import Store
 from owtrend.store.transaction import Transaction
-from owtrend.trends import REPORTED, cells_of
+from owtrend.trends.run_trends import REPORTED, cells_of
 from owtrend.watch import LOOKS, SCORES
 
 __all__ = ["ALL_SCORES", "rescore"]

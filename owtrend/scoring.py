@@ -18,7 +18,7 @@ from owtrend.model.finding import Flag
 from owtrend.model.registry import HistogramEntry
 from owtrend.reason import why
 from owtrend.store.reader import SubsystemReader
-from owtrend.trends import REPORTED
+from owtrend.trends.run_trends import REPORTED
 from owtrend.watch import KNOWN_RUNS, LOOKS, SCORES, Null, Sample, Total, Watched, summary
 
 __all__ = [

@@ -12,7 +12,7 @@ from owtrend.config import Config, config_of
 from owtrend.model import versions
 from owtrend.scoring import NULL_RUNS, Rules
 from owtrend.store.reader import Reader, SubsystemReader
-from owtrend.trends import named, settings_of
+from owtrend.trends.run_trends import named, settings_of
 
 __all__ = [
     "Stale",

@@ -14,10 +14,11 @@ OWTREND = [
     "store.layout", "store.reader", "store.transaction", "store.repository", "store.append", "store.check",
     "store.repair", "config", "histograms.run_histogram", "histograms.prefetch", "histograms.lazy",
     "histograms.labelled", "histograms.difference", "histograms.projection", "histograms.ratio", "pair", "conditional",
-    "score", "pairing", "comparison", "localised", "histograms.time_slice", "fit", "gains", "reduce", "reductors",
-    "trends", "history", "component", "reference", "histograms.cells", "points", "changepoint", "outlier", "watch",
-    "reason", "model.finding", "scoring", "rates", "stale", "interruptions", "scored", "reports", "shapes", "learned",
-    "unusual", "access", "cluster", "rescore", "pipeline", "root_writer", "export", "cli",
+    "score", "pairing", "comparison", "localised", "histograms.time_slice", "trends.fit", "trends.increments",
+    "trends.reductions", "trends.reductors", "trends.run_trends", "trends.query", "component", "reference",
+    "histograms.cells", "trends.series", "trends.changepoint", "trends.zscore", "watch", "reason", "model.finding",
+    "scoring", "rates", "stale", "interruptions", "scored", "reports", "shapes", "learned", "unusual", "access",
+    "cluster", "rescore", "pipeline", "root_writer", "export", "cli",
 ]  # fmt: skip
 
 # Packages that only these modules may know.
@@ -35,7 +36,7 @@ GUARDED = {
     "dask": {"owtrend/cluster.py"},
     "numba": {"owtrend/kernels/"},
     "sklearn": {"owtrend/shapes.py", "owtrend/unusual.py"},
-    "scipy": {"owtrend/kernels/", "owtrend/histograms/ratio.py", "owtrend/fit.py"},
+    "scipy": {"owtrend/kernels/", "owtrend/histograms/ratio.py", "owtrend/trends/fit.py"},
 }
 
 

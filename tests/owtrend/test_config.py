@@ -10,7 +10,7 @@ from ingest.detector import EVENTS, plans
 from owtrend import pipeline
 from owtrend.config import Config, load
 from owtrend.errors import NotFoundError, UsageError
-from owtrend.reductors import parse
+from owtrend.trends.reductors import parse
 from tests import filling
 from tests.filling import filled
 

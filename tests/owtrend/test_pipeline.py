@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 import owtrend
-from owtrend import history, pipeline
+from owtrend import pipeline
 from owtrend.config import Config
 from owtrend.errors import NotFoundError
 from owtrend.model import versions
-from owtrend.reductors import DEFAULT
 from owtrend.stale import Stale, stale_trends
 from owtrend.store.repository import Store
+from owtrend.trends import query
+from owtrend.trends.reductors import DEFAULT
 from tests import making, oracles
 
 
@@ -61,7 +62,7 @@ def test_trends_of_other_formulas_are_served_marked_stale_until_they_are_made_ag
     pipeline.compute(store, workers=0)
     before = owtrend.open(store).trends("EMC").load()
     monkeypatch.setattr(versions, "TRENDS", versions.TRENDS + 1)
-    monkeypatch.setattr(history, "run_trends", None)  # nothing is computed while reading
+    monkeypatch.setattr(query, "run_trends", None)  # nothing is computed while reading
     assert pipeline.compute(store, workers=0, runs=[300000], scores=False).runs == 1
     archive = owtrend.open(store)
     now = archive.trends("EMC").load()
@@ -82,7 +83,7 @@ def test_another_reductor_leaves_what_is_stored_of_other_runs(store, monkeypatch
     archive = owtrend.open(store)
     high = archive.trend("EMC", "h", "quantile_x(0.9)")
     assert np.isfinite(high.value).sum() > 100  # stored of one run, computed now of the other
-    monkeypatch.setattr(history, "run_trends", None)
+    monkeypatch.setattr(query, "run_trends", None)
     assert archive.trends("EMC", run=300001).load().identical(before)
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from owtrend import fit
 from owtrend.errors import UsageError
-from owtrend.gains import Floats, Gains
 from owtrend.kernels.cells import projections as kernels
 from owtrend.model import schema
 from owtrend.model.snapshot import Axis
+from owtrend.trends import fit
+from owtrend.trends.increments import Floats, Gains
 
 __all__ = [
     "Estimate",

@@ -17,9 +17,9 @@ from owtrend.histograms import run_histogram
 from owtrend.histograms.lazy import LazyArray, by_run
 from owtrend.model import schema, versions
 from owtrend.model.registry import HistogramEntry
-from owtrend.reductors import DEFAULT, Reductor, parse
 from owtrend.store.reader import SubsystemReader
-from owtrend.trends import (
+from owtrend.trends.reductors import DEFAULT, Reductor, parse
+from owtrend.trends.run_trends import (
     HELD,
     REPORTED,
     RESTART,

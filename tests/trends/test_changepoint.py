@@ -6,8 +6,8 @@ import pytest
 import xarray as xr
 
 import owtrend
-from owtrend.changepoint import change_points, epochs, noticed
 from owtrend.errors import DimsError, UsageError
+from owtrend.trends.changepoint import change_points, epochs, noticed
 
 START = np.datetime64("2018-06-01T12:00:00", "ns")
 

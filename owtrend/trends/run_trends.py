@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 
 from owtrend.config import Config
 from owtrend.errors import NotFoundError, OwtrendError, UsageError
-from owtrend.gains import Gains
 from owtrend.histograms import difference, run_histogram
 from owtrend.histograms.labelled import labelled
 from owtrend.histograms.prefetch import Prefetched
 from owtrend.histograms.run_histogram import RunHistogram
 from owtrend.model.registry import COUNTS, WEIGHTS, HistogramEntry
-from owtrend.reduce import Estimate
-from owtrend.reductors import DEFAULT, Reductor, parse
 from owtrend.store.reader import SubsystemReader
+from owtrend.trends.increments import Gains
+from owtrend.trends.reductions import Estimate
+from owtrend.trends.reductors import DEFAULT, Reductor, parse
 
 __all__ = [
     "HELD", "REPORTED", "RESTART", "Events", "TrendArrays", "begins", "cells_of", "event_counter", "named",

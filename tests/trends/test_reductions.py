@@ -9,9 +9,9 @@ import pytest
 import owtrend
 from ingest import archive
 from ingest.writer import SourceFile
-from owtrend.gains import Gains
 from owtrend.histograms import run_histogram
-from owtrend.reductors import parse
+from owtrend.trends.increments import Gains
+from owtrend.trends.reductors import parse
 from tests import making
 
 ROOT_FILES = Path(__file__).parents[1] / "data" / "root"

@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 
 from owtrend.errors import DimsError, UsageError
-from owtrend.outlier import mad_zscore, rate_zscore, zscore
+from owtrend.trends.zscore import mad_zscore, rate_zscore, zscore
 
 TIME = pd.date_range("2018-06-01", periods=100, freq="60s")
 

@@ -1,7 +1,8 @@
 """Reductors by the names that people type, their own functions too.
 
 ``entries``, ``mean_x``, ``quantile_x(0.9)``, ``mean_x(y=2:5)``: a reductor with a range ``axis=from:to`` sees only the
-bins in it, which must begin and end where bins do. Without an axis it is of x. `owtrend.reduce` has the formulas.
+bins in it, which must begin and end where bins do. Without an axis it is of x. `owtrend.trends.reductions` has the
+formulas.
 """
 
 import re
@@ -10,11 +11,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from owtrend import reduce
 from owtrend.errors import NotFoundError, UsageError
-from owtrend.gains import Gains, Ranges
 from owtrend.model.registry import Segment
 from owtrend.model.snapshot import Axis
+from owtrend.trends import reductions
+from owtrend.trends.increments import Gains, Ranges
 
 __all__ = ["DEFAULT", "REDUCTORS", "Kind", "Reductor", "applicable", "parse", "reductor"]
 
@@ -26,7 +27,7 @@ class Kind:
     ``numbers`` are how many it takes in brackets, ``of_profiled`` whether it has a meaning for a profiled quantity.
     """
 
-    function: Callable[..., reduce.Estimate]
+    function: Callable[..., reductions.Estimate]
     per_axis: bool = True
     stored: bool = False
     of_profiled: bool = False
@@ -36,27 +37,27 @@ class Kind:
 
 
 REDUCTORS: dict[str, Kind] = {
-    "entries": Kind(reduce.entries, per_axis=False, stored=True),
-    "integral": Kind(reduce.integral, per_axis=False, stored=True),
-    "rate": Kind(reduce.rate, per_axis=False),
-    "events": Kind(reduce.events, per_axis=False),
-    "per_event": Kind(reduce.per_event, per_axis=False),
-    "maximum": Kind(reduce.maximum, per_axis=False),
-    "mean": Kind(reduce.mean, stored=True, of_profiled=True),
-    "std": Kind(reduce.std, stored=True, of_profiled=True),
-    "skewness": Kind(reduce.skewness, stored=True),
-    "kurtosis": Kind(reduce.kurtosis, stored=True),
-    "median": Kind(reduce.median, stored=True),
-    "quantile": Kind(reduce.quantile, numbers=(1,)),
-    "underflow": Kind(reduce.underflow, stored=True),
-    "overflow": Kind(reduce.overflow, stored=True),
-    "fraction": Kind(reduce.fraction, numbers=(2,)),
-    "peak": Kind(reduce.peak),
-    "gauss": Kind(reduce.gauss, numbers=(0, 2)),
-    "gauss_width": Kind(reduce.gauss_width, numbers=(0, 2)),
-    "mpv": Kind(reduce.mpv, numbers=(0, 2)),
-    "ratio": Kind(reduce.ratio, per_axis=False, other=True),
-    "efficiency": Kind(reduce.efficiency, per_axis=False, other=True),
+    "entries": Kind(reductions.entries, per_axis=False, stored=True),
+    "integral": Kind(reductions.integral, per_axis=False, stored=True),
+    "rate": Kind(reductions.rate, per_axis=False),
+    "events": Kind(reductions.events, per_axis=False),
+    "per_event": Kind(reductions.per_event, per_axis=False),
+    "maximum": Kind(reductions.maximum, per_axis=False),
+    "mean": Kind(reductions.mean, stored=True, of_profiled=True),
+    "std": Kind(reductions.std, stored=True, of_profiled=True),
+    "skewness": Kind(reductions.skewness, stored=True),
+    "kurtosis": Kind(reductions.kurtosis, stored=True),
+    "median": Kind(reductions.median, stored=True),
+    "quantile": Kind(reductions.quantile, numbers=(1,)),
+    "underflow": Kind(reductions.underflow, stored=True),
+    "overflow": Kind(reductions.overflow, stored=True),
+    "fraction": Kind(reductions.fraction, numbers=(2,)),
+    "peak": Kind(reductions.peak),
+    "gauss": Kind(reductions.gauss, numbers=(0, 2)),
+    "gauss_width": Kind(reductions.gauss_width, numbers=(0, 2)),
+    "mpv": Kind(reductions.mpv, numbers=(0, 2)),
+    "ratio": Kind(reductions.ratio, per_axis=False, other=True),
+    "efficiency": Kind(reductions.efficiency, per_axis=False, other=True),
 }
 
 
@@ -81,7 +82,7 @@ class Reductor:
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     other: str = ""
 
-    def __call__(self, gains: Gains, other: Gains | None = None) -> reduce.Estimate:
+    def __call__(self, gains: Gains, other: Gains | None = None) -> reductions.Estimate:
         """Value and error of each gain, NaN where it has no meaning."""
         extra: tuple[Any, ...] = (self.axis,) if self.kind.per_axis else ()
         return self.kind.function(gains, *extra, *self.numbers, *(() if other is None else (other,)))
@@ -93,13 +94,15 @@ class Reductor:
 
     def bins(self, axes: Sequence[Axis]) -> Ranges:
         """Its ranges in bins."""
-        return {letter: reduce.bin_range(axes["xyz".index(letter)], *bounds) for letter, bounds in self.ranges.items()}
+        return {
+            letter: reductions.bin_range(axes["xyz".index(letter)], *bounds) for letter, bounds in self.ranges.items()
+        }
 
     def require_bins(self, axes: Sequence[Axis]) -> None:
         """Raise UsageError if its ranges, or its window, do not begin and end where bins of these axes do."""
         self.bins(axes)
         if self.axis and len(self.numbers) == 2:
-            reduce.bin_range(axes["xyz".index(self.axis)], *self.numbers)
+            reductions.bin_range(axes["xyz".index(self.axis)], *self.numbers)
 
     def fits(self, segment: Segment) -> bool:
         """Whether it has a meaning for a histogram."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from owtrend.errors import DimsError, UsageError
 from owtrend.kernels.series import zscore as kernels
-from owtrend.points import Points, points_of, row_dim
+from owtrend.trends.series import Points, points_of, row_dim
 
 __all__ = ["mad_zscore", "rate_zscore", "zscore"]
 

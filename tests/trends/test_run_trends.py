@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 import owtrend
-from owtrend import pipeline, trends
+from owtrend import pipeline
 from owtrend.config import Config
 from owtrend.errors import NotFoundError, UsageError
 from owtrend.histograms import prefetch
 from owtrend.model.snapshot import Axis
-from owtrend.reductors import DEFAULT, REDUCTORS, parse
+from owtrend.trends import run_trends
+from owtrend.trends.reductors import DEFAULT, REDUCTORS, parse
 from tests import filling
 from tests.filling import MINUTE, START, filled
 
@@ -112,8 +113,8 @@ def specs(archive, name):
     """Every reductor that is kept of a histogram."""
     entry = archive._reader.subsystem("EMC").registry.find(name, "")
     settings = archive.config
-    every = trends.named(settings, "EMC")
-    return [one for one in every if trends.kept(settings, "EMC", entry, one) and parse(one).fits(entry.first)]
+    every = run_trends.named(settings, "EMC")
+    return [one for one in every if run_trends.kept(settings, "EMC", entry, one) and parse(one).fits(entry.first)]
 
 
 SLOW = {"gauss_x", "gauss_width_x(0,6)", "spread_of_bins"}
@@ -175,10 +176,10 @@ def test_windows_of_rows_change_nothing(told, monkeypatch):
     view = told[0]._reader.subsystem("EMC")
     entries = list(view.registry.histograms.values())
     names, config = [name for name in view.trend_names[1] if name not in SLOW], told[0].config
-    whole = trends.run_trends(view, CUMULATIVE, entries, names, config, "EMC")
+    whole = run_trends.run_trends(view, CUMULATIVE, entries, names, config, "EMC")
     monkeypatch.setattr(prefetch, "WINDOW_BYTES", 1)
-    assert len(list(trends.Prefetched(view, 0, entries).windows())) == 3
-    pieces = trends.run_trends(view, CUMULATIVE, entries, names, config, "EMC")
+    assert len(list(run_trends.Prefetched(view, 0, entries).windows())) == 3
+    pieces = run_trends.run_trends(view, CUMULATIVE, entries, names, config, "EMC")
     for name, expected in whole.items():
         np.testing.assert_allclose(pieces[name], expected, rtol=1e-9, atol=1e-12)
 
@@ -274,7 +275,7 @@ def test_some_stale_runs_and_many_at_once(tmp_path, monkeypatch):
     unchanged = [run for run in range(90, 101) if run not in (95, 92)]
     assert whole.sel(run=unchanged).equals(by_run.sel(run=unchanged))
     assert np.isfinite(whole.value.sel(histogram="h2")).all()
-    monkeypatch.setattr("owtrend.history._SLAB", 1)
+    monkeypatch.setattr("owtrend.trends.query._SLAB", 1)
     again = owtrend.open(tmp_path / "store").trends("EMC", ["h", "h2"], ["mean_y", "entries"]).load()
     assert again.identical(more)
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from owtrend.gains import Gains
 from owtrend.model.snapshot import Axis
-from owtrend.reductors import parse
+from owtrend.trends.increments import Gains
+from owtrend.trends.reductors import parse
 
 REPLICAS = 600  # the spread is known to 3 %
 SHAPES = {

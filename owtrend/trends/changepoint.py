@@ -13,7 +13,7 @@ from owtrend.errors import UsageError
 from owtrend.kernels.series import changepoint as kernels
 from owtrend.kernels.series import changepoint_null, glr
 from owtrend.kernels.series.noise import clipped, noise
-from owtrend.points import Points, points_of
+from owtrend.trends.series import Points, points_of
 
 __all__ = ["change_points", "epochs", "noticed"]
 

@@ -1,0 +1,1 @@
+"""Trends: reductors of histograms over time, change points and outliers in them."""
