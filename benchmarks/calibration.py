@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from owtrend.comparison.pair import Pair
+from owtrend.comparison.scores import SCORES, parse
 from owtrend.component import learn_cells
 from owtrend.kernels.two_sample import beta_binomial
 from owtrend.kernels.two_sample.statistics import exact_pulls
 from owtrend.model.snapshot import Axis
-from owtrend.pair import Pair
-from owtrend.score import SCORES, parse
 
 OCCUPANCIES = (0.5, 2, 5, 20, 100)  # counts a bin, on average
 REFERENCES = {"as large": 1, "10 times": 10, "1,000 times": 1000}

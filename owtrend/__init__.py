@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from owtrend.access import Archive, open  # noqa: A004 - owtrend.open
-    from owtrend.comparison import compare
+    from owtrend.comparison.compare import compare
+    from owtrend.comparison.patches import patches
     from owtrend.errors import OwtrendError
     from owtrend.histograms.difference import increments, time_slice
     from owtrend.histograms.labelled import to_hist, to_xarray, values
     from owtrend.histograms.projection import project, rebin
     from owtrend.histograms.ratio import efficiency, ratio
     from owtrend.learned import Learned, learn_shape
-    from owtrend.localised import patches
     from owtrend.model.snapshot import Axis, Histogram, Snapshot
     from owtrend.shapes import shape_model
     from owtrend.trends.changepoint import change_points
@@ -61,8 +61,8 @@ _HOME = {
     "reductor": "trends.reductors",
     "efficiency": "histograms.ratio",
     "ratio": "histograms.ratio",
-    "compare": "comparison",
-    "patches": "localised",
+    "compare": "comparison.compare",
+    "patches": "comparison.patches",
     "Learned": "learned",
     "learn_shape": "learned",
     "shape_model": "shapes",

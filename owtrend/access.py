@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from owtrend.comparison.reference import Reference, comparable, reference
 from owtrend.component import bin_components, learn
 from owtrend.config import Config, config_of
 from owtrend.errors import NotFoundError, UsageError
@@ -23,7 +24,6 @@ from owtrend.learned import Learned, learn_shape
 from owtrend.model.finding import incidents
 from owtrend.model.registry import HistogramEntry, matching
 from owtrend.model.snapshot import Path
-from owtrend.reference import Reference, comparable, reference
 from owtrend.scored import flag_table, score_dataset
 from owtrend.stale import stale_runs
 from owtrend.store.reader import Reader
@@ -417,7 +417,7 @@ class Archive:
             One run or several; an interval of a single one, as in `time_slice`.
         like, last, rate_within, leave_out
             Instead of ``runs``: the newest ``last`` runs before run ``like`` that are comparable with it, see
-            `owtrend.reference.comparable`.
+            `owtrend.comparison.reference.comparable`.
         select
             As in `time_slice`.
 

@@ -9,7 +9,7 @@ import pytest
 import owtrend
 from benchmarks import calibration, table
 from benchmarks.table import Input, Row
-from owtrend.score import SCORES
+from owtrend.comparison.scores import SCORES
 from tests import making
 
 MADE = Row(

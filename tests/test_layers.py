@@ -13,12 +13,13 @@ OWTREND = [
     "errors", "model.versions", "model.schema", "model.snapshot", "kernels", "model.registry", "model.rows",
     "store.layout", "store.reader", "store.transaction", "store.repository", "store.append", "store.check",
     "store.repair", "config", "histograms.run_histogram", "histograms.prefetch", "histograms.lazy",
-    "histograms.labelled", "histograms.difference", "histograms.projection", "histograms.ratio", "pair", "conditional",
-    "score", "pairing", "comparison", "localised", "histograms.time_slice", "trends.fit", "trends.increments",
-    "trends.reductions", "trends.reductors", "trends.run_trends", "trends.query", "component", "reference",
-    "histograms.cells", "trends.series", "trends.changepoint", "trends.zscore", "watch", "reason", "model.finding",
-    "scoring", "rates", "stale", "interruptions", "scored", "reports", "shapes", "learned", "unusual", "access",
-    "cluster", "rescore", "pipeline", "root_writer", "export", "cli",
+    "histograms.labelled", "histograms.difference", "histograms.projection", "histograms.ratio", "comparison.pair",
+    "comparison.exact", "comparison.scores", "comparison.normalise", "comparison.compare", "comparison.patches",
+    "histograms.time_slice", "trends.fit", "trends.increments", "trends.reductions", "trends.reductors",
+    "trends.run_trends", "trends.query", "component", "comparison.reference", "histograms.cells", "trends.series",
+    "trends.changepoint", "trends.zscore", "watch", "reason", "model.finding", "scoring", "rates", "stale",
+    "interruptions", "scored", "reports", "shapes", "learned", "unusual", "access", "cluster", "rescore", "pipeline",
+    "root_writer", "export", "cli",
 ]  # fmt: skip
 
 # Packages that only these modules may know.

@@ -8,13 +8,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from owtrend.comparison.pair import TESTS, Pair
 from owtrend.errors import DimsError, UsageError
 from owtrend.histograms.labelled import to_xarray, values
 from owtrend.kernels.two_sample import beta_binomial
 from owtrend.kernels.two_sample import statistics as kernels
 from owtrend.model import schema
 from owtrend.model.snapshot import Axis, Histogram, Path, Snapshot
-from owtrend.pair import TESTS, Pair
 
 __all__ = ["NORMALISE", "PULLS", "Reference", "Setting", "beta_binomial_pulls", "inner", "paired", "same"]
 
@@ -25,7 +25,7 @@ ONE_SIGMA = 0.682689492137  # what an interval holds where it does not say
 
 
 class Reference(Protocol):
-    """Several slices of a subsystem, such as `owtrend.reference.Reference`."""
+    """Several slices of a subsystem, such as `owtrend.comparison.reference.Reference`."""
 
     def histogram(self, name: Path | str) -> Histogram:
         """All slices of a histogram as one."""

@@ -7,11 +7,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from owtrend import score
+from owtrend.comparison import scores as score
+from owtrend.comparison.normalise import Reference, Setting, inner, paired, same
+from owtrend.comparison.pair import Pair
 from owtrend.model import schema
 from owtrend.model.snapshot import Histogram, Snapshot
-from owtrend.pair import Pair
-from owtrend.pairing import Reference, Setting, inner, paired, same
 
 __all__ = ["compare"]
 
@@ -53,7 +53,7 @@ def compare(
     limit
         |pull| from which a bin does not agree, for ``robust``.
     scores
-        Names in `owtrend.score.SCORES`, with numbers in brackets: ``["ks", "bad_bins(4)"]``.
+        Names in `owtrend.comparison.scores.SCORES`, with numbers in brackets: ``["ks", "bad_bins(4)"]``.
     worst
         How many bins are told for each score.
     component

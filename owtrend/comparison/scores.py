@@ -13,10 +13,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from owtrend.conditional import chi2_permutation, homogeneity, ks_permutation, min_p
+from owtrend.comparison.exact import chi2_permutation, homogeneity, ks_permutation, min_p
+from owtrend.comparison.pair import Pair, Result
 from owtrend.errors import NotFoundError, UsageError
 from owtrend.kernels.two_sample import statistics as kernels
-from owtrend.pair import Pair, Result
 
 __all__ = ["DEFAULT", "SCORES", "names", "parse", "worst"]
 

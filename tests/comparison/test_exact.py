@@ -6,9 +6,9 @@ import xarray as xr
 from scipy import stats
 
 import owtrend
+from owtrend.comparison.scores import SCORES
 from owtrend.errors import UsageError
 from owtrend.kernels.two_sample import chi2_moments
-from owtrend.score import SCORES
 from tests.making import table
 
 HONEST = ["homogeneity", "chi2_permutation", "ks_permutation", "min_p"]

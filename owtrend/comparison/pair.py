@@ -1,4 +1,6 @@
-"""A histogram beside its reference, as arrays: what every score of `owtrend.score` is made from, and what it gives."""
+"""A histogram beside its reference, as arrays: what every score of `owtrend.comparison.scores` is made from, and what
+it gives.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

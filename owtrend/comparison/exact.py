@@ -9,10 +9,10 @@ from itertools import permutations
 import numpy as np
 from numpy.typing import NDArray
 
+from owtrend.comparison.pair import Pair, Result
 from owtrend.kernels.two_sample import chi2_moments as chi2_kernels
 from owtrend.kernels.two_sample import permutation as kernels
 from owtrend.kernels.two_sample.beta_binomial import log_factorials
-from owtrend.pair import Pair, Result
 
 __all__ = ["chi2_permutation", "homogeneity", "ks_permutation", "min_p"]
 

@@ -7,13 +7,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from owtrend.comparison.normalise import Reference, Setting, beta_binomial_pulls, paired, same
+from owtrend.comparison.pair import Pair
 from owtrend.errors import DimsError
 from owtrend.kernels.two_sample import patches as found
 from owtrend.kernels.two_sample import statistics as kernels
 from owtrend.model import schema
 from owtrend.model.snapshot import Histogram, Snapshot
-from owtrend.pair import Pair
-from owtrend.pairing import Reference, Setting, beta_binomial_pulls, paired, same
 
 if TYPE_CHECKING:
     import pandas as pd

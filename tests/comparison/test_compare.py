@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 import owtrend
 from ingest import SnapshotReader
+from owtrend.comparison.normalise import NORMALISE, PULLS
+from owtrend.comparison.scores import DEFAULT, SCORES
 from owtrend.errors import BinningChangedError, DimsError, NotFoundError, UsageError
 from owtrend.kernels.two_sample import statistics as kernels
-from owtrend.pairing import NORMALISE, PULLS
-from owtrend.score import DEFAULT, SCORES
 from tests import making
 from tests.making import table
 

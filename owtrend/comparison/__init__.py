@@ -1,0 +1,1 @@
+"""A histogram compared with a reference: pulls, scores, patches."""
