@@ -10,12 +10,13 @@ from scipy import stats
 from benchmarks.bench_compute import gigabytes
 from benchmarks.inputs import Compare, Size, Source
 from ingest.detector import COMPONENTS, plans
-from owtrend import cluster, scoring
+from owtrend import cluster
 from owtrend.kernels.two_sample import beta_binomial, report
+from owtrend.outliers import histogram_scores
+from owtrend.outliers.histogram_scores import Rules
+from owtrend.outliers.monitor import Sample, Watched
 from owtrend.rescore import rescore
-from owtrend.scoring import Rules
 from owtrend.store.repository import Store
-from owtrend.watch import Sample, Watched
 
 
 @pytest.fixture
@@ -147,7 +148,7 @@ def test_a_pass_over_an_archive(source: Source, size: Size, store: Path, compare
             view = reader.subsystem(name)
             entries = list(view.registry.histograms.values())
             for run in view.places:
-                for _ in scoring.Prefetched(view, view.place(run), entries).windows():
+                for _ in histogram_scores.Prefetched(view, view.place(run), entries).windows():
                     pass
 
     compare(

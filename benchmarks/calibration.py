@@ -16,10 +16,10 @@ from scipy import stats
 
 from owtrend.comparison.pair import Pair
 from owtrend.comparison.scores import SCORES, parse
-from owtrend.component import learn_cells
 from owtrend.kernels.two_sample import beta_binomial
 from owtrend.kernels.two_sample.statistics import exact_pulls
 from owtrend.model.snapshot import Axis
+from owtrend.outliers.components import learn_cells
 
 OCCUPANCIES = (0.5, 2, 5, 20, 100)  # counts a bin, on average
 REFERENCES = {"as large": 1, "10 times": 10, "1,000 times": 1000}

@@ -12,7 +12,6 @@ import pandas as pd
 import xarray as xr
 
 from owtrend.comparison.reference import Reference, comparable, reference
-from owtrend.component import bin_components, learn
 from owtrend.config import Config, config_of
 from owtrend.errors import NotFoundError, UsageError
 from owtrend.histograms import run_histogram
@@ -24,7 +23,8 @@ from owtrend.learned import Learned, learn_shape
 from owtrend.model.finding import incidents
 from owtrend.model.registry import HistogramEntry, matching
 from owtrend.model.snapshot import Path
-from owtrend.scored import flag_table, score_dataset
+from owtrend.outliers.components import bin_components, learn
+from owtrend.outliers.results import flag_table, score_dataset
 from owtrend.stale import stale_runs
 from owtrend.store.reader import Reader
 from owtrend.store.repository import Store
@@ -361,7 +361,7 @@ class Archive:
         histograms, run, runs
             As in `trends`.
         scores
-            Names; None: all that are kept, see `owtrend.watch`.
+            Names; None: all that are kept, see `owtrend.outliers.monitor`.
 
         Returns
         -------
@@ -462,8 +462,8 @@ class Archive:
         :
             Indexed by displayed name: ``component``, a number, -1 where nothing ever changed; ``certain``, whether so
             many reports would hardly fit by luck; ``reports``, the snapshots in which the component reported. See
-            `owtrend.component.learn`. Of one histogram the numbers over its bins, flow bins left out, with ``certain``
-            as a coordinate; see `owtrend.component.learn_cells`.
+            `owtrend.outliers.components.learn`. Of one histogram the numbers over its bins, flow bins left out, with
+            ``certain`` as a coordinate; see `owtrend.outliers.components.learn_cells`.
 
         Raises
         ------

@@ -13,7 +13,7 @@ from owtrend.kernels.shapes.anscombe import around_worst, mean_shares, pulls, va
 from owtrend.kernels.shapes.parallel_analysis import variations as variations_of
 from owtrend.kernels.shapes.pareto_tail import chances
 from owtrend.model.snapshot import Axis
-from owtrend.reason import counted, run_names, span
+from owtrend.outliers.explain import counted, run_names, span
 from owtrend.reports import Reports
 from owtrend.shapes import ShapeModel, model_of
 

@@ -60,7 +60,7 @@ def compute(
 ) -> ComputeSummary:  # fmt: skip
     """Bring stored trends and scores up to date, for the runs that changed.
 
-    Trends are `owtrend.trends.reductors.DEFAULT` of all histograms, scores those of `owtrend.watch`.
+    Trends are `owtrend.trends.reductors.DEFAULT` of all histograms, scores those of `owtrend.outliers.monitor`.
 
     Parameters
     ----------

@@ -9,18 +9,18 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from owtrend import interruptions, rates, scoring
 from owtrend.cluster import Runner
 from owtrend.config import Config
 from owtrend.model.finding import Flag
-from owtrend.rates import SHARE_NULLS
-from owtrend.scoring import NULLS, Rules, ScoreArrays, median_wait, threshold_of
+from owtrend.outliers import component_scores, histogram_scores, interruptions
+from owtrend.outliers.component_scores import SHARE_NULLS
+from owtrend.outliers.histogram_scores import NULLS, Rules, ScoreArrays, median_wait, threshold_of
+from owtrend.outliers.monitor import LOOKS, SCORES
 from owtrend.stale import reference_digest, rules_of, runs_before, runs_in_time, stale_score
 from owtrend.store.reader import Reader, SubsystemReader
 from owtrend.store.repository import Store
 from owtrend.store.transaction import Transaction
 from owtrend.trends.run_trends import REPORTED, cells_of
-from owtrend.watch import LOOKS, SCORES
 
 __all__ = ["ALL_SCORES", "rescore"]
 
@@ -165,13 +165,15 @@ def _scores(task: ScoreTask) -> tuple[ScoreTask, Scored]:
     view = _reader(task.location, task.version).subsystem(task.subsystem)
     if task.flagged is not None:
         of_runs = task.runs, task.before, task.rules, task.flagged
-        found = list(rates.score_components(view, task.subsystem, *of_runs))
+        found = list(component_scores.score_components(view, task.subsystem, *of_runs))
         return task, [
             (run, arrays, [*flags, *interruptions.interruptions(view, task.subsystem, run)])
             for run, arrays, flags in found
         ]
     entries = list(view.registry.histograms.values())[task.first : task.last]
-    return task, list(scoring.score_runs(view, task.subsystem, task.runs, task.before, entries, task.first, task.rules))
+    return task, list(
+        histogram_scores.score_runs(view, task.subsystem, task.runs, task.before, entries, task.first, task.rules)
+    )
 
 
 def _joined(of_blocks: Sequence[tuple[int, Scored]]) -> dict[int, tuple[ScoreArrays, list[Flag]]]:

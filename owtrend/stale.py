@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from owtrend.config import Config, config_of
 from owtrend.model import versions
-from owtrend.scoring import NULL_RUNS, Rules
+from owtrend.outliers.histogram_scores import NULL_RUNS, Rules
 from owtrend.store.reader import Reader, SubsystemReader
 from owtrend.trends.run_trends import named, settings_of
 

@@ -16,10 +16,11 @@ OWTREND = [
     "histograms.labelled", "histograms.difference", "histograms.projection", "histograms.ratio", "comparison.pair",
     "comparison.exact", "comparison.scores", "comparison.normalise", "comparison.compare", "comparison.patches",
     "histograms.time_slice", "trends.fit", "trends.increments", "trends.reductions", "trends.reductors",
-    "trends.run_trends", "trends.query", "component", "comparison.reference", "histograms.cells", "trends.series",
-    "trends.changepoint", "trends.zscore", "watch", "reason", "model.finding", "scoring", "rates", "stale",
-    "interruptions", "scored", "reports", "shapes", "learned", "unusual", "access", "cluster", "rescore", "pipeline",
-    "root_writer", "export", "cli",
+    "trends.run_trends", "trends.query", "outliers.components", "comparison.reference", "histograms.cells",
+    "trends.series", "trends.changepoint", "trends.zscore", "outliers.monitor", "outliers.explain", "model.finding",
+    "outliers.histogram_scores", "outliers.component_scores", "stale", "outliers.interruptions", "outliers.results",
+    "reports", "shapes", "learned", "unusual", "access", "cluster", "rescore", "pipeline", "root_writer", "export",
+    "cli",
 ]  # fmt: skip
 
 # Packages that only these modules may know.

@@ -8,7 +8,7 @@ from bokeh.models import BoxAnnotation
 
 from dashboards import scores, theme
 from dashboards.timeline import Timeline
-from owtrend import watch
+from owtrend.outliers import monitor
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def table(scored):
 @pytest.fixture
 def flagged(scored):
     found = scored.flags("EMC", runs=[3])
-    return found[found["score"].isin(watch.SCORES)]
+    return found[found["score"].isin(monitor.SCORES)]
 
 
 def flag(score, z, minute=15, why="why"):

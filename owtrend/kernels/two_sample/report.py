@@ -406,7 +406,7 @@ def looks(
     good: Floats, good_sums: Floats, good_moments: Floats, last: Floats, last_sums: Floats, last_moments: Floats,
     older: Floats, older_sums: Floats, older_moments: Floats, bounds: NDArray[np.int64], excess: Floats, least: float,
 ) -> tuple[Floats, Floats, Floats]:  # fmt: skip
-    """A report beside all its references in one call; see `owtrend.watch.LOOKS`.
+    """A report beside all its references in one call; see `owtrend.outliers.monitor.LOOKS`.
 
     Parameters
     ----------

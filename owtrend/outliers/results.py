@@ -11,7 +11,7 @@ from owtrend.errors import NotFoundError
 from owtrend.model import versions
 from owtrend.model.finding import Flag, table
 from owtrend.model.registry import HistogramEntry
-from owtrend.rates import SHARE
+from owtrend.outliers.component_scores import SHARE
 from owtrend.store.reader import Reader, SubsystemReader
 
 __all__ = ["flag_table", "score_dataset"]

@@ -7,8 +7,8 @@ import pytest
 
 import owtrend
 from ingest import archive, simulate
-from owtrend.component import bin_components, learn, learn_cells
 from owtrend.errors import UsageError
+from owtrend.outliers.components import bin_components, learn, learn_cells
 from tests import making
 
 

@@ -14,14 +14,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from owtrend.component import Components, learn
 from owtrend.kernels.components.rate_deviation import PHASE, deviations
 from owtrend.model.finding import Flag
-from owtrend.reason import why
-from owtrend.scoring import NULL_RUNS, NULLS, Rules, ScoreArrays, in_ns, median_wait, threshold_of, usual, warm_up
+from owtrend.outliers.components import Components, learn
+from owtrend.outliers.explain import why
+from owtrend.outliers.histogram_scores import (
+    NULL_RUNS,
+    NULLS,
+    Rules,
+    ScoreArrays,
+    in_ns,
+    median_wait,
+    threshold_of,
+    usual,
+    warm_up,
+)
+from owtrend.outliers.monitor import KNOWN_RUNS, LOOKS, SCORES, Null, Sample, Watched, summary
 from owtrend.store.reader import SubsystemReader
 from owtrend.trends.run_trends import HELD, REPORTED, RESTART
-from owtrend.watch import KNOWN_RUNS, LOOKS, SCORES, Null, Sample, Watched, summary
 
 __all__ = ["RATE", "SHARE", "SHARE_NULLS", "score_components"]
 
@@ -51,7 +61,7 @@ def score_components(
     view: SubsystemReader, subsystem: str, runs: Sequence[int], before: Sequence[int], rules: Rules,
     flagged: Mapping[int, NDArray[np.uint8]],
 ) -> Iterator[tuple[int, ScoreArrays, list[Flag]]]:  # fmt: skip
-    """Shares and rates of some runs, run after run; arguments as of `owtrend.scoring.score_runs`.
+    """Shares and rates of some runs, run after run; arguments as of `owtrend.outliers.histogram_scores.score_runs`.
 
     Parameters
     ----------

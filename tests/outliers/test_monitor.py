@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from owtrend import watch
 from owtrend.model.snapshot import Axis
-from owtrend.reason import place, why
-from owtrend.watch import LOOKS, SCORES, Null, Sample, Watched
+from owtrend.outliers import monitor
+from owtrend.outliers.explain import place, why
+from owtrend.outliers.monitor import LOOKS, SCORES, Null, Sample, Watched
 
 SIZES = np.array([22], dtype=np.int64)
 SHAPE = np.random.default_rng(0).gamma(3, size=22)
@@ -85,7 +85,7 @@ def test_fills_that_come_in_bunches_are_usual_after_some_runs(bunch):
             assert finding is not None
             largest.append(finding.total)
             one.learn(data)
-        nulls.append(watch.summary(one.seen))
+        nulls.append(monitor.summary(one.seen))
     assert max(largest[72:]) < 4.5
     if bunch > 1:
         assert max(largest[:12]) > 4.5
@@ -96,13 +96,13 @@ def test_the_null_is_no_narrower_than_chance():
     made = Null.of_reports(quiet)
     assert (made.location == 0).all()
     assert (made.scale == 1).all()
-    np.testing.assert_array_equal(Null.of([watch.summary(quiet)] * 5).scale, made.scale)
+    np.testing.assert_array_equal(Null.of([monitor.summary(quiet)] * 5).scale, made.scale)
 
 
 def test_a_run_that_was_wrong_does_not_make_the_null_wide():
     rng = np.random.default_rng(6)
-    good = [watch.summary([rng.normal(size=(len(LOOKS), len(SCORES) + 1)) for _ in range(12)]) for _ in range(6)]
-    bad = watch.summary([rng.normal(80, 10, size=(len(LOOKS), len(SCORES) + 1)) for _ in range(12)])
+    good = [monitor.summary([rng.normal(size=(len(LOOKS), len(SCORES) + 1)) for _ in range(12)]) for _ in range(6)]
+    bad = monitor.summary([rng.normal(80, 10, size=(len(LOOKS), len(SCORES) + 1)) for _ in range(12)])
     assert Null.of([*good, bad]).location.max() < 0.6
     assert Null.of([*good, bad]).scale.max() < 1.6
 

@@ -7,7 +7,7 @@ import numpy as np
 from owtrend.kernels.two_sample.chi2_moments import moments
 from owtrend.kernels.two_sample.report import FIELDS
 from owtrend.model.snapshot import Axis
-from owtrend.watch import LOOKS, SCORES, Finding, Sample
+from owtrend.outliers.monitor import LOOKS, SCORES, Finding, Sample
 
 __all__ = ["counted", "place", "run_names", "span", "why"]
 
@@ -23,7 +23,7 @@ def why(
     Parameters
     ----------
     pair
-        What was compared, see `owtrend.watch.Watched.pair`.
+        What was compared, see `owtrend.outliers.monitor.Watched.pair`.
     runs
         The other runs that are the reference.
     names

@@ -6,12 +6,12 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from owtrend.component import learn
 from owtrend.histograms import run_histogram
 from owtrend.kernels.cells.difference import gaps
 from owtrend.kernels.two_sample.report import log_upper
 from owtrend.model.finding import Flag
-from owtrend.scoring import in_ns, median_wait
+from owtrend.outliers.components import learn
+from owtrend.outliers.histogram_scores import in_ns, median_wait
 from owtrend.store.reader import SubsystemReader
 from owtrend.trends.run_trends import HELD, REPORTED, RESTART
 

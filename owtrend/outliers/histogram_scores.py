@@ -16,10 +16,10 @@ from owtrend.kernels.cells import difference as kernels
 from owtrend.kernels.two_sample.report import z_of
 from owtrend.model.finding import Flag
 from owtrend.model.registry import HistogramEntry
-from owtrend.reason import why
+from owtrend.outliers.explain import why
+from owtrend.outliers.monitor import KNOWN_RUNS, LOOKS, SCORES, Null, Sample, Total, Watched, summary
 from owtrend.store.reader import SubsystemReader
 from owtrend.trends.run_trends import REPORTED
-from owtrend.watch import KNOWN_RUNS, LOOKS, SCORES, Null, Sample, Total, Watched, summary
 
 __all__ = [
     "BINS",
@@ -146,7 +146,7 @@ class Past:
     def remember(
         self, null: NDArray[np.float64], reported: NDArray[np.bool_], flagged: NDArray[np.bool_]
     ) -> None:  # fmt: skip
-        """The scores of a run that is over, in `owtrend.watch.summary`."""
+        """The scores of a run that is over, in `owtrend.outliers.monitor.summary`."""
         if np.isfinite(null).any():
             self.nulls.append((bool(2 * flagged.sum() > reported.sum()), null))
 

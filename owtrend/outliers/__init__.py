@@ -1,0 +1,1 @@
+"""Outliers: reports and components that differ from other runs and from their own past."""
