@@ -13,8 +13,8 @@ import numpy as np
 import xarray as xr
 
 import owtrend
-from owtrend.shapes import MODELS
-from owtrend.unusual import REDUCTORS, unusual
+from owtrend.learned.isolation_forest import REDUCTORS, unusual
+from owtrend.learned.shape_models import MODELS
 
 LIMIT = 0.01
 BINS, COUNTS, RUNS, REPORTS = 100, 50_000, 10, 10

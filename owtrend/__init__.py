@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from owtrend.histograms.labelled import to_hist, to_xarray, values
     from owtrend.histograms.projection import project, rebin
     from owtrend.histograms.ratio import efficiency, ratio
-    from owtrend.learned import Learned, learn_shape
+    from owtrend.learned.shape import Learned, learn_shape
+    from owtrend.learned.shape_models import shape_model
     from owtrend.model.snapshot import Axis, Histogram, Snapshot
-    from owtrend.shapes import shape_model
     from owtrend.trends.changepoint import change_points
     from owtrend.trends.reductors import reductor
 
@@ -63,9 +63,9 @@ _HOME = {
     "ratio": "histograms.ratio",
     "compare": "comparison.compare",
     "patches": "comparison.patches",
-    "Learned": "learned",
-    "learn_shape": "learned",
-    "shape_model": "shapes",
+    "Learned": "learned.shape",
+    "learn_shape": "learned.shape",
+    "shape_model": "learned.shape_models",
     "OwtrendError": "errors",
     "Axis": "model.snapshot",
     "Histogram": "model.snapshot",

@@ -19,7 +19,8 @@ from owtrend.histograms.cells import dataset
 from owtrend.histograms.labelled import labelled
 from owtrend.histograms.run_histogram import RunHistogram
 from owtrend.histograms.time_slice import TimeSlice, time_slices
-from owtrend.learned import Learned, learn_shape
+from owtrend.learned.isolation_forest import REDUCTORS, unusual
+from owtrend.learned.shape import Learned, learn_shape
 from owtrend.model.finding import incidents
 from owtrend.model.registry import HistogramEntry, matching
 from owtrend.model.snapshot import Path
@@ -31,7 +32,6 @@ from owtrend.store.repository import Store
 from owtrend.trends.query import every_interval, over_intervals, require_fitting, row_by_row, run_by_run
 from owtrend.trends.reductors import DEFAULT, applicable, parse
 from owtrend.trends.run_trends import named
-from owtrend.unusual import REDUCTORS, unusual
 
 __all__ = ["Archive", "open"]
 
@@ -511,19 +511,20 @@ class Archive:
         self, subsystem: str, run: int, runs: slice | Sequence[int], *, every: Any = "10min",
         histograms: Sequence[str | Path] | str | None = None, reductors: Sequence[str] | None = None,
     ) -> xr.Dataset:  # fmt: skip
-        """How unlike good runs each interval of a run is in all trends together, and in which; see `owtrend.unusual`.
+        """How unlike good runs each interval of a run is in all trends together, and in which; see
+        `owtrend.learned.isolation_forest`.
 
         Parameters
         ----------
         runs
             Good runs, as in `histogram`; ``run`` itself is left out.
         histograms, reductors
-            As in `trends`; None: all, and `owtrend.unusual.REDUCTORS` as far as they mean something.
+            As in `trends`; None: all, and `owtrend.learned.isolation_forest.REDUCTORS` as far as they mean something.
 
         Raises
         ------
         NotFoundError, UsageError
-            As `trends` and `owtrend.unusual.unusual`.
+            As `trends` and `owtrend.learned.isolation_forest.unusual`.
         """
         entries = _entries(self._reader.subsystem(subsystem), histograms)
         names = reductors or [one for one in REDUCTORS if any(parse(one).fits(entry.first) for entry in entries)]

@@ -19,8 +19,8 @@ OWTREND = [
     "trends.run_trends", "trends.query", "outliers.components", "comparison.reference", "histograms.cells",
     "trends.series", "trends.changepoint", "trends.zscore", "outliers.monitor", "outliers.explain", "model.finding",
     "outliers.histogram_scores", "outliers.component_scores", "stale", "outliers.interruptions", "outliers.results",
-    "reports", "shapes", "learned", "unusual", "access", "cluster", "rescore", "pipeline", "root_writer", "export",
-    "cli",
+    "learned.report_counts", "learned.shape_models", "learned.shape", "learned.isolation_forest", "access", "cluster",
+    "rescore", "pipeline", "root_writer", "export", "cli",
 ]  # fmt: skip
 
 # Packages that only these modules may know.
@@ -37,7 +37,7 @@ GUARDED = {
     "distributed": {"owtrend/cluster.py"},
     "dask": {"owtrend/cluster.py"},
     "numba": {"owtrend/kernels/"},
-    "sklearn": {"owtrend/shapes.py", "owtrend/unusual.py"},
+    "sklearn": {"owtrend/learned/shape_models.py", "owtrend/learned/isolation_forest.py"},
     "scipy": {"owtrend/kernels/", "owtrend/histograms/ratio.py", "owtrend/trends/fit.py"},
 }
 

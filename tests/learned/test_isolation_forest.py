@@ -6,7 +6,7 @@ import xarray as xr
 
 import owtrend
 from owtrend.errors import DimsError, OwtrendError, UsageError
-from owtrend.unusual import unusual
+from owtrend.learned.isolation_forest import unusual
 from tests import making
 
 HISTOGRAMS, REDUCTORS = 12, ["entries", "mean_x", "std_x"]

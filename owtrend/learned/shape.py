@@ -12,10 +12,10 @@ from owtrend.errors import UsageError
 from owtrend.kernels.shapes.anscombe import around_worst, mean_shares, pulls, variation
 from owtrend.kernels.shapes.parallel_analysis import variations as variations_of
 from owtrend.kernels.shapes.pareto_tail import chances
+from owtrend.learned.report_counts import Reports
+from owtrend.learned.shape_models import ShapeModel, model_of
 from owtrend.model.snapshot import Axis
 from owtrend.outliers.explain import counted, run_names, span
-from owtrend.reports import Reports
-from owtrend.shapes import ShapeModel, model_of
 
 __all__ = ["LOOKS", "Learned", "learn_shape"]
 
@@ -41,7 +41,8 @@ def learn_shape(
         As `Archive.histogram` gives it: cumulative contents of good runs. Rows that did not report are left out. Flow
         bins do not count. A bin that lost entries counts as empty.
     model
-        One of `owtrend.shapes.MODELS`, or a class of your own, see `owtrend.shapes.ShapeModel`.
+        One of `owtrend.learned.shape_models.MODELS`, or a class of your own, see
+        `owtrend.learned.shape_models.ShapeModel`.
     variations
         In how many ways good shapes vary; None: as many as are beyond noise. Each principal component of the stabilised
         residuals counts whose singular value is above that of 19 copies of what is left with random signs (Hong,

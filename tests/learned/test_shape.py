@@ -9,7 +9,7 @@ import owtrend
 from benchmarks.learned_shapes import BINS, histogram, varied
 from owtrend.errors import BinningChangedError, DimsError, NotFoundError, OwtrendError, UsageError
 from owtrend.kernels.shapes.anscombe import mean_shares, pulls
-from owtrend.shapes import MODELS, Autoencoder, Mean, Nmf, Pca, ShapeModel
+from owtrend.learned.shape_models import MODELS, Autoencoder, Mean, Nmf, Pca, ShapeModel
 from tests import making
 
 FLEXIBLE = ["pca", "nmf", "autoencoder"]

@@ -32,7 +32,9 @@ class ShapeModel(Protocol):
     parameters: int
 
     def fit(self, counts: Floats, variations: int) -> Any:
-        """Learn from good reports, which vary in so many ways more than counting explains; see `owtrend.learned`."""
+        """Learn from good reports, which vary in so many ways more than counting explains; see
+        `owtrend.learned.shape`.
+        """
 
     def expected(self, counts: Floats, trusted: Bools) -> Floats:
         """What good reports would hold whose ``trusted`` bins are those of ``counts``: same shape, scale included.

@@ -1,0 +1,1 @@
+"""Models learned from good runs: shapes of histograms, all trends together."""
