@@ -10,12 +10,12 @@ from scipy import stats
 from benchmarks.bench_compute import gigabytes
 from benchmarks.inputs import Compare, Size, Source
 from ingest.detector import COMPONENTS, plans
-from owtrend import cluster
+from owtrend.compute import cluster
+from owtrend.compute.update_scores import rescore
 from owtrend.kernels.two_sample import beta_binomial, report
 from owtrend.outliers import histogram_scores
 from owtrend.outliers.histogram_scores import Rules
 from owtrend.outliers.monitor import Sample, Watched
-from owtrend.rescore import rescore
 from owtrend.store.repository import Store
 
 

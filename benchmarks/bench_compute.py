@@ -14,7 +14,7 @@ from benchmarks import plain
 from benchmarks.inputs import Compare, Record, Size, Source
 from benchmarks.peak import peaks
 from ingest import archive
-from owtrend import pipeline
+from owtrend.compute import compute
 from owtrend.model.registry import COUNTS, WEIGHTS
 from owtrend.store.repository import Store
 
@@ -51,7 +51,7 @@ def test_trends_on_threads(source: Source, size: Size, store: Path, compare: Com
     check(store)
     compare(
         "threads", f"{source.label}, {size.copies} times",
-        lambda: pipeline.compute(store, force=True, scores=False, workers=0), "NumPy",
+        lambda: compute.compute(store, force=True, scores=False, workers=0), "NumPy",
         lambda: by_numpy(store), amount=gigabytes(store), rate_unit="GB/s", target=">= 1 GB/s",
     )  # fmt: skip
 
@@ -62,8 +62,8 @@ def test_trends_on_two_workers(
     """The same on two worker processes that are already running, against one."""
     compare(
         "two workers", f"{source.label}, {size.copies} times",
-        lambda: pipeline.compute(store, force=True, scores=False, scheduler=workers(2)), "one worker",
-        lambda: pipeline.compute(store, force=True, scores=False, scheduler=workers(1)), amount=gigabytes(store),
+        lambda: compute.compute(store, force=True, scores=False, scheduler=workers(2)), "one worker",
+        lambda: compute.compute(store, force=True, scores=False, scheduler=workers(1)), amount=gigabytes(store),
         rate_unit="GB/s",
     )  # fmt: skip
 
@@ -79,7 +79,7 @@ def test_ingest_and_trends_against_overwatch(source: Source, record: Record, tmp
     for number in range(3):
         began = time.process_time()
         archive.ingest(archive.Found(list(source.files)), tmp_path / f"store{number}", workers=0)
-        pipeline.compute(tmp_path / f"store{number}", workers=0)
+        compute.compute(tmp_path / f"store{number}", workers=0)
         seconds.append(time.process_time() - began)
     record(
         "ingest, trends, scores, CPU time", source.label, min(seconds), "s", "Overwatch, noted",

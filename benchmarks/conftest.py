@@ -19,7 +19,7 @@ from benchmarks import table
 from benchmarks.inputs import SIZES, Compare, Record, Size, Source
 from benchmarks.table import Input, Row
 from ingest import archive
-from owtrend import pipeline
+from owtrend.compute import compute
 
 ROWS, INPUTS = pytest.StashKey[list[Row]](), pytest.StashKey[dict[str, Input]]()
 
@@ -76,7 +76,7 @@ def store(source: Source, size: Size, tmp_path_factory: pytest.TempPathFactory) 
     """All files of the source, several times over, with their trends."""
     location = tmp_path_factory.mktemp("store") / "store"
     archive.ingest(archive.Found(source.copied(size.copies)), location, workers=0)
-    pipeline.compute(location, workers=0)
+    compute.compute(location, workers=0)
     return location
 
 
@@ -141,7 +141,7 @@ def compare(benchmark: Any, record: Record, size: Size) -> Compare:
 @pytest.fixture(scope="session")
 def workers(size: Size) -> Iterator[Callable[[int], str]]:
     """Address of a scheduler with so many warm worker processes (if tiny, threads) of one thread each."""
-    from owtrend.cluster import local_cluster
+    from owtrend.compute.cluster import local_cluster
 
     with contextlib.ExitStack() as stack:
         clusters: dict[int, str] = {}

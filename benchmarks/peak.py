@@ -39,9 +39,9 @@ def _do(job: str, output: Path) -> None:
 
             plain.uproot_to_npz(files, output, compressed=False)
     elif job == "compute":
-        from owtrend import pipeline
+        from owtrend.compute import compute
 
-        pipeline.compute(text, workers=0, force=True)
+        compute.compute(text, workers=0, force=True)
     elif job == "numpy":
         from benchmarks import plain
 

@@ -21,8 +21,8 @@ import numpy as np
 import owtrend
 from ingest import SnapshotReader, archive
 from ingest.writer import SourceFile
-from owtrend import pipeline
 from owtrend.cli import progress_bar, store_size
+from owtrend.compute import compute
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "run2.md"
 # Of November 2015 to December 2018, from ALICE's logbook: runs, their median and mean length in minutes, and the share
@@ -97,8 +97,8 @@ def measure(taken: Sample, workers: int) -> Measured:
         store = Path(folder) / "store"
         summary = archive.ingest(archive.Found(taken.files), store, workers=workers, progress=progress)
         size = store_size(str(store))
-        trends = pipeline.compute(store, workers=workers, scores=False, progress=progress)
-        scores = pipeline.compute(store, workers=workers, progress=progress)
+        trends = compute.compute(store, workers=workers, scores=False, progress=progress)
+        scores = compute.compute(store, workers=workers, progress=progress)
         assert len(owtrend.open(store).runs) == taken.runs
     return Measured(taken, summary.seconds, trends.seconds, scores.seconds, size)
 

@@ -35,7 +35,7 @@ from benchmarks.incidents import (
 )
 from ingest import archive, simulator
 from ingest.faults import FAULTS, Fault
-from owtrend import pipeline
+from owtrend.compute import compute
 from owtrend.errors import UsageError
 
 __all__ = ["DETECTORS", "Detector", "Result", "Shift", "judged", "prepared", "rate", "share", "table", "tables"]
@@ -48,7 +48,7 @@ CYCLE = np.timedelta64(int(simulator.REPORT_CYCLE), "s")
 
 def ours(store: Path) -> pd.DataFrame:
     """What owtrend flags once all is computed."""
-    pipeline.compute(store)
+    compute.compute(store)
     flags: pd.DataFrame = owtrend.open(store).flags()
     return flags
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ingest import naming, root_file, writer
 from ingest.writer import RunResult, RunTask, SourceFile
-from owtrend import cluster
+from owtrend.compute import cluster
 from owtrend.errors import SnapshotError, UsageError
 from owtrend.model.registry import Layouts, Registry
 from owtrend.model.rows import CUMULATIVE, RESET
@@ -156,7 +156,7 @@ def ingest(
     Parameters
     ----------
     workers, scheduler
-        See `owtrend.cluster.runner`.
+        See `owtrend.compute.cluster.runner`.
     accumulation
         ``cumulative``: each file holds everything since its run began; ``reset``: only what is new.
     select, exclude

@@ -221,7 +221,8 @@ def demo(ctx: click.Context, folder: Path | None, no_serve: bool, port: int, as_
     Example: owtrend demo /tmp/owtrend-demo
     """
     from ingest import archive, simulator
-    from owtrend import access, pipeline
+    from owtrend import access
+    from owtrend.compute import compute
 
     folder = folder or Path(tempfile.mkdtemp(prefix="owtrend-demo-"))
     data, store = folder / "data", folder / "store"
@@ -233,7 +234,7 @@ def demo(ctx: click.Context, folder: Path | None, no_serve: bool, port: int, as_
                 data, workers=_cores(None), progress=lambda done, total: progress("simulating", done, total)
             )
         summary = archive.ingest(archive.find_files([data]), store, progress=progress)
-        trends = pipeline.compute(store, workers=0, progress=progress)
+        trends = compute.compute(store, workers=0, progress=progress)
     flags = access.open(store).flags()
     address = "" if no_serve else f"http://127.0.0.1:{port}/"
     if as_json:

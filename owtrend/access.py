@@ -12,6 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from owtrend.comparison.reference import Reference, comparable, reference
+from owtrend.compute.stale import stale_runs
 from owtrend.config import Config, config_of
 from owtrend.errors import NotFoundError, UsageError
 from owtrend.histograms import run_histogram
@@ -26,7 +27,6 @@ from owtrend.model.registry import HistogramEntry, matching
 from owtrend.model.snapshot import Path
 from owtrend.outliers.components import bin_components, learn
 from owtrend.outliers.results import flag_table, score_dataset
-from owtrend.stale import stale_runs
 from owtrend.store.reader import Reader
 from owtrend.store.repository import Store
 from owtrend.trends.query import every_interval, over_intervals, require_fitting, row_by_row, run_by_run
@@ -536,7 +536,7 @@ class Archive:
 
     @property
     def config(self) -> Config:
-        """The configuration that stored trends are made by, see `owtrend.pipeline.compute`."""
+        """The configuration that stored trends are made by, see `owtrend.compute.compute.compute`."""
         return config_of(self._reader)
 
 

@@ -173,12 +173,12 @@ def compute(
 
     Example: owtrend compute archive.zarr --config owtrend.yaml
     """
-    from owtrend import pipeline
+    from owtrend.compute import compute
     from owtrend.config import load
 
     settings = load(config) if config else None
     with progress_bar() as progress:
-        summary = pipeline.compute(
+        summary = compute.compute(
             store,
             config=settings,
             runs=runs,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 import owtrend
-from owtrend import pipeline
+from owtrend.compute import compute
 from owtrend.config import Config
 from owtrend.model import versions
 from owtrend.model.snapshot import Axis, Histogram
@@ -33,7 +33,7 @@ def numbers(store: Path) -> dict[str, NDArray[Any]]:
     """All that `compute` stores of the small detector; keys are ``family:array``, see `owtrend.model.versions`."""
     for run in RUNS:
         filling.append(store, run, list(_snapshots(run)), minutes=range(0, 2 * SNAPSHOTS, 2))
-    pipeline.compute(store, config=CONFIG, workers=0)
+    compute.compute(store, config=CONFIG, workers=0)
     view = owtrend.open(store)._reader.subsystem("EMC")
     places = [view.place(run) for run in RUNS]
     rows, histograms = slice(0, SNAPSHOTS), slice(0, len(view.registry.histograms))

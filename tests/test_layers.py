@@ -18,9 +18,9 @@ OWTREND = [
     "histograms.time_slice", "trends.fit", "trends.increments", "trends.reductions", "trends.reductors",
     "trends.run_trends", "trends.query", "outliers.components", "comparison.reference", "histograms.cells",
     "trends.series", "trends.changepoint", "trends.zscore", "outliers.monitor", "outliers.explain", "model.finding",
-    "outliers.histogram_scores", "outliers.component_scores", "stale", "outliers.interruptions", "outliers.results",
-    "learned.report_counts", "learned.shape_models", "learned.shape", "learned.isolation_forest", "access", "cluster",
-    "rescore", "pipeline", "root_writer", "export", "cli",
+    "outliers.histogram_scores", "outliers.component_scores", "compute.stale", "outliers.interruptions",
+    "outliers.results", "learned.report_counts", "learned.shape_models", "learned.shape", "learned.isolation_forest",
+    "access", "compute.cluster", "compute.update_scores", "compute.compute", "root_writer", "export", "cli",
 ]  # fmt: skip
 
 # Packages that only these modules may know.
@@ -34,8 +34,8 @@ GUARDED = {
     "panel": {"dashboards/"},
     "holoviews": {"dashboards/"},
     "bokeh": {"dashboards/"},
-    "distributed": {"owtrend/cluster.py"},
-    "dask": {"owtrend/cluster.py"},
+    "distributed": {"owtrend/compute/cluster.py"},
+    "dask": {"owtrend/compute/cluster.py"},
     "numba": {"owtrend/kernels/"},
     "sklearn": {"owtrend/learned/shape_models.py", "owtrend/learned/isolation_forest.py"},
     "scipy": {"owtrend/kernels/", "owtrend/histograms/ratio.py", "owtrend/trends/fit.py"},

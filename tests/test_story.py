@@ -6,7 +6,7 @@ import pytest
 import owtrend
 from dashboards.app import create_app
 from ingest import archive, simulate
-from owtrend import pipeline
+from owtrend.compute import compute
 
 
 @pytest.fixture(scope="module")
@@ -14,7 +14,7 @@ def story(tmp_path_factory):
     folder = tmp_path_factory.mktemp("story")
     truth = simulate(folder / "data", runs=3, snapshots=40, scale=0.01)
     summary = archive.ingest(archive.find_files([folder / "data"]), folder / "store", workers=0)
-    pipeline.compute(folder / "store", workers=0)
+    compute.compute(folder / "store", workers=0)
     return folder / "store", truth, summary
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import owtrend
-from owtrend import pipeline
+from owtrend.compute import compute
 from owtrend.config import Config, SubsystemConfig
 from owtrend.errors import NotFoundError, UsageError
 from tests import making
@@ -21,7 +21,7 @@ def archive(tmp_path_factory):
         making.write_run(folder / "data", {"h": rows, "events": counted}, run=300000 + run)
     making.ingest(folder / "data", folder / "store")
     settings = Config(subsystems={"EMC": SubsystemConfig(events="events")})
-    pipeline.compute(folder / "store", workers=0, config=settings)
+    compute.compute(folder / "store", workers=0, config=settings)
     return owtrend.open(folder / "store")
 
 

@@ -7,7 +7,7 @@ import pytest
 from uproot.writing import identify
 
 import owtrend
-from owtrend import pipeline
+from owtrend.compute import compute
 from tests import making
 
 MINUTES = 6
@@ -117,7 +117,7 @@ def scored_store(tmp_path_factory):
             rows["steady"][16:] = [None] * 8
         making.write_run(folder / f"data{run}", rows, run=run, start=START.replace(hour=11 + run))
         if run == 4:
-            pipeline.compute(folder / "store", workers=0)
+            compute.compute(folder / "store", workers=0)
         making.ingest(folder / f"data{run}", folder / "store")
     return folder / "store"
 

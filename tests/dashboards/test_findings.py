@@ -15,7 +15,7 @@ from dashboards import facts
 from dashboards.findings import findings, latest
 from dashboards.histogram import HistogramPage
 from dashboards.selection import Selection
-from owtrend import pipeline
+from owtrend.compute import compute
 from owtrend.model.snapshot import Axis
 from owtrend.store.repository import Store
 from tests import filling, making
@@ -90,7 +90,7 @@ def test_a_store_without_scores_shows_the_page_as_ever(archive):
 def test_a_gauge_has_no_scores_and_says_so(tmp_path):
     rows = [filling.filled([Axis.spaced(4, 0, 4)], np.arange(n + 1)[:, None] % 4, gauge=True) for n in range(12)]
     filling.append(tmp_path / "store", 1, [{"g": one} for one in rows])
-    pipeline.compute(tmp_path / "store", workers=0)
+    compute.compute(tmp_path / "store", workers=0)
     page = HistogramPage(Selection(owtrend.open(tmp_path / "store"), run=1, pulls=True))
     assert "a gauge holds states, not counts, and has no scores" in text(page.why)
     assert not page._score_row.visible
@@ -220,7 +220,7 @@ def test_incidents_are_listed_newest_first_and_lead_to_another_subsystem(tmp_pat
                 held["a"][15:] = [None] * 5
             making.write_run(tmp_path / "data", held, run=run, subsystem=subsystem, start=start)
     making.ingest(tmp_path / "data", tmp_path / "store")
-    pipeline.compute(tmp_path / "store", workers=0)
+    compute.compute(tmp_path / "store", workers=0)
     page = HistogramPage(Selection(owtrend.open(tmp_path / "store"), run=1, subsystem="EMC"))
     widget = page.controls.incidents.list
     labels = [label for label, number in widget.options.items() if number]

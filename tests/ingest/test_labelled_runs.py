@@ -9,7 +9,7 @@ import pytest
 
 import owtrend
 from ingest import archive, naming
-from owtrend import pipeline
+from owtrend.compute import compute
 from owtrend.model.rows import UNCHANGED
 from owtrend.store.check import check
 from owtrend.store.repository import Store
@@ -127,7 +127,7 @@ def test_every_histogram_is_read_back_equal_to_uproot(labelled):
 
 @pytest.fixture(scope="module")
 def flags(labelled):
-    pipeline.compute(labelled.store, workers=0)
+    compute.compute(labelled.store, workers=0)
     return owtrend.open(labelled.store).flags()
 
 

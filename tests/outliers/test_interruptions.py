@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import owtrend
-from owtrend import pipeline
+from owtrend.compute import compute
 from tests import making
 
 
@@ -16,7 +16,7 @@ def flags_of(tmp_path, *runs):
         start = making.START + timedelta(hours=number)
         making.write_run(tmp_path / "files", rows, run=300000 + number, **{"start": start, **told})
     making.ingest(tmp_path / "files", tmp_path / "store")
-    pipeline.compute(tmp_path / "store", workers=0)
+    compute.compute(tmp_path / "store", workers=0)
     return owtrend.open(tmp_path / "store").flags()
 
 
@@ -102,7 +102,7 @@ def test_a_file_that_cannot_be_read_is_told_with_its_run(tmp_path):
     last = sorted((tmp_path / "files").rglob("*.root"))[-1]
     last.write_bytes(last.read_bytes()[:300])
     making.ingest(tmp_path / "files", tmp_path / "store")
-    pipeline.compute(tmp_path / "store", workers=0)
+    compute.compute(tmp_path / "store", workers=0)
     (found,) = owtrend.open(tmp_path / "store").flags().to_dict("records")
     assert (found["score"], found["run"], found["histograms"]) == ("unreadable", 300000, ())
     assert found["stop"] - found["start"] == np.timedelta64(60, "s")

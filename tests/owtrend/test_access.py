@@ -78,10 +78,10 @@ def test_a_profile_becomes_mean_storage(rooted):
 
 
 def test_a_trend_is_the_same_stored_or_computed_now(small, small_store):
-    from owtrend import pipeline
+    from owtrend.compute import compute
 
     before = small.trend("EMC", "h", "mean", run=300000)
-    pipeline.compute(small_store, workers=0)
+    compute.compute(small_store, workers=0)
     small.refresh()
     stored = small.trend("EMC", "h", "mean", run=300000)
     assert stored.identical(before)

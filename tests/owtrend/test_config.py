@@ -7,7 +7,7 @@ import pytest
 
 import owtrend
 from ingest.detector import EVENTS, plans
-from owtrend import pipeline
+from owtrend.compute import compute
 from owtrend.config import Config, load
 from owtrend.errors import NotFoundError, UsageError
 from owtrend.trends.reductors import parse
@@ -65,7 +65,7 @@ def test_the_example_fits_the_simulated_detector():
 
 
 def counted(store, **settings):
-    return pipeline.compute(store, config=Config.model_validate({"subsystems": {"EMC": settings}}), workers=0)
+    return compute.compute(store, config=Config.model_validate({"subsystems": {"EMC": settings}}), workers=0)
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_a_configuration_that_cannot_be_followed_is_refused_and_not_kept(store, 
 
 def test_a_module_that_is_not_there_is_an_error_that_says_where_it_is_looked_for(store):
     with pytest.raises(UsageError, match=r"modules: 'no_such_module' cannot be imported .* PYTHONPATH"):
-        pipeline.compute(store, config=Config(modules=["no_such_module"]), workers=0)
+        compute.compute(store, config=Config(modules=["no_such_module"]), workers=0)
 
 
 def test_events_are_those_in_a_range_if_so_configured(store):
@@ -125,7 +125,7 @@ def test_a_function_of_ones_own_that_fails_on_one_histogram_stops_no_run(store, 
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     config = {"modules": ["reductor_that_fails"], "subsystems": {"EMC": {"reductors": {"*": ["fails_on_events"]}}}}
-    pipeline.compute(store, config=Config.model_validate(config), workers=0)
+    compute.compute(store, config=Config.model_validate(config), workers=0)
     archive = owtrend.open(store)
     assert archive.trend("EMC", "h", "fails_on_events", run=1).value.values.tolist() == [1.5, 1.5]
     assert archive.trend("EMC", "events", "fails_on_events", run=1).value.isnull().all()
@@ -136,9 +136,9 @@ def test_another_configuration_makes_all_trends_stale_also_of_runs_not_asked_for
     rows = [{"h": filled([owtrend.Axis.spaced(4, 0, 4)], [0.5])}]
     filling.append(store, 2, rows, subsystem="TPC")
     counted(store)
-    pipeline.compute(store, config=Config.model_validate({"subsystems": {"TPC": {"events": "h"}}}), runs=[1], workers=0)
+    compute.compute(store, config=Config.model_validate({"subsystems": {"TPC": {"events": "h"}}}), runs=[1], workers=0)
     archive = owtrend.open(store)
     stale = archive.stale
     assert stale[stale["what"] == "trends"].values.tolist() == [["TPC", 2, "trends", "the configuration changed"]]
     assert archive.trend("TPC", "h", "per_event", run=2).value.values.tolist() == [1]
-    assert pipeline.compute(store, workers=0).runs == 1
+    assert compute.compute(store, workers=0).runs == 1

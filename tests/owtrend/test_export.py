@@ -12,7 +12,8 @@ import uproot
 import owtrend
 from ingest import SnapshotReader, simulate
 from ingest.archive import find_files
-from owtrend import Axis, Histogram, Snapshot, export, pipeline, root_writer
+from owtrend import Axis, Histogram, Snapshot, export, root_writer
+from owtrend.compute import compute
 from owtrend.errors import NotFoundError, UsageError
 from owtrend.histograms import time_slice
 from owtrend.store.append import appender
@@ -67,7 +68,7 @@ def simulated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("simulated")
     simulate(folder / "data", runs=2, snapshots=30, scale=0.002, faults=["restart", "rebinning"])
     making.archive.ingest(find_files([folder / "data"]), folder / "store", workers=0)
-    pipeline.compute(folder / "store", runs=[300000], workers=0)
+    compute.compute(folder / "store", runs=[300000], workers=0)
     return folder / "store"
 
 
@@ -299,7 +300,7 @@ def test_the_table_has_the_stored_summary_and_computes_what_is_not_stored(simula
     made = archive.time_slice("TPC", 300001)[name]
     (row,) = [row for row in rows if (row["run"], row["histogram"]) == (300001, name)]
     assert row["value"] == pytest.approx(made.sums["tsumwx"] / made.sums["tsumw"])
-    pipeline.compute(simulated, runs=[300001], workers=0)
+    compute.compute(simulated, runs=[300001], workers=0)
     assert export.run_table(simulated, subsystem="TPC", reductors=["mean"]) == rows
 
 

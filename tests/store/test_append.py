@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import owtrend
 from ingest import SnapshotReader
-from owtrend import pipeline
+from owtrend.compute import compute
 from owtrend.errors import SnapshotError, StoreLockedError, UsageError
 from owtrend.model.rows import RESET
 from owtrend.store import append
@@ -209,14 +209,14 @@ def test_trends_follow_what_is_appended_and_folding_makes_none_stale(empty):
     with appender(empty) as live:
         for minute in range(1, 66):
             live.append([snapshot(minute)])
-        assert pipeline.compute(empty.location, workers=0).runs == 1
+        assert compute.compute(empty.location, workers=0).runs == 1
         trend = owtrend.open(empty.location).trend("EMC", "folder/h", "entries", run=300000)
         assert trend.value.values.tolist() == [3.0] * 65
         live.fold(everything=True)
-        assert pipeline.compute(empty.location, workers=0).runs == 0
+        assert compute.compute(empty.location, workers=0).runs == 0
         live.append([snapshot(66)])
         assert owtrend.open(empty.location).trend("EMC", "folder/h", "entries", run=300000).sizes["time"] == 66
-        assert pipeline.compute(empty.location, workers=0).runs == 1
+        assert compute.compute(empty.location, workers=0).runs == 1
 
 
 def test_a_run_is_cumulative_or_in_reset_mode_but_not_both(empty):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import owtrend
-from owtrend import pipeline
+from owtrend.compute import compute
 from owtrend.config import Config
 from owtrend.errors import NotFoundError, UsageError
 from owtrend.histograms import prefetch
@@ -103,7 +103,7 @@ def told(tmp_path_factory):
     before = owtrend.open(store)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
-        pipeline.compute(store, config=Config.model_validate(SETTINGS), workers=0)
+        compute.compute(store, config=Config.model_validate(SETTINGS), workers=0)
         yield owtrend.open(store), before, store
     REDUCTORS.pop("spread_of_bins")
     parse.cache_clear()
@@ -257,7 +257,7 @@ def test_some_stale_runs_and_many_at_once(tmp_path, monkeypatch):
     for run in range(11):
         rows = [fills.of(0, row + 1, absent) for row in range(run % 3, 5)]
         filling.append(tmp_path / "store", 100 - run, rows)  # not in order
-    pipeline.compute(tmp_path / "store", workers=0)
+    compute.compute(tmp_path / "store", workers=0)
     archive = owtrend.open(tmp_path / "store")
     fresh = archive.trends("EMC", ["h", "h2"], ["mean_y", "entries"]).load()
     by_run = archive.trends("EMC", ["h", "h2"], ["mean_y", "entries"], every="run").load()

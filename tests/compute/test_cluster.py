@@ -7,12 +7,12 @@ import dask
 import numpy as np
 import pytest
 
-from owtrend import pipeline
-from owtrend.cluster import local_cluster, runner
+from owtrend.compute import compute
+from owtrend.compute.cluster import local_cluster, runner
 from owtrend.errors import UsageError
 from owtrend.store.repository import Store
 
-TRENDS = pipeline._trends
+TRENDS = compute._trends
 
 
 def test_tasks_run_on_threads():
@@ -37,7 +37,7 @@ def test_a_scheduler_that_is_not_there_is_an_error_and_leaves_nothing_behind():
 
 
 def killed_once(folder, task):
-    """As `owtrend.pipeline._trends`; the first process that comes to run 300001 is killed there."""
+    """As `owtrend.compute.compute._trends`; the first process that comes to run 300001 is killed there."""
     if task.run == 300001 and not (folder / "killed").exists():
         (folder / "killed").write_text(str(os.getpid()))
         os.kill(os.getpid(), signal.SIGKILL)
@@ -48,12 +48,12 @@ def test_a_worker_killed_in_mid_pass_costs_time_only(small_store, tmp_path, monk
     """One of two processes is killed by SIGKILL while it has a task of `compute`; what is stored is the same."""
     for name in ("threads", "processes"):
         shutil.copytree(small_store, tmp_path / name)
-    monkeypatch.setattr(pipeline, "BLOCK_BYTES", 1)  # a task per histogram and run
-    pipeline.compute(tmp_path / "threads", workers=0, force=True)
+    monkeypatch.setattr(compute, "BLOCK_BYTES", 1)  # a task per histogram and run
+    compute.compute(tmp_path / "threads", workers=0, force=True)
     with local_cluster(2) as cluster:
         workers = {nanny.pid for nanny in cluster.workers.values()}
-        monkeypatch.setattr(pipeline, "_trends", partial(killed_once, tmp_path))
-        assert pipeline.compute(tmp_path / "processes", scheduler=cluster.scheduler_address, force=True).runs == 3
+        monkeypatch.setattr(compute, "_trends", partial(killed_once, tmp_path))
+        assert compute.compute(tmp_path / "processes", scheduler=cluster.scheduler_address, force=True).runs == 3
     assert int((tmp_path / "killed").read_text()) in workers
     for subsystem in ("EMC", "TPC"):
         expected, found = (

@@ -9,14 +9,14 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from owtrend.cluster import Runner
+from owtrend.compute.cluster import Runner
+from owtrend.compute.stale import reference_digest, rules_of, runs_before, runs_in_time, stale_score
 from owtrend.config import Config
 from owtrend.model.finding import Flag
 from owtrend.outliers import component_scores, histogram_scores, interruptions
 from owtrend.outliers.component_scores import SHARE_NULLS
 from owtrend.outliers.histogram_scores import NULLS, Rules, ScoreArrays, median_wait, threshold_of
 from owtrend.outliers.monitor import LOOKS, SCORES
-from owtrend.stale import reference_digest, rules_of, runs_before, runs_in_time, stale_score
 from owtrend.store.reader import Reader, SubsystemReader
 from owtrend.store.repository import Store
 from owtrend.store.transaction import Transaction

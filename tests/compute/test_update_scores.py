@@ -8,13 +8,13 @@ import pytest
 import uproot
 
 import owtrend
-from owtrend import pipeline, rescore
+from owtrend.compute import compute, update_scores
+from owtrend.compute.stale import Stale
 from owtrend.config import Config, ScoreConfig
 from owtrend.errors import NotFoundError
 from owtrend.kernels.two_sample.report import z_of
 from owtrend.model import versions
 from owtrend.outliers.monitor import SCORES
-from owtrend.stale import Stale
 from tests import making
 
 RUNS = tuple(range(300000, 300006))
@@ -55,7 +55,7 @@ def files(tmp_path_factory):
 def scored(files, tmp_path_factory):
     store = tmp_path_factory.mktemp("scored") / "store"
     making.ingest(files, store)
-    pipeline.compute(store, workers=0)
+    compute.compute(store, workers=0)
     return store
 
 
@@ -124,10 +124,10 @@ def test_what_there_is_no_score_of_is_an_error(scored, files, tmp_path):
 
 @pytest.mark.parametrize(("blocks", "batch", "workers"), [(1, 32, 0), (2**19, 1, 0), (30, 2, 2)])
 def test_no_score_depends_on_blocks_batches_or_workers(scored, files, tmp_path, monkeypatch, blocks, batch, workers):
-    monkeypatch.setattr(rescore, "BLOCK_CELLS", blocks)
-    monkeypatch.setattr(rescore, "RUNS_PER_BATCH", batch)
+    monkeypatch.setattr(update_scores, "BLOCK_CELLS", blocks)
+    monkeypatch.setattr(update_scores, "RUNS_PER_BATCH", batch)
     making.ingest(files, tmp_path / "store")
-    pipeline.compute(tmp_path / "store", workers=workers)
+    compute.compute(tmp_path / "store", workers=workers)
     (arrays, lines, origin), (others, other_lines, other_origin) = stored(scored), stored(tmp_path / "store")
     for name, of_runs in arrays.items():
         for one, other in zip(of_runs, others[name], strict=True):
@@ -139,7 +139,7 @@ def test_no_score_depends_on_blocks_batches_or_workers(scored, files, tmp_path, 
 def test_runs_that_come_one_by_one_have_the_same_scores(scored, files, tmp_path):
     for run in RUNS:
         making.ingest(files / f"Run{run}", tmp_path / "store")
-        assert pipeline.compute(tmp_path / "store", workers=0).scored == 1
+        assert compute.compute(tmp_path / "store", workers=0).scored == 1
     for one, other in zip(stored(scored)[0]["total"], stored(tmp_path / "store")[0]["total"], strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -147,9 +147,9 @@ def test_runs_that_come_one_by_one_have_the_same_scores(scored, files, tmp_path)
 def test_nothing_is_scored_twice_until_it_changes(scored, tmp_path):
     store = tmp_path / "store"
     shutil.copytree(scored, store)
-    assert pipeline.compute(store, workers=0).scored == 0
-    assert pipeline.compute(store, workers=0, force=True).scored == 6
-    assert pipeline.compute(store, workers=0, force=True, runs=[RUNS[2]]).scored == 1
+    assert compute.compute(store, workers=0).scored == 0
+    assert compute.compute(store, workers=0, force=True).scored == 6
+    assert compute.compute(store, workers=0, force=True, runs=[RUNS[2]]).scored == 1
 
 
 def test_a_run_that_changes_has_those_after_it_scored_anew_as_far_as_they_depend_on_it(scored, tmp_path):
@@ -158,7 +158,7 @@ def test_a_run_that_changes_has_those_after_it_scored_anew_as_far_as_they_depend
     more = {"a": [[0, *[9e4] * 40, 0]]}
     making.write_run(tmp_path / "more", more, run=RUNS[2], start=making.START + timedelta(hours=2, minutes=40))
     making.ingest(tmp_path / "more", store)
-    summary = pipeline.compute(store, workers=0)
+    summary = compute.compute(store, workers=0)
     assert summary.runs == 1
     assert 2 <= summary.scored <= 4  # itself, the next, and whose reference comes out otherwise
 
@@ -166,11 +166,11 @@ def test_a_run_that_changes_has_those_after_it_scored_anew_as_far_as_they_depend
 def test_other_rules_make_scores_stale_and_not_trends(scored, tmp_path):
     store = tmp_path / "store"
     shutil.copytree(scored, store)
-    summary = pipeline.compute(store, workers=0, config=Config(scores=ScoreConfig(false_alarms=0.001)))
+    summary = compute.compute(store, workers=0, config=Config(scores=ScoreConfig(false_alarms=0.001)))
     assert (summary.runs, summary.scored) == (0, 6)
     strict = owtrend.open(store).scores("EMC", "a", run=RUNS[3])
     assert (strict["threshold"] > 4.6).all()
-    again = pipeline.compute(store, workers=0)
+    again = compute.compute(store, workers=0)
     assert (again.runs, again.scored) == (0, 0)
 
 
@@ -181,11 +181,11 @@ def test_three_runs_in_a_row_that_are_otherwise_are_the_new_usual(tmp_path):
     for run in range(300000, 300009):
         write(tmp_path / "files", run, 2, otherwise if run >= 300003 else None, snapshots=16)
     making.ingest(tmp_path / "files", tmp_path / "store")
-    pipeline.compute(tmp_path / "store", workers=0)
+    compute.compute(tmp_path / "store", workers=0)
     flags = owtrend.open(tmp_path / "store").flags()
     assert set(flags["run"][flags["histogram"] == "b"]) == {300003, 300004, 300005}
     never = Config(scores=ScoreConfig(adapt_after=0))
-    pipeline.compute(tmp_path / "store", workers=0, config=never)
+    compute.compute(tmp_path / "store", workers=0, config=never)
     flags = owtrend.open(tmp_path / "store").flags()
     assert set(flags["run"][flags["histogram"] == "b"]) == set(range(300003, 300009))
 
@@ -197,7 +197,7 @@ def test_what_is_wrong_from_the_first_snapshot_is_seen_beside_other_runs(tmp_pat
     for run in range(300000, 300004):
         write(tmp_path / "files", run, 3, dead if run == 300003 else None)
     making.ingest(tmp_path / "files", tmp_path / "store")
-    pipeline.compute(tmp_path / "store", workers=0)
+    compute.compute(tmp_path / "store", workers=0)
     flags = owtrend.open(tmp_path / "store").flags()
     assert set(flags["run"]) == {300003}
     assert flags["start"].iloc[0] <= np.datetime64(making.START) + np.timedelta64(3, "h")
@@ -214,7 +214,7 @@ def test_scores_of_other_formulas_stay_readable_until_they_are_made_again(scored
     old = owtrend.open(store)
     assert set(old.stale["reason"]) == {Stale.FORMULA.value}
     assert old.scores("EMC", "a", run=RUNS[3])["stale"].all()
-    assert pipeline.compute(store, workers=0, runs=[RUNS[0]]).scored == 1
+    assert compute.compute(store, workers=0, runs=[RUNS[0]]).scored == 1
     some = owtrend.open(store)
     assert some.stale["run"].tolist() == list(RUNS[1:])
     for run in RUNS:
@@ -222,7 +222,7 @@ def test_scores_of_other_formulas_stay_readable_until_they_are_made_again(scored
         assert now.drop_vars("stale").identical(then.drop_vars("stale"))
         assert bool(now["stale"].any()) == (run != RUNS[0])
     assert some.flags().equals(before.flags())
-    assert pipeline.compute(store, workers=0).scored == 5
+    assert compute.compute(store, workers=0).scored == 5
     assert owtrend.open(store).stale.empty
 
 
@@ -230,7 +230,7 @@ def test_a_new_epoch_that_a_person_told_has_no_reference_before_it(scored, tmp_p
     store = tmp_path / "store"
     shutil.copytree(scored, store)
     told = Config(scores=ScoreConfig(epochs={"EMC": [RUNS[4]]}))
-    assert pipeline.compute(store, workers=0, config=told).scored == 2  # the first of it and the one after
+    assert compute.compute(store, workers=0, config=told).scored == 2  # the first of it and the one after
     looks = owtrend.open(store)._reader.subsystem("EMC")
     null = looks.score_block("null", slice(0, len(RUNS)))[:, :, 0, 0, 0]  # reports compared with other runs
     with_reference = [bool(np.nan_to_num(null[looks.place(run)]).any()) for run in RUNS]
@@ -238,14 +238,14 @@ def test_a_new_epoch_that_a_person_told_has_no_reference_before_it(scored, tmp_p
     text = owtrend.open(store).flags()["why"]
     assert not text.str.contains("beside 4 runs").any()
     with pytest.raises(NotFoundError, match="no subsystem 'ECM'; it has EMC"):
-        pipeline.compute(store, workers=0, config=Config(scores=ScoreConfig(epochs={"ECM": [1]})))
+        compute.compute(store, workers=0, config=Config(scores=ScoreConfig(epochs={"ECM": [1]})))
 
 
 def test_a_fault_in_the_first_run_does_not_become_usual_in_it(tmp_path):
     write(tmp_path / "files", 300000, 4, hot, snapshots=48)
     write(tmp_path / "files", 300001, 4, snapshots=24)
     making.ingest(tmp_path / "files", tmp_path / "store")
-    pipeline.compute(tmp_path / "store", workers=0)
+    compute.compute(tmp_path / "store", workers=0)
     archive = owtrend.open(tmp_path / "store")
     total = archive.scores("EMC", "a", run=300000)["total"].values[:, 0]
     reports = total[np.isfinite(total)]
@@ -275,7 +275,7 @@ def test_a_histogram_that_was_away_for_a_while_biases_no_share(tmp_path):
                 held = {name: file[name].values(flow=True).tolist() for name in ("a", "b")}
             making.write(path, {name: making.th1(contents, name) for name, contents in held.items()})
     making.ingest(tmp_path / "files", tmp_path / "store")
-    pipeline.compute(tmp_path / "store", workers=0)
+    compute.compute(tmp_path / "store", workers=0)
     flags = owtrend.open(tmp_path / "store").flags()
     assert set(flags["score"]) == {"absent"}
     shares = owtrend.open(tmp_path / "store").scores("EMC", scores=["share"], runs=[300002, 300003])["z"]
@@ -290,7 +290,7 @@ def test_a_component_that_gets_another_histogram_goes_on(tmp_path, monkeypatch):
         write(tmp_path / "files", run, 6)
     for run in range(300000, 300010):
         making.ingest(tmp_path / "files" / f"Run{run}", tmp_path / "store")
-        pipeline.compute(tmp_path / "store", workers=0)
+        compute.compute(tmp_path / "store", workers=0)
     archive = owtrend.open(tmp_path / "store")
     assert archive.flags().empty
     shares = archive.scores("EMC", ["c", "d"], ["share"], runs=[300004, 300009])["z"]

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import owtrend
-from owtrend import pipeline
+from owtrend.compute import compute
+from owtrend.compute.stale import Stale, stale_trends
 from owtrend.config import Config
 from owtrend.errors import NotFoundError
 from owtrend.model import versions
-from owtrend.stale import Stale, stale_trends
 from owtrend.store.repository import Store
 from owtrend.trends import query
 from owtrend.trends.reductors import DEFAULT
@@ -28,7 +28,7 @@ def store(tmp_path):
 
 
 def test_trends_equal_the_plain_numpy_way(store):
-    pipeline.compute(store, workers=0)
+    compute.compute(store, workers=0)
     opened = owtrend.open(store)
     contents = opened.histogram("EMC", "h", run=300000)
     mean, std = oracles.mean_and_std_trend(contents.contents.values, contents.x.values)
@@ -37,33 +37,33 @@ def test_trends_equal_the_plain_numpy_way(store):
 
 
 def test_only_what_changed_is_computed_again(store, tmp_path):
-    first = pipeline.compute(store, workers=0)
+    first = compute.compute(store, workers=0)
     assert (first.runs, first.unchanged) == (2, 0)
-    again = pipeline.compute(store, workers=0)
+    again = compute.compute(store, workers=0)
     assert (again.runs, again.unchanged) == (0, 2)
     making.write_run(tmp_path / "more", {"h": [[9] * 8]}, run=300001, start=making.START.replace(hour=16))
     making.ingest(tmp_path / "more", store)
-    assert pipeline.compute(store, workers=0).runs == 1
-    assert pipeline.compute(store, workers=0, runs=[300000], force=True).runs == 1
+    assert compute.compute(store, workers=0).runs == 1
+    assert compute.compute(store, workers=0, runs=[300000], force=True).runs == 1
 
 
 def test_other_code_or_new_histograms_make_trends_stale(store, tmp_path, monkeypatch):
-    pipeline.compute(store, workers=0)
+    compute.compute(store, workers=0)
     making.write_run(tmp_path / "more", {"new": [[1, 2, 3]]}, run=300002)
     making.ingest(tmp_path / "more", store)
-    assert pipeline.compute(store, workers=0).runs == 1
+    assert compute.compute(store, workers=0).runs == 1
     assert owtrend.open(store).trend("EMC", "new", "entries", run=300002).value.values.tolist() == [6]
     assert owtrend.open(store).trend("EMC", "h", "entries", run=300000).sizes == {"time": 70}
     monkeypatch.setattr(versions, "TRENDS", versions.TRENDS + 1)
-    assert pipeline.compute(store, workers=0).runs == 3
+    assert compute.compute(store, workers=0).runs == 3
 
 
 def test_trends_of_other_formulas_are_served_marked_stale_until_they_are_made_again(store, monkeypatch):
-    pipeline.compute(store, workers=0)
+    compute.compute(store, workers=0)
     before = owtrend.open(store).trends("EMC").load()
     monkeypatch.setattr(versions, "TRENDS", versions.TRENDS + 1)
     monkeypatch.setattr(query, "run_trends", None)  # nothing is computed while reading
-    assert pipeline.compute(store, workers=0, runs=[300000], scores=False).runs == 1
+    assert compute.compute(store, workers=0, runs=[300000], scores=False).runs == 1
     archive = owtrend.open(store)
     now = archive.trends("EMC").load()
     assert now.drop_vars("stale").identical(before.drop_vars("stale"))
@@ -71,15 +71,15 @@ def test_trends_of_other_formulas_are_served_marked_stale_until_they_are_made_ag
     assert archive.trends("EMC", every="run")["stale"].values.tolist() == [False, True]
     stale = archive.stale
     assert stale[stale["what"] == "trends"].values.tolist() == [["EMC", 300001, "trends", Stale.FORMULA.value]]
-    assert pipeline.compute(store, workers=0, scores=False).runs == 1
+    assert compute.compute(store, workers=0, scores=False).runs == 1
     assert not owtrend.open(store).trends("EMC")["stale"].any()
 
 
 def test_another_reductor_leaves_what_is_stored_of_other_runs(store, monkeypatch):
-    pipeline.compute(store, workers=0, scores=False)
+    compute.compute(store, workers=0, scores=False)
     before = owtrend.open(store).trends("EMC", run=300001).load()
     more = Config.model_validate({"subsystems": {"EMC": {"reductors": {"h": ["quantile_x(0.9)"]}}}})
-    pipeline.compute(store, workers=0, scores=False, runs=[300000], config=more)
+    compute.compute(store, workers=0, scores=False, runs=[300000], config=more)
     archive = owtrend.open(store)
     high = archive.trend("EMC", "h", "quantile_x(0.9)")
     assert np.isfinite(high.value).sum() > 100  # stored of one run, computed now of the other
@@ -100,7 +100,7 @@ def test_a_docstring_makes_no_trend_stale_and_a_formula_of_ones_own_does(store, 
         linecache.clearcache()
         stale = stale_trends(owtrend.open(store)._reader.subsystem("EMC"), "EMC", config)
         reasons.append(set(stale.values()))
-        pipeline.compute(store, workers=0, scores=False, config=config)
+        compute.compute(store, workers=0, scores=False, config=config)
     assert reasons == [{Stale.MISSING}, set(), {Stale.SETTINGS}]
 
 
@@ -109,16 +109,16 @@ def test_small_blocks_and_two_processes_give_the_same_arrays(store, monkeypatch)
         view = owtrend.open(store)._reader.subsystem("EMC")
         return [view.trend_block(name, slice(0, 2)) for name in ("value", "error", "state", "run_value", "run_error")]
 
-    pipeline.compute(store, workers=0)
+    compute.compute(store, workers=0)
     whole = stored()
-    monkeypatch.setattr(pipeline, "BLOCK_BYTES", 1)
-    pipeline.compute(store, workers=2, force=True)
+    monkeypatch.setattr(compute, "BLOCK_BYTES", 1)
+    compute.compute(store, workers=2, force=True)
     for one, other in zip(whole, stored(), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 def test_the_run_summary_is_the_trend_of_the_whole_run(store):
-    pipeline.compute(store, workers=0)
+    compute.compute(store, workers=0)
     view = owtrend.open(store)._reader.subsystem("EMC")
     values = view.trend_block("run_value", view.place(300000), 0)
     whole = owtrend.time_slice(owtrend.open(store).histogram("EMC", "h", run=300000))
@@ -133,20 +133,20 @@ def test_trends_go_on_over_a_change_of_binning(tmp_path):
     trend = owtrend.open(tmp_path / "store").trend("EMC", "h", "entries", run=300000)
     assert trend.value.values.tolist() == [4, 2, 3]
     assert trend.exposure.values[1:].tolist() == [60, 60]
-    pipeline.compute(tmp_path / "store", workers=0)
+    compute.compute(tmp_path / "store", workers=0)
     view = owtrend.open(tmp_path / "store")._reader.subsystem("EMC")
     assert view.trend_block("run_value", 0, 0, 0) == 9
 
 
 def test_a_run_that_is_not_there_is_an_error(store):
     with pytest.raises(NotFoundError, match="no run 99"):
-        pipeline.compute(store, runs=[99], workers=0)
+        compute.compute(store, runs=[99], workers=0)
 
 
 def test_trends_in_an_earlier_layout_are_made_anew(tmp_path):
     making.write_run(tmp_path / "data", {"h": [[0, 4, 0], [0, 6, 0]]})
     making.ingest(tmp_path / "data", tmp_path / "store")
-    pipeline.compute(tmp_path / "store", workers=0)
+    compute.compute(tmp_path / "store", workers=0)
     with Store.open(tmp_path / "store").writer("derived") as begin:
         transaction = begin()
         del transaction.group["trends/EMC/state"]

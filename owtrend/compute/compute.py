@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from owtrend import cluster
+from owtrend.compute import cluster
+from owtrend.compute.stale import stale_trends
+from owtrend.compute.update_scores import rescore
 from owtrend.config import Config, from_json
 from owtrend.errors import NotFoundError
-from owtrend.rescore import rescore
-from owtrend.stale import stale_trends
 from owtrend.store.layout import TIME_CHUNK
 from owtrend.store.reader import Reader, SubsystemReader
 from owtrend.store.repository import Store
@@ -73,7 +73,7 @@ def compute(
     scores
         Whether to look for outliers, too.
     workers, scheduler
-        See `owtrend.cluster.runner`.
+        See `owtrend.compute.cluster.runner`.
     progress
         Called with a word on what is being done, and how many tasks of how many are done.
 
