@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from owtrend import root_writer
 from owtrend.model.snapshot import DTYPES, Axis, Histogram
+from owtrend.output import root_writer
 
 __all__ = ["Binning", "Plan", "labelled", "regular", "root_object"]
 

@@ -363,9 +363,9 @@ def slice_(
 
     Example: owtrend slice archive.zarr 300000 EMC --from 10:00 --to 10:30 -o late.root
     """
-    from owtrend import export
+    from owtrend.output import tables
 
-    summary = export.export_slice(store, run, subsystem, output, start, stop, select=select)
+    summary = tables.export_slice(store, run, subsystem, output, start, stop, select=select)
     if as_json:
         click.echo(json.dumps(vars(summary)))
         return
@@ -398,9 +398,9 @@ def trends(
 
     Example: owtrend trends archive.zarr --subsystem EMC --histogram '*Centrality*' --reductor mean
     """
-    from owtrend import export
+    from owtrend.output import tables
 
-    rows = export.run_table(store, subsystem=subsystem, histograms=histograms, reductors=reductors, runs=runs)
+    rows = tables.run_table(store, subsystem=subsystem, histograms=histograms, reductors=reductors, runs=runs)
     if as_json:
         finite = [{name: None if value != value else value for name, value in row.items()} for row in rows]
         print_table(finite, True)
@@ -469,10 +469,10 @@ def export_(
 
     Example: owtrend export archive.zarr --subsystem EMC --reductor mean -o trends.parquet
     """
-    from owtrend import export
+    from owtrend.output import tables
 
     with progress_bar() as progress:
-        summary = export.export_trends(
+        summary = tables.export_trends(
             store, output, subsystem=subsystem, histograms=histograms, reductors=reductors, runs=runs,
             progress=progress,
         )  # fmt: skip

@@ -20,15 +20,16 @@ OWTREND = [
     "trends.series", "trends.changepoint", "trends.zscore", "outliers.monitor", "outliers.explain", "model.finding",
     "outliers.histogram_scores", "outliers.component_scores", "compute.stale", "outliers.interruptions",
     "outliers.results", "learned.report_counts", "learned.shape_models", "learned.shape", "learned.isolation_forest",
-    "access", "compute.cluster", "compute.update_scores", "compute.compute", "root_writer", "export", "cli",
+    "access", "compute.cluster", "compute.update_scores", "compute.compute", "output.root_writer", "output.tables",
+    "cli",
 ]  # fmt: skip
 
 # Packages that only these modules may know.
 GUARDED = {
     "zarr": {"owtrend/store/layout.py", "owtrend/store/reader.py", "owtrend/store/transaction.py"},
     "icechunk": {"owtrend/store/reader.py", "owtrend/store/transaction.py", "owtrend/store/repository.py"},
-    "uproot": {"owtrend/root_writer.py", "ingest/simulator.py"},
-    "pyarrow": {"owtrend/export.py"},
+    "uproot": {"owtrend/output/root_writer.py", "ingest/simulator.py"},
+    "pyarrow": {"owtrend/output/tables.py"},
     "deflate": {"ingest/root_records.py"},
     "cramjam": {"ingest/root_records.py"},
     "panel": {"dashboards/"},

@@ -17,13 +17,13 @@ def write(path: str) -> None:
 
     import uproot
 
-    from owtrend import root_writer
-    from tests.owtrend import test_export
+    from owtrend.output import root_writer
+    from tests.output import test_tables
 
     with tempfile.TemporaryDirectory() as folder:
-        made = test_export.slice_of_every_class(Path(folder) / "store")
+        made = test_tables.slice_of_every_class(Path(folder) / "store")
     root_writer.write(Path(path), made.histograms)
-    digests = {json.dumps(own): test_export.bytes_digest(one) for own, one in made.items()}
+    digests = {json.dumps(own): test_tables.bytes_digest(one) for own, one in made.items()}
     FILE.write_text(json.dumps({"uproot": uproot.__version__, "bytes": digests}))
 
 

@@ -85,7 +85,7 @@ def export_slice(
     StoreError, NotFoundError, UsageError
         If there is no such store; no such run, subsystem, snapshot or histogram; no folder for the file.
     """
-    from owtrend import root_writer
+    from owtrend.output import root_writer
 
     made = time_slices(Store.open(location).reader(), subsystem, run, start, stop, select=select)
     with _complete(path) as unfinished:

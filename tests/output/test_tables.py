@@ -12,10 +12,11 @@ import uproot
 import owtrend
 from ingest import SnapshotReader, simulate
 from ingest.archive import find_files
-from owtrend import Axis, Histogram, Snapshot, export, root_writer
+from owtrend import Axis, Histogram, Snapshot
 from owtrend.compute import compute
 from owtrend.errors import NotFoundError, UsageError
 from owtrend.histograms import time_slice
+from owtrend.output import root_writer, tables
 from owtrend.store.append import appender
 from owtrend.store.repository import Store
 from tests import making
@@ -277,23 +278,23 @@ def test_a_three_dimensional_histogram_with_variable_edges_and_labels(tmp_path):
 
 def test_a_slice_file_tells_what_is_in_it(simulated, tmp_path):
     path = tmp_path / "slice.root"
-    told = export.export_slice(simulated, 300000, "HLT", path, "12:05", "12:25", select=["fHistCluster*"])
+    told = tables.export_slice(simulated, 300000, "HLT", path, "12:05", "12:25", select=["fHistCluster*"])
     read = SnapshotReader().read(path)
     assert told.histograms == len(read) == 2
     assert told.start.startswith("2018-06-01T12:04") or told.start.startswith("2018-06-01T12:05")
     assert told.snapshots == 20
     with pytest.raises(NotFoundError, match="no histogram like 'nothing\\*'"):
-        export.export_slice(simulated, 300000, "HLT", path, select=["nothing*"])
+        tables.export_slice(simulated, 300000, "HLT", path, select=["nothing*"])
     with pytest.raises(NotFoundError, match="no snapshot of run 300000"):
-        export.export_slice(simulated, 300000, "HLT", path, "2018-06-02T10:00")
+        tables.export_slice(simulated, 300000, "HLT", path, "2018-06-02T10:00")
     with pytest.raises(UsageError, match="make it first"):
-        export.export_slice(simulated, 300000, "HLT", tmp_path / "no" / "slice.root")
+        tables.export_slice(simulated, 300000, "HLT", tmp_path / "no" / "slice.root")
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_the_table_has_the_stored_summary_and_computes_what_is_not_stored(simulated):
     archive = owtrend.open(simulated)
-    rows = export.run_table(simulated, subsystem="TPC", reductors=["mean"])
+    rows = tables.run_table(simulated, subsystem="TPC", reductors=["mean"])
     assert {row["run"] for row in rows} == {300000, 300001}
     assert {row["reductor"] for row in rows} == {"mean_x"}
     name = rows[0]["histogram"]
@@ -301,7 +302,7 @@ def test_the_table_has_the_stored_summary_and_computes_what_is_not_stored(simula
     (row,) = [row for row in rows if (row["run"], row["histogram"]) == (300001, name)]
     assert row["value"] == pytest.approx(made.sums["tsumwx"] / made.sums["tsumw"])
     compute.compute(simulated, runs=[300001], workers=0)
-    assert export.run_table(simulated, subsystem="TPC", reductors=["mean"]) == rows
+    assert tables.run_table(simulated, subsystem="TPC", reductors=["mean"]) == rows
 
 
 def columns_of(path):
@@ -317,11 +318,11 @@ def columns_of(path):
     return {name: [row.get(name) for row in rows] for name in dict.fromkeys(name for row in rows for name in row)}
 
 
-@pytest.mark.parametrize("ending", export.FORMATS)
+@pytest.mark.parametrize("ending", tables.FORMATS)
 def test_a_table_has_the_trends_of_every_snapshot(simulated, tmp_path, ending):
     archive = owtrend.open(simulated)
     path = tmp_path / f"trends{ending}"
-    told = export.export_trends(simulated, path, subsystem="HLT", histograms=["fHistCluster*"], reductors=["mean"])
+    told = tables.export_trends(simulated, path, subsystem="HLT", histograms=["fHistCluster*"], reductors=["mean"])
     table = columns_of(path)
     assert (told.rows, told.trends, told.runs) == (len(table["run"]), 2, 2)
     assert list(map(int, table["run"])) == sorted(map(int, table["run"]))
@@ -345,7 +346,7 @@ def test_a_table_has_the_trends_of_every_snapshot(simulated, tmp_path, ending):
 
 
 def test_absent_is_not_false_and_subsystems_share_a_table(small_store, tmp_path):
-    told = export.export_trends(small_store, tmp_path / "t.ndjson", reductors=["entries"])
+    told = tables.export_trends(small_store, tmp_path / "t.ndjson", reductors=["entries"])
     assert (told.rows, told.runs) == (10, 2)
     table = columns_of(tmp_path / "t.ndjson")
     assert table["subsystem"] == ["EMC"] * 6 + ["TPC"] * 4
@@ -358,14 +359,14 @@ def test_an_export_that_fails_leaves_what_was_there(small_store, tmp_path, monke
     path = tmp_path / "t.csv"
     path.write_text("before")
     with pytest.raises(UsageError, match=r"no format for '.xls'"):
-        export.export_trends(small_store, tmp_path / "t.xls")
+        tables.export_trends(small_store, tmp_path / "t.xls")
     with pytest.raises(NotFoundError, match="no reductor 'meen'"):
-        export.export_trends(small_store, path, reductors=["meen"])
+        tables.export_trends(small_store, path, reductors=["meen"])
     with pytest.raises(NotFoundError, match="no run 7"):
-        export.export_trends(small_store, path, runs=[7])
-    monkeypatch.setattr(export, "_run_columns", lambda *_: 1 / 0)
+        tables.export_trends(small_store, path, runs=[7])
+    monkeypatch.setattr(tables, "_run_columns", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        export.export_trends(small_store, path)
+        tables.export_trends(small_store, path)
     assert [one.name for one in tmp_path.iterdir()] == ["t.csv"]
     assert path.read_text() == "before"
 
@@ -374,7 +375,7 @@ def test_histograms_that_display_alike_have_columns_of_their_own(tmp_path):
     one = histogram("h", [0, 1, 0])
     alike = replace(one, path=("folder/h",))
     store_of(tmp_path / "store", snapshot(1, one, alike))
-    export.export_trends(tmp_path / "store", tmp_path / "t.ndjson", reductors=["entries"])
+    tables.export_trends(tmp_path / "store", tmp_path / "t.ndjson", reductors=["entries"])
     table = columns_of(tmp_path / "t.ndjson")
     assert {"('folder', 'h'):entries", "('folder/h',):entries"} <= set(table)
 
