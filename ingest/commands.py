@@ -221,7 +221,7 @@ def demo(ctx: click.Context, folder: Path | None, no_serve: bool, port: int, as_
     Example: owtrend demo /tmp/owtrend-demo
     """
     from ingest import archive, simulator
-    from owtrend import access
+    from owtrend import archive as access
     from owtrend.compute import compute
 
     folder = folder or Path(tempfile.mkdtemp(prefix="owtrend-demo-"))

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from owtrend.access import Archive, open  # noqa: A004 - owtrend.open
+    from owtrend.archive import Archive, open  # noqa: A004 - owtrend.open
     from owtrend.comparison.compare import compare
     from owtrend.comparison.patches import patches
     from owtrend.errors import OwtrendError
@@ -48,8 +48,8 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOME = {
-    "Archive": "access",
-    "open": "access",
+    "Archive": "archive",
+    "open": "archive",
     "to_hist": "histograms.labelled",
     "to_xarray": "histograms.labelled",
     "values": "histograms.labelled",

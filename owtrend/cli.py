@@ -206,9 +206,9 @@ def runs_(store: str, as_json: bool) -> None:
 
     Example: owtrend runs archive.zarr --json
     """
-    from owtrend import access
+    from owtrend import archive
 
-    table = access.open(store).runs.reset_index()
+    table = archive.open(store).runs.reset_index()
     rows = [{name: _plain(value) for name, value in row.items()} for row in table.to_dict("records")]
     print_table(rows, as_json, title=f"Runs in {store}, times in UTC")
 
@@ -304,7 +304,7 @@ def status(store: str, as_json: bool) -> None:
 
     Example: owtrend status archive.zarr
     """
-    from owtrend import access
+    from owtrend import archive as access
 
     archive = access.open(store)
     rows = []
@@ -427,7 +427,7 @@ def outliers(store: str, subsystem: str | None, runs: list[int] | None, everythi
 
     Example: owtrend outliers archive.zarr --runs 300001,300002
     """
-    from owtrend import access
+    from owtrend import archive as access
 
     archive = access.open(store)
     found = (archive.flags if everything else archive.incidents)(subsystem, runs=runs)

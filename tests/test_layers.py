@@ -20,7 +20,7 @@ OWTREND = [
     "trends.series", "trends.changepoint", "trends.zscore", "outliers.monitor", "outliers.explain", "model.finding",
     "outliers.histogram_scores", "outliers.component_scores", "compute.stale", "outliers.interruptions",
     "outliers.results", "learned.report_counts", "learned.shape_models", "learned.shape", "learned.isolation_forest",
-    "access", "compute.cluster", "compute.update_scores", "compute.compute", "output.root_writer", "output.tables",
+    "archive", "compute.cluster", "compute.update_scores", "compute.compute", "output.root_writer", "output.tables",
     "cli",
 ]  # fmt: skip
 

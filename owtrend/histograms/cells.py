@@ -26,7 +26,7 @@ _CELL = "cell"
 
 
 def dataset(view: SubsystemReader, array: str, runs: Sequence[int]) -> xr.Dataset:
-    """The cells of all snapshots of some runs, read when needed; see `owtrend.access.Archive.dataset`."""
+    """The cells of all snapshots of some runs, read when needed; see `owtrend.archive.Archive.dataset`."""
     if array not in ARRAYS:
         raise NotFoundError(f"{view.where}: no array {array!r}; it has {', '.join(ARRAYS)}")
     view.read_all_rows()

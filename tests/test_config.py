@@ -14,7 +14,7 @@ from owtrend.trends.reductors import parse
 from tests import filling
 from tests.filling import filled
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "owtrend.yaml"
+EXAMPLE = Path(__file__).parents[1] / "examples" / "owtrend.yaml"
 
 
 @pytest.mark.parametrize(
