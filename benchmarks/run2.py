@@ -21,7 +21,7 @@ import numpy as np
 import owtrend
 from ingest import SnapshotReader, archive
 from ingest.writer import SourceFile
-from owtrend.cli import progress_bar, store_size
+from owtrend.cli.main import progress_bar, store_size
 from owtrend.compute import compute
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "run2.md"

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import click
 
 from ingest import naming
-from owtrend.cli import as_json, main, print_quarantine, print_table, progress_bar, store_size
+from owtrend.cli.main import as_json, main, print_quarantine, print_table, progress_bar, store_size
 
 __all__ = ["demo", "ingest", "simulate"]
 

@@ -21,7 +21,7 @@ OWTREND = [
     "outliers.histogram_scores", "outliers.component_scores", "compute.stale", "outliers.interruptions",
     "outliers.results", "learned.report_counts", "learned.shape_models", "learned.shape", "learned.isolation_forest",
     "archive", "compute.cluster", "compute.update_scores", "compute.compute", "output.root_writer", "output.tables",
-    "cli",
+    "cli.main",
 ]  # fmt: skip
 
 # Packages that only these modules may know.

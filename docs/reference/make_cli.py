@@ -5,7 +5,7 @@ from pathlib import Path
 from click import Context, Group
 from click.testing import CliRunner
 
-from owtrend.cli import main
+from owtrend.cli.main import main
 
 
 def reference() -> str:

@@ -17,7 +17,7 @@ ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
-RUN = "from owtrend.cli import run; run()"
+RUN = "from owtrend.cli.main import run; run()"
 
 # What Bokeh holds in the page: each picture's title -> which figure it is, its view, and what it shows.
 PICTURES = """() => {

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from owtrend import cli
+from owtrend.cli import main
 from owtrend.store.append import appender
 from owtrend.store.check import check, rows_of
 from owtrend.store.repository import Store
@@ -61,13 +61,13 @@ def test_a_changed_cell_is_found(filled, array):
     report = check(filled.reader())
     assert len(report.problems) == 1
     assert report.problems[0].startswith("EMC run 300000, 2018-06-01T12:01:03 UTC: its cells are not those")
-    result = CliRunner().invoke(cli.main, ["check", filled.location])
+    result = CliRunner().invoke(main.main, ["check", filled.location])
     assert result.exit_code == 1
     assert "PROBLEM: EMC run 300000" in result.output
 
 
 def test_the_command_prints_the_digest(filled):
-    result = CliRunner().invoke(cli.main, ["check", filled.location, "--digest"])
+    result = CliRunner().invoke(main.main, ["check", filled.location, "--digest"])
     assert (result.exit_code, result.output.strip()) == (0, check(filled.reader()).digest)
 
 

@@ -6,7 +6,7 @@ from click.testing import CliRunner
 
 import owtrend
 from ingest import archive
-from owtrend import cli
+from owtrend.cli import main
 from owtrend.errors import NotFoundError, StoreError, UsageError
 from owtrend.store import repair
 from owtrend.store.append import appender
@@ -72,7 +72,9 @@ def test_merged_stores_are_one_whatever_came_first(tmp_path):
         archive.ingest(found, tmp_path / name, workers=0, timezone="UTC")
     shutil.copytree(tmp_path / "late", tmp_path / "copy")
     for name, other in (("early", "copy"), ("late", "early")):
-        result = CliRunner().invoke(cli.main, ["merge", str(tmp_path / name), str(tmp_path / other), "--why", "a test"])
+        result = CliRunner().invoke(
+            main.main, ["merge", str(tmp_path / name), str(tmp_path / other), "--why", "a test"]
+        )
         assert "2 added, " in result.output
         report = check(Store.open(tmp_path / name).reader())
         assert (report.problems, report.digest) == ([], check(Store.open(tmp_path / "all").reader()).digest)
@@ -86,7 +88,7 @@ def test_a_repair_needs_a_run_and_a_reason(two_runs):
         repair.remove_run(two_runs, 300000, why=" ")
     with pytest.raises(NotFoundError, match="no run 7"):
         repair.remove_run(two_runs, 7, why="not there")
-    result = CliRunner().invoke(cli.main, ["remove", two_runs.location, "300001", "--why", "a test"])
+    result = CliRunner().invoke(main.main, ["remove", two_runs.location, "300001", "--why", "a test"])
     assert (result.exit_code, len(repair.ledger(two_runs.reader()))) == (0, 1)
 
 
@@ -99,7 +101,7 @@ def test_cleaning_frees_what_old_versions_hold_and_keeps_the_newest_and_tags(tmp
                 store.tag("early")
         live.fold(everything=True)
         expected, before = check(store.reader()).digest, size(store)
-        assert CliRunner().invoke(cli.main, ["clean", store.location]).output.endswith("0.0 MB freed\n")
+        assert CliRunner().invoke(main.main, ["clean", store.location]).output.endswith("0.0 MB freed\n")
         freed = store.clean(timedelta(0))
         assert size(store) == pytest.approx(before - freed, rel=0.02)
         assert freed > before / 5

@@ -7,19 +7,19 @@ import pytest
 from click.testing import CliRunner
 
 from ingest import SnapshotReader, naming, simulate
-from owtrend import cli
+from owtrend.cli import main
 from tests import making
 
 
 def call(*arguments):
     """Exit status, stdout and stderr of the command, in this process."""
     with pytest.raises(SystemExit) as left:
-        cli.run(arguments)
+        main.run(arguments)
     return left.value.code
 
 
 def verbs():
-    return cli.main.list_commands(None)
+    return main.main.list_commands(None)
 
 
 def test_every_verb_has_help_with_an_example():
@@ -38,7 +38,7 @@ def test_every_verb_has_help_with_an_example():
     }
     assert known <= set(verbs())
     for verb in verbs():
-        result = CliRunner().invoke(cli.main, [verb, "--help"])
+        result = CliRunner().invoke(main.main, [verb, "--help"])
         assert result.exit_code == 0
         assert f"owtrend {verb}" in result.output, f"{verb} has no example"
 
@@ -93,7 +93,7 @@ def test_import_is_quick_because_heavy_packages_wait():
         "numba", "dask", "distributed", "uproot", "zarr", "icechunk", "xarray", "pandas", "pyarrow", "panel",
         "holoviews",
     ]  # fmt: skip
-    code = f"import sys, owtrend, owtrend.cli; print([m for m in {heavy!r} if m in sys.modules])"
+    code = f"import sys, owtrend, owtrend.cli.main; print([m for m in {heavy!r} if m in sys.modules])"
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )
@@ -189,7 +189,7 @@ def test_trends_are_exported(tmp_path, capsys, small_store, ending):
     ],
 )
 def test_a_value_is_shown_with_two_digits_of_its_error(value, error, text):
-    assert cli._with_error(value, error) == text
+    assert main._with_error(value, error) == text
 
 
 def test_simulate_tells_its_faults(tmp_path, capsys):
