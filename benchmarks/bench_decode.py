@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks import plain
 from benchmarks.inputs import Compare, Source
 from ingest import SnapshotReader
-from ingest.root_records import KeyList, RootFile
+from ingest.decode.records import KeyList, RootFile
 
 
 def read_all(source: Source) -> int:

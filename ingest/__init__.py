@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ingest.archive import ingest
-    from ingest.root_file import SnapshotReader
+    from ingest.decode.reader import SnapshotReader
     from ingest.simulator import simulate
 
 __all__ = ["SnapshotReader", "ingest", "simulate"]
 
-_HOME = {"SnapshotReader": "ingest.root_file", "ingest": "ingest.archive", "simulate": "ingest.simulator"}
+_HOME = {"SnapshotReader": "ingest.decode.reader", "ingest": "ingest.archive", "simulate": "ingest.simulator"}
 
 
 def __getattr__(name: str) -> Any:

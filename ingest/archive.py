@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ingest import naming, root_file, writer
+from ingest import naming, writer
+from ingest.decode import reader
 from ingest.writer import RunResult, RunTask, SourceFile
 from owtrend.compute import cluster
 from owtrend.errors import SnapshotError, UsageError
@@ -119,7 +120,7 @@ def find_files(
         local = told.time
         if local is None:
             try:
-                local = root_file.written(path)
+                local = reader.written(path)
             except SnapshotError as error:
                 found.quarantine.append(writer.quarantine_line(file, str(error)))
                 continue

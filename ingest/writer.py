@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.root_file import SnapshotReader
+from ingest.decode.reader import SnapshotReader
 from owtrend import __version__
 from owtrend.errors import SnapshotError
 from owtrend.model.registry import COUNTS, SAME, SUMS, WEIGHTS, Registry, Segment, segments_of

@@ -152,7 +152,7 @@ def test_bare_times_reach_over_midnight(tmp_path):
 
 
 def test_a_gauge_is_not_differenced_and_reports_only_what_is_new(tmp_path, monkeypatch):
-    from ingest import root_histogram
+    from ingest.decode import histogram as root_histogram
 
     monkeypatch.setattr(root_histogram, "_IS_AVERAGE", 1 << 24)  # uproot cannot write kIsAverage, but writes this one
     for minute, value in enumerate([4, 4, 6]):

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ingest.decode.reader import SnapshotReader
 from ingest.faults import Fault
-from ingest.root_file import SnapshotReader
 from owtrend.errors import SnapshotError
 from owtrend.model.snapshot import Snapshot
 

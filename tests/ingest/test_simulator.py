@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ingest import commands
-from ingest.root_file import SnapshotReader
+from ingest.decode.reader import SnapshotReader
 from ingest.simulator import BEAM_LIFETIME, Simulation, simulate
 from owtrend.errors import SnapshotError, UsageError
 from owtrend.model.snapshot import Histogram

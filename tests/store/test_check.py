@@ -7,7 +7,7 @@ from owtrend.store.append import appender
 from owtrend.store.check import check, rows_of
 from owtrend.store.repository import Store
 from tests import making
-from tests.ingest.test_root_file import CLASSES, ROOT_FILES
+from tests.ingest.decode.test_reader import CLASSES, ROOT_FILES
 
 
 @pytest.fixture

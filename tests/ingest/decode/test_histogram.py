@@ -1,7 +1,7 @@
 import pytest
 
-from ingest.root_histogram import cells_at_most, is_container, is_histogram, leaves
-from ingest.root_object import RootObject
+from ingest.decode.histogram import cells_at_most, is_container, is_histogram, leaves
+from ingest.decode.streamer import RootObject
 
 
 def named(name, class_name="TH1F", **members):

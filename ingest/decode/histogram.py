@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ingest.root_object import Array, RootObject
-from ingest.root_records import Buffer
+from ingest.decode.records import Buffer
+from ingest.decode.streamer import Array, RootObject
 from owtrend.errors import SnapshotError
 from owtrend.model.snapshot import ERROR_OPTIONS, Axis, Path
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.root_records import Buffer, text
+from ingest.decode.records import Buffer, text
 from owtrend.errors import SnapshotError
 
 __all__ = ["DAMAGE", "Array", "Classes", "RootObject", "read_beginning", "read_key_object"]

@@ -9,11 +9,11 @@ from pathlib import Path as FilePath
 import xxhash
 
 from ingest import naming
-from ingest.fill_buffer import flushed, is_filled
-from ingest.root_histogram import cells, cells_at_most, is_container, is_histogram, layout, leaves
-from ingest.root_object import DAMAGE, Classes, read_beginning, read_key_object
-from ingest.root_records import Buffer, Key, KeyList, RootFile, Scratch, unpack
-from ingest.template import Contents, Template
+from ingest.decode.fill_buffer import flushed, is_filled
+from ingest.decode.histogram import cells, cells_at_most, is_container, is_histogram, layout, leaves
+from ingest.decode.records import Buffer, Key, KeyList, RootFile, Scratch, unpack
+from ingest.decode.streamer import DAMAGE, Classes, read_beginning, read_key_object
+from ingest.decode.template import Contents, Template
 from owtrend.errors import SnapshotError
 from owtrend.model.snapshot import Histogram, Path, Snapshot, display_name
 

@@ -2,12 +2,12 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.root_histogram import is_histogram, layout, leaves
-from ingest.root_object import Classes, read_key_object
-from ingest.root_records import KeyList, RootFile, unpack
-from ingest.template import Template
+from ingest.decode.histogram import is_histogram, layout, leaves
+from ingest.decode.records import KeyList, RootFile, unpack
+from ingest.decode.streamer import Classes, read_key_object
+from ingest.decode.template import Template
 from owtrend.model.snapshot import Histogram
-from tests.ingest.test_root_file import FIRST
+from tests.ingest.decode.test_reader import FIRST
 
 
 def objects():

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from ingest import SnapshotReader
-from ingest.fill_buffer import find_bins, flushed, good_limits
-from ingest.root_object import Array, RootObject
+from ingest.decode.fill_buffer import find_bins, flushed, good_limits
+from ingest.decode.streamer import Array, RootObject
 from owtrend.errors import SnapshotError
 from owtrend.model.snapshot import Axis
-from tests.ingest.test_root_file import ANSWERS, CLASSES, ROOT_FILES
+from tests.ingest.decode.test_reader import ANSWERS, CLASSES, ROOT_FILES
 
 LIMITS = json.loads((ROOT_FILES / "limits.json").read_text())
 

@@ -3,10 +3,10 @@ import zlib
 import pytest
 import xxhash
 
-from ingest import root_records
-from ingest.root_records import KeyList, RootFile, unpack
+from ingest.decode import records
+from ingest.decode.records import KeyList, RootFile, unpack
 from owtrend.errors import SnapshotError
-from tests.ingest.test_root_file import CLASSES, FIRST, ROOT_FILES
+from tests.ingest.decode.test_reader import CLASSES, FIRST, ROOT_FILES
 
 
 def block(kind, packed, size):
@@ -47,7 +47,7 @@ def test_what_does_not_unpack_says_why(packed, objlen, message):
 
 
 def test_a_bomb_of_blocks_is_refused_by_their_sum_before_any_is_unpacked(monkeypatch):
-    monkeypatch.setattr(root_records, "_unpacked", None)
+    monkeypatch.setattr(records, "_unpacked", None)
     packed = block(b"ZL", b"x", 2**24 - 1) * 1000
     with pytest.raises(SnapshotError, match=r"its blocks unpack to 16,777,215,000 bytes, its key states 10"):
         unpack(packed, 10)
@@ -82,9 +82,9 @@ def test_bytes_beyond_the_end_are_an_error():
 
 def test_a_file_that_does_not_fit_in_memory_reads_the_same(monkeypatch):
     whole = RootFile(FIRST, "whole")
-    monkeypatch.setattr(root_records, "_IN_MEMORY", 100)
+    monkeypatch.setattr(records, "_IN_MEMORY", 100)
     with RootFile(FIRST, "piece by piece") as file:
-        assert isinstance(file._data, root_records._LargeFile)
+        assert isinstance(file._data, records._LargeFile)
         assert file.key_list(file.root) == whole.key_list(whole.root)
         key = KeyList(file.key_list(file.root)).keys[0]
         place = key.seek + key.keylen, key.seek + key.nbytes, key.objlen

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.root_object import RootObject
-from ingest.root_records import Buffer
+from ingest.decode.records import Buffer
+from ingest.decode.streamer import RootObject
 from owtrend.errors import SnapshotError
 from owtrend.model.snapshot import Axis, Histogram
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.root_histogram import HistogramLayout
-from ingest.root_records import Buffer
-from owtrend.kernels.unpack import take
+from ingest.decode.histogram import HistogramLayout
+from ingest.decode.records import Buffer
+from ingest.decode.unpack import take
 from owtrend.model.snapshot import Histogram
 
 __all__ = ["Contents", "Template"]

@@ -13,12 +13,13 @@ import uproot
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest import root_file, root_records
-from ingest.root_file import SnapshotReader
+from ingest.decode import reader as root_file
+from ingest.decode import records
+from ingest.decode.reader import SnapshotReader
 from owtrend.errors import OwtrendError, SnapshotError
 from tests import making, mutations
 
-ROOT_FILES = Path(__file__).parents[1] / "data" / "root"
+ROOT_FILES = Path(__file__).parents[2] / "data" / "root"
 FIRST = ROOT_FILES / "EMChistos_300000_C_2018_6_1_12_0_0.root"
 CLASSES = ROOT_FILES / "classes.root"
 STATISTICS = {
@@ -139,9 +140,9 @@ def test_what_did_not_change_is_neither_unpacked_nor_made_again(tmp_path, monkey
     before = reader.read(first)
     unpacked = []
     monkeypatch.setattr(
-        root_records.RootFile,
+        records.RootFile,
         "unpacked",
-        lambda *wanted, own=root_records.RootFile.unpacked: unpacked.append(1) or own(*wanted),
+        lambda *wanted, own=records.RootFile.unpacked: unpacked.append(1) or own(*wanted),
     )
     after = reader.read(second)
     assert len(unpacked) == 1
@@ -170,8 +171,8 @@ def test_of_several_cycles_the_highest_is_read(tmp_path):
 
 def test_a_histogram_with_too_many_cells_is_refused_by_name_before_it_is_unpacked(monkeypatch):
     unpacked = []
-    unpack = root_records._unpacked
-    monkeypatch.setattr(root_records, "_unpacked", lambda *a: unpacked.append(a[2]) or unpack(*a))
+    unpack = records._unpacked
+    monkeypatch.setattr(records, "_unpacked", lambda *a: unpacked.append(a[2]) or unpack(*a))
     snapshot = SnapshotReader(max_cells=2101 * 2101).read(ROOT_FILES / "packed_zlib.root")
     assert [h.name for h in snapshot.values()] == ["small"]
     assert snapshot.problems == {"large": "4,418,404 cells, more than max_cells=4,414,201"}

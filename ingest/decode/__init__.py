@@ -1,0 +1,1 @@
+"""ROOT files decoded to snapshots."""
