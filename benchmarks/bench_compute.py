@@ -13,7 +13,7 @@ import owtrend
 from benchmarks import plain
 from benchmarks.inputs import Compare, Record, Size, Source
 from benchmarks.peak import peaks
-from ingest import archive
+from ingest.archive import ingest
 from owtrend.compute import compute
 from owtrend.model.registry import COUNTS, WEIGHTS
 from owtrend.store.repository import Store
@@ -78,7 +78,7 @@ def test_ingest_and_trends_against_overwatch(source: Source, record: Record, tmp
     seconds = []
     for number in range(3):
         began = time.process_time()
-        archive.ingest(archive.Found(list(source.files)), tmp_path / f"store{number}", workers=0)
+        ingest.ingest(ingest.Found(list(source.files)), tmp_path / f"store{number}", workers=0)
         compute.compute(tmp_path / f"store{number}", workers=0)
         seconds.append(time.process_time() - began)
     record(

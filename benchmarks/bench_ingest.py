@@ -10,8 +10,9 @@ import owtrend
 from benchmarks import plain
 from benchmarks.inputs import Compare, Record, Size, Source
 from benchmarks.peak import peaks
-from ingest import SnapshotReader, archive
-from ingest.writer import SourceFile
+from ingest import SnapshotReader
+from ingest.archive import ingest as archive
+from ingest.archive.convert import SourceFile
 
 
 def ingester(folder: Path, files: Iterable[SourceFile], **options: object) -> Callable[[], Path]:

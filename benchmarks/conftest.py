@@ -18,7 +18,7 @@ import owtrend
 from benchmarks import table
 from benchmarks.inputs import SIZES, Compare, Record, Size, Source
 from benchmarks.table import Input, Row
-from ingest import archive
+from ingest.archive import ingest
 from owtrend.compute import compute
 
 ROWS, INPUTS = pytest.StashKey[list[Row]](), pytest.StashKey[dict[str, Input]]()
@@ -75,7 +75,7 @@ def source(request: pytest.FixtureRequest, size: Size, tmp_path_factory: pytest.
 def store(source: Source, size: Size, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All files of the source, several times over, with their trends."""
     location = tmp_path_factory.mktemp("store") / "store"
-    archive.ingest(archive.Found(source.copied(size.copies)), location, workers=0)
+    ingest.ingest(ingest.Found(source.copied(size.copies)), location, workers=0)
     compute.compute(location, workers=0)
     return location
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ingest import SnapshotReader, archive, simulate
-from ingest.writer import SourceFile
+from ingest import SnapshotReader, simulate
+from ingest.archive import ingest
+from ingest.archive.convert import SourceFile
 from owtrend.errors import SnapshotError
 
 Compare = Callable[..., Any]  # the fixtures `compare` and `record` of conftest.py
@@ -56,7 +57,7 @@ class Source:
         """All that can be read in a folder, which brings it into the page cache."""
         reader = SnapshotReader()
         files, cells, histograms = [], {}, {}
-        for file in archive.find_files([folder]).files:
+        for file in ingest.find_files([folder]).files:
             with suppress(SnapshotError):
                 snapshot = reader.read(file.path)
                 files.append(file)

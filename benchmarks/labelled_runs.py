@@ -19,7 +19,7 @@ import pandas as pd
 import owtrend
 from benchmarks.incidents import Reports, concerns, find, incidents, instant, timed
 from benchmarks.shifts import DETECTORS, table
-from ingest import archive, naming
+from ingest.archive import ingest, naming
 from ingest.faults import Fault
 
 __all__ = ["Labels", "converted", "found", "labels", "needless"]
@@ -55,7 +55,7 @@ def labels(folder: Path) -> Labels:
 
 def converted(folder: Path, into: Path) -> Path:
     """The store of the runs, with ``truth.json`` beside it as the simulator writes it."""
-    archive.ingest(archive.find_files([folder], timezone="UTC"), into / "store", workers=0, timezone="UTC")
+    ingest.ingest(ingest.find_files([folder], timezone="UTC"), into / "store", workers=0, timezone="UTC")
     known = labels(folder)
     truth = {"runs": known.runs, "faults": list(map(asdict, known.anomalies))}
     (into / "truth.json").write_text(json.dumps(truth, default=datetime.isoformat))

@@ -27,13 +27,13 @@ def peaks(jobs: Sequence[str], files: Iterable[object] | Path, output: Path) -> 
 def _do(job: str, output: Path) -> None:
     text = sys.stdin.read()
     if job in ("ingest", "uproot"):
-        from ingest.writer import SourceFile
+        from ingest.archive.convert import SourceFile
 
         files = [SourceFile(**fields) for fields in json.loads(text)]
         if job == "ingest":
-            from ingest import archive
+            from ingest.archive import ingest
 
-            archive.ingest(archive.Found(files), output, workers=0)
+            ingest.ingest(ingest.Found(files), output, workers=0)
         else:
             from benchmarks import plain
 

@@ -19,8 +19,9 @@ from statistics import NormalDist
 import numpy as np
 
 import owtrend
-from ingest import SnapshotReader, archive
-from ingest.writer import SourceFile
+from ingest import SnapshotReader
+from ingest.archive import ingest
+from ingest.archive.convert import SourceFile
 from owtrend.cli.main import progress_bar, store_size
 from owtrend.compute import compute
 
@@ -75,7 +76,7 @@ def sample(folders: list[Path], minutes: list[int]) -> Sample:
     """The files of runs of these lengths."""
     reader, files, cells = SnapshotReader(), [], 0
     for folder in folders:
-        own = sorted(archive.find_files([folder]).files, key=lambda file: file.time)
+        own = sorted(ingest.find_files([folder]).files, key=lambda file: file.time)
         subsystem = own[0].subsystem
         held = sum(part.size for one in reader.read(own[-1].path).values() for part in one.parts.values())
         for run, length in enumerate(minutes):
@@ -95,7 +96,7 @@ def measure(taken: Sample, workers: int) -> Measured:
     """Convert a sample and compute its trends, then its scores."""
     with tempfile.TemporaryDirectory() as folder, progress_bar() as progress:
         store = Path(folder) / "store"
-        summary = archive.ingest(archive.Found(taken.files), store, workers=workers, progress=progress)
+        summary = ingest.ingest(ingest.Found(taken.files), store, workers=workers, progress=progress)
         size = store_size(str(store))
         trends = compute.compute(store, workers=workers, scores=False, progress=progress)
         scores = compute.compute(store, workers=workers, progress=progress)

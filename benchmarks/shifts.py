@@ -33,7 +33,8 @@ from benchmarks.incidents import (
     is_true,
     timed,
 )
-from ingest import archive, simulator
+from ingest import simulator
+from ingest.archive import ingest
 from ingest.faults import FAULTS, Fault
 from owtrend.compute import compute
 from owtrend.errors import UsageError
@@ -106,7 +107,7 @@ def prepared(folder: Path, seed: int, *, clean: bool, runs: int = 6, snapshots: 
             files, made = Path(new) / "files", Path(new) / "shift"
             faults = () if clean else list(FAULTS)
             simulator.simulate(files, runs=runs, snapshots=snapshots, scale=scale, faults=faults, seed=seed)
-            archive.ingest(archive.find_files([files]), made / "store", workers=0)
+            ingest.ingest(ingest.find_files([files]), made / "store", workers=0)
             shutil.copy(files / "truth.json", made)
             made.rename(place)
     told = simulator.Simulation.load(place)

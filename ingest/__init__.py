@@ -3,13 +3,13 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ingest.archive import ingest
+    from ingest.archive.ingest import ingest
     from ingest.decode.reader import SnapshotReader
     from ingest.simulator import simulate
 
 __all__ = ["SnapshotReader", "ingest", "simulate"]
 
-_HOME = {"SnapshotReader": "ingest.decode.reader", "ingest": "ingest.archive", "simulate": "ingest.simulator"}
+_HOME = {"SnapshotReader": "ingest.decode.reader", "ingest": "ingest.archive.ingest", "simulate": "ingest.simulator"}
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import click
 
-from ingest import naming
+from ingest.archive import naming
 from owtrend.cli.main import as_json, main, print_quarantine, print_table, progress_bar, store_size
 
 __all__ = ["demo", "ingest", "simulate"]
@@ -51,9 +51,9 @@ def ingest(
 
     Example: owtrend ingest data --store archive.zarr
     """
-    from ingest import archive
+    from ingest.archive import ingest
 
-    found = archive.find_files(sources, patterns=patterns, timezone=timezone, run=run, subsystem=subsystem)
+    found = ingest.find_files(sources, patterns=patterns, timezone=timezone, run=run, subsystem=subsystem)
     if dry_run:
         rows = [{"subsystem": f.subsystem, "run": f.run, "file": f.source} for f in found.files]
         print_table(rows, as_json, title="Would be taken in")
@@ -63,7 +63,7 @@ def ingest(
         _print_skipped(dict(found.skipped))
         raise click.UsageError("no snapshot files found; other names than Overwatch's are told by --pattern")
     with progress_bar() as progress:
-        summary = archive.ingest(
+        summary = ingest.ingest(
             found, store, workers=workers, scheduler=scheduler, max_cells=max_cells, timezone=timezone,
             accumulation=accumulation, select=select, exclude=exclude, progress=progress,
         )  # fmt: skip
@@ -220,7 +220,8 @@ def demo(ctx: click.Context, folder: Path | None, no_serve: bool, port: int, as_
 
     Example: owtrend demo /tmp/owtrend-demo
     """
-    from ingest import archive, simulator
+    from ingest import simulator
+    from ingest.archive import ingest
     from owtrend import archive as access
     from owtrend.compute import compute
 
@@ -233,7 +234,7 @@ def demo(ctx: click.Context, folder: Path | None, no_serve: bool, port: int, as_
             made = simulator.simulate(
                 data, workers=_cores(None), progress=lambda done, total: progress("simulating", done, total)
             )
-        summary = archive.ingest(archive.find_files([data]), store, progress=progress)
+        summary = ingest.ingest(ingest.find_files([data]), store, progress=progress)
         trends = compute.compute(store, workers=0, progress=progress)
     flags = access.open(store).flags()
     address = "" if no_serve else f"http://127.0.0.1:{port}/"

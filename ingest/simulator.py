@@ -23,7 +23,7 @@ import uproot
 from numpy.typing import NDArray
 
 from ingest import faults as kinds
-from ingest import naming
+from ingest.archive import naming
 from ingest.detector import COMPONENTS, EVENTS, component, plans
 from ingest.faults import FAULTS, Fault, Times
 from ingest.plan import Plan, root_object

@@ -5,7 +5,8 @@ import pytest
 
 import owtrend
 from dashboards.app import create_app
-from ingest import archive, simulate
+from ingest import simulate
+from ingest.archive import ingest
 from owtrend.compute import compute
 
 
@@ -13,7 +14,7 @@ from owtrend.compute import compute
 def story(tmp_path_factory):
     folder = tmp_path_factory.mktemp("story")
     truth = simulate(folder / "data", runs=3, snapshots=40, scale=0.01)
-    summary = archive.ingest(archive.find_files([folder / "data"]), folder / "store", workers=0)
+    summary = ingest.ingest(ingest.find_files([folder / "data"]), folder / "store", workers=0)
     compute.compute(folder / "store", workers=0)
     return folder / "store", truth, summary
 

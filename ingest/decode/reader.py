@@ -8,7 +8,7 @@ from pathlib import Path as FilePath
 
 import xxhash
 
-from ingest import naming
+from ingest.archive import naming
 from ingest.decode.fill_buffer import flushed, is_filled
 from ingest.decode.histogram import cells, cells_at_most, is_container, is_histogram, layout, leaves
 from ingest.decode.records import Buffer, Key, KeyList, RootFile, Scratch, unpack

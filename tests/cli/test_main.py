@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 from click.testing import CliRunner
 
-from ingest import SnapshotReader, naming, simulate
+from ingest import SnapshotReader, simulate
+from ingest.archive import naming
 from owtrend.cli import main
 from tests import making
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import owtrend
-from ingest import archive, simulate
+from ingest import simulate
+from ingest.archive import ingest
 from owtrend.errors import UsageError
 from owtrend.outliers.components import bin_components, learn, learn_cells
 from tests import making
@@ -162,7 +163,7 @@ def test_a_status_map_has_no_components():
 def simulated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("components")
     simulate(folder / "data", runs=2, snapshots=60, scale=0.003)
-    archive.ingest(archive.find_files([folder / "data"]), folder / "store", workers=0)
+    ingest.ingest(ingest.find_files([folder / "data"]), folder / "store", workers=0)
     return folder
 
 

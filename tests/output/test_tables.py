@@ -11,7 +11,7 @@ import uproot
 
 import owtrend
 from ingest import SnapshotReader, simulate
-from ingest.archive import find_files
+from ingest.archive.ingest import find_files
 from owtrend import Axis, Histogram, Snapshot
 from owtrend.compute import compute
 from owtrend.errors import NotFoundError, UsageError

@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 import owtrend
-from ingest import archive
+from ingest.archive import ingest
 from owtrend.cli import main
 from owtrend.errors import NotFoundError, StoreError, UsageError
 from owtrend.store import repair
@@ -68,8 +68,8 @@ def test_merged_stores_are_one_whatever_came_first(tmp_path):
     files = sorted((tmp_path / "data").rglob("*.root"))
     making.ingest(tmp_path / "data", tmp_path / "all")
     for name, own in (("early", files[:4]), ("late", files[2:])):
-        found = archive.find_files(own, timezone="UTC")
-        archive.ingest(found, tmp_path / name, workers=0, timezone="UTC")
+        found = ingest.find_files(own, timezone="UTC")
+        ingest.ingest(found, tmp_path / name, workers=0, timezone="UTC")
     shutil.copytree(tmp_path / "late", tmp_path / "copy")
     for name, other in (("early", "copy"), ("late", "early")):
         result = CliRunner().invoke(

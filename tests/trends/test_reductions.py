@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import owtrend
-from ingest import archive
-from ingest.writer import SourceFile
+from ingest.archive import ingest
+from ingest.archive.convert import SourceFile
 from owtrend.histograms import run_histogram
 from owtrend.trends.increments import Gains
 from owtrend.trends.reductors import parse
@@ -64,7 +64,7 @@ def test_every_reductor_of_every_real_histogram_is_roots(shared, tmp_path):
     oracle = [one for one in json.loads((shared / "oracle.json").read_text())["histograms"] if "mean" in one]
     names = sorted({one["file"] for one in oracle})
     files = [of_its_own(shared, name, number) for number, name in enumerate(names, start=1)]
-    assert archive.ingest(archive.Found(files), tmp_path / "store", workers=0).quarantined == 2
+    assert ingest.ingest(ingest.Found(files), tmp_path / "store", workers=0).quarantined == 2
     reader = owtrend.open(tmp_path / "store")._reader
     compared, wrong = 0, []
     for expected in oracle:
@@ -124,7 +124,7 @@ def near(expected):
 
 def test_generated_runs_have_roots_mean_and_std_in_their_last_snapshot(shared, tmp_path):
     folder = shared / "generated" / "runs" / "Run300102"
-    summary = archive.ingest(archive.find_files([folder], timezone="UTC"), tmp_path / "store", workers=0)
+    summary = ingest.ingest(ingest.find_files([folder], timezone="UTC"), tmp_path / "store", workers=0)
     assert summary.added == 60
     opened = owtrend.open(tmp_path / "store")
     checked = 0

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import owtrend
-from ingest import archive
+from ingest.archive import ingest as archive
 from owtrend.errors import NotFoundError
 from owtrend.store.repository import Store
 from tests import making

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 import owtrend
-from ingest import archive
+from ingest.archive import ingest as archive
 from ingest.simulator import simulate
 from owtrend.store.check import check
 from owtrend.store.repository import Store
@@ -18,12 +18,12 @@ from owtrend.store.repository import Store
 RUNS, SNAPSHOTS, SUBSYSTEMS = 6, 4, 3  # three batches for two workers
 INGESTING = """
 import sys
-from ingest import archive
+from ingest.archive import ingest
 
 def say(*told):
     print(*told, flush=True)
 
-summary = archive.ingest(archive.find_files([sys.argv[1]]), sys.argv[2], workers=2, progress=say)
+summary = ingest.ingest(ingest.find_files([sys.argv[1]]), sys.argv[2], workers=2, progress=say)
 say("added", summary.added)
 """
 

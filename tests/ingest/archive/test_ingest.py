@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import owtrend
-from ingest import archive, naming, writer
+from ingest.archive import convert, ingest, naming
 from owtrend.errors import BinningChangedError, NotFoundError, StoreLockedError, UsageError
 from owtrend.model.rows import AMBIGUOUS_TIME
 from owtrend.store.append import appender
@@ -78,8 +78,8 @@ def test_any_order_and_grouping_and_duplication_gives_the_same_rows(data, tmp_pa
     order = data.draw(st.permutations(files)) + data.draw(st.lists(st.sampled_from(files), max_size=3))
     while order:
         size = data.draw(st.integers(1, len(order)))
-        found = archive.find_files(order[:size], timezone="UTC")
-        archive.ingest(found, folder / "store", workers=0, timezone="UTC")
+        found = ingest.find_files(order[:size], timezone="UTC")
+        ingest.ingest(found, folder / "store", workers=0, timezone="UTC")
         order = order[size:]
     np.testing.assert_array_equal(np.array(contents(folder / "store"), dtype=float), np.array(rows, dtype=float))
     signs = np.signbit(np.array(contents(folder / "store"), dtype=float))
@@ -165,10 +165,10 @@ def test_a_damaged_file_is_read_again_by_another_decoder_only(tmp_path, monkeypa
     path.write_bytes(b"no root file")
     first = making.ingest(tmp_path / "data", tmp_path / "store")
     with monkeypatch.context() as patched:
-        patched.setattr(writer.RunTask, "read", None)
+        patched.setattr(convert.RunTask, "read", None)
         again = making.ingest(tmp_path / "data", tmp_path / "store")
     assert (again.known, again.quarantine) == (1, first.quarantine)
-    monkeypatch.setattr(writer, "DECODER", "owtrend of later")
+    monkeypatch.setattr(convert, "DECODER", "owtrend of later")
     assert making.ingest(tmp_path / "data", tmp_path / "store").known == 0
     assert len(owtrend.open(tmp_path / "store").quarantine) == 1
 
@@ -214,14 +214,14 @@ def test_a_run_of_which_nothing_is_readable_is_quarantined_and_its_files_may_com
 
 def test_other_folder_trees_are_told_by_a_pattern_and_times_by_the_header(tmp_path):
     path = making.write(tmp_path / "MID" / "online" / "x.root", {"h": making.th1([0, 1, 0])})
-    found = archive.find_files([tmp_path], patterns=["{subsystem}/online/*.root"], run=7, timezone="UTC")
+    found = ingest.find_files([tmp_path], patterns=["{subsystem}/online/*.root"], run=7, timezone="UTC")
     (file,) = found.files
     assert (file.subsystem, file.run) == ("MID", 7)
-    archive.ingest(found, tmp_path / "store", workers=0)
+    ingest.ingest(found, tmp_path / "store", workers=0)
     assert contents(tmp_path / "store", run=7, subsystem="MID") == [[0, 1, 0]]
-    assert archive.find_files([path]).skipped == {"name not recognised (give --pattern)": 1}
+    assert ingest.find_files([path]).skipped == {"name not recognised (give --pattern)": 1}
     with pytest.raises(UsageError, match="no such file or folder"):
-        archive.find_files([tmp_path / "missing"])
+        ingest.find_files([tmp_path / "missing"])
 
 
 def test_flat_incoming_names_and_skipped_files_are_counted(tmp_path):
@@ -232,10 +232,10 @@ def test_flat_incoming_names_and_skipped_files_are_counted(tmp_path):
         "Run300000/EMC/hists.combined.1.1527847205.root",
     ):
         making.write(tmp_path / "data" / name, {"h": making.th1([0, 1, 0])})
-    found = archive.find_files([tmp_path / "data"])
+    found = ingest.find_files([tmp_path / "data"])
     assert [(file.subsystem, file.run, file.mode) for file in found.files] == [("EMC", 300000, "C")]
     assert sum(found.skipped.values()) == 3
-    archive.ingest(found, tmp_path / "store", workers=0)
+    ingest.ingest(found, tmp_path / "store", workers=0)
     runs = owtrend.open(tmp_path / "store").runs
     assert runs.loc[300000, "mode"] == "C"
     assert str(runs.loc[300000, "start"]) == "2018-06-01 10:00:00"  # local time at CERN
@@ -247,8 +247,8 @@ def test_two_worker_processes_give_the_same_store_as_threads(tmp_path):
         steps = [[0, *(rng.randrange(9) for _ in range(5)), 0] for _ in range(6)]
         making.write_run(tmp_path / "data", {"h": np.cumsum(steps, axis=0).tolist()}, run=run)
     making.ingest(tmp_path / "data", tmp_path / "threads")
-    found = archive.find_files([tmp_path / "data"], timezone="UTC")
-    archive.ingest(found, tmp_path / "processes", workers=2, timezone="UTC")
+    found = ingest.find_files([tmp_path / "data"], timezone="UTC")
+    ingest.ingest(found, tmp_path / "processes", workers=2, timezone="UTC")
     for run in range(300000, 300004):
         assert contents(tmp_path / "threads", run=run) == contents(tmp_path / "processes", run=run)
 
@@ -338,8 +338,8 @@ def test_files_of_one_name_in_folders_that_tell_the_time_are_all_read(tmp_path):
         folder = tmp_path / "data" / f"2018-06-01 12:0{minute}:00"
         path = making.write(folder / "hists.root", {"h": making.th1([0, 1 + minute, 0])})
         os.utime(path, (1, 1))
-        found = archive.find_files([folder], patterns=["{time}/hists.root"], run=1, subsystem="MID", timezone="UTC")
-        archive.ingest(found, tmp_path / "store", workers=0)
+        found = ingest.find_files([folder], patterns=["{time}/hists.root"], run=1, subsystem="MID", timezone="UTC")
+        ingest.ingest(found, tmp_path / "store", workers=0)
     assert contents(tmp_path / "store", run=1, subsystem="MID") == [[0, 1, 0], [0, 2, 0]]
 
 
@@ -386,15 +386,15 @@ def test_a_broken_link_or_header_stops_nothing(tmp_path):
     data = bytearray(path.read_bytes())
     data[8:12] = b"\x7f\xff\xff\xff"
     (tmp_path / "x.root").write_bytes(data)
-    found = archive.find_files([tmp_path / "x.root"], patterns=["x.root"], run=1, subsystem="EMC")
+    found = ingest.find_files([tmp_path / "x.root"], patterns=["x.root"], run=1, subsystem="EMC")
     assert len(found.quarantine) == 1
 
 
 def test_runs_on_both_sides_of_the_clock_change_land_in_their_hour(tmp_path):
     for run, start in ((281212, datetime(2017, 10, 29, 1, 40)), (281213, datetime(2017, 10, 29, 2, 40))):
         making.write_run(tmp_path / "data", {"h": [[0, n, 0] for n in range(8)]}, run=run, start=start, seconds=360)
-    found = archive.find_files([tmp_path / "data"], timezone="Europe/Zurich")
-    archive.ingest(found, tmp_path / "store", workers=0)
+    found = ingest.find_files([tmp_path / "data"], timezone="Europe/Zurich")
+    ingest.ingest(found, tmp_path / "store", workers=0)
     opened = owtrend.open(tmp_path / "store")
     ends = [opened.histogram("EMC", "h", run=run).time.values[[0, -1]] for run in (281212, 281213)]
     utc = [["2017-10-28T23:40", "2017-10-29T00:22"], ["2017-10-29T01:40", "2017-10-29T02:22"]]
@@ -404,7 +404,7 @@ def test_runs_on_both_sides_of_the_clock_change_land_in_their_hour(tmp_path):
 
 def test_where_no_other_time_tells_the_hour_the_rows_are_marked(tmp_path):
     making.write_run(tmp_path / "data", {"h": [[0, 1, 0], [0, 2, 0]]}, start=datetime(2017, 10, 29, 2, 10))
-    archive.ingest(archive.find_files([tmp_path / "data"], timezone="Europe/Zurich"), tmp_path / "store", workers=0)
+    ingest.ingest(ingest.find_files([tmp_path / "data"], timezone="Europe/Zurich"), tmp_path / "store", workers=0)
     view = Store.open(tmp_path / "store").reader().subsystem("EMC")
     assert (view.rows(0).flags & AMBIGUOUS_TIME).all()
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ingest import naming, writer
+from ingest.archive import convert, naming
+from ingest.archive.convert import RunResult, RunTask, SourceFile
 from ingest.decode import reader
-from ingest.writer import RunResult, RunTask, SourceFile
 from owtrend.compute import cluster
 from owtrend.errors import SnapshotError, UsageError
 from owtrend.model.registry import Layouts, Registry
@@ -65,7 +65,7 @@ def find_files(
     Parameters
     ----------
     patterns
-        How names tell subsystem, run and time beside Overwatch's layouts, see `ingest.naming.parse`.
+        How names tell subsystem, run and time beside Overwatch's layouts, see `ingest.archive.naming.parse`.
     timezone
         Zone of the times in names and in the headers of the files.
     run, subsystem
@@ -122,7 +122,7 @@ def find_files(
             try:
                 local = reader.written(path)
             except SnapshotError as error:
-                found.quarantine.append(writer.quarantine_line(file, str(error)))
+                found.quarantine.append(convert.quarantine_line(file, str(error)))
                 continue
         when, ambiguous = naming.to_utc(local, timezone)
         found.files.append(replace(file, time=int(when.astype(np.int64)), ambiguous=ambiguous))
@@ -205,7 +205,7 @@ def ingest(
                         for task in tasks[first : first + batch]
                     ]  # fmt: skip
                     finished = []
-                    for result in run.map(writer.convert_run, ready):
+                    for result in run.map(convert.convert_run, ready):
                         if result.unregistered:
                             again.append(replace(result.task, fork=None))
                             unregistered[_key(result.task)] = result.unregistered
@@ -264,7 +264,7 @@ def _tasks(
     for file in files:
         groups.setdefault((file.subsystem, file.run), []).append(file)
     tasks = []
-    damaged = writer.damaged_files(reader.quarantine)
+    damaged = convert.damaged_files(reader.quarantine)
     summary.quarantine += [damaged[file.ledger] for file in files if file.ledger in damaged]
     for (subsystem, run), members in sorted(groups.items()):
         known: set[Any] = set(damaged)
@@ -272,7 +272,7 @@ def _tasks(
             view = reader.subsystem(subsystem)
             if run in view.places:
                 place = view.places[run]
-                known |= writer.known_files(view.provenance(place))
+                known |= convert.known_files(view.provenance(place))
                 other = view.per_run["accumulation"][place] != _ACCUMULATION[accumulation]
                 if other and any(f.ledger not in known for f in members):
                     raise UsageError(
@@ -300,7 +300,7 @@ def _may_hold(subsystem: str, select: Sequence[str]) -> bool:
 
 
 def _survey(task: RunTask) -> tuple[tuple[str, int], list[Any]]:
-    return _key(task), writer.survey(task)
+    return _key(task), convert.survey(task)
 
 
 def _register(

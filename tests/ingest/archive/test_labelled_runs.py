@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import owtrend
-from ingest import archive, naming
+from ingest.archive import ingest, naming
 from owtrend.compute import compute
 from owtrend.model.rows import UNCHANGED
 from owtrend.store.check import check
@@ -19,7 +19,7 @@ from tests import making
 class Labelled(NamedTuple):
     folder: Path
     store: Path
-    summary: archive.IngestSummary
+    summary: ingest.IngestSummary
     runs: dict[int, dict]  # what labels.json tells of each
 
     @property
