@@ -9,7 +9,7 @@ from scipy import stats
 
 from benchmarks.bench_compute import gigabytes
 from benchmarks.inputs import Compare, Size, Source
-from ingest.detector import COMPONENTS, plans
+from ingest.simulator.detector import COMPONENTS, plans
 from owtrend.compute import cluster
 from owtrend.compute.update_scores import rescore
 from owtrend.kernels.two_sample import beta_binomial, report

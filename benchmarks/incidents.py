@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from ingest.faults import Fault
+from ingest.simulator.faults import Fault
 from owtrend import Archive
 
 __all__ = ["COLUMNS", "Finding", "Incident", "Reports", "clopper_pearson", "concerns", "find", "garwood", "incidents",

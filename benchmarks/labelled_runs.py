@@ -20,7 +20,7 @@ import owtrend
 from benchmarks.incidents import Reports, concerns, find, incidents, instant, timed
 from benchmarks.shifts import DETECTORS, table
 from ingest.archive import ingest, naming
-from ingest.faults import Fault
+from ingest.simulator.faults import Fault
 
 __all__ = ["Labels", "converted", "found", "labels", "needless"]
 

@@ -33,9 +33,9 @@ from benchmarks.incidents import (
     is_true,
     timed,
 )
-from ingest import simulator
 from ingest.archive import ingest
-from ingest.faults import FAULTS, Fault
+from ingest.simulator import simulate
+from ingest.simulator.faults import FAULTS, Fault
 from owtrend.compute import compute
 from owtrend.errors import UsageError
 
@@ -44,7 +44,7 @@ __all__ = ["DETECTORS", "Detector", "Result", "Shift", "judged", "prepared", "ra
 Detector = Callable[[Path], pd.DataFrame]  # store -> flags, a table with the columns of benchmarks.incidents
 HOURS = 8.0  # of a shift
 CLEAN = 1_000_000  # added to the seed
-CYCLE = np.timedelta64(int(simulator.REPORT_CYCLE), "s")
+CYCLE = np.timedelta64(int(simulate.REPORT_CYCLE), "s")
 
 
 def ours(store: Path) -> pd.DataFrame:
@@ -106,11 +106,11 @@ def prepared(folder: Path, seed: int, *, clean: bool, runs: int = 6, snapshots: 
         with tempfile.TemporaryDirectory(dir=folder) as new:
             files, made = Path(new) / "files", Path(new) / "shift"
             faults = () if clean else list(FAULTS)
-            simulator.simulate(files, runs=runs, snapshots=snapshots, scale=scale, faults=faults, seed=seed)
+            simulate.simulate(files, runs=runs, snapshots=snapshots, scale=scale, faults=faults, seed=seed)
             ingest.ingest(ingest.find_files([files]), made / "store", workers=0)
             shutil.copy(files / "truth.json", made)
             made.rename(place)
-    told = simulator.Simulation.load(place)
+    told = simulate.Simulation.load(place)
     arguments = json.loads((place / "truth.json").read_text())["arguments"]
     expected = {"snapshots": snapshots, "scale": scale, "statistics": 1.0, "seed": seed}
     if arguments != expected or len(told.runs) != runs:

@@ -5,11 +5,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ingest.archive.ingest import ingest
     from ingest.decode.reader import SnapshotReader
-    from ingest.simulator import simulate
+    from ingest.simulator.simulate import simulate
 
 __all__ = ["SnapshotReader", "ingest", "simulate"]
 
-_HOME = {"SnapshotReader": "ingest.decode.reader", "ingest": "ingest.archive.ingest", "simulate": "ingest.simulator"}
+_HOME = {
+    "SnapshotReader": "ingest.decode.reader",
+    "ingest": "ingest.archive.ingest",
+    "simulate": "ingest.simulator.simulate",
+}
 
 
 def __getattr__(name: str) -> Any:

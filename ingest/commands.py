@@ -127,13 +127,13 @@ def simulate(
 
     Example: owtrend simulate detector --runs 2 --faults hot_channel,gap
     """
-    from ingest import simulator
+    from ingest.simulator import simulate
 
     wanted: Any = faults
     if faults != "planned":
         wanted = () if faults == "none" else int(faults) if faults.isdecimal() else faults.split(",")
     with progress_bar() as progress:
-        made = simulator.simulate(
+        made = simulate.simulate(
             folder, runs=runs, snapshots=snapshots, scale=scale, statistics=statistics, faults=wanted, seed=seed,
             first_run=first_run, workers=_cores(workers),
             progress=lambda done, total: progress("simulating", done, total),
@@ -220,8 +220,8 @@ def demo(ctx: click.Context, folder: Path | None, no_serve: bool, port: int, as_
 
     Example: owtrend demo /tmp/owtrend-demo
     """
-    from ingest import simulator
     from ingest.archive import ingest
+    from ingest.simulator import simulate
     from owtrend import archive as access
     from owtrend.compute import compute
 
@@ -229,9 +229,9 @@ def demo(ctx: click.Context, folder: Path | None, no_serve: bool, port: int, as_
     data, store = folder / "data", folder / "store"
     with progress_bar() as progress:
         if (data / "truth.json").exists():
-            made = simulator.Simulation.load(data)
+            made = simulate.Simulation.load(data)
         else:
-            made = simulator.simulate(
+            made = simulate.simulate(
                 data, workers=_cores(None), progress=lambda done, total: progress("simulating", done, total)
             )
         summary = ingest.ingest(ingest.find_files([data]), store, progress=progress)

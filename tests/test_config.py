@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import owtrend
-from ingest.detector import EVENTS, plans
+from ingest.simulator.detector import EVENTS, plans
 from owtrend.compute import compute
 from owtrend.config import Config, load
 from owtrend.errors import NotFoundError, UsageError

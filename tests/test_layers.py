@@ -28,7 +28,7 @@ OWTREND = [
 GUARDED = {
     "zarr": {"owtrend/store/layout.py", "owtrend/store/reader.py", "owtrend/store/transaction.py"},
     "icechunk": {"owtrend/store/reader.py", "owtrend/store/transaction.py", "owtrend/store/repository.py"},
-    "uproot": {"owtrend/output/root_writer.py", "ingest/simulator.py"},
+    "uproot": {"owtrend/output/root_writer.py", "ingest/simulator/simulate.py"},
     "pyarrow": {"owtrend/output/tables.py"},
     "deflate": {"ingest/decode/records.py"},
     "cramjam": {"ingest/decode/records.py"},

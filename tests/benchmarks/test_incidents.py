@@ -18,7 +18,7 @@ from benchmarks.incidents import (
     is_true,
     timed,
 )
-from ingest.faults import Fault
+from ingest.simulator.faults import Fault
 
 START = datetime(2018, 6, 1, 12, 0, tzinfo=UTC)
 RUN = 300000

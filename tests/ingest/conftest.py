@@ -2,7 +2,7 @@
 
 import pytest
 
-from ingest.simulator import Simulation, simulate
+from ingest.simulator.simulate import Simulation, simulate
 from tests.ingest.simulated import Series, read
 
 

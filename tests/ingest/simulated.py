@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.decode.reader import SnapshotReader
-from ingest.faults import Fault
+from ingest.simulator.faults import Fault
 from owtrend.errors import SnapshotError
 from owtrend.model.snapshot import Snapshot
 

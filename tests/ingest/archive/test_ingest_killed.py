@@ -11,7 +11,7 @@ import pytest
 
 import owtrend
 from ingest.archive import ingest as archive
-from ingest.simulator import simulate
+from ingest.simulator.simulate import simulate
 from owtrend.store.check import check
 from owtrend.store.repository import Store
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ingest.plan import Binning, Plan, labelled, regular
+from ingest.simulator.histogram import Binning, Plan, labelled, regular
 
 __all__ = ["COMPONENTS", "EVENTS", "component", "plans"]
 

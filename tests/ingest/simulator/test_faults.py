@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ingest.detector import COMPONENTS, plans
-from ingest.faults import FAULTS, Fault, drawn
-from ingest.simulator import Simulation, simulate
+from ingest.simulator.detector import COMPONENTS, plans
+from ingest.simulator.faults import FAULTS, Fault, drawn
+from ingest.simulator.simulate import Simulation, simulate
 from owtrend.errors import UsageError
 from tests.ingest.simulated import Series, entries, reports, utc
 

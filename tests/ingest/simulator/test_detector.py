@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from ingest.detector import COMPONENTS, EVENTS, component, plans
+from ingest.simulator.detector import COMPONENTS, EVENTS, component, plans
 
 USED = {
     "EMC": ["EMCTRQA_histFastORL0", "EMCTRQA_histFastORL0LargeAmp", "EMCTRQA_histAmpEdgePosEMCGAHOffline",

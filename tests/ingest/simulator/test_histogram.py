@@ -5,7 +5,7 @@ import pytest
 import uproot
 
 from ingest import SnapshotReader
-from ingest.plan import Binning, Plan, labelled, regular, root_object
+from ingest.simulator.histogram import Binning, Plan, labelled, regular, root_object
 
 
 def plan(class_name, axes, **more):

@@ -22,11 +22,11 @@ import numpy as np
 import uproot
 from numpy.typing import NDArray
 
-from ingest import faults as kinds
 from ingest.archive import naming
-from ingest.detector import COMPONENTS, EVENTS, component, plans
-from ingest.faults import FAULTS, Fault, Times
-from ingest.plan import Plan, root_object
+from ingest.simulator import faults as kinds
+from ingest.simulator.detector import COMPONENTS, EVENTS, component, plans
+from ingest.simulator.faults import FAULTS, Fault, Times
+from ingest.simulator.histogram import Plan, root_object
 from owtrend.errors import UsageError
 
 __all__ = ["Fault", "Simulation", "simulate"]

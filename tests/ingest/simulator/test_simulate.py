@@ -12,7 +12,7 @@ import pytest
 
 from ingest import commands
 from ingest.decode.reader import SnapshotReader
-from ingest.simulator import BEAM_LIFETIME, Simulation, simulate
+from ingest.simulator.simulate import BEAM_LIFETIME, Simulation, simulate
 from owtrend.errors import SnapshotError, UsageError
 from owtrend.model.snapshot import Histogram
 from tests.ingest.simulated import Series, entries, read, utc

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.detector import COMPONENTS, component, plans
-from ingest.plan import Plan
+from ingest.simulator.detector import COMPONENTS, component, plans
+from ingest.simulator.histogram import Plan
 from owtrend.errors import UsageError
 
 __all__ = ["FAULTS", "Fault", "Kind", "Times", "drawn", "merged_bins", "planned"]

@@ -1,0 +1,1 @@
+"""A simulated detector: its histograms, faults and files."""
