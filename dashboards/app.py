@@ -19,7 +19,7 @@ from tornado.websocket import WebSocketClosedError
 import owtrend
 from dashboards import theme
 from dashboards.histogram import HistogramPage
-from dashboards.selection import ADDRESS, Selection
+from dashboards.state.view import ADDRESS, Selection
 from owtrend.errors import OwtrendError, UsageError
 
 __all__ = ["create_app", "serve"]

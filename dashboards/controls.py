@@ -6,9 +6,10 @@ from typing import Any
 
 import panel as pn
 
-from dashboards import elements, region, theme
+from dashboards import elements, theme
 from dashboards.incidents import Incidents
-from dashboards.selection import MOST, Selection
+from dashboards.state import region
+from dashboards.state.view import MOST, Selection
 
 __all__ = ["Controls"]
 

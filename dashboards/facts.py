@@ -7,9 +7,9 @@ import numpy as np
 import xarray as xr
 
 from dashboards import theme
-from dashboards.region import summed_over
 from dashboards.scores import SIGNS, sign_of
-from dashboards.selection import Selection
+from dashboards.state.region import summed_over
+from dashboards.state.view import Selection
 
 __all__ = ["entries", "heading", "key", "signs", "slice_facts", "time_text", "why"]
 

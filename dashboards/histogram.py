@@ -11,11 +11,11 @@ from bokeh.models import BoxAnnotation, CustomJSTickFormatter
 from panel.io import hold
 
 from dashboards import elements, facts, scores, theme
-from dashboards.beside import Compared, compared
 from dashboards.controls import Controls
 from dashboards.pulls import pulls
-from dashboards.selection import Selection
-from dashboards.slices import Slices, gaps, time_slices, whole_runs
+from dashboards.state.reference import Compared, compared
+from dashboards.state.slices import Slices, gaps, time_slices, whole_runs
+from dashboards.state.view import Selection
 from dashboards.timeline import Timeline, time_limits, trend, trend_by_run
 
 __all__ = ["HistogramPage"]

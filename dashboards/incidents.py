@@ -5,9 +5,10 @@ from typing import Any
 
 import panel as pn
 
-from dashboards import interval, theme
-from dashboards.findings import Incident, latest
-from dashboards.selection import Selection
+from dashboards import theme
+from dashboards.state import interval
+from dashboards.state.findings import Incident, latest
+from dashboards.state.view import Selection
 
 __all__ = ["Incidents"]
 

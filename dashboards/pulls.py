@@ -5,8 +5,8 @@ import numpy as np
 
 from dashboards import theme
 from dashboards.axes import BinAxis
-from dashboards.beside import Compared
 from dashboards.elements import as_xy, following, frame, is_profile, mesh, printf
+from dashboards.state.reference import Compared
 from owtrend.histograms.labelled import values
 
 __all__ = ["pulls"]

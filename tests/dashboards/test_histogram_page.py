@@ -11,8 +11,8 @@ from panel.io.state import set_curdoc
 
 import owtrend
 from dashboards.histogram import HistogramPage
-from dashboards.selection import Selection
-from dashboards.slices import time_slices, whole_runs
+from dashboards.state.slices import time_slices, whole_runs
+from dashboards.state.view import Selection
 from owtrend.store.repository import Store
 from tests import making
 

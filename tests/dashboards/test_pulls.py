@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 import owtrend
-from dashboards import region
-from dashboards.beside import beside, compared
 from dashboards.pulls import pulls
+from dashboards.state import region
+from dashboards.state.reference import beside, compared
 from tests import filling, making
 
 

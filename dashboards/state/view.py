@@ -10,9 +10,9 @@ import param
 import xarray as xr
 
 import owtrend
-from dashboards import interval, region
-from dashboards.beside import beside
-from dashboards.findings import findings
+from dashboards.state import interval, region
+from dashboards.state.findings import findings
+from dashboards.state.reference import beside
 from owtrend.errors import BinningChangedError, OwtrendError, UsageError
 from owtrend.trends.query import every_interval
 

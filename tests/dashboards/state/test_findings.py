@@ -12,9 +12,9 @@ from panel.io.state import set_curdoc
 
 import owtrend
 from dashboards import facts
-from dashboards.findings import findings, latest
 from dashboards.histogram import HistogramPage
-from dashboards.selection import Selection
+from dashboards.state.findings import findings, latest
+from dashboards.state.view import Selection
 from owtrend.compute import compute
 from owtrend.model.snapshot import Axis
 from owtrend.store.repository import Store

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 import owtrend
-from dashboards import region
+from dashboards.state import region
 from owtrend.errors import BinningChangedError, NotFoundError
 from owtrend.model import schema
 from owtrend.model.snapshot import Histogram

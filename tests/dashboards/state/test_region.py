@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import owtrend
-from dashboards import region
+from dashboards.state import region
 from owtrend.errors import UsageError
 
 

@@ -8,8 +8,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 import owtrend
-from dashboards import region
-from dashboards.selection import Selection
+from dashboards.state import region
+from dashboards.state.view import Selection
 from owtrend.kernels.cells import difference
 
 __all__ = ["Slices", "gaps", "time_slices", "whole_runs"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import owtrend
-from dashboards.selection import Selection
+from dashboards.state.view import Selection
 from owtrend.store.repository import Store
 from tests import making
 

@@ -1,0 +1,1 @@
+"""What a page shows: its selection, times, ranges, and what was read for them."""
