@@ -17,8 +17,8 @@ from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketClosedError
 
 import owtrend
-from dashboards import theme
 from dashboards.histogram import HistogramPage
+from dashboards.pictures import theme
 from dashboards.state.view import ADDRESS, Selection
 from owtrend.errors import OwtrendError, UsageError
 

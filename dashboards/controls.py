@@ -6,8 +6,8 @@ from typing import Any
 
 import panel as pn
 
-from dashboards import elements, theme
 from dashboards.incidents import Incidents
+from dashboards.pictures import histogram, theme
 from dashboards.state import region
 from dashboards.state.view import MOST, Selection
 
@@ -98,7 +98,7 @@ class Controls(pn.viewable.Viewer):
         )
         lengths = EVERY if chosen.every in EVERY.values() else EVERY | {chosen.every: chosen.every}
         self.every.param.update(options=lengths, value=chosen.every)
-        profile = content is not None and elements.is_profile(content)
+        profile = content is not None and histogram.is_profile(content)
         flat = content is None or len(chosen.axes or [axis for axis in "xyz" if axis in content.dims]) == 1
         self.log.param.update(value=chosen.log, disabled=content is None or (profile and flat))
         self.normalised.param.update(value=chosen.normalised, disabled=content is None or profile)

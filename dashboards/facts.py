@@ -6,8 +6,8 @@ from html import escape
 import numpy as np
 import xarray as xr
 
-from dashboards import theme
-from dashboards.scores import SIGNS, sign_of
+from dashboards.pictures import theme
+from dashboards.pictures.scores import SIGNS, sign_of
 from dashboards.state.region import summed_over
 from dashboards.state.view import Selection
 

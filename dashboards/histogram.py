@@ -10,13 +10,14 @@ import panel as pn
 from bokeh.models import BoxAnnotation, CustomJSTickFormatter
 from panel.io import hold
 
-from dashboards import elements, facts, scores, theme
+from dashboards import facts
 from dashboards.controls import Controls
-from dashboards.pulls import pulls
+from dashboards.pictures import histogram, scores, theme
+from dashboards.pictures.pulls import pulls
+from dashboards.pictures.trend import Timeline, time_limits, trend, trend_by_run
 from dashboards.state.reference import Compared, compared
 from dashboards.state.slices import Slices, gaps, time_slices, whole_runs
 from dashboards.state.view import Selection
-from dashboards.timeline import Timeline, time_limits, trend, trend_by_run
 
 __all__ = ["HistogramPage"]
 
@@ -103,7 +104,7 @@ class HistogramPage(pn.viewable.Viewer):
 
     def _picture(self, data: Slices, title: str) -> hv.Element | hv.Overlay:
         chosen = self.selection
-        return elements.histogram(
+        return histogram.histogram(
             data.shown, title=title, log=chosen.log, normalised=chosen.normalised, others=data.others
         )
 

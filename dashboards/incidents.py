@@ -5,7 +5,7 @@ from typing import Any
 
 import panel as pn
 
-from dashboards import theme
+from dashboards.pictures import theme
 from dashboards.state import interval
 from dashboards.state.findings import Incident, latest
 from dashboards.state.view import Selection

@@ -11,9 +11,9 @@ import xarray as xr
 from bokeh.models import BoxAnnotation
 from numpy.typing import ArrayLike, NDArray
 
-from dashboards import theme
-from dashboards.elements import CROWD, TOOLS
-from dashboards.timeline import UTC, UTC_FORMAT, Timeline, apart, run_colours
+from dashboards.pictures import theme
+from dashboards.pictures.histogram import CROWD, TOOLS
+from dashboards.pictures.trend import UTC, UTC_FORMAT, Timeline, apart, run_colours
 
 __all__ = ["SIGNS", "key", "score_trend", "sign_of"]
 

@@ -15,8 +15,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 import owtrend
-from dashboards import theme
-from dashboards.axes import BinAxis, limits
+from dashboards.pictures import theme
+from dashboards.pictures.axes import BinAxis, limits
 
 __all__ = [
     "CROWD",

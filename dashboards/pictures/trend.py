@@ -13,9 +13,9 @@ import xarray as xr
 from bokeh.models import BoxAnnotation, CustomJSTickFormatter, DatetimeTicker, DatetimeTickFormatter
 from numpy.typing import NDArray
 
-from dashboards import theme
-from dashboards.axes import limits
-from dashboards.elements import CROWD, TOOLS, printf, told
+from dashboards.pictures import theme
+from dashboards.pictures.axes import limits
+from dashboards.pictures.histogram import CROWD, TOOLS, printf, told
 
 __all__ = ["UTC", "UTC_FORMAT", "Timeline", "apart", "run_colours", "time_limits", "trend", "trend_by_run"]
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from bokeh.models import BoxAnnotation
 
-from dashboards import theme
-from dashboards.timeline import Timeline, time_limits, trend, trend_by_run
+from dashboards.pictures import theme
+from dashboards.pictures.trend import Timeline, time_limits, trend, trend_by_run
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@
 import holoviews as hv
 import numpy as np
 
-from dashboards import theme
-from dashboards.axes import BinAxis
-from dashboards.elements import as_xy, following, frame, is_profile, mesh, printf
+from dashboards.pictures import theme
+from dashboards.pictures.axes import BinAxis
+from dashboards.pictures.histogram import as_xy, following, frame, is_profile, mesh, printf
 from dashboards.state.reference import Compared
 from owtrend.histograms.labelled import values
 

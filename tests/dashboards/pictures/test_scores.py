@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from bokeh.models import BoxAnnotation
 
-from dashboards import scores, theme
-from dashboards.timeline import Timeline
+from dashboards.pictures import scores, theme
+from dashboards.pictures.trend import Timeline
 from owtrend.outliers import monitor
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import owtrend
-from dashboards.pulls import pulls
+from dashboards.pictures.pulls import pulls
 from dashboards.state import region
 from dashboards.state.reference import beside, compared
 from tests import filling, making

@@ -10,7 +10,7 @@ import xarray as xr
 from bokeh.models import CustomJSHover
 from numpy.typing import ArrayLike, NDArray
 
-from dashboards import theme
+from dashboards.pictures import theme
 
 __all__ = ["BinAxis", "limits"]
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import owtrend
-from dashboards import elements, theme
-from dashboards.axes import BinAxis, limits
+from dashboards.pictures import histogram, theme
+from dashboards.pictures.axes import BinAxis, limits
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def drawn(picture):
 @pytest.mark.parametrize("name", ["plain", "variable", "labelled"])
 def test_a_histogram_has_its_true_edges_contents_and_errors(whole, name):
     content = whole(name)
-    picture = elements.histogram(content)
+    picture = histogram.histogram(content)
     bins = layer(picture, hv.Rectangles)
     np.testing.assert_array_equal(column(bins, "x"), content["x_left"])
     np.testing.assert_array_equal(column(bins, "right"), content["x_right"])
@@ -46,15 +46,15 @@ def test_a_histogram_has_its_true_edges_contents_and_errors(whole, name):
 
 
 def test_the_outline_goes_around_every_bin(whole):
-    line = layer(elements.histogram(whole("variable")), hv.Curve)
+    line = layer(histogram.histogram(whole("variable")), hv.Curve)
     assert column(line, "x").tolist() == [0, 0, 1, 1, 10, 10, 100, 100]
     assert column(line, "height").tolist() == [0, 6, 6, 12, 12, 0, 0, 0]
 
 
 def test_axis_titles_and_labels_are_those_of_root_without_its_markup(whole):
-    figure = drawn(elements.histogram(whole("plain"))).state
+    figure = drawn(histogram.histogram(whole("plain"))).state
     assert (figure.xaxis[0].axis_label, figure.yaxis[0].axis_label) == ("Δη of p_T", "entries")
-    labelled = drawn(elements.histogram(whole("labelled"))).state.xaxis[0]
+    labelled = drawn(histogram.histogram(whole("labelled"))).state.xaxis[0]
     assert labelled.ticker.ticks == [0.5, 1.5, 2.5]
     assert list(labelled.major_label_overrides.values()) == ["minimum bias", "L0", "L1 \N{GREEK SMALL LETTER GAMMA}"]
 
@@ -62,26 +62,26 @@ def test_axis_titles_and_labels_are_those_of_root_without_its_markup(whole):
 def test_a_logarithmic_axis_leaves_out_what_it_cannot_show(whole):
     content = whole("plain")
     content["contents"].values[:4] = [-3, 0, 5, 1000]
-    plot = drawn(elements.histogram(content, log=True))
+    plot = drawn(histogram.histogram(content, log=True))
     assert plot.state.y_scale.__class__.__name__ == "LogScale"
     assert 0 < plot.handles["y_range"].start < 5
     source = plot.subplots["Rectangles", "I"].handles["source"].data
     assert (np.array(source["top"]) > 0).all()
     assert source["top"][0] == source["bottom"][0]
-    bars = layer(elements.histogram(content, log=True), hv.ErrorBars)
+    bars = layer(histogram.histogram(content, log=True), hv.ErrorBars)
     assert (column(bars, "height") - column(bars, "down") > 0).all()
     assert np.isin([5, 1000], column(bars, "height")).all()
 
 
 def test_a_crowd_of_bins_has_no_error_bars(whole):
     content = whole("plain")
-    many = content.isel(x=np.arange(elements.CROWD + 1) % 8)
-    assert len(layer(elements.histogram(many), hv.ErrorBars)) == 0
-    assert len(layer(elements.histogram(many), hv.Rectangles)) == elements.CROWD + 1
+    many = content.isel(x=np.arange(histogram.CROWD + 1) % 8)
+    assert len(layer(histogram.histogram(many), hv.ErrorBars)) == 0
+    assert len(layer(histogram.histogram(many), hv.Rectangles)) == histogram.CROWD + 1
 
 
 def test_a_profile_is_its_means_with_errors_and_nothing_where_it_is_empty(whole):
-    points = layer(elements.histogram(whole("profile")), hv.Scatter)
+    points = layer(histogram.histogram(whole("profile")), hv.Scatter)
     assert column(points, "x").tolist() == [0.5, 1.5]
     assert column(points, "height").tolist() == [10, 11]
     assert (column(points, "error") > 0).all()
@@ -89,7 +89,7 @@ def test_a_profile_is_its_means_with_errors_and_nothing_where_it_is_empty(whole)
 
 def test_a_map_leaves_empty_bins_without_colour_and_tells_their_content(whole):
     content = whole("map")
-    picture = elements.histogram(content)
+    picture = histogram.histogram(content)
     assert type(picture) is hv.Image
     assert picture.bounds.lbrt() == (0, 0, 4, 5)
     colour, shown = (picture.dimension_values(name, flat=False) for name in ("colour", "content"))
@@ -102,12 +102,12 @@ def test_a_map_leaves_empty_bins_without_colour_and_tells_their_content(whole):
 
 def test_a_map_is_the_right_way_up(whole):
     content = whole("map")
-    image = drawn(elements.histogram(content)).handles["source"].data["content"][0]
+    image = drawn(histogram.histogram(content)).handles["source"].data["content"][0]
     np.testing.assert_array_equal(image[1], content["contents"].sel(y=1.5))  # Bokeh's first row is the lowest
 
 
 def test_a_map_of_unequal_bins_keeps_its_edges(whole):
-    picture = elements.histogram(whole("uneven"))
+    picture = histogram.histogram(whole("uneven"))
     source = drawn(picture).handles["source"].data
     assert type(picture) is hv.QuadMesh
     assert sorted({*zip(source["bottom"], source["top"], strict=True)}) == [(0, 1), (1, 5), (5, 6)]
@@ -117,7 +117,7 @@ def test_a_map_of_unequal_bins_keeps_its_edges(whole):
 def test_a_logarithmic_map_leaves_out_what_it_cannot_show(whole, name):
     content = whole(name)
     content["contents"].values[0, 0] = -1
-    picture = elements.histogram(content, log=True)
+    picture = histogram.histogram(content, log=True)
     assert (np.isnan(picture.dimension_values("colour")) == (picture.dimension_values("content") <= 0)).all()
     mapper = drawn(picture).handles["color_mapper"]
     assert mapper.__class__.__name__ == "LogColorMapper"
@@ -126,24 +126,24 @@ def test_a_logarithmic_map_leaves_out_what_it_cannot_show(whole, name):
 
 def test_a_projection_is_drawn_along_the_axis_that_stays(whole):
     content = owtrend.project(whole("map"), "y", x=slice(1, 3))
-    picture = elements.histogram(content)
+    picture = histogram.histogram(content)
     bins, bars = layer(picture, hv.Rectangles), layer(picture, hv.ErrorBars)
     np.testing.assert_array_equal(column(bins, "x"), content["y_left"])
     np.testing.assert_array_equal(column(bins, "top"), content["contents"])
     np.testing.assert_allclose(column(bars, "up"), np.sqrt(content["contents"].values[content["contents"].values > 0]))
     assert drawn(picture).state.xaxis[0].axis_label == "row"
-    side = elements.histogram(owtrend.project(whole("box"), "yz"))
+    side = histogram.histogram(owtrend.project(whole("box"), "yz"))
     assert side.bounds.lbrt() == (0, 0, 3, 2)
 
 
 def test_contents_per_entry(whole):
     content = whole("plain")
-    picture, entries = elements.histogram(content, normalised=True), content["contents"].values.sum()
+    picture, entries = histogram.histogram(content, normalised=True), content["contents"].values.sum()
     np.testing.assert_allclose(column(layer(picture, hv.Rectangles), "top"), content["contents"] / entries)
     filled = content["contents"].values[content["contents"].values > 0]
     np.testing.assert_allclose(column(layer(picture, hv.ErrorBars), "up"), np.sqrt(filled) / entries)
     assert drawn(picture).state.yaxis[0].axis_label == "share of entries"
-    empty = elements.histogram(content * 0, normalised=True)
+    empty = histogram.histogram(content * 0, normalised=True)
     assert drawn(empty).state.yaxis[0].axis_label == "share of entries"
 
 
@@ -151,7 +151,7 @@ def test_contents_per_entry(whole):
 @pytest.mark.parametrize("name", ["plain", "labelled", "profile"])
 def test_further_runs_are_lines_of_their_own_colours_with_errors(whole, name, log):
     content = whole(name)
-    picture = elements.histogram(content, log=log, others={7: content, 8: None, 9: content * 2})
+    picture = histogram.histogram(content, log=log, others={7: content, 8: None, 9: content * 2})
     first, absent, last = (part for part in picture if type(part) is hv.Curve and part.label.startswith("Run"))
     colours = [line.opts.get("style").kwargs["color"] for line in (first, absent, last)]
     assert (len(absent), colours) == (0, list(theme.RUNS[:3]))
@@ -170,7 +170,7 @@ def test_further_runs_are_lines_of_their_own_colours_with_errors(whole, name, lo
 
 
 def test_a_map_shows_no_further_runs(whole):
-    assert type(elements.histogram(whole("map"), others={7: whole("map")})) is hv.Image
+    assert type(histogram.histogram(whole("map"), others={7: whole("map")})) is hv.Image
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def moving(whole):
     """A picture in a DynamicMap, and how to give it another content."""
     content = whole("plain")
     pipe = hv.streams.Pipe(data=content)
-    plot = drawn(hv.DynamicMap(lambda data: elements.histogram(data, title="moving"), streams=[pipe]))
+    plot = drawn(hv.DynamicMap(lambda data: histogram.histogram(data, title="moving"), streams=[pipe]))
     return plot, lambda factor: pipe.send(content.assign(contents=content["contents"] * factor))
 
 
@@ -228,7 +228,7 @@ def test_a_picture_that_the_user_has_zoomed_keeps_its_view(moving):
 
 
 def test_pictures_of_one_histogram_share_axes_but_not_heights(whole):
-    one, other = (elements.histogram(whole("plain"), title=title) for title in ("Whole run", "Time slice"))
+    one, other = (histogram.histogram(whole("plain"), title=title) for title in ("Whole run", "Time slice"))
     bins, others = layer(one, hv.Rectangles), layer(other, hv.Rectangles)
     assert bins.kdims[0].spec == others.kdims[0].spec
     assert bins.kdims[1].spec != others.kdims[1].spec

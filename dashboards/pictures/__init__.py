@@ -1,0 +1,1 @@
+"""Histograms, trends, scores and pulls drawn with HoloViews."""
