@@ -17,7 +17,7 @@ from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketClosedError
 
 import owtrend
-from dashboards.histogram import HistogramPage
+from dashboards.pages.histogram import HistogramPage
 from dashboards.pictures import theme
 from dashboards.state.view import ADDRESS, Selection
 from owtrend.errors import OwtrendError, UsageError

@@ -11,8 +11,8 @@ from bokeh.plotting import figure
 from panel.io.state import set_curdoc
 
 import owtrend
-from dashboards import facts
-from dashboards.histogram import HistogramPage
+from dashboards.pages import text as facts
+from dashboards.pages.histogram import HistogramPage
 from dashboards.state.findings import findings, latest
 from dashboards.state.view import Selection
 from owtrend.compute import compute

@@ -10,7 +10,7 @@ from bokeh.plotting import figure
 from panel.io.state import set_curdoc
 
 import owtrend
-from dashboards.histogram import HistogramPage
+from dashboards.pages.histogram import HistogramPage
 from dashboards.state.slices import time_slices, whole_runs
 from dashboards.state.view import Selection
 from owtrend.store.repository import Store

@@ -6,7 +6,7 @@ from typing import Any
 
 import panel as pn
 
-from dashboards.incidents import Incidents
+from dashboards.pages.incidents import Incidents
 from dashboards.pictures import histogram, theme
 from dashboards.state import region
 from dashboards.state.view import MOST, Selection

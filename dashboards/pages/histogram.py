@@ -10,8 +10,8 @@ import panel as pn
 from bokeh.models import BoxAnnotation, CustomJSTickFormatter
 from panel.io import hold
 
-from dashboards import facts
-from dashboards.controls import Controls
+from dashboards.pages import text
+from dashboards.pages.controls import Controls
 from dashboards.pictures import histogram, scores, theme
 from dashboards.pictures.pulls import pulls
 from dashboards.pictures.trend import Timeline, time_limits, trend, trend_by_run
@@ -91,7 +91,7 @@ class HistogramPage(pn.viewable.Viewer):
     def whole(self) -> hv.Element | hv.Overlay:
         """The picture of the whole run: all increments, with or without restarts."""
         found = whole_runs(self.selection)
-        return self._picture(found, f"Whole run · {facts.entries(found.facts)}")
+        return self._picture(found, f"Whole run · {text.entries(found.facts)}")
 
     def increment(self, data: Slices) -> hv.Element | hv.Overlay:
         """The picture of a time slice."""
@@ -148,13 +148,13 @@ class HistogramPage(pn.viewable.Viewer):
                 self.heading.object = self.key.object = ""
                 return
             if "cumulative" in changed:
-                self.heading.object = facts.heading(chosen)
+                self.heading.object = text.heading(chosen)
                 self.slider.format = _clock(chosen.edges)
             if changed & {"cumulative", "trend", "findings"}:
                 self._trend.object = self._trend_picture()
                 self._show_scores()
             if changed & _SHOWN:
-                told = facts.key(chosen, self._colours)
+                told = text.key(chosen, self._colours)
                 self.key.param.update(object=told, visible=bool(told))
                 self._slices = hv.streams.Pipe(data=time_slices(chosen))
                 self._whole.object = self.whole()
@@ -164,8 +164,8 @@ class HistogramPage(pn.viewable.Viewer):
                 self._slices.send(time_slices(chosen))
                 if chosen.beside is not None:
                     self._compared.send(self._compare())
-            self.facts.object = facts.slice_facts(self._slices.data.facts)
-            self.why.object = facts.why(chosen)
+            self.facts.object = text.slice_facts(self._slices.data.facts)
+            self.why.object = text.why(chosen)
             self._show_interval()
 
     def _show_interval(self) -> None:
@@ -248,7 +248,7 @@ class HistogramPage(pn.viewable.Viewer):
             picture = trend(table, gaps=missed, timeline=self._timeline, **options)
             shown = ["not reported"] * (not table["reported"].values.all())
             shown += ["restart"] * bool(table["restart"].values.any()) + ["gap"] * bool(missed)
-        self.signs.object = facts.signs(shown)
+        self.signs.object = text.signs(shown)
         hv.streams.BoundsX(source=picture).add_subscriber(self._boxed)
         hv.streams.SingleTap(source=picture).add_subscriber(self._tapped)
         return picture
@@ -284,5 +284,5 @@ def _shade() -> BoxAnnotation:
 
 def _clock(edges: list[np.datetime64 | None]) -> CustomJSTickFormatter:
     """Slider positions -> UTC times of the edges."""
-    names = ["run start" if edge is None else facts.time_text(edge) for edge in edges]
+    names = ["run start" if edge is None else text.time_text(edge) for edge in edges]
     return CustomJSTickFormatter(args={"names": names}, code="return names[Math.round(tick)]")

@@ -1,0 +1,1 @@
+"""Pages and their parts, made of pictures and widgets."""
