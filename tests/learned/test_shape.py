@@ -6,7 +6,7 @@ import pytest
 from sklearn.decomposition import PCA
 
 import owtrend
-from benchmarks.learned_shapes import BINS, histogram, varied
+from benchmarks.studies.learned_shapes import BINS, histogram, varied
 from owtrend.errors import BinningChangedError, DimsError, NotFoundError, OwtrendError, UsageError
 from owtrend.kernels.shapes.anscombe import mean_shares, pulls
 from owtrend.learned.shape_models import MODELS, Autoencoder, Mean, Nmf, Pca, ShapeModel

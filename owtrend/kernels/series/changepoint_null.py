@@ -8,7 +8,8 @@ __all__ = ["CHANCES", "POINTS", "chance", "penalty", "threshold"]
 POINTS = (6, 8, 10, 15, 20, 30, 60, 100, 200, 500, 1000, 2000, 5000)
 CHANCES = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002)
 
-# By benchmarks/changepoint_tables.py: quantiles of `owtrend.kernels.series.changepoint.strongest` for normal points.
+# By benchmarks/studies/changepoint_tables.py: quantiles of `owtrend.kernels.series.changepoint.strongest` for normal
+# points.
 GIVEN = (
     (0.44, 1.60, 2.62, 3.73, 5.26, 6.50, 7.72, 9.46),  # 6
     (1.12, 2.65, 3.88, 5.12, 6.80, 8.12, 9.42, 11.16),  # 8

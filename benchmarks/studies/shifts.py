@@ -1,6 +1,7 @@
 """Simulated shifts with every kind of fault, and clean ones: what is found, how soon, and what is false.
 
-``python -m benchmarks.shifts --shifts 20 --first-seed 1000 [--keep FOLDER] [--detector NAME]...`` prints tables.
+``python -m benchmarks.studies.shifts --shifts 20 --first-seed 1000 [--keep FOLDER] [--detector NAME]...`` prints
+tables.
 
 A shift is six runs of 80 minutes, one fill, of a tenth of the detector. One has all ten faults, their sizes drawn from
 those documented, one has none; the clean one of a seed has fills of its own, those of seed + 1,000,000.
@@ -21,8 +22,8 @@ import numpy as np
 import pandas as pd
 
 import owtrend
-from benchmarks import rivals
-from benchmarks.incidents import (
+from benchmarks.studies import rivals
+from benchmarks.studies.incidents import (
     Finding,
     Incident,
     Reports,
@@ -41,7 +42,7 @@ from owtrend.errors import UsageError
 
 __all__ = ["DETECTORS", "Detector", "Result", "Shift", "judged", "prepared", "rate", "share", "table", "tables"]
 
-Detector = Callable[[Path], pd.DataFrame]  # store -> flags, a table with the columns of benchmarks.incidents
+Detector = Callable[[Path], pd.DataFrame]  # store -> flags, a table with the columns of benchmarks.studies.incidents
 HOURS = 8.0  # of a shift
 CLEAN = 1_000_000  # added to the seed
 CYCLE = np.timedelta64(int(simulate.REPORT_CYCLE), "s")

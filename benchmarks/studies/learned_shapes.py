@@ -1,7 +1,8 @@
 """False alarms and power of learned shapes and of the isolation forest: the tables of docs/explanation/learned.md.
 
-``python -m benchmarks.learned_shapes`` for shapes that vary; with ``FOLDER`` also for the simulated detector: it holds
-``<seed>-clean`` and ``<seed>-faults``, each with ``store`` and ``truth.json``, as ``benchmarks.shifts --keep`` does.
+``python -m benchmarks.studies.learned_shapes`` for shapes that vary; with ``FOLDER`` also for the simulated detector:
+it holds ``<seed>-clean`` and ``<seed>-faults``, each with ``store`` and ``truth.json``, as
+``benchmarks.studies.shifts --keep`` does.
 """
 
 import json

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 import owtrend
-from benchmarks import labelled_runs, rivals
-from benchmarks.incidents import COLUMNS, Reports, timed
+from benchmarks.studies import labelled_runs, rivals
+from benchmarks.studies.incidents import COLUMNS, Reports, timed
 
 
 @pytest.fixture(scope="module")

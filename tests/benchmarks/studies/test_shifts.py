@@ -5,8 +5,8 @@ import json
 import pandas as pd
 import pytest
 
-from benchmarks import shifts
-from benchmarks.incidents import COLUMNS
+from benchmarks.studies import shifts
+from benchmarks.studies.incidents import COLUMNS
 from owtrend.errors import UsageError
 
 SIZE = {"runs": 4, "snapshots": 31, "scale": 0.0001}

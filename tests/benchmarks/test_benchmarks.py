@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import owtrend
-from benchmarks import calibration, table
+from benchmarks import table
+from benchmarks.studies import calibration
 from benchmarks.table import Input, Row
 from owtrend.comparison.scores import SCORES
 from tests import making

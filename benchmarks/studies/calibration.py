@@ -1,6 +1,6 @@
 """Are p-values what they say? Each score's, of many good histograms, at 0.5 to 100 counts a bin.
 
-``python -m benchmarks.calibration --trials 10000`` simulates pairs of one shape, and prints the tables of
+``python -m benchmarks.studies.calibration --trials 10000`` simulates pairs of one shape, and prints the tables of
 docs/explanation/calibration.md: forty minutes on one core, of which half are those by component.
 """
 

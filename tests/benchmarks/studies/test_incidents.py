@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.incidents import (
+from benchmarks.studies.incidents import (
     COLUMNS,
     Reports,
     clopper_pearson,

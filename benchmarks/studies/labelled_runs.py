@@ -1,7 +1,8 @@
 """The four labelled runs of small cumulative snapshots: which anomalies are found, and what is flagged for nothing.
 
-``python -m benchmarks.labelled_runs FOLDER [--detector NAME]...`` with ``labels.json`` in the folder prints two tables.
-Each anomaly tells how clear it is in one snapshot: the largest z of chi2. One without a number concerns no content.
+``python -m benchmarks.studies.labelled_runs FOLDER [--detector NAME]...`` with ``labels.json`` in the folder prints two
+tables. Each anomaly tells how clear it is in one snapshot: the largest z of chi2. One without a number concerns no
+content.
 """
 
 import argparse
@@ -17,8 +18,8 @@ import numpy as np
 import pandas as pd
 
 import owtrend
-from benchmarks.incidents import Reports, concerns, find, incidents, instant, timed
-from benchmarks.shifts import DETECTORS, table
+from benchmarks.studies.incidents import Reports, concerns, find, incidents, instant, timed
+from benchmarks.studies.shifts import DETECTORS, table
 from ingest.archive import ingest, naming
 from ingest.simulator.faults import Fault
 

@@ -1,6 +1,6 @@
 """Public series with labelled changes, beside plain baselines; the tables are in docs/explanation/changepoints.md."""
 
-from benchmarks.labelled_series import cover, f1, tcpd
+from benchmarks.studies.labelled_series import cover, f1, tcpd
 
 
 def test_f1_and_covering_by_hand():

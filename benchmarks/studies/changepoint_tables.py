@@ -1,7 +1,7 @@
 """Makes the tables of `owtrend.kernels.series.changepoint_null`: how clear the clearest change of a series is that has
 none.
 
-``python -m benchmarks.changepoint_tables`` simulates normal points and prints them, in ten minutes on one core.
+``python -m benchmarks.studies.changepoint_tables`` simulates normal points and prints them, in ten minutes on one core.
 """
 
 import numba

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks import rivals
+from benchmarks.studies import rivals
 from tests import making, oracles
 
 GOOD, BAD = (300000, 300001), 300002

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 import owtrend
-from benchmarks.incidents import COLUMNS
+from benchmarks.studies.incidents import COLUMNS
 from owtrend import Archive
 from owtrend.errors import BinningChangedError
 from owtrend.histograms.time_slice import TimeSlice

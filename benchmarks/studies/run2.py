@@ -1,6 +1,6 @@
 """An hour, a fill, a month and one percent of LHC Run 2, converted, with trends and scores: docs/run2.md.
 
-``python benchmarks/run2.py EMC-FOLDER TPC-FOLDER HLT-FOLDER [--workers N] [--sizes S,M,L,XL]``
+``python benchmarks/studies/run2.py EMC-FOLDER TPC-FOLDER HLT-FOLDER [--workers N] [--sizes S,M,L,XL]``
 
 The folders hold snapshot files of one subsystem each, which are taken again and again: so many whole runs, each as
 long as runs were. What it costs to decode, sort, pack and commit them is that of different ones, for nothing is
@@ -25,7 +25,7 @@ from ingest.archive.convert import SourceFile
 from owtrend.cli.main import progress_bar, store_size
 from owtrend.compute import compute
 
-DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "run2.md"
+DOCUMENT = Path(__file__).resolve().parent.parent.parent / "docs" / "run2.md"
 # Of November 2015 to December 2018, from ALICE's logbook: runs, their median and mean length in minutes, and the share
 # of the time in which a subsystem sent snapshots.
 RUNS, MEDIAN, MEAN = 3300, 58.0, 93.0
@@ -149,7 +149,7 @@ def document(results: dict[str, Measured], workers: int) -> str:
     paragraphs = [
         "# All of Run 2",
         "Parts of LHC Run 2 converted from ROOT files to a committed store, with their trends and scores, measured, "
-        "and what follows for all of it. Written by `benchmarks/run2.py` on "
+        "and what follows for all of it. Written by `benchmarks/studies/run2.py` on "
         f"{datetime.now(UTC):%Y-%m-%d}: {workers} worker processes on {machine}.",
         "Each has snapshots of EMC, TPC and HLT once a minute, in whole runs with the lengths of Run 2 (median "
         f"{MEDIAN:.0f} min, mean {MEAN:.0f} min; S and M are one run). The files are those of a few archives that ROOT "

@@ -1,6 +1,7 @@
 """Change points and scores on public series with labels (TCPD, NAB), beside plain baselines: prints two tables.
 
-``python -m benchmarks.labelled_series FOLDER``, with the folders ``tcpd`` and ``nab`` inside. Nothing is tuned to them.
+``python -m benchmarks.studies.labelled_series FOLDER``, with the folders ``tcpd`` and ``nab`` inside. Nothing is tuned
+to them.
 """
 
 import json
