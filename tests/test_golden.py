@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from tests import golden
+from tests.compute import golden
 
 FAMILIES = tuple(golden.versions_of())
-_RAISE = "the stored numbers changed: raise {} in owtrend.model.versions, then run `python -m tests.golden`"
+_RAISE = "the stored numbers changed: raise {} in owtrend.model.versions, then run `python -m tests.compute.golden`"
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,9 @@ def test_the_inputs_make_every_array_speak(made):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_numbers_change_only_with_their_version(made, stored, family):
     before, now = json.loads(stored["versions"].item()), golden.versions_of()
-    assert before[family] == now[family], "a version was raised: run `python -m tests.golden` and look at what changed"
+    assert before[family] == now[family], (
+        "a version was raised: run `python -m tests.compute.golden` and look at what changed"
+    )
     for name in (name for name in made if name.startswith(f"{family}:")):
         if made[name].dtype.kind == "U":
             assert made[name].tolist() == stored[name].tolist(), _RAISE.format(family)

@@ -1,4 +1,5 @@
-"""A small detector whose stored numbers are known: `python -m tests.golden` writes them to tests/data/golden anew.
+"""A small detector whose stored numbers are known: `python -m tests.compute.golden` writes them to tests/data/golden
+anew.
 
 Do that after a version in `owtrend.model.versions` was raised, and look at what changed.
 """
@@ -20,7 +21,7 @@ from owtrend.model import versions
 from owtrend.model.snapshot import Axis, Histogram
 from tests import filling
 
-FILE = Path(__file__).parent / "data" / "golden" / "numbers.npz"
+FILE = Path(__file__).parent.parent / "data" / "golden" / "numbers.npz"
 RUNS = tuple(range(300000, 300006))
 SNAPSHOTS = 24
 CONFIG = Config.model_validate(
