@@ -147,8 +147,8 @@ def test_a_pass_over_an_archive(source: Source, size: Size, store: Path, compare
         for name in reader.subsystems:
             view = reader.subsystem(name)
             entries = list(view.registry.histograms.values())
-            for run in view.places:
-                for _ in histogram_scores.Prefetched(view, view.place(run), entries).windows():
+            for run in view.run_indices:
+                for _ in histogram_scores.Prefetched(view, view.run_index(run), entries).windows():
                     pass
 
     compare(

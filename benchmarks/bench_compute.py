@@ -31,7 +31,7 @@ def gigabytes(store: Path) -> float:
     reader = Store.open(store).reader()
     views = [reader.subsystem(name) for name in reader.subsystems]
     widths = [view.registry.size(COUNTS) + view.registry.size(WEIGHTS) for view in views]
-    rows = [sum(len(view.times(place)) for place in view.places.values()) for view in views]
+    rows = [sum(len(view.times(run_index)) for run_index in view.run_indices.values()) for view in views]
     return 8e-9 * sum(width * count for width, count in zip(widths, rows, strict=True))
 
 

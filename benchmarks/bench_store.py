@@ -46,14 +46,14 @@ RUNS = {"tiny": 3, "S": 3300, "M": 3300}
 def few_and_many(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A store of 3 runs of two small snapshots, and one of as many as Run 2 had (if tiny, also 3)."""
     many = RUNS[request.config.getoption("--size", default="tiny")]
-    places = tmp_path_factory.mktemp("few"), tmp_path_factory.mktemp("many")
-    for place, runs in zip(places, (3, many), strict=True):
-        with appender(Store.create(place / "store")) as live:
+    run_indices = tmp_path_factory.mktemp("few"), tmp_path_factory.mktemp("many")
+    for run_index, runs in zip(run_indices, (3, many), strict=True):
+        with appender(Store.create(run_index / "store")) as live:
             for first in range(0, runs, 100):
                 numbers = range(first, min(first + 100, runs))
                 live.append([small_snapshot(300000 + run, minute) for run in numbers for minute in (1, 2)])
             live.fold(everything=True)
-    return places[0] / "store", places[1] / "store"
+    return run_indices[0] / "store", run_indices[1] / "store"
 
 
 def small_snapshot(run: int, minute: int) -> Snapshot:

@@ -58,10 +58,10 @@ def numpy_trends(location: Path) -> Iterator[tuple[str, int, str, list[tuple[NDA
     reader = Store.open(location).reader()
     for subsystem in reader.subsystems:
         view = reader.subsystem(subsystem)
-        for run, place in view.places.items():
-            rows = np.arange(len(view.times(place)))
+        for run, run_index in view.run_indices.items():
+            rows = np.arange(len(view.times(run_index)))
             for array in (COUNTS, WEIGHTS):
-                block = view.cells(array, place, rows, slice(0, view.registry.size(array)))
+                block = view.cells(array, run_index, rows, slice(0, view.registry.size(array)))
                 for segment in view.registry:
                     if (segment.array, segment.part) == (array, "contents"):
                         shape = [len(axis) for axis in segment.axes]

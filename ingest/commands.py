@@ -236,7 +236,7 @@ def demo(ctx: click.Context, folder: Path | None, no_serve: bool, port: int, as_
             )
         summary = ingest.ingest(ingest.find_files([data]), store, progress=progress)
         trends = compute.compute(store, workers=0, progress=progress)
-    flags = access.open(store).flags()
+    flags = access.open(store).findings()
     address = "" if no_serve else f"http://127.0.0.1:{port}/"
     if as_json:
         taken = {**vars(summary), "quarantine": [json.loads(line) for line in summary.quarantine]}

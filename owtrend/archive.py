@@ -134,8 +134,8 @@ class Archive:
         numbers = np.arange(len(view.registry))
         first = np.full(len(numbers), np.iinfo(np.int64).max)
         last = np.full(len(numbers), -1)
-        for known in view.places if run is None else [run]:
-            used = view.holds[np.unique(view.layout(view.place(known)))].any(axis=0)
+        for known in view.run_indices if run is None else [run]:
+            used = view.holds[np.unique(view.layout(view.run_index(known)))].any(axis=0)
             first[used] = np.minimum(first[used], known)
             last[used] = np.maximum(last[used], known)
         rows = []
@@ -202,7 +202,7 @@ class Archive:
         if run is not None:
             pieces = [run_histogram.find(view, run, entry, binning)]
         else:
-            wanted = _chosen(sorted(view.places), runs)
+            wanted = _chosen(sorted(view.run_indices), runs)
             if len(wanted) > _MANY_RUNS:
                 view.read_all_rows()
             pieces = [found for known in wanted for found in _chosen_binning(view, known, entry, binning)]
@@ -267,7 +267,7 @@ class Archive:
             If there is no such subsystem, run or array.
         """
         view = self._reader.subsystem(subsystem)
-        return dataset(view, array, _chosen(sorted(view.places), runs)).assign_attrs(subsystem=subsystem)
+        return dataset(view, array, _chosen(sorted(view.run_indices), runs)).assign_attrs(subsystem=subsystem)
 
     def trend(
         self, subsystem: str, name: str | Path, reductor: str, run: int | None = None,
@@ -338,9 +338,9 @@ class Archive:
         for one in chosen:
             if len(entries) == 1:
                 require_fitting(entries[0], one)
-        wanted = [run] if run is not None else _chosen(sorted(view.places), runs)
+        wanted = [run] if run is not None else _chosen(sorted(view.run_indices), runs)
         for known in wanted:
-            view.place(known)
+            view.run_index(known)
         if not wanted:
             raise NotFoundError(f"{view.where}: none of the runs asked for")
         of = (view, subsystem, self.config, wanted, entries, chosen)
@@ -378,12 +378,14 @@ class Archive:
             If there is no such subsystem, run, histogram or score, or nothing was scored yet.
         """
         view = self._reader.subsystem(subsystem)
-        wanted = [run] if run is not None else _chosen(sorted(view.places), runs)
+        wanted = [run] if run is not None else _chosen(sorted(view.run_indices), runs)
         if not wanted:
             raise NotFoundError(f"{view.where}: none of the runs asked for")
         return score_dataset(view, wanted, _entries(view, histograms), scores, ragged=run is None)
 
-    def flags(self, subsystem: str | None = None, *, runs: slice | Sequence[int] | int | None = None) -> pd.DataFrame:
+    def findings(
+        self, subsystem: str | None = None, *, runs: slice | Sequence[int] | int | None = None
+    ) -> pd.DataFrame:
         """What is flagged, in order of time: each report of each histogram that is not as it should be, and why.
 
         Returns
@@ -394,7 +396,7 @@ class Archive:
             whole snapshots) and ``report``, the usual time between reports.
         """
         of = [subsystem] if subsystem is not None else list(self.subsystems)
-        known = sorted({run for name in of for run in self._reader.subsystem(name).places})
+        known = sorted({run for name in of for run in self._reader.subsystem(name).run_indices})
         chosen = None if runs is None else [runs] if isinstance(runs, int) else _chosen(known, runs)
         return flag_table(self._reader, of, chosen)
 
@@ -402,7 +404,7 @@ class Archive:
         self, subsystem: str | None = None, *, runs: slice | Sequence[int] | int | None = None
     ) -> pd.DataFrame:
         """`flags` joined to what a person is told of once; see `owtrend.model.finding.incidents`."""
-        return incidents(self.flags(subsystem, runs=runs))
+        return incidents(self.findings(subsystem, runs=runs))
 
     def reference(
         self, subsystem: str, runs: int | Sequence[int] | None = None, start: Any = None, stop: Any = None, *,
@@ -470,7 +472,7 @@ class Archive:
         UsageError
             If the contents of the histogram do not add up: what a status map shows comes from no report.
         """
-        known = sorted(self._reader.subsystem(subsystem).places)
+        known = sorted(self._reader.subsystem(subsystem).run_indices)
         if histogram is not None:
             return bin_components(self.histogram(subsystem, histogram, runs=known[-20:] if runs is None else runs))
         made = self.trends(subsystem, reductors=["entries"], runs=known[-20:] if runs is None else runs)
@@ -502,7 +504,7 @@ class Archive:
         taken = self.histogram(subsystem, name, runs=runs)
         bad: list[tuple[Any, Any]] = []
         if leave_flagged:
-            flags = self.flags(subsystem, runs=np.unique(taken["run"].values).tolist())
+            flags = self.findings(subsystem, runs=np.unique(taken["run"].values).tolist())
             mine = [not names or taken.attrs["name"] in names for names in flags["histograms"]]
             bad = list(zip(flags["start"][mine].values, flags["stop"][mine].values, strict=True))
         return learn_shape(taken, model, variations=variations, leave_out=bad, version=self.version)
@@ -528,7 +530,7 @@ class Archive:
         """
         entries = _entries(self._reader.subsystem(subsystem), histograms)
         names = reductors or [one for one in REDUCTORS if any(parse(one).fits(entry.first) for entry in entries)]
-        past = [known for known in _chosen(sorted(self._reader.subsystem(subsystem).places), runs) if known != run]
+        past = [known for known in _chosen(sorted(self._reader.subsystem(subsystem).run_indices), runs) if known != run]
         paths = [entry.path for entry in entries]
         return unusual(
             self.trends(subsystem, paths, names, runs=past), self.trends(subsystem, paths, names, run), every
@@ -559,5 +561,5 @@ def _chosen(runs: list[int], wanted: slice | Sequence[int] | None) -> list[int]:
 
 def _chosen_binning(view: Any, run: int, entry: Any, binning: int | None) -> list[RunHistogram]:
     """The rows of a run that may be without the histogram."""
-    found = run_histogram.binnings(view, run, entry)
+    found = run_histogram.by_binning(view, run, entry)
     return found if len(found) <= 1 else [run_histogram.find(view, run, entry, binning)]

@@ -51,7 +51,7 @@ CYCLE = np.timedelta64(int(simulate.REPORT_CYCLE), "s")
 def ours(store: Path) -> pd.DataFrame:
     """What owtrend flags once all is computed."""
     compute.compute(store)
-    flags: pd.DataFrame = owtrend.open(store).flags()
+    flags: pd.DataFrame = owtrend.open(store).findings()
     return flags
 
 

@@ -20,7 +20,7 @@ __all__ = ["SIGNS", "key", "score_trend", "sign_of"]
 # What found it -> marker, the same sign in text, and its name. Marks differ in shape, not only in colour.
 SIGNS = {
     "score": ("triangle", "▲", "flagged"),
-    "share": ("square", "■", "share of its component"),
+    "fraction": ("square", "■", "share of its component"),
     "rate": ("diamond", "◆", "rate of its component"),
     "interruption": ("x", "✕", "interruption"),
 }
@@ -52,7 +52,7 @@ def score_trend(
     table
         ``total`` with ``time``, ``run`` and ``threshold``, NaN where nothing was reported.
     flags
-        Of this histogram, as `owtrend.Archive.flags`.
+        Of this histogram, as `owtrend.Archive.findings`.
     timeline
         Where the runs lie.
     times

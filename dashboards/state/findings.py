@@ -27,7 +27,7 @@ class Findings:
     table
         ``total``, and coords ``time``, ``run``, ``threshold`` over ``snapshot``; None if no run has scores.
     flags
-        As `owtrend.Archive.flags`, those that concern the histogram or whole snapshots.
+        As `owtrend.Archive.findings`, those that concern the histogram or whole snapshots.
     unscored
         Runs that have no scores, or none of what they are now.
     gauge
@@ -60,13 +60,13 @@ def findings(
     made = archive.version, subsystem, path, tuple(runs)
     if known is not None and known.made == made:
         return known
-    flags = archive.flags(subsystem, runs=list(runs))
+    flags = archive.findings(subsystem, runs=list(runs))
     flags = flags[np.array([name in held or not held for held in flags["histograms"]], dtype=bool)]
     gauge, table = bool(cumulative.attrs["gauge"]), None
     unscored = tuple(runs)
     if not gauge:
         try:
-            found = archive.scores(subsystem, [path], ["shape"], runs=list(runs))
+            found = archive.scores(subsystem, [path], ["chi2"], runs=list(runs))
         except NotFoundError:  # nothing was ever computed
             pass
         else:
@@ -97,7 +97,7 @@ def latest(archive: owtrend.Archive) -> tuple[Incident, ...]:
 @lru_cache(maxsize=4)
 def _latest(archive: owtrend.Archive, version: str) -> tuple[Incident, ...]:
     newest = archive.runs["start"].sort_values().index[-RUNS:].tolist()
-    flags = archive.flags(runs=newest)
+    flags = archive.findings(runs=newest)
     found: dict[str, Incident] = {}
     for one in finding.incidents(flags).sort_values("start", ascending=False).head(MOST).itertuples():
         inside = flags[(flags["start"] >= one.start) & (flags["stop"] <= one.stop)]

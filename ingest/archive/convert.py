@@ -58,7 +58,7 @@ class RunTask:
     version: str
     subsystem: str
     run: int
-    place: int
+    run_index: int
     files: tuple[SourceFile, ...]
     max_cells: int
     timezone: str
@@ -141,11 +141,11 @@ def convert_run(task: RunTask) -> RunResult:
     """
     result = RunResult(task)
     view = _view(task)
-    held = view.rows(task.place) if view and task.place >= 0 else None
+    held = view.rows(task.run_index) if view and task.run_index >= 0 else None
     merged = _Merged(task, result, view, held)
     rows: list[_Row] = []
     block = _Block(task, _registry(view), first=0)
-    where = view.order(task.place) if view and held else np.array([], dtype=np.int64)  # in the chunks, or the tail
+    where = view.order(task.run_index) if view and held else np.array([], dtype=np.int64)  # in the chunks, or the tail
     for row, snapshot in merged:
         moved = snapshot is not None or where[row.old] != len(rows)
         if moved and not block.rows:
@@ -191,11 +191,11 @@ class _Merged:
         self.task, self.result = task, result
         self.old: dict[int, _Row] = {}
         if held is not None and view is not None:
-            for place in range(len(held)):
-                layout = view.layouts.layouts[held.layout[place]]
-                provenance = json.loads(held.provenance[place])
-                time, digest = int(held.time[place]), held.digest[place].tobytes()
-                self.old[time] = _Row(time, digest, provenance, int(held.flags[place]), place, layout)
+            for run_index in range(len(held)):
+                layout = view.layouts.layouts[held.layout[run_index]]
+                provenance = json.loads(held.provenance[run_index])
+                time, digest = int(held.time[run_index]), held.digest[run_index].tobytes()
+                self.old[time] = _Row(time, digest, provenance, int(held.flags[run_index]), run_index, layout)
         self.files: dict[int, list[SourceFile]] = {}
         for file in task.files:
             self.files.setdefault(file.time, []).append(file)
@@ -295,9 +295,11 @@ class _Block:
         self.rows.append(None)
         first = row // TIME_CHUNK * TIME_CHUNK
         if first not in self._held:  # a chunk of rows at once, and the last one only
-            rows = np.arange(first, min(first + TIME_CHUNK, int(view.per_run["n_rows"][self.task.place])))
+            rows = np.arange(first, min(first + TIME_CHUNK, int(view.per_run["n_rows"][self.task.run_index])))
             widths = {array: min(view.group_size(array), self.registry.size(array)) for array in _DTYPES}
-            cells = {array: view.cells(array, self.task.place, rows, slice(0, n)) for array, n in widths.items() if n}
+            cells = {
+                array: view.cells(array, self.task.run_index, rows, slice(0, n)) for array, n in widths.items() if n
+            }
             self._held = {first: cells}
         for array, block in self._held[first].items():
             self._row(array)[: block.shape[1]] = block[row - first]
@@ -305,7 +307,7 @@ class _Block:
     def flush(self) -> None:
         for array, block in self._arrays.items():
             rows = block[: len(self.rows)]
-            write_cells(self.task.fork, self.task.subsystem, array, self.task.place, self.first, rows)
+            write_cells(self.task.fork, self.task.subsystem, array, self.task.run_index, self.first, rows)
             rows[:] = 0
         self.rows.clear()
 

@@ -133,15 +133,18 @@ def find_files(
 
 
 def _settle(files: list[SourceFile], later: dict[int, int]) -> None:
-    """Give files whose time the clock change makes ambiguous the ``later`` one (by place) where their run tells so."""
-    for key in {_key(files[place]) for place in later}:
-        mine = [place for place in later if _key(files[place]) == key]
+    """Give files whose time the clock change makes ambiguous the ``later`` one, where their run says so."""
+    for key in {_key(files[number]) for number in later}:
+        mine = [number for number in later if _key(files[number]) == key]
         certain = np.array([file.time for file in files if _key(file) == key and not file.ambiguous], dtype=np.int64)
-        times = (np.array([files[place].time for place in mine]), np.array([later[place] for place in mine]))
+        times = (
+            np.array([files[number].time for number in mine]),
+            np.array([later[number] for number in mine]),
+        )
         if (told := naming.are_later(certain, *times)) is not None:
-            for place in mine:
-                time = later[place] if told else files[place].time
-                files[place] = replace(files[place], time=time, ambiguous=False)
+            for number in mine:
+                time = later[number] if told else files[number].time
+                files[number] = replace(files[number], time=time, ambiguous=False)
 
 
 def ingest(
@@ -192,7 +195,7 @@ def ingest(
             unregistered = dict(run.map(_survey, tasks))
             done = 0
             while tasks:
-                places = _register(begin(), tasks, unregistered, registries)
+                run_indices = _register(begin(), tasks, unregistered, registries)
                 unregistered = {}
                 again: list[RunTask] = []
                 batch = 4 * run.workers
@@ -201,7 +204,7 @@ def ingest(
                     version = str(transaction.session.snapshot_id)
                     ready = [
                         replace(task, fork=transaction.fork(), version=version,
-                                place=places.get(task.subsystem, {}).get(task.run, -1))
+                                run_index=run_indices.get(task.subsystem, {}).get(task.run, -1))
                         for task in tasks[first : first + batch]
                     ]  # fmt: skip
                     finished = []
@@ -270,10 +273,10 @@ def _tasks(
         known: set[Any] = set(damaged)
         if subsystem in reader.registered:
             view = reader.subsystem(subsystem)
-            if run in view.places:
-                place = view.places[run]
-                known |= convert.known_files(view.provenance(place))
-                other = view.per_run["accumulation"][place] != _ACCUMULATION[accumulation]
+            if run in view.run_indices:
+                run_index = view.run_indices[run]
+                known |= convert.known_files(view.provenance(run_index))
+                other = view.per_run["accumulation"][run_index] != _ACCUMULATION[accumulation]
                 if other and any(f.ledger not in known for f in members):
                     raise UsageError(
                         f"{location}: run {run} of {subsystem} is not {accumulation} by what was told before; "
@@ -285,7 +288,7 @@ def _tasks(
         if fresh:
             tasks.append(
                 RunTask(
-                    location=location, version=reader.version, subsystem=subsystem, run=run, place=-1, files=fresh,
+                    location=location, version=reader.version, subsystem=subsystem, run=run, run_index=-1, files=fresh,
                     max_cells=max_cells, timezone=timezone,
                     accumulation=_ACCUMULATION[accumulation],
                 )
@@ -308,7 +311,7 @@ def _register(
     registries: dict[str, Registry],
 ) -> dict[str, dict[int, int]]:  # fmt: skip
     """Give new segments their cells, in order of subsystem and run, and make room for the rows to come."""
-    places = {}
+    run_indices = {}
     for subsystem in sorted({task.subsystem for task in tasks}):
         mine = [task for task in tasks if task.subsystem == subsystem]
         wanted = [segment for task in mine for segment in unregistered.get(_key(task), [])]
@@ -317,9 +320,9 @@ def _register(
             continue
         rows = max(len(task.files) + transaction.rows_of(subsystem, task.run) for task in mine)
         runs = [task.run for task in mine]
-        places[subsystem] = transaction.prepare(subsystem, registries[subsystem], runs, rows)
+        run_indices[subsystem] = transaction.prepare(subsystem, registries[subsystem], runs, rows)
     transaction.commit("make room")
-    return places
+    return run_indices
 
 
 def _commit(
@@ -334,7 +337,7 @@ def _commit(
             known = layouts.setdefault(task.subsystem, Layouts())
             numbers = np.array([known.number(layout) for layout in result.layouts], dtype=np.int32)
             rows = replace(result.rows, layout=numbers[result.rows.layout])
-            transaction.write_rows(task.subsystem, task.place, rows, known)
+            transaction.write_rows(task.subsystem, task.run_index, rows, known)
             summary.runs.setdefault(task.subsystem, []).append(task.run)
         transaction.quarantine(result.quarantine, result.taken)
         summary.quarantine += result.quarantine

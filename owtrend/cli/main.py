@@ -430,7 +430,7 @@ def outliers(store: str, subsystem: str | None, runs: list[int] | None, everythi
     from owtrend import archive as access
 
     archive = access.open(store)
-    found = (archive.flags if everything else archive.incidents)(subsystem, runs=runs)
+    found = (archive.findings if everything else archive.incidents)(subsystem, runs=runs)
     rows = [{name: _plain(value) for name, value in row.items()} for row in found.to_dict("records")]
     if as_json:
         print_table([{name: _finite(value) for name, value in row.items()} for row in rows], True)

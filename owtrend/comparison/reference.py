@@ -178,22 +178,22 @@ def comparable(
         If there is no such run, or none like it; the text says how many were looked at.
     """
     view = reader.subsystem(subsystem)
-    place = view.place(run)
+    run_index = view.run_index(run)
     modes, starts, stops = (view.per_run[name] for name in ("mode", "start", "stop"))
 
     def rate(known: int) -> float:
         counter = event_counter(view, known, config, subsystem)
         if counter is None:
             raise UsageError(f"{view.where}: nothing counts events; name a histogram as `events` in the configuration")
-        where = view.place(known)
+        where = view.run_index(known)
         return float(counter.total[-1] / max(stops[where] - starts[where], 1))
 
     mine = rate(run) if rate_within is not None else 0.0
-    before = sorted((known for known in view.places if known < run and known not in leave_out), reverse=True)
+    before = sorted((known for known in view.run_indices if known < run and known not in leave_out), reverse=True)
     found: list[int] = []
     for known in before:
-        where = view.place(known)
-        if stops[where] - starts[where] < 1e9 * shortest or modes[where] != modes[place]:
+        where = view.run_index(known)
+        if stops[where] - starts[where] < 1e9 * shortest or modes[where] != modes[run_index]:
             continue
         if rate_within is not None and abs(rate(known) - mine) > rate_within * mine:
             continue

@@ -117,13 +117,13 @@ def compute(
                 made: dict[str, dict[int, TrendArrays]] = {}
                 for (name, run), blocks in results.items():
                     view = reader.subsystem(name)
-                    place = view.place(run)
+                    run_index = view.run_index(run)
                     joined = _joined([arrays for _, arrays in sorted(blocks, key=lambda block: block[0])])
-                    made.setdefault(name, {})[place] = joined
+                    made.setdefault(name, {})[run_index] = joined
                     summary.points += int(np.isfinite(joined["value"]).sum())
                 for name, of_runs in made.items():
                     revision = reader.subsystem(name).per_run["revision"]
-                    revisions = {place: int(revision[place]) for place in of_runs}
+                    revisions = {run_index: int(revision[run_index]) for run_index in of_runs}
                     transaction.write_trends(name, names[name], of_runs, revisions, settings_of(settings, name))
                 transaction.commit(f"trends of {len(batch)} runs")
             if scores:
@@ -138,7 +138,7 @@ def _wanted(
 ) -> list[tuple[str, int]]:
     """Subsystem and run of what is to be computed."""
     wanted = []
-    known = {run for name in reader.subsystems for run in reader.subsystem(name).places}
+    known = {run for name in reader.subsystems for run in reader.subsystem(name).run_indices}
     if missing := set(runs or ()) - known:
         raise NotFoundError(
             f"{reader.location}: no run {', '.join(map(str, sorted(missing)))}; `owtrend runs` lists them"
@@ -146,13 +146,13 @@ def _wanted(
     for name in reader.subsystems:
         view = reader.subsystem(name)
         stale = stale_trends(view, name, config)
-        for run, place in sorted(view.places.items()):
+        for run, run_index in sorted(view.run_indices.items()):
             if runs is not None and run not in runs:
                 continue
             if force or run in stale:
                 wanted.append((name, run))
                 entries = view.registry.histograms.values()
-                cells = sum(cells_of(entry) for entry in entries) * len(view.times(place))
+                cells = sum(cells_of(entry) for entry in entries) * len(view.times(run_index))
                 summary.bytes += 8 * cells
                 summary.trends += len(view.registry.histograms)
             else:
@@ -165,7 +165,7 @@ def _tasks(
 ) -> list[TrendTask]:
     """One run in blocks of neighbouring histograms, of at most `BLOCK_BYTES` in a chunk of rows (one may be larger)."""
     view: SubsystemReader = reader.subsystem(subsystem)
-    rows = min(len(view.times(view.place(run))), TIME_CHUNK)
+    rows = min(len(view.times(view.run_index(run))), TIME_CHUNK)
     bounds, held = [0], 0
     entries = list(view.registry.histograms.values())
     for number, entry in enumerate(entries):

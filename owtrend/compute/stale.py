@@ -42,15 +42,15 @@ def stale_trends(view: SubsystemReader, subsystem: str, config: Config) -> dict[
     columns = [stored.index(name) for name in reductors if name in stored]
     settings = np.frombuffer(settings_of(config, subsystem), dtype=np.uint8)
     found = {}
-    for run, place in sorted(view.places.items()):
-        made_by = view.trend_versions[place, columns]
-        if not view.trend_revisions[place]:
+    for run, run_index in sorted(view.run_indices.items()):
+        made_by = view.trend_versions[run_index, columns]
+        if not view.trend_revisions[run_index]:
             found[run] = Stale.MISSING
-        elif view.trend_revisions[place] != view.per_run["revision"][place]:
+        elif view.trend_revisions[run_index] != view.per_run["revision"][run_index]:
             found[run] = Stale.DATA
         elif (made_by != versions.TRENDS)[made_by > 0].any():
             found[run] = Stale.FORMULA
-        elif (view.trend_settings[place] != settings).any():
+        elif (view.trend_settings[run_index] != settings).any():
             found[run] = Stale.SETTINGS
     return found
 
@@ -78,7 +78,7 @@ def rules_of(config: Config, reader: Reader) -> dict[str, Rules]:
 
 def _first_runs(view: SubsystemReader, epochs: Sequence[int]) -> tuple[int, ...]:
     """The runs with which epochs begin: those given, or the next that there are."""
-    known = sorted(view.places)
+    known = sorted(view.run_indices)
     later = (next((run for run in known if run >= given), None) for given in epochs)
     return tuple(run for run in later if run is not None)
 
@@ -95,25 +95,27 @@ def stale_score(
     unknown
         Runs whose scores are about to change.
     """
-    place, origin = view.place(order[number]), view.score_origin
-    if not origin["revision"][place]:
+    run_index, origin = view.run_index(order[number]), view.score_origin
+    if not origin["revision"][run_index]:
         return Stale.MISSING
-    if origin["revision"][place] != view.per_run["revision"][place]:
+    if origin["revision"][run_index] != view.per_run["revision"][run_index]:
         return Stale.DATA
     stored = view.score_versions
-    if any(name not in stored or stored[name][place] != version for name, version in versions.SCORES.items()):
+    if any(name not in stored or stored[name][run_index] != version for name, version in versions.SCORES.items()):
         return Stale.FORMULA
-    if view.score_settings[place].tobytes() != rules.digest:
+    if view.score_settings[run_index].tobytes() != rules.digest:
         return Stale.SETTINGS
     digest = reference_digest(view, runs_before(order, number, rules), unknown=unknown)
-    return None if np.array_equal(origin["basis"][place], digest) else Stale.REFERENCE
+    return None if np.array_equal(origin["basis"][run_index], digest) else Stale.REFERENCE
 
 
 def runs_in_time(view: SubsystemReader) -> list[int]:
     """Runs that have trends of what they are now, in order of time."""
     made = view.trend_revisions == view.per_run["revision"]
-    places = [(int(view.per_run["start"][place]), run) for run, place in view.places.items() if made[place]]
-    return [run for _, run in sorted(places)]
+    run_indices = [
+        (int(view.per_run["start"][run_index]), run) for run, run_index in view.run_indices.items() if made[run_index]
+    ]
+    return [run for _, run in sorted(run_indices)]
 
 
 def runs_before(order: Sequence[int], number: int, rules: Rules) -> Sequence[int]:
@@ -129,9 +131,9 @@ def reference_digest(
     digest = hashlib.blake2b(digest_size=16)
     origin = view.score_origin
     for run in before:
-        place = view.place(run)
-        outcome = (made or {}).get(run, origin["outcome"][place].tobytes())
-        digest.update(b"%d %d " % (run, view.per_run["revision"][place]))
+        run_index = view.run_index(run)
+        outcome = (made or {}).get(run, origin["outcome"][run_index].tobytes())
+        digest.update(b"%d %d " % (run, view.per_run["revision"][run_index]))
         digest.update(b"?" if run in unknown else outcome)
     return np.frombuffer(digest.digest(), dtype=np.uint8)
 
@@ -150,7 +152,7 @@ def _stale_rows(
     for run, reason in stale_trends(view, subsystem, config).items():
         yield subsystem, run, "trends", reason.value
     order = runs_in_time(view)
-    for run in sorted(view.places):
+    for run in sorted(view.run_indices):
         why = stale_score(view, order, order.index(run), rules) if run in order else Stale.MISSING
         if why is not None:
             yield subsystem, run, "scores", why.value

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from owtrend.compute.cluster import Runner
 from owtrend.compute.stale import reference_digest, rules_of, runs_before, runs_in_time, stale_score
 from owtrend.config import Config
-from owtrend.model.finding import Flag
+from owtrend.model.finding import Finding
 from owtrend.outliers import component_scores, histogram_scores, interruptions
 from owtrend.outliers.component_scores import SHARE_NULLS
 from owtrend.outliers.histogram_scores import NULLS, Rules, ScoreArrays, median_wait, threshold_of
@@ -24,12 +24,12 @@ from owtrend.trends.run_trends import REPORTED, cells_of
 
 __all__ = ["ALL_SCORES", "rescore"]
 
-ALL_SCORES = (*SCORES, "share", "rate")
+ALL_SCORES = (*SCORES, "fraction", "rate")
 AXES = {"scores": ALL_SCORES, "looks": LOOKS, "nulls": (*NULLS, *SHARE_NULLS)}
 RUNS_PER_BATCH = 32
 BLOCK_CELLS = 2**17  # whose references of some runs a worker holds
 
-Scored = list[tuple[int, ScoreArrays, list[Flag]]]
+Scored = list[tuple[int, ScoreArrays, list[Finding]]]
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def _batch(
         return None
     first = order.index(chosen[0])
     scored = view.score_origin["revision"] == view.per_run["revision"]
-    return chosen, [run for run in runs_before(order, first, rules) if scored[view.place(run)]], first
+    return chosen, [run for run in runs_before(order, first, rules) if scored[view.run_index(run)]], first
 
 
 def _tasks(
@@ -176,7 +176,7 @@ def _scores(task: ScoreTask) -> tuple[ScoreTask, Scored]:
     )
 
 
-def _joined(of_blocks: Sequence[tuple[int, Scored]]) -> dict[int, tuple[ScoreArrays, list[Flag]]]:
+def _joined(of_blocks: Sequence[tuple[int, Scored]]) -> dict[int, tuple[ScoreArrays, list[Finding]]]:
     """The blocks of each run put together."""
     in_order = [found for _, found in sorted(of_blocks, key=lambda block: block[0])]
     made = {}
@@ -192,26 +192,26 @@ def _joined(of_blocks: Sequence[tuple[int, Scored]]) -> dict[int, tuple[ScoreArr
 
 def _write(
     transaction: Transaction, view: SubsystemReader, name: str,
-    bins: Mapping[int, tuple[ScoreArrays, list[Flag]]], components: Scored, rules: Rules,
+    bins: Mapping[int, tuple[ScoreArrays, list[Finding]]], components: Scored, rules: Rules,
 ) -> None:  # fmt: skip
     """Write the scores of some runs, with what they are made from."""
     order = runs_in_time(view)
     arrays_of, lines, made_from, outcomes = {}, {}, {}, {}
     for run, own, own_flags in components:
-        place = view.place(run)
+        run_index = view.run_index(run)
         of_bins, flags = bins[run]
         arrays = {
-            "z": np.concatenate([of_bins["z"], own["share"][..., None], own["rate"][..., None]], axis=2),
+            "z": np.concatenate([of_bins["z"], own["fraction"][..., None], own["rate"][..., None]], axis=2),
             "total": of_bins["total"],
             "flagged": of_bins["flagged"] | own["flagged"],
             "null": np.concatenate([of_bins["null"], own["null"]], axis=2),
         }
         digest = hashlib.blake2b(arrays["flagged"].tobytes() + arrays["null"].tobytes(), digest_size=16)
         outcomes[run] = digest.digest()
-        times = view.times(place)
+        times = view.times(run_index)
         everything = slice(0, arrays["z"].shape[1])
-        wait = median_wait(times, view.trend_block("state", place, slice(0, len(times)), everything) & REPORTED > 0)
-        arrays_of[place], lines[place] = arrays, [flag.to_json() for flag in (*own_flags, *flags)]
+        wait = median_wait(times, view.trend_block("state", run_index, slice(0, len(times)), everything) & REPORTED > 0)
+        arrays_of[run_index], lines[run_index] = arrays, [flag.to_json() for flag in (*own_flags, *flags)]
         basis = reference_digest(view, runs_before(order, order.index(run), rules), made=outcomes).tobytes()
-        made_from[place] = int(view.per_run["revision"][place]), basis, outcomes[run], threshold_of(rules, wait)
+        made_from[run_index] = int(view.per_run["revision"][run_index]), basis, outcomes[run], threshold_of(rules, wait)
     transaction.write_scores(name, AXES, arrays_of, lines, made_from, rules.digest)

@@ -30,8 +30,8 @@ def dataset(view: SubsystemReader, array: str, runs: Sequence[int]) -> xr.Datase
     if array not in ARRAYS:
         raise NotFoundError(f"{view.where}: no array {array!r}; it has {', '.join(ARRAYS)}")
     view.read_all_rows()
-    places = [view.place(run) for run in runs]
-    times = [view.times(place) for place in places]
+    run_indices = [view.run_index(run) for run in runs]
+    times = [view.times(run_index) for run_index in run_indices]
     rows = pd.MultiIndex.from_arrays(
         [np.repeat(np.asarray(runs, dtype=np.int64), [len(one) for one in times]),
          np.concatenate([np.empty(0, dtype="datetime64[ns]"), *times])],
@@ -43,8 +43,8 @@ def dataset(view: SubsystemReader, array: str, runs: Sequence[int]) -> xr.Datase
     coords = xr.Coordinates.from_pandas_multiindex(rows, schema.SNAPSHOT)
     return xr.Dataset(
         {
-            array: (dims, indexing.LazilyIndexedArray(_Cells(segments, places))),
-            "held": (dims, indexing.LazilyIndexedArray(_Held(segments, places))),
+            array: (dims, indexing.LazilyIndexedArray(_Cells(segments, run_indices))),
+            "held": (dims, indexing.LazilyIndexedArray(_Held(segments, run_indices))),
         },
         coords=coords | xr.Coordinates(index.create_variables(), dict.fromkeys(index.levels, index)),
     )
@@ -220,40 +220,40 @@ class _Labels(LazyArray):
 class _Rows(LazyArray):
     """What the snapshots of some runs have per cell."""
 
-    def __init__(self, segments: _Segments, places: Sequence[int]) -> None:
-        self.segments, self.view, self.places = segments, segments.view, places
-        self.starts = np.cumsum([0, *(len(self.view.times(place)) for place in places)])
+    def __init__(self, segments: _Segments, run_indices: Sequence[int]) -> None:
+        self.segments, self.view, self.run_indices = segments, segments.view, run_indices
+        self.starts = np.cumsum([0, *(len(self.view.times(run_index)) for run_index in run_indices)])
         self.shape = int(self.starts[-1]), segments.size
 
     def read(self, *wanted: NDArray[np.intp]) -> NDArray[Any]:
         snapshots, cells = wanted
         out = np.zeros((len(snapshots), len(cells)), dtype=self.dtype)
         for number, mine, own in by_run(self.starts, snapshots) if len(cells) else ():
-            out[mine] = self.of_run(self.places[number], own, cells)
+            out[mine] = self.of_run(self.run_indices[number], own, cells)
         return out
 
     @abstractmethod
-    def of_run(self, place: int, rows: NDArray[np.intp], cells: NDArray[np.intp]) -> NDArray[Any]:
+    def of_run(self, run_index: int, rows: NDArray[np.intp], cells: NDArray[np.intp]) -> NDArray[Any]:
         """The same of one run."""
 
 
 class _Cells(_Rows):
     """Their values."""
 
-    def __init__(self, segments: _Segments, places: Sequence[int]) -> None:
-        super().__init__(segments, places)
+    def __init__(self, segments: _Segments, run_indices: Sequence[int]) -> None:
+        super().__init__(segments, run_indices)
         self.dtype = np.dtype(np.int64 if segments.array == COUNTS else np.float64)
 
-    def of_run(self, place: int, rows: NDArray[np.intp], cells: NDArray[np.intp]) -> NDArray[Any]:
+    def of_run(self, run_index: int, rows: NDArray[np.intp], cells: NDArray[np.intp]) -> NDArray[Any]:
         stored = self.segments.stored(cells)
         first, last = int(stored.min()), int(stored.max())
-        block = self.view.cells(self.segments.array, place, rows, slice(first, last + 1))
+        block = self.view.cells(self.segments.array, run_index, rows, slice(first, last + 1))
         if block.shape[1] != len(stored) or (np.diff(stored) != 1).any():
             block = block[:, stored - first]
-        layouts, owners = self.view.layout(place)[rows], self.segments.numbers[np.unique(self.segments.of(cells))]
+        layouts, owners = self.view.layout(run_index)[rows], self.segments.numbers[np.unique(self.segments.of(cells))]
         if self.view.holds[layouts][:, owners].all():
             return block
-        return np.where(_held(self.segments, place, rows, cells), block, 0)  # a slot may keep what was there before
+        return np.where(_held(self.segments, run_index, rows, cells), block, 0)  # a slot may keep what was there before
 
 
 class _Held(_Rows):
@@ -261,12 +261,12 @@ class _Held(_Rows):
 
     dtype = np.dtype(bool)
 
-    def of_run(self, place: int, rows: NDArray[np.intp], cells: NDArray[np.intp]) -> NDArray[Any]:
-        return _held(self.segments, place, rows, cells)
+    def of_run(self, run_index: int, rows: NDArray[np.intp], cells: NDArray[np.intp]) -> NDArray[Any]:
+        return _held(self.segments, run_index, rows, cells)
 
 
-def _held(segments: _Segments, place: int, rows: NDArray[np.intp], cells: NDArray[np.intp]) -> NDArray[np.bool_]:
-    held = segments.view.holds[segments.view.layout(place)[rows]]
+def _held(segments: _Segments, run_index: int, rows: NDArray[np.intp], cells: NDArray[np.intp]) -> NDArray[np.bool_]:
+    held = segments.view.holds[segments.view.layout(run_index)[rows]]
     return held[:, segments.numbers[segments.of(cells)]]
 
 

@@ -20,17 +20,19 @@ class Prefetched:
     of a window.
     """
 
-    def __init__(self, view: SubsystemReader, place: int, histograms: Sequence[HistogramEntry]) -> None:
-        self._view, self._place = view, place
-        self._rows = len(view.times(place))
-        used: NDArray[np.bool_] = np.any(view.holds[np.unique(view.layout(place))], axis=0)
+    def __init__(self, view: SubsystemReader, run_index: int, histograms: Sequence[HistogramEntry]) -> None:
+        self._view, self._place = view, run_index
+        self._rows = len(view.times(run_index))
+        used: NDArray[np.bool_] = np.any(view.holds[np.unique(view.layout(run_index))], axis=0)
         segments = [segment for entry in histograms for number, segment in entry.segments if used[number]]
         self._spans: dict[str, slice] = {}
         for array in (COUNTS, WEIGHTS, SUMS):
             mine = [segment.cells for segment in segments if segment.array == array]
             if mine:
                 self._spans[array] = slice(min(s.start for s in mine), max(s.stop for s in mine))
-        self._sums = view.cells(SUMS, place, np.arange(self._rows), self._spans[SUMS]) if SUMS in self._spans else None
+        self._sums = (
+            view.cells(SUMS, run_index, np.arange(self._rows), self._spans[SUMS]) if SUMS in self._spans else None
+        )
         self._blocks: dict[str, NDArray[Any]] = {}
         self._first = 0  # row of the blocks' first
 
@@ -54,15 +56,15 @@ class Prefetched:
             block = whole
         self._blocks[array] = block
 
-    def cells(self, array: str, place: int, rows: NDArray[np.intp], cells: slice) -> NDArray[Any]:
+    def cells(self, array: str, run_index: int, rows: NDArray[np.intp], cells: slice) -> NDArray[Any]:
         """As `SubsystemReader.cells`, of rows of the window."""
         span = self._spans[array]
         whole, first = (self._sums, 0) if array == SUMS else (self._blocks[array], self._first)
         assert whole is not None, "sums were asked for where no histogram has any"
         early = rows < first  # where the histogram was last held, if the row before the window is without it
         if early.any():
-            there = self._view.cells(array, place, rows[early], cells)
-            return np.concatenate([there, self.cells(array, place, rows[~early], cells)])
+            there = self._view.cells(array, run_index, rows[early], cells)
+            return np.concatenate([there, self.cells(array, run_index, rows[~early], cells)])
         wanted = whole[:, cells.start - span.start : cells.stop - span.start]
         if len(rows) and rows[-1] - rows[0] == len(rows) - 1:
             return wanted[rows[0] - first : rows[-1] + 1 - first]

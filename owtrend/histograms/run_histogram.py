@@ -15,7 +15,7 @@ from owtrend.model.snapshot import Axis
 from owtrend.store.layout import TIME_CHUNK
 from owtrend.store.reader import SubsystemReader
 
-__all__ = ["RunHistogram", "binnings", "find"]
+__all__ = ["RunHistogram", "by_binning", "find"]
 
 
 CellReader = Callable[[str, int, NDArray[np.intp], slice], NDArray[Any]]  # as `SubsystemReader.cells`
@@ -29,7 +29,7 @@ class RunHistogram:
     """
 
     view: SubsystemReader
-    place: int
+    run_index: int
     run: int
     segment: Segment
     axes: tuple[Axis, ...]
@@ -41,15 +41,15 @@ class RunHistogram:
         """The same, for who goes through its rows one after the other: cells are read by full chunks, each once."""
         held: dict[tuple[str, int, int], NDArray[Any]] = {}
 
-        def cells(array: str, place: int, rows: NDArray[np.intp], cells: slice) -> NDArray[Any]:
+        def cells(array: str, run_index: int, rows: NDArray[np.intp], cells: slice) -> NDArray[Any]:
             pieces = []
             for chunk in np.unique(rows // TIME_CHUNK).tolist():
                 first, key = chunk * TIME_CHUNK, (array, cells.start, chunk)
                 if key not in held:
                     for old in [one for one in held if one[:2] == key[:2]][:-1]:  # the latest and this one stay
                         del held[old]
-                    last = min(first + TIME_CHUNK, len(self.view.times(place)))
-                    held[key] = self.cells(array, place, np.arange(first, last), cells)
+                    last = min(first + TIME_CHUNK, len(self.view.times(run_index)))
+                    held[key] = self.cells(array, run_index, np.arange(first, last), cells)
                 pieces.append(held[key][rows[rows // TIME_CHUNK == chunk] - first])
             return np.concatenate(pieces)
 
@@ -67,7 +67,7 @@ class RunHistogram:
     @property
     def additive(self) -> bool:
         """Whether a row holds everything since the run began: neither a gauge nor in reset mode."""
-        return not self.segment.gauge and self.view.per_run["accumulation"][self.place] != RESET
+        return not self.segment.gauge and self.view.per_run["accumulation"][self.run_index] != RESET
 
     def window(self, first: int, last: int) -> "RunHistogram":
         """Only its rows from ``first`` to before ``last``."""
@@ -107,7 +107,7 @@ class RunHistogram:
 
     @cached_property
     def times(self) -> NDArray[np.datetime64]:
-        return self.view.times(self.place)[self.rows]
+        return self.view.times(self.run_index)[self.rows]
 
     @cached_property
     def sum_names(self) -> tuple[str, ...]:
@@ -143,7 +143,7 @@ class RunHistogram:
             if segment.array == SAME:
                 out[mine] = self.read(TWINS[part], which[mine])
             else:
-                cells = self.cells(segment.array, self.place, self.rows[which[mine]], segment.cells)
+                cells = self.cells(segment.array, self.run_index, self.rows[which[mine]], segment.cells)
                 out[mine] = cells if part == "sums" else _rearranged(cells, segment.axes, self.axes)
         if part in TWINS and not filled.all():
             rest = np.flatnonzero(~filled)
@@ -155,7 +155,7 @@ class RunHistogram:
         (segment, mask), *others = self.pieces[part]
         if others or segment.array == SAME or not mask.all() or segment.axes != self.axes:
             return self.read(part)
-        return self.cells(segment.array, self.place, self.rows, segment.cells)
+        return self.cells(segment.array, self.run_index, self.rows, segment.cells)
 
     def sums(self) -> NDArray[np.float64]:
         """Stored statistics of all rows, shape ``(row, sum)``, named by `sum_names`."""
@@ -165,16 +165,16 @@ class RunHistogram:
 _DTYPES = {COUNTS: np.int64, SUMS: np.float64, "weights": np.float64}
 
 
-def binnings(
+def by_binning(
     view: SubsystemReader, run: int, entry: HistogramEntry, cells: CellReader | None = None
 ) -> list[RunHistogram]:
     """The rows of ``run`` that hold a histogram, apart for each binning it had, in order of time; empty if none do.
 
     ``cells`` reads their cells, where it is not the store that does.
     """
-    place = view.place(run)
+    run_index = view.run_index(run)
     numbers = np.array([number for number, _ in entry.segments])
-    held = view.holds[view.layout(place)][:, numbers]  # (row, segment of this histogram)
+    held = view.holds[view.layout(run_index)][:, numbers]  # (row, segment of this histogram)
     groups: list[list[int]] = []
     for column in np.flatnonzero(held.any(axis=0)).tolist():
         segment = entry.segments[column][1]
@@ -194,7 +194,7 @@ def binnings(
         # The axes with the most labels, so that none is lost; of those the latest.
         fullest = max(columns, key=lambda c: (_labels(entry.segments[c][1]), int(np.flatnonzero(held[:, c])[-1])))
         segment = entry.segments[fullest][1]
-        found.append(RunHistogram(view, place, run, segment, segment.axes, rows, cells or view.cells, pieces))
+        found.append(RunHistogram(view, run_index, run, segment, segment.axes, rows, cells or view.cells, pieces))
     return sorted(found, key=lambda one: int(one.rows[0]))
 
 
@@ -213,7 +213,7 @@ def find(view: SubsystemReader, run: int, entry: HistogramEntry, binning: int | 
     BinningChangedError
         If the run has several binnings and none was chosen; the text tells since when.
     """
-    found = binnings(view, run, entry)
+    found = by_binning(view, run, entry)
     if not found:
         raise NotFoundError(f"{view.where}: run {run} has no histogram {entry.name!r}")
     if len(found) > 1 and binning is None:

@@ -98,9 +98,9 @@ def time_slices(
         If there is no such subsystem or run, no snapshot in the interval, or a pattern selects nothing.
     """
     view = reader.subsystem(subsystem)
-    place = view.place(run)
+    run_index = view.run_index(run)
     entries = matching(view.registry.histograms.values(), select, view.where)
-    times = view.times(place)
+    times = view.times(run_index)
     begin = times[0] - np.timedelta64(1, "ns") if start is None else parse_time(start, times[0], times[-1])
     end = times[-1] if stop is None else parse_time(stop, times[0], times[-1])
     first, last = _rows(times, begin, end)
@@ -109,8 +109,8 @@ def time_slices(
             f"{view.where}: no snapshot of run {run} in ({_text(begin)}, {_text(end)}] UTC; "
             f"it has {len(times)} from {_text(times[0])} to {_text(times[-1])}"
         )
-    used: NDArray[np.bool_] = np.any(view.holds[np.unique(view.layout(place)[first : last + 1])], axis=0)
-    strokes = _Strokes(view, place)
+    used: NDArray[np.bool_] = np.any(view.holds[np.unique(view.layout(run_index)[first : last + 1])], axis=0)
+    strokes = _Strokes(view, run_index)
     held = [entry for entry in entries if any(used[number] for number, _ in entry.segments)]
     everything = [segment for entry in held for _, segment in entry.segments]
     strokes.plan(np.arange(len(times)), [segment for segment in everything if segment.array == SUMS])
@@ -118,7 +118,7 @@ def time_slices(
     for entry in held:
         found = [
             piece
-            for one in run_histogram.binnings(view, run, entry, strokes.cells)
+            for one in run_histogram.by_binning(view, run, entry, strokes.cells)
             if (piece := _Piece.of(one, begin, end)) is not None
         ]
         pieces += [(piece, number) for number, piece in enumerate(found)]
@@ -145,7 +145,7 @@ def time_slices(
             widened[path] = piece.one.segment.class_name
     return TimeSlice(
         histograms=histograms, subsystem=subsystem, run=run, time=times[last],
-        mode=str(view.per_run["mode"][place]) or None, source=f"time slice of {view.where}, run {run}",
+        mode=str(view.per_run["mode"][run_index]) or None, source=f"time slice of {view.where}, run {run}",
         interval=_whole(pieces, times, first, last), intervals=intervals, widened=widened, rebinned=tuple(rebinned),
         absent=tuple(absent),
     )  # fmt: skip
@@ -212,8 +212,8 @@ class _Strokes:
     Who asks in the order of the registry has each read once.
     """
 
-    def __init__(self, view: SubsystemReader, place: int) -> None:
-        self._view, self._place = view, place
+    def __init__(self, view: SubsystemReader, run_index: int) -> None:
+        self._view, self._place = view, run_index
         self._rows: dict[str, NDArray[np.intp]] = {}
         self._bounds: dict[str, tuple[list[int], list[int]]] = {}
         self._held: dict[str, tuple[int, NDArray[Any]]] = {}
@@ -225,11 +225,11 @@ class _Strokes:
         for segment in segments:
             if segment.array in wanted:
                 wanted[segment.array].append((segment.offset, segment.offset + segment.length))
-        for array, places in wanted.items():
+        for array, run_indices in wanted.items():
             most = STROKE_BYTES // (span * (4 if array == COUNTS else 8))
             starts: list[int] = []
             stops: list[int] = []
-            for first, last in sorted(places):
+            for first, last in sorted(run_indices):
                 if starts and first - stops[-1] < _FAR and last - starts[-1] <= most:
                     stops[-1] = max(stops[-1], last)
                 else:
@@ -238,14 +238,14 @@ class _Strokes:
             if starts:
                 self._rows[array], self._bounds[array] = rows, (starts, stops)
 
-    def cells(self, array: str, place: int, rows: NDArray[np.intp], cells: slice) -> NDArray[Any]:
+    def cells(self, array: str, run_index: int, rows: NDArray[np.intp], cells: slice) -> NDArray[Any]:
         """As `SubsystemReader.cells`."""
         starts, stops = self._bounds[array]
         number = bisect_right(starts, cells.start) - 1
         if array not in self._held or self._held[array][0] != number:
             self._held.pop(array, None)
             whole = slice(starts[number], stops[number])
-            self._held[array] = number, self._view.cells(array, place, self._rows[array], whole)
+            self._held[array] = number, self._view.cells(array, run_index, self._rows[array], whole)
         block = self._held[array][1][:, cells.start - starts[number] : cells.stop - starts[number]]
         return block[np.searchsorted(self._rows[array], rows)]
 

@@ -7,14 +7,21 @@ from typing import Self
 
 import pandas as pd
 
-__all__ = ["COLUMNS", "Flag", "incidents", "table"]
+__all__ = ["COLUMNS", "EARLIER_NAMES", "Finding", "incidents", "table"]
 
 COLUMNS = ("subsystem", "run", "histogram", "start", "stop", "score", "z", "why", "histograms")
+EARLIER_NAMES = {  # of scores, in stores of before version 2
+    "shape": "chi2",
+    "strip": "window",
+    "means": "profile_chi2",
+    "mean": "profile_bin",
+    "share": "fraction",
+}
 _NEAR = 2  # reports that two flags of one incident may be apart
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flag:
+class Finding:
     """Something wrong in ``(start, stop]``, ns UTC.
 
     Parameters
@@ -48,16 +55,17 @@ class Flag:
     @classmethod
     def from_json(cls, line: str) -> Self:
         fields = json.loads(line)
-        return cls(**{**fields, "histograms": tuple(fields["histograms"])})
+        score = EARLIER_NAMES.get(fields["score"], fields["score"])
+        return cls(**{**fields, "histograms": tuple(fields["histograms"]), "score": score})
 
 
-def table(flags: Iterable[Flag]) -> pd.DataFrame:
+def table(flags: Iterable[Finding]) -> pd.DataFrame:
     """Flags in order of time: `COLUMNS`, and ``report``, the usual time between reports; times are UTC.
 
     ``histogram`` is the name where it concerns one, else None; ``histograms`` all of them.
     """
     held = sorted(flags, key=lambda flag: (flag.start, flag.stop, flag.subsystem, flag.histograms))
-    made = pd.DataFrame([asdict(flag) for flag in held], columns=[*Flag.__dataclass_fields__])
+    made = pd.DataFrame([asdict(flag) for flag in held], columns=[*Finding.__dataclass_fields__])
     names = [flag.histograms[0] if len(flag.histograms) == 1 else None for flag in held]
     made["histogram"] = pd.Series(names, index=made.index, dtype=object)
     for column in ("start", "stop"):

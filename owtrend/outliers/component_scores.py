@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from owtrend.kernels.components.rate_deviation import PHASE, deviations
-from owtrend.model.finding import Flag
+from owtrend.model.finding import Finding
 from owtrend.outliers.components import Components, learn
 from owtrend.outliers.explain import why
 from owtrend.outliers.histogram_scores import (
@@ -36,7 +36,7 @@ from owtrend.trends.run_trends import HELD, REPORTED, RESTART
 __all__ = ["RATE", "SHARE", "SHARE_NULLS", "score_components"]
 
 SHARE, RATE, BLAMED = 2, 4, 8  # bits of flagged: shares in its component, its component, and that it is to blame
-SHARE_NULLS = tuple(f"share {name}" for name in NULLS)
+SHARE_NULLS = tuple(f"fraction {name}" for name in NULLS)
 _BIN = SCORES.index("bin")
 _LEARNED_FROM = 5  # runs
 _FEW = 3  # components, of which a majority tells what is usual
@@ -60,7 +60,7 @@ class _Run:
 def score_components(
     view: SubsystemReader, subsystem: str, runs: Sequence[int], before: Sequence[int], rules: Rules,
     flagged: Mapping[int, NDArray[np.uint8]],
-) -> Iterator[tuple[int, ScoreArrays, list[Flag]]]:  # fmt: skip
+) -> Iterator[tuple[int, ScoreArrays, list[Finding]]]:  # fmt: skip
     """Shares and rates of some runs, run after run; arguments as of `owtrend.outliers.histogram_scores.score_runs`.
 
     Parameters
@@ -76,11 +76,11 @@ def score_components(
     """
     held: deque[_Run] = deque(maxlen=max(NULL_RUNS, warm_up(rules), _LEARNED_FROM))
     for run in before:
-        place = view.place(run)
+        run_index = view.run_index(run)
         state, entries = _read(view, run)
         reported = state & REPORTED > 0
-        index = place, slice(0, len(reported)), slice(0, reported.shape[1])
-        null = view.null_block(place, index[2], LOOKS, SHARE_NULLS)
+        index = run_index, slice(0, len(reported)), slice(0, reported.shape[1])
+        null = view.null_block(run_index, index[2], LOOKS, SHARE_NULLS)
         held.append(_past(view, run, reported, entries, view.score_block("flagged", *index), null))
     for run in runs:
         yield run, *_one_run(view, subsystem, run, held, rules, flagged[run] > 0)
@@ -88,11 +88,11 @@ def score_components(
 
 def _read(view: SubsystemReader, run: int) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     """The state of each histogram in each row, and the entries it gained; gauges count nothing."""
-    place, number = view.place(run), len(view.registry.histograms)
-    rows = slice(0, len(view.times(place)))
-    state = view.trend_block("state", place, rows, slice(0, number))
+    run_index, number = view.run_index(run), len(view.registry.histograms)
+    rows = slice(0, len(view.times(run_index)))
+    state = view.trend_block("state", run_index, rows, slice(0, number))
     at = view.trend_names[1].index("entries")
-    entries = np.nan_to_num(view.trend_block("value", place, rows, slice(0, number), [at])[..., 0]).clip(min=0)
+    entries = np.nan_to_num(view.trend_block("value", run_index, rows, slice(0, number), [at])[..., 0]).clip(min=0)
     gauges = np.array([entry.first.gauge for entry in view.registry.histograms.values()])
     return np.where(gauges, 0, state), np.where(gauges, 0.0, entries)
 
@@ -101,14 +101,14 @@ def _past(
     view: SubsystemReader, run: int, reported: NDArray[np.bool_], entries: NDArray[np.float64],
     flagged: NDArray[np.uint8], null: NDArray[np.float64],
 ) -> _Run:  # fmt: skip
-    place = view.place(run)
+    run_index = view.run_index(run)
     off = flagged & SHARE > 0
     counted = np.where(reported, entries, 0.0)
     doubtful = 2 * (off & reported).sum(axis=0) > reported.sum(axis=0)
     good = np.where(doubtful, counted.sum(axis=0), np.where(off, 0.0, counted).sum(axis=0))
-    times = view.times(place)
+    times = view.times(run_index)
     clean = np.logical_not((flagged & (SHARE | RATE) > 0).any(axis=0))
-    mode = view.per_run["mode"][place]
+    mode = view.per_run["mode"][run_index]
     together, length = _together(times, reported, counted)
     return _Run(run, mode, reported, good, doubtful, together, clean, length, null)
 
@@ -134,14 +134,14 @@ def _together(
 
 def _one_run(
     view: SubsystemReader, subsystem: str, run: int, held: deque[_Run], rules: Rules, spoiled: NDArray[np.bool_]
-) -> tuple[ScoreArrays, list[Flag]]:
-    place = view.place(run)
-    times, mode = view.times(place), view.per_run["mode"][place]
+) -> tuple[ScoreArrays, list[Finding]]:
+    run_index = view.run_index(run)
+    times, mode = view.times(run_index), view.per_run["mode"][run_index]
     state, entries = _read(view, run)
     reported = state & REPORTED > 0
     shape = reported.shape
     out: ScoreArrays = {
-        "share": np.full(shape, np.nan, dtype=np.float32),
+        "fraction": np.full(shape, np.nan, dtype=np.float32),
         "rate": np.full(shape, np.nan, dtype=np.float32),
         "flagged": np.zeros(shape, dtype=np.uint8),
         "null": np.full((shape[1], len(LOOKS), len(SCORES) + 1, 3), np.nan, dtype=np.float32),
@@ -152,7 +152,7 @@ def _one_run(
     wait = median_wait(times, reported)
     told = _Told(view, subsystem, run, times, in_ns(wait), threshold_of(rules, wait))
     alike = [one for one in held if one.mode == mode]
-    flags: list[Flag] = []
+    flags: list[Finding] = []
     for number in range(components.count):
         members = _members(components, number, alike, rules)
         if len(members) > 1:
@@ -174,10 +174,10 @@ class _Told:
     wait: int
     threshold: float
 
-    def flag(self, histograms: Sequence[str], begin: int, row: int, score: str, z: float, text: str) -> Flag:
+    def flag(self, histograms: Sequence[str], begin: int, row: int, score: str, z: float, text: str) -> Finding:
         """Of the rows after ``begin`` (-1: since the run began) up to ``row``."""
         start = in_ns(self.times[begin]) if begin >= 0 else in_ns(self.times[0]) - self.wait
-        return Flag(
+        return Finding(
             subsystem=self.subsystem, run=self.run, histograms=tuple(histograms), start=start,
             stop=in_ns(self.times[row]), score=score, z=round(z, 3), why=text, report=self.wait,
         )  # fmt: skip
@@ -207,7 +207,7 @@ def _reference(alike: Sequence[_Run], members: NDArray[np.intp], rules: Rules) -
 def _shares(
     told: _Told, members: NDArray[np.intp], state: NDArray[np.uint8], entries: NDArray[np.float64],
     spoiled: NDArray[np.bool_], alike: Sequence[_Run], rules: Rules, out: ScoreArrays,
-) -> list[Flag]:  # fmt: skip
+) -> list[Finding]:  # fmt: skip
     """One component: its histograms as the bins of one."""
     sizes = np.array([len(members)], dtype=np.int64)
     chosen = _reference(alike, members, rules)
@@ -229,7 +229,7 @@ def _shares(
         sample = Sample(np.ascontiguousarray(entries[row, members]), sizes)
         finding = watched.look(sample)
         if finding is not None:
-            out["share"][row, members] = finding.total
+            out["fraction"][row, members] = finding.total
             if finding.total > told.threshold:
                 worst = int(finding.told[7])
                 if (bad := spoiled[row, members]).any() and not bad[worst]:  # of two it is the one with other bins, too
@@ -237,8 +237,8 @@ def _shares(
                 out["flagged"][row, members] |= SHARE
                 out["flagged"][row, members[worst]] |= BLAMED
                 told_of = watched.pair(finding, sample), (), [one.run for one in chosen], names, worst
-                text = f"share of its component: {why(finding, *told_of)}"
-                flags.append(told.flag([names[worst]], begin, row, "share", finding.total, text))
+                text = f"fraction of its component: {why(finding, *told_of)}"
+                flags.append(told.flag([names[worst]], begin, row, "fraction", finding.total, text))
                 begin = row
                 continue
         begin = row
@@ -254,7 +254,7 @@ def _shares(
 def _rates(
     told: _Told, components: Components, state: NDArray[np.uint8], entries: NDArray[np.float64],
     alike: Sequence[_Run], rules: Rules, out: ScoreArrays,
-) -> list[Flag]:  # fmt: skip
+) -> list[Finding]:  # fmt: skip
     """Components beside each other, apart before and after a restart, as what came right before it is lost."""
     reported = state & REPORTED > 0
     seconds = (told.times - told.times[0]) / np.timedelta64(1, "s")

@@ -7,7 +7,7 @@ import numpy as np
 from owtrend.kernels.two_sample.chi2_moments import moments
 from owtrend.kernels.two_sample.report import FIELDS
 from owtrend.model.snapshot import Axis
-from owtrend.outliers.monitor import LOOKS, SCORES, Finding, Sample
+from owtrend.outliers.monitor import LOOKS, SCORES, ReportScores, Sample
 
 __all__ = ["counted", "place", "run_names", "span", "why"]
 
@@ -15,7 +15,7 @@ _FIELD = {name: number for number, name in enumerate(FIELDS)}
 
 
 def why(
-    finding: Finding, pair: tuple[Sample, Sample], axes: Sequence[Axis], runs: Sequence[int],
+    finding: ReportScores, pair: tuple[Sample, Sample], axes: Sequence[Axis], runs: Sequence[int],
     names: Sequence[str] = (), cell: int | None = None,
 ) -> str:  # fmt: skip
     """One sentence.
@@ -46,7 +46,7 @@ def why(
         cell = int(told[_FIELD["bin_cell"]]) if cell is None else cell
         where = names[cell] if names else place(axes, cell)
         text = f"{where}: {counted(data.counts[cell], reference.counts[cell] * ratio)}"
-    elif name == "strip":
+    elif name == "window":
         axis, first, last = (int(told[_FIELD[f"strip_{part}"]]) for part in ("axis", "first", "last"))
         seen, its = (float(one.line(axis)[first : last + 1].sum()) for one in (data, reference))
         text = f"{span(axes, axis, first, last)}: {counted(seen, its * ratio)}"
@@ -54,10 +54,10 @@ def why(
         axis = int(told[_FIELD["shift_axis"]])
         side = "larger" if told[_FIELD["shift_sign"]] > 0 else "smaller"
         text = f"moved to {side} {_title(axes, axis)}: {_moved(data, reference, axes, axis)}"
-    elif name == "shape":
+    elif name == "chi2":
         expected, variance, _ = moments(told[:6])
         text = f"another shape: chi2 {told[3]:.0f} where {expected:.0f} ± {np.sqrt(variance):.0f} is expected"
-    elif name == "mean":
+    elif name == "profile_bin":
         cell = int(means[3])
         mean, its = (
             one.moments[1, cell] / one.moments[0, cell] for one in (data, reference) if one.moments is not None

@@ -14,7 +14,7 @@ from owtrend.histograms.prefetch import Prefetched
 from owtrend.histograms.run_histogram import RunHistogram
 from owtrend.kernels.cells import difference as kernels
 from owtrend.kernels.two_sample.report import z_of
-from owtrend.model.finding import Flag
+from owtrend.model.finding import Finding
 from owtrend.model.registry import HistogramEntry
 from owtrend.outliers.explain import why
 from owtrend.outliers.monitor import KNOWN_RUNS, LOOKS, SCORES, Null, Sample, Total, Watched, summary
@@ -162,7 +162,7 @@ class Past:
 def score_runs(
     view: SubsystemReader, subsystem: str, runs: Sequence[int], before: Sequence[int],
     histograms: Sequence[HistogramEntry], first: int, rules: Rules,
-) -> Iterator[tuple[int, ScoreArrays, list[Flag]]]:  # fmt: skip
+) -> Iterator[tuple[int, ScoreArrays, list[Finding]]]:  # fmt: skip
     """The scores of a block of histograms in some runs, run after run.
 
     Parameters
@@ -193,14 +193,14 @@ def _recall(
     *, totals: bool,
 ) -> None:  # fmt: skip
     """What a run that was scored before adds to the past, as `_one_run` did then; without ``totals`` only its null."""
-    place = view.place(run)
-    rows = slice(0, len(view.times(place)))
-    flagged = view.score_block("flagged", place, rows, columns) & BINS > 0
-    reported = view.trend_block("state", place, rows, columns) & REPORTED > 0
-    nulls = view.null_block(place, columns, LOOKS, NULLS)
+    run_index = view.run_index(run)
+    rows = slice(0, len(view.times(run_index)))
+    flagged = view.score_block("flagged", run_index, rows, columns) & BINS > 0
+    reported = view.trend_block("state", run_index, rows, columns) & REPORTED > 0
+    nulls = view.null_block(run_index, columns, LOOKS, NULLS)
     live = [_Live() for _ in histograms]
     if totals:
-        mode = view.per_run["mode"][place]
+        mode = view.per_run["mode"][run_index]
         for column, number, piece, at, samples in _reports(view, run, histograms, columns):
             one = live[column]
             if number != one.number:
@@ -242,9 +242,9 @@ class _Live:
 def _one_run(
     view: SubsystemReader, subsystem: str, run: int, histograms: Sequence[HistogramEntry], columns: slice,
     pasts: Sequence[Past], rules: Rules,
-) -> tuple[ScoreArrays, list[Flag]]:  # fmt: skip
-    place = view.place(run)
-    times, mode = view.times(place), view.per_run["mode"][place]
+) -> tuple[ScoreArrays, list[Finding]]:  # fmt: skip
+    run_index = view.run_index(run)
+    times, mode = view.times(run_index), view.per_run["mode"][run_index]
     shape = len(times), len(histograms)
     out: ScoreArrays = {
         "z": np.full((*shape, len(SCORES)), np.nan, dtype=np.float32),
@@ -252,10 +252,10 @@ def _one_run(
         "flagged": np.zeros(shape, dtype=np.uint8),
         "null": np.full((shape[1], len(LOOKS), len(SCORES) + 1, 3), np.nan, dtype=np.float32),
     }
-    flags: list[Flag] = []
+    flags: list[Finding] = []
     live = [_Live() for _ in histograms]
     everything = slice(0, len(view.registry.histograms))
-    reported = view.trend_block("state", place, slice(0, len(times)), everything) & REPORTED > 0
+    reported = view.trend_block("state", run_index, slice(0, len(times)), everything) & REPORTED > 0
     wait = median_wait(times, reported)
     threshold = threshold_of(rules, wait)
     for column, number, piece, rows, samples in _reports(view, run, histograms, columns):
@@ -278,7 +278,7 @@ def _one_run(
                 continue
             out["flagged"][row, column] = BINS
             flags.append(
-                Flag(
+                Finding(
                     subsystem=subsystem, run=run, histograms=(histograms[column].name,), start=begin,
                     stop=in_ns(times[row]), score=SCORES[finding.worst[1]], z=round(finding.total, 3),
                     why=why(finding, one.watched.pair(finding, sample), piece.axes, one.runs), report=in_ns(wait),
@@ -300,11 +300,11 @@ def _reports(
     Of a histogram that went on in another binning nobody knows what its first row gained: it is left out. So are
     gauges, which count nothing.
     """
-    place = view.place(run)
-    reported = view.trend_block("state", place, slice(0, len(view.times(place))), columns) & REPORTED > 0
-    prefetched = Prefetched(view, place, histograms)
+    run_index = view.run_index(run)
+    reported = view.trend_block("state", run_index, slice(0, len(view.times(run_index))), columns) & REPORTED > 0
+    prefetched = Prefetched(view, run_index, histograms)
     pieces = [
-        [one for one in run_histogram.binnings(view, run, entry, prefetched.cells) if not one.segment.gauge]
+        [one for one in run_histogram.by_binning(view, run, entry, prefetched.cells) if not one.segment.gauge]
         for entry in histograms
     ]
     for first, last in prefetched.windows():

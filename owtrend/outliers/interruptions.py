@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from owtrend.histograms import run_histogram
 from owtrend.kernels.cells.difference import gaps
 from owtrend.kernels.two_sample.report import log_upper
-from owtrend.model.finding import Flag
+from owtrend.model.finding import Finding
 from owtrend.outliers.components import learn
 from owtrend.outliers.histogram_scores import in_ns, median_wait
 from owtrend.store.reader import SubsystemReader
@@ -26,15 +26,15 @@ _MOST = 0.5  # share of the histograms from which on it is told of the whole sub
 Found = tuple[str, NDArray[np.intp], int, int, str]  # score, histograms, (start, stop] in ns, words after the names
 
 
-def interruptions(view: SubsystemReader, subsystem: str, run: int) -> list[Flag]:
+def interruptions(view: SubsystemReader, subsystem: str, run: int) -> list[Finding]:
     """Flags of one run, from what its rows hold and which histograms changed in them; their z is infinite.
 
     Needs the stored trends of the run, which tell what reported.
     """
-    place = view.place(run)
-    times = view.times(place).astype("datetime64[ns]")
+    run_index = view.run_index(run)
+    times = view.times(run_index).astype("datetime64[ns]")
     names = [entry.name for entry in view.registry.histograms.values()]
-    state = view.trend_block("state", place, slice(0, len(times)), slice(0, len(names)))
+    state = view.trend_block("state", run_index, slice(0, len(times)), slice(0, len(names)))
     wait = in_ns(median_wait(times, state & REPORTED > 0))
     ends = times.view("int64").tolist()
     begins = [ends[0] - wait, *ends[:-1]]
@@ -42,14 +42,14 @@ def interruptions(view: SubsystemReader, subsystem: str, run: int) -> list[Flag]
     found: list[Found] = [
         *_restarts(state, begins, ends), *_gaps(times, begins, ends, wait), *_absences(state, begins, ends),
         *_silences(state, ends, wait), *_binnings(view, run, begins, ends),
-        *_after_end(view, place, state, ends, wait),
+        *_after_end(view, run_index, state, ends, wait),
     ]  # fmt: skip
     flags = []
     for score, which, start, stop, words in found:
         every = len(which) == 0 or len(which) > _MOST * held
         who = f"all {len(which)} histograms" if every else _listed([names[number] for number in which])
         flags.append(
-            Flag(
+            Finding(
                 subsystem=subsystem,
                 run=run,
                 histograms=() if every else tuple(names[number] for number in which),
@@ -106,7 +106,7 @@ def _binnings(view: SubsystemReader, run: int, begins: list[int], ends: list[int
     for number, entry in enumerate(view.registry.histograms.values()):
         if len(entry.segments) < 2:
             continue
-        pieces = run_histogram.binnings(view, run, entry)
+        pieces = run_histogram.by_binning(view, run, entry)
         for before, one in pairwise(pieces):
             bins = " x ".join(str(len(axis)) for axis in one.axes), " x ".join(str(len(axis)) for axis in before.axes)
             row = int(one.rows[0])
@@ -115,13 +115,13 @@ def _binnings(view: SubsystemReader, run: int, begins: list[int], ends: list[int
 
 
 def _after_end(
-    view: SubsystemReader, place: int, state: NDArray[np.uint8], ends: list[int], wait: int
+    view: SubsystemReader, run_index: int, state: NDArray[np.uint8], ends: list[int], wait: int
 ) -> Iterator[Found]:
     """Snapshots after the last report of a run, where that many without any are no chance.
 
     A component that reported a while ago is due: waits are taken as normal, with the spread that they had before.
     """
-    late = view.rows(place).time[len(ends) :].tolist()
+    late = view.rows(run_index).time[len(ends) :].tolist()
     reported = state & REPORTED > 0
     if not late or not reported.any():
         return

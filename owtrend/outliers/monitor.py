@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 
 from owtrend.kernels.two_sample import report as kernels
 
-__all__ = ["KNOWN_RUNS", "LOOKS", "SCORES", "Finding", "Null", "Sample", "Total", "Watched", "summary"]
+__all__ = ["KNOWN_RUNS", "LOOKS", "SCORES", "Null", "ReportScores", "Sample", "Total", "Watched", "summary"]
 
 Floats = NDArray[np.float64]
 
 LOOKS = ("other runs", "run so far", "this run", "last reports")
-SCORES = ("shape", "bin", "strip", "shift", "means", "mean")
+SCORES = ("chi2", "bin", "window", "shift", "profile_chi2", "profile_bin")
 RECENT = 4  # reports that are looked at together
 _NO_CELLS, _NO_MOMENTS = np.empty(0), np.empty((3, 0))
 _AGAIN = 4  # reports
 _QUIET, _MUCH = 0.15, 1.3  # quantile of a run's reports; excess that is no chance in it
-_TELLING, _NEARLY = tuple(map(SCORES.index, ("bin", "mean", "strip", "shift", "means", "shape"))), 0.7
+_TELLING, _NEARLY = tuple(map(SCORES.index, ("bin", "profile_bin", "window", "shift", "profile_chi2", "chi2"))), 0.7
 _LEAST = 10.0  # entries of a bin whose mean is compared
 _KNOWN_REPORTS, KNOWN_RUNS = 8, 3  # from which on the null is learned
 
@@ -138,7 +138,7 @@ class Null:
 
     @classmethod
     def of_reports(cls, seen: Sequence[Floats]) -> "Null":
-        """From what was `Finding.seen` in earlier reports of a run that has no others before it.
+        """From what was `ReportScores.seen` in earlier reports of a run that has no others before it.
 
         Only the excess, and that of the quietest reports: what goes wrong in the run must not become usual in it.
         """
@@ -155,7 +155,7 @@ _PLAIN = Null(np.ones(len(LOOKS)), np.zeros((len(LOOKS), len(SCORES))), np.ones(
 
 
 def summary(seen: Sequence[Floats]) -> Floats:
-    """What `Finding.seen` was in the reports of a run: how often, median, spread as sigma; ``(look, score + 1, 3)``."""
+    """Count, median and spread (as sigma) of `ReportScores.seen` in the reports of a run; ``(look, score + 1, 3)``."""
     if not seen:
         return np.full((len(LOOKS), len(SCORES) + 1, 3), np.nan)
     held = np.stack(seen)
@@ -185,7 +185,7 @@ def _widened(location: Floats, scale: Floats, count: Floats) -> Null:
 
 
 @dataclass(frozen=True, eq=False)
-class Finding:
+class ReportScores:
     """What one report looked like.
 
     Parameters
@@ -235,7 +235,7 @@ class Watched:
     _own: tuple[int, Null] = (0, _PLAIN)
     _recent: deque[Sample] = field(default_factory=lambda: deque(maxlen=RECENT - 1))
 
-    def look(self, report: Sample) -> Finding | None:
+    def look(self, report: Sample) -> ReportScores | None:
         """A report beside its references; None if there is nothing to compare, or nothing was counted."""
         null = self.null or self._of_reports()
         parts = [part for one in (report, self.pool, self.good, self._last, self._older) for part in _parts(one)]
@@ -246,7 +246,7 @@ class Watched:
         if number < 0:
             return None
         self.seen.append(seen)
-        return Finding(seen, z, total, (number, score), told[number], means[number])
+        return ReportScores(seen, z, total, (number, score), told[number], means[number])
 
     def learn(self, report: Sample) -> None:
         """Take a report for a good one."""
@@ -264,7 +264,7 @@ class Watched:
             self._last, self._older = Total.of(*self._recent), Total.of(self.good)
             self._older.add(self._last, -1)
 
-    def pair(self, finding: Finding, report: Sample) -> tuple[Sample, Sample]:
+    def pair(self, finding: ReportScores, report: Sample) -> tuple[Sample, Sample]:
         """What was compared in the look that tells most; to be asked for before the report is learned."""
         number = finding.worst[0]
         first = {1: self.good, 3: self._last}.get(number)

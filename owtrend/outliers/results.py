@@ -9,7 +9,7 @@ import xarray as xr
 
 from owtrend.errors import NotFoundError
 from owtrend.model import versions
-from owtrend.model.finding import Flag, table
+from owtrend.model.finding import Finding, table
 from owtrend.model.registry import HistogramEntry
 from owtrend.outliers.component_scores import SHARE
 from owtrend.store.reader import Reader, SubsystemReader
@@ -35,21 +35,23 @@ def score_dataset(
     which = [known.index(name) for name in chosen]
     pieces = []
     for run in runs:
-        place = view.place(run)
-        times = view.times(place)
+        run_index = view.run_index(run)
+        times = view.times(run_index)
         origin = view.score_origin
-        fresh = origin["revision"][place] == view.per_run["revision"][place]
+        fresh = origin["revision"][run_index] == view.per_run["revision"][run_index]
         shape = len(times), len(entries)
         z, total = np.full((*shape, len(which)), np.nan, np.float32), np.full(shape, np.nan, np.float32)
         flagged = np.zeros(shape, dtype=bool)
         if fresh and columns:
             rows = slice(0, len(times))
-            z[:, there] = view.score_block("z", place, rows, columns, which)
-            total[:, there] = view.score_block("total", place, rows, columns)
-            flagged[:, there] = view.score_block("flagged", place, rows, columns) & (255 - SHARE) > 0
+            z[:, there] = view.score_block("z", run_index, rows, columns, which)
+            total[:, there] = view.score_block("total", run_index, rows, columns)
+            flagged[:, there] = view.score_block("flagged", run_index, rows, columns) & (255 - SHARE) > 0
         dim = "snapshot" if ragged else "time"
-        threshold = np.full(len(times), origin["threshold"][place] if fresh else np.nan)
-        old = fresh and any(view.score_versions[name][place] != version for name, version in versions.SCORES.items())
+        threshold = np.full(len(times), origin["threshold"][run_index] if fresh else np.nan)
+        old = fresh and any(
+            view.score_versions[name][run_index] != version for name, version in versions.SCORES.items()
+        )
         piece = xr.Dataset(
             {"z": ((dim, "histogram", "score"), z), "total": ((dim, "histogram"), total),
              "flagged": ((dim, "histogram"), flagged)},
@@ -64,34 +66,39 @@ def score_dataset(
 
 
 def flag_table(reader: Reader, subsystems: Sequence[str], runs: Sequence[int] | None) -> pd.DataFrame:
-    """All flags of some runs (None: of all), and what could not be read; see `owtrend.Archive.flags`."""
-    found: list[Flag] = []
+    """All flags of some runs (None: of all), and what could not be read; see `owtrend.Archive.findings`."""
+    found: list[Finding] = []
     for name in subsystems:
         view = reader.subsystem(name)
-        places = [place for run, place in sorted(view.places.items()) if runs is None or run in runs]
-        found += [Flag.from_json(line) for line in view.flag_lines(places)]
+        run_indices = [run_index for run, run_index in sorted(view.run_indices.items()) if runs is None or run in runs]
+        found += [Finding.from_json(line) for line in view.flag_lines(run_indices)]
         found += _unreadable(reader, name, view, runs)
     return table(found)
 
 
-def _unreadable(reader: Reader, subsystem: str, view: SubsystemReader, runs: Sequence[int] | None) -> list[Flag]:
+def _unreadable(reader: Reader, subsystem: str, view: SubsystemReader, runs: Sequence[int] | None) -> list[Finding]:
     """Whole files in quarantine whose name tells run and time."""
     made = []
     for line in reader.quarantine:
         fields = json.loads(line)
         run, time = fields.get("run"), fields.get("time")
-        if fields["object"] is not None or fields.get("subsystem") != subsystem or run not in view.places or not time:
+        if (
+            fields["object"] is not None
+            or fields.get("subsystem") != subsystem
+            or run not in view.run_indices
+            or not time
+        ):
             continue
         if runs is not None and run not in runs:
             continue
-        times = view.rows(view.places[run]).time
+        times = view.rows(view.run_indices[run]).time
         stop = int(np.datetime64(str(time).replace("Z", ""), "ns").view("int64"))
         spacing = int(np.median(np.diff(times))) if len(times) > 1 else 60 * 10**9
         earlier = times[times < stop]
         start = int(earlier[-1]) if len(earlier) else stop - spacing
         why = str(fields["reason"])
         made.append(
-            Flag(
+            Finding(
                 subsystem=subsystem,
                 run=run,
                 histograms=(),

@@ -89,14 +89,14 @@ def export_slice(
 
     made = time_slices(Store.open(location).reader(), subsystem, run, start, stop, select=select)
     with _complete(path) as unfinished:
-        places = root_writer.write(unfinished, made.histograms)
+        names = root_writer.write(unfinished, made.histograms)
     whole = _interval(made.interval)
     ends = ("start", "stop", "snapshots")
     return SliceSummary(
         file=str(path), run=run, subsystem=subsystem, histograms=len(made), **whole,
         widened={display_name(own): (before, made[own].class_name) for own, before in made.widened.items()},
         rebinned=tuple(map(display_name, made.rebinned)),
-        renamed={display_name(own): display_name(place) for own, place in places.items() if own != place},
+        renamed={display_name(own): display_name(name) for own, name in names.items() if own != name},
         absent=tuple(map(display_name, made.absent)),
         partial={
             display_name(own): _interval(interval)
@@ -223,11 +223,11 @@ def _chosen(
     where = reader.location if subsystem is None else views[subsystem].where
     every = [entry for view in views.values() for entry in view.registry.histograms.values()]
     asked = set(matching(every, histograms, where))
-    if missing := set(runs or ()) - {run for view in views.values() for run in view.places}:
+    if missing := set(runs or ()) - {run for view in views.values() for run in view.run_indices}:
         raise NotFoundError(f"{where}: no run {', '.join(map(str, sorted(missing)))}; `owtrend runs` lists them")
     chosen = []
     for name, view in views.items():
-        known = sorted(run for run in view.places if runs is None or run in runs)
+        known = sorted(run for run in view.run_indices if runs is None or run in runs)
         if len(known) > _MANY_RUNS:
             view.read_all_rows()
         held = np.zeros(len(view.registry), dtype=bool)
@@ -256,7 +256,7 @@ def _chosen(
 
 def _held(view: SubsystemReader, run: int) -> NDArray[np.bool_]:
     """Whether any row of a run holds each segment."""
-    held: NDArray[np.bool_] = np.any(view.holds[np.unique(view.layout(view.place(run)))], axis=0)
+    held: NDArray[np.bool_] = np.any(view.holds[np.unique(view.layout(view.run_index(run)))], axis=0)
     return held
 
 
@@ -265,7 +265,7 @@ def _run_columns(one: _Chosen, run: int, config: Config) -> dict[str, NDArray[An
     made = row_by_row(one.view, one.subsystem, config, [run], one.entries, one.reductors, ragged=False)
     value, error = made["value"].values, made["error"].values
     exposure, reports = made["exposure"].values, made["reported"].values
-    holds = one.view.holds[one.view.layout(one.view.place(run))]
+    holds = one.view.holds[one.view.layout(one.view.run_index(run))]
     table: dict[str, NDArray[Any]] = {"time": made["time"].values}
     for column, (entry, label) in enumerate(zip(one.entries, _labels(one.entries), strict=True)):
         held = holds[:, [number for number, _ in entry.segments]].any(axis=1)

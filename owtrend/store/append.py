@@ -57,7 +57,7 @@ class _Live:
 
     registry: Registry = field(default_factory=Registry)
     layouts: Layouts = field(default_factory=Layouts)
-    places: dict[int, int] = field(default_factory=dict)
+    run_indices: dict[int, int] = field(default_factory=dict)
     layouts_written: int = 0
     room: int = 0  # rows that the time axis has
     rows: dict[int, dict[int, _Row]] = field(default_factory=dict)  # by run and time
@@ -179,7 +179,7 @@ class Appender:
                 live.registry, live.layouts = view.registry, view.layouts
                 live.layouts_written = len(view.layouts)
                 live.slots = view.slots
-                live.places = {int(run): place for place, run in enumerate(view.per_run["run"])}
+                live.run_indices = {int(run): run_index for run_index, run in enumerate(view.per_run["run"])}
                 live.room = view.room
                 live.tail = {run: {row.slot: row.time for row in rows} for run, rows in view.tail.items()}
             self._live[subsystem] = live  # only what was read to the end
@@ -190,10 +190,10 @@ class Appender:
         if run not in live.rows:
             known: dict[int, _Row] = {}
             live.revisions[run] = 0
-            if run in live.places:
+            if run in live.run_indices:
                 view = self._store.reader().subsystem(subsystem)
-                live.revisions[run] = int(view.per_run["revision"][live.places[run]])
-                rows, order = view.rows(live.places[run]), view.order(live.places[run])
+                live.revisions[run] = int(view.per_run["revision"][live.run_indices[run]])
+                rows, order = view.rows(live.run_indices[run]), view.order(live.run_indices[run])
                 if len(rows):
                     live.accumulations[run] = rows.accumulation
                 for number, when in enumerate(rows.time.tolist()):
@@ -216,11 +216,11 @@ class Appender:
             wanted = [segment for _, values in mine for segment, _ in values if segment.offset < 0]
             runs = dict.fromkeys(int(snapshot.run or 0) for snapshot, _ in mine)
             most = max(len(self._known_rows(subsystem, run)) for run in runs) + len(mine)
-            if not wanted and most <= live.room and all(run in live.places for run in runs):
+            if not wanted and most <= live.room and all(run in live.run_indices for run in runs):
                 continue
             live.registry = live.registry.extended(wanted)
             transaction = transaction or self._begin()
-            live.places |= transaction.prepare(subsystem, live.registry, runs, most)
+            live.run_indices |= transaction.prepare(subsystem, live.registry, runs, most)
             live.room = transaction.room(subsystem)
             for number, (snapshot, values) in enumerate(prepared):
                 if snapshot.subsystem == subsystem and any(segment.offset < 0 for segment, _ in values):
@@ -305,9 +305,9 @@ class Appender:
     def _fold_run(
         self, view: SubsystemReader, subsystem: str, run: int, tail: tuple[TailRow, ...], whole_run: bool
     ) -> Iterator[None]:
-        place = view.place_of(run)
-        rows, order = view.rows(place), view.order(place)
-        folded = view.folded(place)
+        run_index = view.any_run_index(run)
+        rows, order = view.rows(run_index), view.order(run_index)
+        folded = view.folded(run_index)
         first = int(np.flatnonzero(order != np.arange(len(order)))[0])
         begin = first // TIME_CHUNK * TIME_CHUNK
         end = len(rows) if whole_run else len(rows) // TIME_CHUNK * TIME_CHUNK
@@ -324,8 +324,8 @@ class Appender:
             for array in _DTYPES:
                 size = view.group_size(array)
                 for cell in range(0, size, _FOLD_CELLS):
-                    block = view.cells(array, place, which, slice(cell, min(cell + _FOLD_CELLS, size)))
-                    transaction.write_block(subsystem, array, place, start, cell, block)
+                    block = view.cells(array, run_index, which, slice(cell, min(cell + _FOLD_CELLS, size)))
+                    transaction.write_block(subsystem, array, run_index, start, cell, block)
                     if not whole:
                         yield
         if not whole:
@@ -333,7 +333,7 @@ class Appender:
             yield
             transaction = self._begin()
         gone = [row.slot for row in tail if row.slot in {int(-1 - at) for at in order[:end] if at < 0}]
-        transaction.fold_rows(subsystem, place, _first(rows, end), int(view.per_run["revision"][place]))
+        transaction.fold_rows(subsystem, run_index, _first(rows, end), int(view.per_run["revision"][run_index]))
         transaction.clear_slots(subsystem, gone)
         transaction.commit(f"fold {subsystem} run {run}: rows {begin} to {end}")
         live = self._state(subsystem)

@@ -38,12 +38,12 @@ def check(reader: Reader, progress: Progress | None = None) -> Report:
     Two stores with equal contents have equal digests, whatever the order and grouping in which snapshots came.
     """
     report, hasher = Report(), xxhash.xxh3_128()
-    total = sum(len(reader.subsystem(name).places) for name in reader.registered)
+    total = sum(len(reader.subsystem(name).run_indices) for name in reader.registered)
     done = 0
     for name in reader.registered:
         view = reader.subsystem(name)
         report.problems += [f"{name}: {problem}" for problem in _registry_problems(view)]
-        for run in sorted(view.places):
+        for run in sorted(view.run_indices):
             for line in _run(view, name, run, report):
                 hasher.update(line)
             done += 1
@@ -53,15 +53,15 @@ def check(reader: Reader, progress: Progress | None = None) -> Report:
     return report
 
 
-def rows_of(view: SubsystemReader, place: int, which: NDArray[np.intp]) -> Iterator[dict[Path, Histogram]]:
+def rows_of(view: SubsystemReader, run_index: int, which: NDArray[np.intp]) -> Iterator[dict[Path, Histogram]]:
     """The histograms of some rows of a run, as they were put in: native dtypes, only those that the row holds."""
-    layouts = view.rows(place).layout[which]
+    layouts = view.rows(run_index).layout[which]
     segments = [[view.registry[number] for number in view.layouts.layouts[layout]] for layout in layouts]
     blocks = {}
     for array in (COUNTS, WEIGHTS, SUMS):
         size = max((s.offset + s.length for row in segments for s in row if s.array == array), default=0)
         if size:
-            blocks[array] = view.cells(array, place, which, slice(0, size))
+            blocks[array] = view.cells(array, run_index, which, slice(0, size))
     for number, held in enumerate(segments):
         yield _histograms(held, {array: block[number] for array, block in blocks.items()})
 
@@ -90,13 +90,13 @@ def _histograms(segments: Sequence[Segment], cells: dict[str, NDArray[np.generic
 
 def _run(view: SubsystemReader, subsystem: str, run: int, report: Report) -> Iterator[bytes]:
     """Check the rows of one run; gives what of each goes into the digest."""
-    place = view.places[run]
-    rows = view.rows(place)
+    run_index = view.run_indices[run]
+    rows = view.rows(run_index)
     report.problems += [f"{subsystem} run {run}: {problem}" for problem in _row_problems(view, rows)]
     before: dict[Path, Histogram] = {}
     for first in range(0, len(rows), TIME_CHUNK):
         which = np.arange(first, min(first + TIME_CHUNK, len(rows)))
-        for number, histograms in zip(which.tolist(), rows_of(view, place, which), strict=True):
+        for number, histograms in zip(which.tolist(), rows_of(view, run_index, which), strict=True):
             when = np.datetime_as_string(rows.time[number : number + 1].view("datetime64[ns]"), "s")[0]
             digest = Snapshot(histograms=histograms).digest
             if digest != rows.digest[number].tobytes():

@@ -21,6 +21,7 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, TransposeCodec
 
+from owtrend.model.finding import EARLIER_NAMES
 from owtrend.model.registry import COUNTS, SUMS, WEIGHTS, Registry
 
 FORMAT = 1
@@ -133,6 +134,11 @@ def create_scores(group: zarr.Group, scores: int, looks: int, nulls_of: int) -> 
     }.items():
         create_array(group, name, ("run", "digest_byte"), "uint8", (4096, 16), 0, {"long_name": what}, shape=(0, 16))
     create_array(group, "threshold", ("run",), "float32", (4096,), np.nan, {"long_name": "of total, for a flag"})
+
+
+def stored_names(group: zarr.Group, what: str) -> list[str]:
+    """The names along an axis of a group, as they are called today."""
+    return [EARLIER_NAMES.get(name, name) if what == "scores" else name for name in group.attrs.get(what, [])]
 
 
 def create_array(

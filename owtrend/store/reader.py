@@ -15,7 +15,7 @@ from owtrend.errors import NotFoundError, StoreError
 from owtrend.model import versions
 from owtrend.model.registry import Layouts, Registry, Segment
 from owtrend.model.rows import UNCHANGED, RunRows, TailRow, merged_order, unchanged
-from owtrend.store.layout import FORMAT, ROW_ARRAYS, RUN_ARRAYS, TAIL, TIME_CHUNK, padded, read_log
+from owtrend.store.layout import FORMAT, ROW_ARRAYS, RUN_ARRAYS, TAIL, TIME_CHUNK, padded, read_log, stored_names
 
 __all__ = ["Reader", "SubsystemReader", "open_quarantine", "read_tail"]
 
@@ -40,7 +40,7 @@ class Reader:
     @cached_property
     def subsystems(self) -> tuple[str, ...]:
         """Subsystems that have snapshots."""
-        return tuple(name for name in self.registered if self.subsystem(name).places)
+        return tuple(name for name in self.registered if self.subsystem(name).run_indices)
 
     def subsystem(self, name: str) -> "SubsystemReader":
         """One subsystem; raises NotFoundError, which lists those that are there."""
@@ -111,20 +111,20 @@ class SubsystemReader:
         modes = self.group["mode"][:used]
         arrays["mode"] = np.array([bytes(mode).rstrip(b"\0").decode() for mode in modes], dtype=object)
         for run, tail in self.tail.items():
-            place = int(np.flatnonzero(arrays["run"] == run)[0])
-            rows = self._merged(place, tail, arrays)
-            self._tables[place] = rows
+            run_index = int(np.flatnonzero(arrays["run"] == run)[0])
+            rows = self._merged(run_index, tail, arrays)
+            self._tables[run_index] = rows
             count = rows.n_snapshots
-            arrays["n_rows"][place], arrays["n_snapshots"][place] = len(rows), count
-            arrays["start"][place], arrays["stop"][place] = rows.time[0], rows.time[count - 1]
-            arrays["revision"][place] = max(arrays["revision"][place], *(row.revision for row in tail))
-            arrays["accumulation"][place], arrays["mode"][place] = rows.accumulation, rows.mode
+            arrays["n_rows"][run_index], arrays["n_snapshots"][run_index] = len(rows), count
+            arrays["start"][run_index], arrays["stop"][run_index] = rows.time[0], rows.time[count - 1]
+            arrays["revision"][run_index] = max(arrays["revision"][run_index], *(row.revision for row in tail))
+            arrays["accumulation"][run_index], arrays["mode"][run_index] = rows.accumulation, rows.mode
         return arrays
 
-    def _merged(self, place: int, tail: tuple[TailRow, ...], per_run: dict[str, NDArray[Any]]) -> RunRows:
+    def _merged(self, run_index: int, tail: tuple[TailRow, ...], per_run: dict[str, NDArray[Any]]) -> RunRows:
         """All rows of a run that has some in the tail."""
-        folded = self._stored_rows(place, int(per_run["n_rows"][place]))
-        order = self._order[place] = merged_order(folded.time, tail)
+        folded = self._stored_rows(run_index, int(per_run["n_rows"][run_index]))
+        order = self._order[run_index] = merged_order(folded.time, tail)
         slots = {row.slot: number for number, row in enumerate(tail)}
         where = np.array([slots[-1 - at] + len(folded) if at < 0 else at for at in order], dtype=np.intp)
         digest = np.concatenate([folded.digest, [np.frombuffer(row.digest, dtype=np.uint8) for row in tail]])[where]
@@ -150,67 +150,67 @@ class SubsystemReader:
         """How many slots the tail has, free ones included."""
         return int(self.group["tail_rows"].shape[0])
 
-    def place_of(self, run: int) -> int:
+    def any_run_index(self, run: int) -> int:
         """Place on the run axis, also of a run that shows nothing yet."""
         return int(np.flatnonzero(self.per_run["run"] == run)[0])
 
-    def folded(self, place: int) -> int:
+    def folded(self, run_index: int) -> int:
         """How many rows of a run lie in its chunks."""
-        return int(self.group["n_rows"][place])
+        return int(self.group["n_rows"][run_index])
 
     def group_size(self, array: str) -> int:
         """Cells that an array has."""
         return int(self.group[array].shape[2])
 
-    def order(self, place: int) -> NDArray[np.int64]:
+    def order(self, run_index: int) -> NDArray[np.int64]:
         """Where each row of one run is, in order of time, see `owtrend.model.rows.merged_order`."""
-        count = int(self.per_run["n_rows"][place])  # which also reads the tail
-        return self._order.get(place, np.arange(count))
+        count = int(self.per_run["n_rows"][run_index])  # which also reads the tail
+        return self._order.get(run_index, np.arange(count))
 
     @cached_property
-    def places(self) -> dict[int, int]:
+    def run_indices(self) -> dict[int, int]:
         """Place on the run axis of each run that has snapshots."""
         runs, shown = self.per_run["run"], self.per_run["n_snapshots"]
-        return {int(run): place for place, run in enumerate(runs) if shown[place]}
+        return {int(run): run_index for run_index, run in enumerate(runs) if shown[run_index]}
 
-    def place(self, run: int) -> int:
-        if run not in self.places:
-            near = sorted(self.places, key=lambda known: abs(known - run))[:3]
+    def run_index(self, run: int) -> int:
+        if run not in self.run_indices:
+            near = sorted(self.run_indices, key=lambda known: abs(known - run))[:3]
             raise NotFoundError(
                 f"{self.where}: no run {run}; near it are {', '.join(map(str, sorted(near))) or 'none'}"
             )
-        return self.places[run]
+        return self.run_indices[run]
 
-    def rows(self, place: int) -> RunRows:
+    def rows(self, run_index: int) -> RunRows:
         """What the rows of one run are, hidden ones included."""
-        count = int(self.per_run["n_rows"][place])
-        return self._tables[place] if place in self._tables else self._stored_rows(place, count)
+        count = int(self.per_run["n_rows"][run_index])
+        return self._tables[run_index] if run_index in self._tables else self._stored_rows(run_index, count)
 
-    def provenance(self, place: int) -> tuple[str, ...]:
+    def provenance(self, run_index: int) -> tuple[str, ...]:
         """That of the rows of one run, hidden ones included: a JSON line each."""
-        tables = self._tables if self.per_run["n_rows"][place] else {}  # which also reads the tail
-        return tables[place].provenance if place in tables else self._stored_provenance(place)
+        tables = self._tables if self.per_run["n_rows"][run_index] else {}  # which also reads the tail
+        return tables[run_index].provenance if run_index in tables else self._stored_provenance(run_index)
 
-    def _stored_provenance(self, place: int) -> tuple[str, ...]:
-        return tuple(bytes(self._provenance[place]).rstrip(b"\0").decode().splitlines())
+    def _stored_provenance(self, run_index: int) -> tuple[str, ...]:
+        return tuple(bytes(self._provenance[run_index]).rstrip(b"\0").decode().splitlines())
 
     @cached_property
     def _provenance(self) -> zarr.Array[Any]:
         return self.group["provenance"]
 
-    def _stored_rows(self, place: int, count: int) -> RunRows:
-        arrays = {name: self.group[name][place, :count] for name in (*ROW_ARRAYS, "digest")}
-        mode = bytes(self.group["mode"][place]).rstrip(b"\0").decode()
-        accumulation = int(self.group["accumulation"][place])
-        return RunRows(**arrays, provenance=self._stored_provenance(place), mode=mode, accumulation=accumulation)
+    def _stored_rows(self, run_index: int, count: int) -> RunRows:
+        arrays = {name: self.group[name][run_index, :count] for name in (*ROW_ARRAYS, "digest")}
+        mode = bytes(self.group["mode"][run_index]).rstrip(b"\0").decode()
+        accumulation = int(self.group["accumulation"][run_index])
+        return RunRows(**arrays, provenance=self._stored_provenance(run_index), mode=mode, accumulation=accumulation)
 
-    def times(self, place: int) -> NDArray[np.datetime64]:
+    def times(self, run_index: int) -> NDArray[np.datetime64]:
         """UTC times of the snapshots of one run."""
-        return self._row("time", place).view("datetime64[ns]")
+        return self._row("time", run_index).view("datetime64[ns]")
 
-    def layout(self, place: int) -> NDArray[np.int32]:
+    def layout(self, run_index: int) -> NDArray[np.int32]:
         """Layout numbers of the snapshots of one run."""
-        return self._row("layout", place)
+        return self._row("layout", run_index)
 
     def read_all_rows(self) -> None:
         """Read times and layouts of all runs at once, for who will ask for most of them: 1 ms a run otherwise."""
@@ -218,28 +218,28 @@ class SubsystemReader:
         for name in ("time", "layout"):
             most = int(shown.max(initial=0))
             block = self.group[name][:used, :most]
-            for place in range(used):
-                if place not in self._tables:
-                    self._rows.setdefault((name, place), block[place, : shown[place]])
+            for run_index in range(used):
+                if run_index not in self._tables:
+                    self._rows.setdefault((name, run_index), block[run_index, : shown[run_index]])
 
-    def _row(self, name: str, place: int) -> NDArray[Any]:
-        if (name, place) not in self._rows:
-            count = int(self.per_run["n_snapshots"][place])
-            table = self._tables.get(place)
-            self._rows[name, place] = getattr(table, name)[:count] if table else self.group[name][place, :count]
-        return self._rows[name, place]
+    def _row(self, name: str, run_index: int) -> NDArray[Any]:
+        if (name, run_index) not in self._rows:
+            count = int(self.per_run["n_snapshots"][run_index])
+            table = self._tables.get(run_index)
+            self._rows[name, run_index] = getattr(table, name)[:count] if table else self.group[name][run_index, :count]
+        return self._rows[name, run_index]
 
-    def cells(self, array: str, place: int, rows: NDArray[np.intp], cells: slice) -> NDArray[Any]:
+    def cells(self, array: str, run_index: int, rows: NDArray[np.intp], cells: slice) -> NDArray[Any]:
         """Cells of some rows of one run, shape ``(row, cell)``; each chunk is read once."""
-        if self.tail and place in self._order:
-            where = self._order[place][rows]
+        if self.tail and run_index in self._order:
+            where = self._order[run_index][rows]
             out = np.empty((len(rows), cells.stop - cells.start), dtype=self._array(array).dtype, order="F")
             if (mine := np.flatnonzero(where >= 0)).size:
-                out[mine] = self._chunked_cells(array, place, where[mine], cells)
+                out[mine] = self._chunked_cells(array, run_index, where[mine], cells)
             for number in np.flatnonzero(where < 0).tolist():
                 out[number] = self._array(TAIL[array])[-1 - where[number], cells]
             return out
-        return self._chunked_cells(array, place, rows, cells)
+        return self._chunked_cells(array, run_index, rows, cells)
 
     def _array(self, name: str) -> zarr.Array[Any]:
         if name not in self._arrays:
@@ -248,18 +248,18 @@ class SubsystemReader:
             self._arrays[name] = self.group[name].with_config({"order": order})
         return self._arrays[name]
 
-    def _chunked_cells(self, array: str, place: int, rows: NDArray[np.intp], cells: slice) -> NDArray[Any]:
+    def _chunked_cells(self, array: str, run_index: int, rows: NDArray[np.intp], cells: slice) -> NDArray[Any]:
         stored = self._array(array)
         first, last = rows.min(), rows.max()
         follow = bool((np.diff(rows) == 1).all())
         if follow or first // TIME_CHUNK == last // TIME_CHUNK:
-            block = stored[place, first : last + 1, cells]
+            block = stored[run_index, first : last + 1, cells]
             return block if follow else block[rows - first]
         out = np.empty((len(rows), cells.stop - cells.start), dtype=stored.dtype, order="F")
         for number in np.unique(rows // TIME_CHUNK):
             wanted = np.flatnonzero(rows // TIME_CHUNK == number)
             first, last = rows[wanted].min(), rows[wanted].max()
-            out[wanted] = stored[place, first : last + 1, cells][rows[wanted] - first]
+            out[wanted] = stored[run_index, first : last + 1, cells][rows[wanted] - first]
         return out
 
     @cached_property
@@ -311,10 +311,12 @@ class SubsystemReader:
         """As `trend_block`, of the stored scores."""
         return self._block(self.scores, f"scores {name}", index)
 
-    def null_block(self, place: int, columns: slice, looks: Sequence[str], nulls: Sequence[str]) -> NDArray[np.float64]:
+    def null_block(
+        self, run_index: int, columns: slice, looks: Sequence[str], nulls: Sequence[str]
+    ) -> NDArray[np.float64]:
         """What a run told of what is usual, ``(histogram, look, null, 3)``; NaN where it knew no such thing."""
         assert self.scores is not None, "asked for what is usual where no scores are stored"
-        values = self.score_block("null", place, columns).astype(np.float64)
+        values = self.score_block("null", run_index, columns).astype(np.float64)
         for axis, wanted, stored in ((1, looks, self.scores.attrs["looks"]), (2, nulls, self.scores.attrs["nulls"])):
             index = [stored.index(name) if name in stored else -1 for name in wanted]
             values = np.take(values, index, axis=axis)
@@ -332,7 +334,7 @@ class SubsystemReader:
         """Scores, and what each is beside; empty if there are none."""
         if self.scores is None:
             return [], []
-        return list(self.scores.attrs["scores"]), list(self.scores.attrs["looks"])
+        return stored_names(self.scores, "scores"), list(self.scores.attrs["looks"])
 
     @cached_property
     def score_versions(self) -> dict[str, NDArray[np.int32]]:
@@ -362,14 +364,14 @@ class SubsystemReader:
             return {**none, "revision": np.zeros(used, np.int32), "threshold": np.full(used, np.nan, np.float32)}
         return {name: padded(self.scores[name][:used], used) for name in ("revision", "basis", "outcome", "threshold")}
 
-    def flag_lines(self, places: Sequence[int]) -> list[str]:
+    def flag_lines(self, run_indices: Sequence[int]) -> list[str]:
         """The flags of some runs, a JSON line each."""
         if self.scores is None:
             return []
         room = self.scores["flags"].shape[0]  # runs that came since are not in it
         return [
-            line for place in places if place < room
-            for line in bytes(self.scores["flags"][place]).rstrip(b"\0").decode().splitlines()
+            line for run_index in run_indices if run_index < room
+            for line in bytes(self.scores["flags"][run_index]).rstrip(b"\0").decode().splitlines()
         ]  # fmt: skip
 
 

@@ -37,15 +37,17 @@ def remove_run(store: Store, run: int, *, why: str, subsystem: str | None = None
     with store.writer("raw") as begin:
         reader = store.reader()
         names = reader.registered if subsystem is None else (subsystem,)
-        held = [name for name in names if run in reader.subsystem(name).places]
+        held = [name for name in names if run in reader.subsystem(name).run_indices]
         if not held:
             where = "" if subsystem is None else f", subsystem {subsystem}"
             raise NotFoundError(f"{store.location}{where}: no run {run}")
         transaction = begin()
         for name in held:
             view = reader.subsystem(name)
-            rows = len(view.rows(view.places[run]))
-            transaction.remove_run(name, view.places[run], run, int(view.per_run["revision"][view.places[run]]) + 1)
+            rows = len(view.rows(view.run_indices[run]))
+            transaction.remove_run(
+                name, view.run_indices[run], run, int(view.per_run["revision"][view.run_indices[run]]) + 1
+            )
             transaction.write_ledger(_entry("removed", subsystem=name, run=run, rows=rows, why=why))
         return str(transaction.commit(f"remove run {run} of {', '.join(held)}: {why}"))
 
@@ -67,11 +69,11 @@ def merge(
         raise UsageError("a repair needs a reason, which the ledger keeps")
     counts = {"added": 0, "duplicates": 0, "replaced": 0}
     reader = source.reader()
-    runs = [(name, run) for name in reader.subsystems for run in sorted(reader.subsystem(name).places)]
+    runs = [(name, run) for name in reader.subsystems for run in sorted(reader.subsystem(name).run_indices)]
     with appender(into) as live:
         for done, (name, run) in enumerate(runs):
             view = reader.subsystem(name)
-            rows = view.rows(view.places[run])
+            rows = view.rows(view.run_indices[run])
             for first in range(0, len(rows), TIME_CHUNK):
                 which = np.arange(first, min(first + TIME_CHUNK, len(rows)))
                 times = rows.time.view("datetime64[ns]")
@@ -80,7 +82,7 @@ def merge(
                         histograms=histograms, subsystem=name, run=run, time=times[number],
                         mode=rows.mode or None, source=json.loads(rows.provenance[number])["source"],
                     )
-                    for number, histograms in zip(which, rows_of(view, view.places[run], which), strict=True)
+                    for number, histograms in zip(which, rows_of(view, view.run_indices[run], which), strict=True)
                 ]  # fmt: skip
                 result = live.append(snapshots, rows.accumulation, [rows.provenance[number] for number in which])
                 for what in counts:

@@ -35,6 +35,7 @@ from owtrend.store.layout import (
     create_trends,
     grow,
     read_log,
+    stored_names,
 )  # fmt: skip
 from owtrend.store.reader import open_quarantine, read_tail
 
@@ -76,8 +77,8 @@ class Transaction:
         if f"raw/{subsystem}" not in self.group:
             return 0
         group = self.group[f"raw/{subsystem}"]
-        place = np.flatnonzero(group["run"][:] == run)
-        return int(group["n_rows"][int(place[0])]) if len(place) else 0
+        run_index = np.flatnonzero(group["run"][:] == run)
+        return int(group["n_rows"][int(run_index[0])]) if len(run_index) else 0
 
     def prepare(self, subsystem: str, registry: Registry, runs: Iterable[int], rows: int) -> dict[int, int]:
         """Make room for runs of up to ``rows`` rows with these segments; gives the place of each run on the run axis.
@@ -89,11 +90,11 @@ class Transaction:
             create_subsystem(group, registry)
         known: list[int] = group["run"][:].tolist() if group["run"].shape[0] else []
         known = [run for run in known if run >= 0]
-        places = {run: place for place, run in enumerate(known)}
+        run_indices = {run: run_index for run_index, run in enumerate(known)}
         for run in runs:
-            if run not in places:
-                places[run] = len(places)
-        n_runs = -(-max(len(places), 1) // RUN_STEP) * RUN_STEP
+            if run not in run_indices:
+                run_indices[run] = len(run_indices)
+        n_runs = -(-max(len(run_indices), 1) // RUN_STEP) * RUN_STEP
         n_times = max(group["time"].shape[1], TIME_CHUNK)
         while n_times < rows:
             n_times *= 2
@@ -105,11 +106,11 @@ class Transaction:
         for array in CELL_DIM:
             grow(group[array], n_runs, n_times, registry.size(array))
             grow(group[TAIL[array]], 0, registry.size(array))
-        if len(places) > len(known):
-            group["run"][len(known) : len(places)] = np.array(list(places)[len(known) :], dtype=np.int64)
+        if len(run_indices) > len(known):
+            group["run"][len(known) : len(run_indices)] = np.array(list(run_indices)[len(known) :], dtype=np.int64)
         held = read_log(group, "registry")
         append_log(group, "registry", [segment.to_json() for segment in registry[len(held) :]])
-        return places
+        return run_indices
 
     def room(self, subsystem: str) -> int:
         """How many rows a run may have before the time axis grows."""
@@ -123,36 +124,38 @@ class Transaction:
             append_log(group, "layouts", [Layouts.to_json(layout) for layout in layouts.layouts[held:]])
             group["layouts"].attrs["count"] = len(layouts)
 
-    def write_block(self, subsystem: str, array: str, place: int, row: int, cell: int, block: NDArray[Any]) -> None:
+    def write_block(self, subsystem: str, array: str, run_index: int, row: int, cell: int, block: NDArray[Any]) -> None:
         """Write ``block`` (row, cell) of one run from row ``row`` and cell ``cell`` on."""
         target = self._array(subsystem, array)
-        target[place, row : row + len(block), cell : cell + block.shape[1]] = block
+        target[run_index, row : row + len(block), cell : cell + block.shape[1]] = block
 
-    def write_rows(self, subsystem: str, place: int, rows: RunRows, layouts: Layouts) -> None:
+    def write_rows(self, subsystem: str, run_index: int, rows: RunRows, layouts: Layouts) -> None:
         """Write what the rows of one run are, all of them; their cells come from `write_cells`. None is in the tail."""
         group = self.group[f"raw/{subsystem}"]
         self.write_layouts(subsystem, layouts)
-        tail = [row for row in read_tail(group) if row.run == group["run"][place]]
-        revision = max([int(group["revision"][place]), *(row.revision for row in tail)])
-        self._write_run(group, place, rows, revision, raise_if_new=True)
+        tail = [row for row in read_tail(group) if row.run == group["run"][run_index]]
+        revision = max([int(group["revision"][run_index]), *(row.revision for row in tail)])
+        self._write_run(group, run_index, rows, revision, raise_if_new=True)
         self.clear_slots(subsystem, [row.slot for row in tail])
 
-    def fold_rows(self, subsystem: str, place: int, rows: RunRows, revision: int) -> None:
+    def fold_rows(self, subsystem: str, run_index: int, rows: RunRows, revision: int) -> None:
         """Write what the first rows of a run are, some of which were in the tail till now."""
-        self._write_run(self.group[f"raw/{subsystem}"], place, rows, revision, raise_if_new=False)
+        self._write_run(self.group[f"raw/{subsystem}"], run_index, rows, revision, raise_if_new=False)
 
-    def _write_run(self, group: zarr.Group, place: int, rows: RunRows, revision: int, *, raise_if_new: bool) -> None:
+    def _write_run(
+        self, group: zarr.Group, run_index: int, rows: RunRows, revision: int, *, raise_if_new: bool
+    ) -> None:
         count = len(rows)
-        same = count == group["n_rows"][place]
+        same = count == group["n_rows"][run_index]
         for name in (*ROW_ARRAYS, "digest"):
-            same = same and np.array_equal(group[name][place, :count], getattr(rows, name))
-            group[name][place, :count] = getattr(rows, name)
+            same = same and np.array_equal(group[name][run_index, :count], getattr(rows, name))
+            group[name][run_index, :count] = getattr(rows, name)
         text = "".join(f"{line}\n" for line in rows.provenance).encode()
         grow(group["provenance"], 0, len(text))
         whole = text.ljust(group["provenance"].shape[1], b"\0")  # also over the end of a longer text before
-        group["provenance"][place] = np.frombuffer(whole, dtype=np.uint8)
+        group["provenance"][run_index] = np.frombuffer(whole, dtype=np.uint8)
         shown = rows.n_snapshots
-        group["mode"][place] = np.frombuffer(rows.mode.encode()[:8].ljust(8, b"\0"), dtype=np.uint8)
+        group["mode"][run_index] = np.frombuffer(rows.mode.encode()[:8].ljust(8, b"\0"), dtype=np.uint8)
         per_run = {
             "n_snapshots": shown,
             "n_rows": count,
@@ -162,7 +165,7 @@ class Transaction:
             "accumulation": rows.accumulation,
         }
         for name, value in per_run.items():
-            group[name][place] = value
+            group[name][run_index] = value
 
     def _array(self, subsystem: str, name: str) -> zarr.Array[Any]:
         """An array of a subsystem; looked up once, which takes most of a millisecond."""
@@ -188,16 +191,16 @@ class Transaction:
             self._array(subsystem, TAIL[name])[row.slot, : len(values)] = values
         return int(rows.shape[0])
 
-    def remove_run(self, subsystem: str, place: int, run: int, revision: int) -> None:
+    def remove_run(self, subsystem: str, run_index: int, run: int, revision: int) -> None:
         """Take out the rows of one run, and their chunks; its place stays, for when it comes again."""
         group = self.group[f"raw/{subsystem}"]
         self.clear_slots(subsystem, [row.slot for row in read_tail(group) if row.run == run])
-        count = int(group["n_rows"][place])
+        count = int(group["n_rows"][run_index])
         for array in CELL_DIM:
             width = group[array].shape[2]
             if width:
                 empty = np.zeros((1, width), dtype=CELL_DTYPE[array])  # chunks of zeros are not stored
-                self._array(subsystem, array)[place, :count] = empty
+                self._array(subsystem, array)[run_index, :count] = empty
         for name, value in {
             "n_rows": 0,
             "n_snapshots": 0,
@@ -205,8 +208,8 @@ class Transaction:
             "stop": NO_TIME,
             "revision": revision,
         }.items():
-            group[name][place] = value
-        group["provenance"][place] = np.zeros(group["provenance"].shape[1], dtype=np.uint8)
+            group[name][run_index] = value
+        group["provenance"][run_index] = np.zeros(group["provenance"].shape[1], dtype=np.uint8)
 
     def write_ledger(self, line: str) -> None:
         """Note a repair."""
@@ -274,17 +277,17 @@ class Transaction:
         stored = list(group.attrs["reductors"])
         axes = {"value": 2, "error": 2, "run_value": 1, "run_error": 1}
         whole = {
-            place: arrays | {name: _spread(arrays[name], axis, reductors, stored) for name, axis in axes.items()}
-            for place, arrays in runs.items()
+            run_index: arrays | {name: _spread(arrays[name], axis, reductors, stored) for name, axis in axes.items()}
+            for run_index, arrays in runs.items()
         }
         _write_detail(group, TREND_DETAIL, whole)
-        for place, arrays in sorted(whole.items()):
+        for run_index, arrays in sorted(whole.items()):
             for name in TREND_ARRAYS:
                 summary = arrays[f"run_{name}"]
-                group[f"run_{name}"][(place, *(slice(0, size) for size in summary.shape))] = summary
-            group["revision"][place] = revisions[place]
-            group["version"][place] = np.isin(stored, reductors) * versions.TRENDS
-            group["settings"][place] = np.frombuffer(settings, dtype=np.uint8)
+                group[f"run_{name}"][(run_index, *(slice(0, size) for size in summary.shape))] = summary
+            group["revision"][run_index] = revisions[run_index]
+            group["version"][run_index] = np.isin(stored, reductors) * versions.TRENDS
+            group["settings"][run_index] = np.frombuffer(settings, dtype=np.uint8)
 
     def prepare_scores(self, subsystem: str, histograms: int, axes: Mapping[str, Sequence[str]]) -> None:
         """Make room for the scores of a subsystem; what is stored of other runs stays.
@@ -321,33 +324,33 @@ class Transaction:
         group = self.group[f"scores/{subsystem}"]
         stored = {name: list(group.attrs[name]) for name in (*axes, "families")}
         spread = {}
-        for place, arrays in runs.items():
+        for run_index, arrays in runs.items():
             null = _spread(arrays["null"], 1, axes["looks"], stored["looks"])
             null = _spread(null, 2, axes["nulls"], stored["nulls"])
-            spread[place] = {**arrays, "z": _spread(arrays["z"], 2, axes["scores"], stored["scores"]), "null": null}
+            spread[run_index] = {**arrays, "z": _spread(arrays["z"], 2, axes["scores"], stored["scores"]), "null": null}
         _write_detail(group, SCORE_DETAIL, spread)
-        for place, arrays in sorted(spread.items()):
+        for run_index, arrays in sorted(spread.items()):
             null = arrays["null"]
-            group["null"][(place, *(slice(0, size) for size in null.shape))] = null
-            text = "".join(f"{line}\n" for line in lines[place]).encode()
+            group["null"][(run_index, *(slice(0, size) for size in null.shape))] = null
+            text = "".join(f"{line}\n" for line in lines[run_index]).encode()
             grow(group["flags"], 0, len(text))
             whole = text.ljust(group["flags"].shape[1], b"\0")
             if whole:
-                group["flags"][place] = np.frombuffer(whole, dtype=np.uint8)
-            revision, basis, outcome, threshold = made_from[place]
-            group["revision"][place] = revision
-            group["basis"][place] = np.frombuffer(basis, dtype=np.uint8)
-            group["outcome"][place] = np.frombuffer(outcome, dtype=np.uint8)
-            group["threshold"][place] = threshold
-            group["version"][place] = [versions.SCORES.get(family, 0) for family in stored["families"]]
-            group["settings"][place] = np.frombuffer(settings, dtype=np.uint8)
+                group["flags"][run_index] = np.frombuffer(whole, dtype=np.uint8)
+            revision, basis, outcome, threshold = made_from[run_index]
+            group["revision"][run_index] = revision
+            group["basis"][run_index] = np.frombuffer(basis, dtype=np.uint8)
+            group["outcome"][run_index] = np.frombuffer(outcome, dtype=np.uint8)
+            group["threshold"][run_index] = threshold
+            group["version"][run_index] = [versions.SCORES.get(family, 0) for family in stored["families"]]
+            group["settings"][run_index] = np.frombuffer(settings, dtype=np.uint8)
 
 
 def _named(group: zarr.Group, what: str, names: Sequence[str]) -> list[str]:
     """The names along an axis of a group: those it has, and behind them the new ones."""
-    stored = list(group.attrs.get(what, []))
+    stored = stored_names(group, what)
     joined = list(dict.fromkeys([*stored, *names]))
-    if joined != stored:
+    if joined != group.attrs.get(what):
         group.attrs[what] = joined
     return joined
 
@@ -365,30 +368,30 @@ def _write_detail(group: zarr.Group, names: Sequence[str], runs: Mapping[int, Ma
     """Write arrays over (run, time, ...), by place on the run axis."""
     for name in names:  # the runs of a chunk together, and chunks whole: else each is read first
         array = group[name]
-        for places in _side_by_side(sorted(runs), array.chunks[0]):
-            values = [runs[place][name] for place in places]
+        for run_indices in _side_by_side(sorted(runs), array.chunks[0]):
+            values = [runs[run_index][name] for run_index in run_indices]
             rows = -(-max(map(len, values)) // array.chunks[1]) * array.chunks[1]
-            shape = len(places), min(rows, array.shape[1]), *values[0].shape[1:]
+            shape = len(run_indices), min(rows, array.shape[1]), *values[0].shape[1:]
             block = np.full(shape, array.fill_value, dtype=array.dtype)
             for own, one in zip(block, values, strict=True):
                 own[: len(one)] = one
-            array[(slice(places[0], places[-1] + 1), *(slice(0, size) for size in shape[1:]))] = block
+            array[(slice(run_indices[0], run_indices[-1] + 1), *(slice(0, size) for size in shape[1:]))] = block
 
 
-def _side_by_side(places: Sequence[int], chunk: int) -> Iterator[list[int]]:
+def _side_by_side(run_indices: Sequence[int], chunk: int) -> Iterator[list[int]]:
     """Neighbouring places that lie in one chunk."""
     held: list[int] = []
-    for place in places:
-        if held and (place != held[-1] + 1 or place // chunk != held[0] // chunk):
+    for run_index in run_indices:
+        if held and (run_index != held[-1] + 1 or run_index // chunk != held[0] // chunk):
             yield held
             held = []
-        held.append(place)
+        held.append(run_index)
     if held:
         yield held
 
 
 def write_cells(
-    fork: icechunk.ForkSession, subsystem: str, array: str, place: int, row: int, block: NDArray[Any]
+    fork: icechunk.ForkSession, subsystem: str, array: str, run_index: int, row: int, block: NDArray[Any]
 ) -> None:
     """Write ``block`` (row, cell) from row ``row`` on, the last rows of one run; called on workers.
 
@@ -404,4 +407,4 @@ def write_cells(
         columns = block[:, cell : cell + width]
         piece = buffer[: columns.shape[1]]
         piece[:, : len(block)] = columns.T
-        (unlooked if piece.any() else target)[place, row : row + rows, cell : cell + len(piece)] = piece.T
+        (unlooked if piece.any() else target)[run_index, row : row + rows, cell : cell + len(piece)] = piece.T

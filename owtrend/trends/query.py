@@ -52,12 +52,12 @@ class _Source:
     made: dict[Any, TrendArrays] = field(default_factory=dict)
 
     @cached_property
-    def places(self) -> NDArray[np.intp]:
-        return np.array([self.view.place(run) for run in self.runs], dtype=np.intp)
+    def run_indices(self) -> NDArray[np.intp]:
+        return np.array([self.view.run_index(run) for run in self.runs], dtype=np.intp)
 
     @cached_property
     def counts(self) -> NDArray[np.int64]:
-        return np.asarray(self.view.per_run["n_snapshots"][self.places], dtype=np.int64)
+        return np.asarray(self.view.per_run["n_snapshots"][self.run_indices], dtype=np.int64)
 
     @cached_property
     def starts(self) -> NDArray[np.intp]:
@@ -82,17 +82,17 @@ class _Source:
     def fitting(self) -> NDArray[np.bool_]:
         """Per run, whether its stored trends are of its newest rows."""
         made_from, newest = self.view.trend_revisions, self.view.per_run["revision"]
-        same: NDArray[np.bool_] = made_from[self.places] == newest[self.places]
+        same: NDArray[np.bool_] = made_from[self.run_indices] == newest[self.run_indices]
         return same
 
     @cached_property
     def stale(self) -> NDArray[np.bool_]:
         """Per run, whether its stored trends were made by other formulas or settings than those of now."""
-        made_by = self.view.trend_versions[self.places][:, [which for which in self.which if which is not None]]
+        made_by = self.view.trend_versions[self.run_indices][:, [which for which in self.which if which is not None]]
         stale = ((made_by != versions.TRENDS) & (made_by > 0)).any(axis=1)
         if any(one.name not in DEFAULT for one in self.reductors):
             settings = np.frombuffer(settings_of(self.config, self.subsystem), dtype=np.uint8)
-            stale |= (self.view.trend_settings[self.places] != settings).any(axis=1)
+            stale |= (self.view.trend_settings[self.run_indices] != settings).any(axis=1)
         found: NDArray[np.bool_] = self.fitting & stale
         return found
 
@@ -101,7 +101,7 @@ class _Source:
         index = [where for w in which if (where := self.which[w]) is not None]
         if any(self.columns[c] is None for c in columns) or len(index) < len(which):
             return np.zeros(len(self.runs), dtype=bool)
-        made = self.view.trend_versions[self.places][:, index] > 0
+        made = self.view.trend_versions[self.run_indices][:, index] > 0
         found: NDArray[np.bool_] = self.fitting & made.all(axis=1)
         return found
 
@@ -155,12 +155,12 @@ def _stored(
     step, per_row = source.view.trend_rows, int(np.prod([len(one) for one in index]))
     many = max(1, _SLAB // max(1, step * per_row))
     for first in range(0, len(numbers), many):
-        group = sorted(numbers[first : first + many], key=lambda number: int(source.places[number]))
+        group = sorted(numbers[first : first + many], key=lambda number: int(source.run_indices[number]))
         found: dict[int, list[NDArray[Any]]] = {number: [] for number in group}
         for row in range(0, max(int(source.counts[number]) for number in group), step):
             longer = [number for number in group if source.counts[number] > row]
-            places = source.places[longer].tolist()
-            block = source.view.trend_block(name, places, slice(row, row + step), *index)
+            run_indices = source.run_indices[longer].tolist()
+            block = source.view.trend_block(name, run_indices, slice(row, row + step), *index)
             for number, one in zip(longer, block, strict=True):
                 found[number].append(one)
         for number, blocks in found.items():
@@ -175,7 +175,7 @@ def row_by_row(
     source = _Source(view, subsystem, config, tuple(runs), tuple(entries), tuple(reductors))
     if len(runs) > 8:
         view.read_all_rows()
-    times = [view.times(int(place)) for place in source.places]
+    times = [view.times(int(run_index)) for run_index in source.run_indices]
     states = _states(source)
     begin = [begins(mine, (state & HELD) > 0) for mine, state in zip(times, states, strict=True)]
     dim = schema.SNAPSHOT if ragged else schema.TIME
@@ -200,14 +200,14 @@ def run_by_run(
     numbers = {name: np.full((len(runs), len(entries), len(reductors)), np.nan) for name in ("value", "error")}
     stored = source.stored(columns, which)
     if stored.any():
-        index = source.places[stored].tolist(), source.columns, source.which
+        index = source.run_indices[stored].tolist(), source.columns, source.which
         for name, out in numbers.items():
             out[stored] = view.trend_block(f"run_{name}", *index)
     for number in np.flatnonzero(~stored).tolist():
         made = source.computed(number, columns, which)
         for name, out in numbers.items():
             out[number] = made[f"run_{name}"]
-    ends = {name: view.per_run[name][source.places].view("datetime64[ns]") for name in ("start", "stop")}
+    ends = {name: view.per_run[name][source.run_indices].view("datetime64[ns]") for name in ("start", "stop")}
     return xr.Dataset(
         {name: (("run", "histogram", "reductor"), out) for name, out in numbers.items()},
         coords={
@@ -248,7 +248,7 @@ def over_intervals(
         raise UsageError(f"intervals are of one histogram at a time; {len(entries)} were asked for")
     dim = schema.SNAPSHOT if ragged else schema.TIME
     ends, start, state, counts, values, errors = [], [], [], [], [], []
-    held = [run for run in runs if run_histogram.binnings(view, run, entries[0])]
+    held = [run for run in runs if run_histogram.by_binning(view, run, entries[0])]
     for run in held or runs[:1]:  # which says that it is not there
         events = event_counter(view, run, config, subsystem)
         value, error = [], []

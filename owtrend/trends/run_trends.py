@@ -159,8 +159,8 @@ def run_trends(
         (histogram, reductor) of the whole run. Time is the run's snapshots.
     """
     config = config or Config()
-    place = view.place(run)
-    times = view.times(place)
+    run_index = view.run_index(run)
+    times = view.times(run_index)
     shape = len(times), len(histograms)
     out: TrendArrays = {
         "value": np.full((*shape, len(names)), np.nan),
@@ -179,8 +179,8 @@ def run_trends(
         for entry in histograms
     ]
     totals: list[Gains | None] = [None] * len(histograms)
-    prefetched = Prefetched(view, place, histograms)
-    held = [run_histogram.binnings(view, run, entry, prefetched.cells) for entry in histograms]
+    prefetched = Prefetched(view, run_index, histograms)
+    held = [run_histogram.by_binning(view, run, entry, prefetched.cells) for entry in histograms]
     strict = all_of_them and len(histograms) == 1
     chosen = [
         [(target, single) for target, single in reductors if _has_bins(pieces, single, strict)]
@@ -224,8 +224,8 @@ def intervals(
     They are counted from the first snapshot of the run, which counts since the run began and is one by itself. Of a
     histogram that changed its binning in the run, one after the other.
     """
-    pieces = run_histogram.binnings(view, run, entry)
-    origin = view.times(view.place(run))[0]
+    pieces = run_histogram.by_binning(view, run, entry)
+    origin = view.times(view.run_index(run))[0]
     gains, values, errors = [], [], []
     for number, one in enumerate(pieces):
         made = _joined_to(pieces, number, slice(0, len(one.rows)), events, single)
@@ -381,7 +381,7 @@ def _custom(one: RunHistogram, single: Reductor, groups: Sequence[int] | None, r
 def _gains_beside(view: SubsystemReader, run: int, name: str, one: RunHistogram, events: Events | None) -> Gains:
     """The gains of another histogram in the rows of ``one``."""
     entry = view.registry.find(name, view.where)
-    found = run_histogram.binnings(view, run, entry)
+    found = run_histogram.by_binning(view, run, entry)
     if len(found) != 1 or not np.array_equal(found[0].rows, one.rows):
         raise UsageError(
             f"{view.where}, run {run}: {name} and {'/'.join(one.segment.path)} are not held by the same snapshots in "

@@ -120,7 +120,7 @@ def test_small_blocks_and_two_processes_give_the_same_arrays(store, monkeypatch)
 def test_the_run_summary_is_the_trend_of_the_whole_run(store):
     compute.compute(store, workers=0)
     view = owtrend.open(store)._reader.subsystem("EMC")
-    values = view.trend_block("run_value", view.place(300000), 0)
+    values = view.trend_block("run_value", view.run_index(300000), 0)
     whole = owtrend.time_slice(owtrend.open(store).histogram("EMC", "h", run=300000))
     sums = whole.sums.to_series()
     assert values[DEFAULT.index("entries")] == sums["entries"]

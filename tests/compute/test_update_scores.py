@@ -63,13 +63,14 @@ def stored(store):
     """All that is stored of the scores, by run."""
     view = owtrend.open(store)._reader.subsystem("EMC")
     arrays = {
-        name: [view.score_block(name, view.place(run)) for run in RUNS] for name in ("z", "total", "flagged", "null")
+        name: [view.score_block(name, view.run_index(run)) for run in RUNS]
+        for name in ("z", "total", "flagged", "null")
     }
-    return arrays, view.flag_lines([view.place(run) for run in RUNS]), view.score_origin
+    return arrays, view.flag_lines([view.run_index(run) for run in RUNS]), view.score_origin
 
 
 def test_a_hot_channel_is_flagged_while_it_is_there_and_nowhere_else(scored):
-    flags = owtrend.open(scored).flags()
+    flags = owtrend.open(scored).findings()
     of_bins = flags[flags["score"].isin(SCORES)]
     assert set(of_bins["run"]) == {RUNS[3]}
     assert set(of_bins["histogram"]) == {"a"}
@@ -82,10 +83,10 @@ def test_a_hot_channel_is_flagged_while_it_is_there_and_nowhere_else(scored):
 
 
 def test_a_share_that_rises_is_told_of_the_histogram_whose_it_is(scored):
-    flags = owtrend.open(scored).flags()
-    shares = flags[flags["score"] == "share"]
+    flags = owtrend.open(scored).findings()
+    shares = flags[flags["score"] == "fraction"]
     assert set(shares["histogram"]) == {"a"}
-    assert shares["why"].str.startswith("share of its component: a: ").all()
+    assert shares["why"].str.startswith("fraction of its component: a: ").all()
 
 
 def test_incidents_join_what_belongs_together(scored):
@@ -105,21 +106,21 @@ def test_scores_are_xarray_over_time_with_their_threshold(scored):
     assert beyond.sel(histogram="a").sum() == 6
     per_shift = 3 * 8 * 3600 / 120
     np.testing.assert_allclose(made["threshold"], z_of(np.array([np.log(1 / per_shift)]))[0], rtol=1e-6)
-    every = archive.scores("EMC", "a", ["shape"])
+    every = archive.scores("EMC", "a", ["chi2"])
     assert every.sizes == {"snapshot": 6 * 23, "histogram": 1, "score": 1}
     assert np.unique(every["run"]).tolist() == list(RUNS)
 
 
 def test_what_there_is_no_score_of_is_an_error(scored, files, tmp_path):
     archive = owtrend.open(scored)
-    with pytest.raises(NotFoundError, match="no score 'chi'; there are shape, bin"):
+    with pytest.raises(NotFoundError, match="no score 'chi'; there are chi2, bin"):
         archive.scores("EMC", scores=["chi"])
     with pytest.raises(NotFoundError, match="none of the runs"):
         archive.scores("EMC", runs=[])
     making.ingest(files, tmp_path / "new")
     with pytest.raises(NotFoundError, match="no scores yet; `owtrend compute`"):
         owtrend.open(tmp_path / "new").scores("EMC")
-    assert owtrend.open(tmp_path / "new").flags().empty
+    assert owtrend.open(tmp_path / "new").findings().empty
 
 
 @pytest.mark.parametrize(("blocks", "batch", "workers"), [(1, 32, 0), (2**19, 1, 0), (30, 2, 2)])
@@ -182,11 +183,11 @@ def test_three_runs_in_a_row_that_are_otherwise_are_the_new_usual(tmp_path):
         write(tmp_path / "files", run, 2, otherwise if run >= 300003 else None, snapshots=16)
     making.ingest(tmp_path / "files", tmp_path / "store")
     compute.compute(tmp_path / "store", workers=0)
-    flags = owtrend.open(tmp_path / "store").flags()
+    flags = owtrend.open(tmp_path / "store").findings()
     assert set(flags["run"][flags["histogram"] == "b"]) == {300003, 300004, 300005}
     never = Config(scores=ScoreConfig(adapt_after=0))
     compute.compute(tmp_path / "store", workers=0, config=never)
-    flags = owtrend.open(tmp_path / "store").flags()
+    flags = owtrend.open(tmp_path / "store").findings()
     assert set(flags["run"][flags["histogram"] == "b"]) == set(range(300003, 300009))
 
 
@@ -198,7 +199,7 @@ def test_what_is_wrong_from_the_first_snapshot_is_seen_beside_other_runs(tmp_pat
         write(tmp_path / "files", run, 3, dead if run == 300003 else None)
     making.ingest(tmp_path / "files", tmp_path / "store")
     compute.compute(tmp_path / "store", workers=0)
-    flags = owtrend.open(tmp_path / "store").flags()
+    flags = owtrend.open(tmp_path / "store").findings()
     assert set(flags["run"]) == {300003}
     assert flags["start"].iloc[0] <= np.datetime64(making.START) + np.timedelta64(3, "h")
     assert flags["why"].str.startswith("position [cm] 19 to 20: 0 counts where ").any()
@@ -221,7 +222,7 @@ def test_scores_of_other_formulas_stay_readable_until_they_are_made_again(scored
         now, then = some.scores("EMC", run=run), before.scores("EMC", run=run)
         assert now.drop_vars("stale").identical(then.drop_vars("stale"))
         assert bool(now["stale"].any()) == (run != RUNS[0])
-    assert some.flags().equals(before.flags())
+    assert some.findings().equals(before.findings())
     assert compute.compute(store, workers=0).scored == 5
     assert owtrend.open(store).stale.empty
 
@@ -233,9 +234,9 @@ def test_a_new_epoch_that_a_person_told_has_no_reference_before_it(scored, tmp_p
     assert compute.compute(store, workers=0, config=told).scored == 2  # the first of it and the one after
     looks = owtrend.open(store)._reader.subsystem("EMC")
     null = looks.score_block("null", slice(0, len(RUNS)))[:, :, 0, 0, 0]  # reports compared with other runs
-    with_reference = [bool(np.nan_to_num(null[looks.place(run)]).any()) for run in RUNS]
+    with_reference = [bool(np.nan_to_num(null[looks.run_index(run)]).any()) for run in RUNS]
     assert with_reference == [False, True, True, True, False, True]
-    text = owtrend.open(store).flags()["why"]
+    text = owtrend.open(store).findings()["why"]
     assert not text.str.contains("beside 4 runs").any()
     with pytest.raises(NotFoundError, match="no subsystem 'ECM'; it has EMC"):
         compute.compute(store, workers=0, config=Config(scores=ScoreConfig(epochs={"ECM": [1]})))
@@ -251,7 +252,7 @@ def test_a_fault_in_the_first_run_does_not_become_usual_in_it(tmp_path):
     reports = total[np.isfinite(total)]
     assert len(reports) == 23
     assert (reports[5:] > 15).all()
-    flags = archive.flags()
+    flags = archive.findings()
     assert set(flags["run"]) == {300000}
 
 
@@ -276,9 +277,9 @@ def test_a_histogram_that_was_away_for_a_while_biases_no_share(tmp_path):
             making.write(path, {name: making.th1(contents, name) for name, contents in held.items()})
     making.ingest(tmp_path / "files", tmp_path / "store")
     compute.compute(tmp_path / "store", workers=0)
-    flags = owtrend.open(tmp_path / "store").flags()
+    flags = owtrend.open(tmp_path / "store").findings()
     assert set(flags["score"]) == {"absent"}
-    shares = owtrend.open(tmp_path / "store").scores("EMC", scores=["share"], runs=[300002, 300003])["z"]
+    shares = owtrend.open(tmp_path / "store").scores("EMC", scores=["fraction"], runs=[300002, 300003])["z"]
     assert np.nanmax(shares) < 3.5
 
 
@@ -292,7 +293,7 @@ def test_a_component_that_gets_another_histogram_goes_on(tmp_path, monkeypatch):
         making.ingest(tmp_path / "files" / f"Run{run}", tmp_path / "store")
         compute.compute(tmp_path / "store", workers=0)
     archive = owtrend.open(tmp_path / "store")
-    assert archive.flags().empty
-    shares = archive.scores("EMC", ["c", "d"], ["share"], runs=[300004, 300009])["z"]
+    assert archive.findings().empty
+    shares = archive.scores("EMC", ["c", "d"], ["fraction"], runs=[300004, 300009])["z"]
     assert np.isfinite(shares.sel(histogram="c")).any()
     assert np.isfinite(shares.isel(snapshot=slice(23, None)).sel(histogram="d")).any()

@@ -4,14 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from owtrend.model.finding import COLUMNS, Flag, incidents, table
+from owtrend.model.finding import COLUMNS, Finding, incidents, table
 
 MINUTE = 60 * 10**9
 
 
 def flag(start, stop, subsystem="EMC", histograms=("h",), z=5.0, **more):
     told = {"run": 1, "score": "bin", "why": f"at {start}", "report": 5 * MINUTE, **more}
-    return Flag(
+    return Finding(
         subsystem=subsystem, histograms=tuple(histograms), start=start * MINUTE, stop=stop * MINUTE, z=z, **told
     )
 
@@ -22,7 +22,7 @@ def minutes(times):
 
 def test_a_flag_survives_its_line():
     one = flag(0, 5, z=np.inf, histograms=())
-    assert Flag.from_json(one.to_json()) == one
+    assert Finding.from_json(one.to_json()) == one
 
 
 def test_the_table_is_in_order_of_time_and_names_a_single_histogram():

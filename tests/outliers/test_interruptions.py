@@ -17,7 +17,7 @@ def flags_of(tmp_path, *runs):
         making.write_run(tmp_path / "files", rows, run=300000 + number, **{"start": start, **told})
     making.ingest(tmp_path / "files", tmp_path / "store")
     compute.compute(tmp_path / "store", workers=0)
-    return owtrend.open(tmp_path / "store").flags()
+    return owtrend.open(tmp_path / "store").findings()
 
 
 def growing(snapshots=12, bins=3, every=1):
@@ -103,7 +103,7 @@ def test_a_file_that_cannot_be_read_is_told_with_its_run(tmp_path):
     last.write_bytes(last.read_bytes()[:300])
     making.ingest(tmp_path / "files", tmp_path / "store")
     compute.compute(tmp_path / "store", workers=0)
-    (found,) = owtrend.open(tmp_path / "store").flags().to_dict("records")
+    (found,) = owtrend.open(tmp_path / "store").findings().to_dict("records")
     assert (found["score"], found["run"], found["histograms"]) == ("unreadable", 300000, ())
     assert found["stop"] - found["start"] == np.timedelta64(60, "s")
     assert "cut short" in found["why"]

@@ -123,7 +123,7 @@ def test_reasons_are_told_in_the_words_of_the_axis():
     data[3] = 100
     data[10:14] = 40
     score, text = reason(data, flat)
-    assert score == "strip"
+    assert score == "window"
     assert text.startswith("energy [GeV] 4.5 to 6.5: 160 counts where 356 are expected")
     score, text = reason(np.linspace(90, 110, 22), flat)
     assert score == "shift"

@@ -310,9 +310,9 @@ def test_any_order_repetition_and_grouping_gives_the_same_store(tmp_path_factory
             best[key] = one
     for (subsystem, run, when), one in best.items():
         view = location.reader().subsystem(subsystem)
-        place = view.place_of(run)
-        (number,) = np.flatnonzero(view.rows(place).time == when.astype(np.int64))
-        (found,) = rows_of(view, place, np.array([number]))
+        run_index = view.any_run_index(run)
+        (number,) = np.flatnonzero(view.rows(run_index).time == when.astype(np.int64))
+        (found,) = rows_of(view, run_index, np.array([number]))
         assert found == dict(one.items())
 
 

@@ -72,7 +72,7 @@ def test_every_reductor_of_every_real_histogram_is_roots(shared, tmp_path):
             continue
         path = "/".join([expected["key"], *(name for _, name in expected["inside"])])
         view = reader.subsystem(f"S{names.index(expected['file']) + 1}")
-        (one,) = run_histogram.binnings(view, 1, view.registry.find(path, ""))
+        (one,) = run_histogram.by_binning(view, 1, view.registry.find(path, ""))
         bounds = zip("xyz", expected["axis_range"], strict=False)
         ranges = {letter: (bins[0] - 1, bins[1]) for letter, bins in bounds if bins}
         gains = Gains.of(one, ranges=ranges)

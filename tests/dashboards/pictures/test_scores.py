@@ -19,7 +19,7 @@ def table(scored):
 
 @pytest.fixture
 def flagged(scored):
-    found = scored.flags("EMC", runs=[3])
+    found = scored.findings("EMC", runs=[3])
     return found[found["score"].isin(monitor.SCORES)]
 
 
@@ -99,7 +99,7 @@ def test_flags_are_marked_where_they_are_and_tell_why(table, flagged):
 
 
 def test_kinds_of_flags_differ_in_shape_and_colour_from_points(table):
-    flags = pd.DataFrame([flag("bin", 6.0), flag("share", 9.0), flag("rate", 4.5), flag("restart", np.inf)])
+    flags = pd.DataFrame([flag("bin", 6.0), flag("fraction", 9.0), flag("rate", 4.5), flag("restart", np.inf)])
     points, *marks = layers(picture(table, flags), hv.Scatter)
     styles = [mark.opts.get("style").kwargs for mark in marks]
     assert [style["marker"] for style in styles] == ["triangle", "square", "diamond", "x"]

@@ -43,7 +43,7 @@ def marks(picture):
 
 
 def test_the_reasons_are_the_surest_of_each_kind_in_the_slice(page, scored):
-    flags = scored.flags("EMC", runs=[3]).query("histogram == 'odd'")
+    flags = scored.findings("EMC", runs=[3]).query("histogram == 'odd'")
     kinds = flags.sort_values("z", ascending=False, kind="stable").drop_duplicates("score")
     lines = re.findall(r"<li.*?</li>", page.why.object)
     assert len(lines) == min(len(kinds), 5)

@@ -45,7 +45,7 @@ def labelled(shared, tmp_path_factory):
 
 def rows_of(store, subsystem, run):
     view = Store.open(store).reader().subsystem(subsystem)
-    return view.rows(view.places[run])
+    return view.rows(view.run_indices[run])
 
 
 def test_every_readable_snapshot_of_the_labels_is_there_at_its_time(labelled):
@@ -128,7 +128,7 @@ def test_every_histogram_is_read_back_equal_to_uproot(labelled):
 @pytest.fixture(scope="module")
 def flags(labelled):
     compute.compute(labelled.store, workers=0)
-    return owtrend.open(labelled.store).flags()
+    return owtrend.open(labelled.store).findings()
 
 
 def when(labelled, run, subsystem, number):
@@ -160,5 +160,5 @@ def test_the_clean_run_and_a_rate_that_falls_in_all_histograms_are_not_flagged(l
     (benign,) = labelled.runs[300103]["benign"]
     since = when(labelled, 300103, "EMC", benign["first"])
     after = flags[(flags["run"] == 300103) & (flags["stop"] >= since)]
-    assert set(after["score"]) - {"gap", "silent"} <= {"bin", "strip", "shape", "shift"}
+    assert set(after["score"]) - {"gap", "silent"} <= {"bin", "window", "chi2", "shift"}
     assert set(after["histogram"].dropna()) <= {"EMCTRQA_histTRUL0hits"}

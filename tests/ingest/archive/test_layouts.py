@@ -35,7 +35,7 @@ def counts(store, subsystem="EMC", name="h"):
 
 def seconds(store, subsystem="EMC"):
     view = Store.open(store).reader().subsystem(subsystem)
-    return view.rows(view.places[300000]).time.view("datetime64[ns]").astype("datetime64[s]")
+    return view.rows(view.run_indices[300000]).time.view("datetime64[ns]").astype("datetime64[s]")
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

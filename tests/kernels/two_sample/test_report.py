@@ -160,12 +160,14 @@ def scored(data, reference):
     sums = [kernels.cumulated(one, sizes) for one in (data, reference)]
     told = kernels.look(data, reference, *sums, kernels.line_bounds(data.shape))
     z = kernels.scores(told, (np.nan, 0.0, np.nan, -1.0, 0.0, 0.0))
-    return dict(zip(("shape", "bin", "strip", "shift", "means", "mean", "excess"), z.tolist(), strict=True))
+    return dict(
+        zip(("chi2", "bin", "window", "shift", "profile_chi2", "profile_bin", "excess"), z.tolist(), strict=True)
+    )
 
 
 def test_chi2_of_a_single_count_beside_two_full_bins_says_nothing():
     z = scored([20000, 21116, 0, 1], [21000, 21932, 0, 0])
-    assert np.isnan(z["shape"])
+    assert np.isnan(z["chi2"])
     assert z["bin"] < 3
 
 
@@ -173,10 +175,10 @@ def test_all_scores_are_normal_where_nothing_is_wrong():
     rng = np.random.default_rng(9)
     shape = rng.gamma(3, 20, 60)
     z = [scored(rng.poisson(shape), rng.poisson(4 * shape)) for _ in range(2000)]
-    assert np.mean([one["shape"] for one in z]) == pytest.approx(0, abs=0.08)
-    assert np.std([one["shape"] for one in z]) == pytest.approx(1, abs=0.06)
+    assert np.mean([one["chi2"] for one in z]) == pytest.approx(0, abs=0.08)
+    assert np.std([one["chi2"] for one in z]) == pytest.approx(1, abs=0.06)
     assert np.mean([one["excess"] for one in z]) == pytest.approx(1, abs=0.02)
-    assert max(max(one[name] for name in ("shape", "bin", "strip", "shift")) for one in z) < 4.8
+    assert max(max(one[name] for name in ("chi2", "bin", "window", "shift")) for one in z) < 4.8
 
 
 def test_the_verdict_is_the_least_likely_of_all_and_tells_of_the_one_that_says_where():

@@ -27,7 +27,7 @@ def test_the_inputs_make_every_array_speak(made):
     for name, values in made.items():
         assert (np.nan_to_num(values) != 0).any() if values.dtype.kind != "U" else len(values), name
     text = " ".join(made["findings:lines"])
-    for score in ("bin", "share", "rate", "restart", "absent"):
+    for score in ("bin", "fraction", "rate", "restart", "absent"):
         assert f'"{score}"' in text, score
 
 
