@@ -11,8 +11,8 @@ PACKAGES = ("owtrend", "ingest", "dashboards")
 # In reading order: each module imports only what stands above it.
 OWTREND = [
     "errors", "model.versions", "model.finding", "model.schema", "model.snapshot", "kernels", "model.registry",
-    "model.rows", "store.layout", "store.reader", "store.transaction", "store.repository", "store.append", "store.check",
-    "store.repair", "config", "histograms.run_histogram", "histograms.prefetch", "histograms.lazy",
+    "model.rows", "store.layout", "store.reader", "store.transaction", "store.repository", "store.append",
+    "store.check", "store.repair", "config", "histograms.run_histogram", "histograms.prefetch", "histograms.lazy",
     "histograms.labelled", "histograms.difference", "histograms.projection", "histograms.ratio", "comparison.pair",
     "comparison.exact", "comparison.scores", "comparison.normalise", "comparison.compare", "comparison.patches",
     "histograms.time_slice", "trends.fit", "trends.increments", "trends.reductions", "trends.reductors",
