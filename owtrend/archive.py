@@ -27,7 +27,7 @@ from owtrend.model.registry import HistogramEntry, matching
 from owtrend.model.snapshot import Path
 from owtrend.outliers.components import bin_components, learn
 from owtrend.outliers.results import flag_table, score_dataset
-from owtrend.store.reader import Reader
+from owtrend.store.reader import Reader, SubsystemReader
 from owtrend.store.repository import Store
 from owtrend.trends.query import every_interval, over_intervals, require_fitting, row_by_row, run_by_run
 from owtrend.trends.reductors import DEFAULT, applicable, parse
@@ -50,7 +50,7 @@ def open(location: str | FilePath, as_of: str | datetime | None = None) -> "Arch
 
 
 class Archive:
-    """All histograms of all runs of a store. It does not change while you hold it; `refresh` moves on."""
+    """All histograms of all runs of a store, in one state; `latest` returns the newest state."""
 
     def __init__(self, store: Store, as_of: str | datetime | None = None) -> None:
         self._store = store
@@ -65,8 +65,22 @@ class Archive:
         """Identity of the state that this archive shows."""
         return self._reader.version
 
+    def latest(self) -> "Archive":
+        """The newest committed state, as a new archive; this archive if nothing is new."""
+        return self if self._store.version == self.version else Archive(self._store)
+
+    def stored(self, subsystem: str) -> SubsystemReader:
+        """The arrays of a subsystem as they lie in the store, for tests and tools; they may change between releases.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such subsystem.
+        """
+        return self._reader.subsystem(subsystem)
+
     def refresh(self) -> bool:
-        """Move on to what is committed now; tells whether that is something new."""
+        """Replace this state by the newest one, in place; True if that was new. `latest` is the better choice."""
         if self._store.version == self.version:
             return False
         self._reader = self._store.reader()

@@ -82,8 +82,7 @@ def test_a_trend_is_the_same_stored_or_computed_now(small, small_store):
 
     before = small.trend("EMC", "h", "mean", run=300000)
     compute.compute(small_store, workers=0)
-    small.refresh()
-    stored = small.trend("EMC", "h", "mean", run=300000)
+    stored = small.latest().trend("EMC", "h", "mean", run=300000)
     assert stored.identical(before)
     assert stored.value.values == pytest.approx([0.5, 1.5, 0.5, 0.75])
     assert stored.exposure.values[1:].tolist() == [60, 60, 60]
@@ -114,7 +113,7 @@ def test_a_missing_store_is_an_error_that_says_how_to_make_one(tmp_path):
         owtrend.open(tmp_path / "other")
 
 
-def test_an_archive_stays_as_it_was_until_refreshed_and_old_versions_open(tmp_path):
+def test_an_archive_stays_as_it_was_and_latest_opens_the_newest(tmp_path):
     making.write_run(tmp_path / "a", {"h": [[0, 1, 0]]})
     making.ingest(tmp_path / "a", tmp_path / "store")
     archive = owtrend.open(tmp_path / "store")
@@ -122,9 +121,13 @@ def test_an_archive_stays_as_it_was_until_refreshed_and_old_versions_open(tmp_pa
     making.write_run(tmp_path / "b", {"h": [[0, 2, 0]]}, run=300001)
     making.ingest(tmp_path / "b", tmp_path / "store")
     assert archive.runs.index.tolist() == [300000]
+    newest = archive.latest()
+    assert newest.runs.index.tolist() == [300000, 300001]
+    assert newest.latest() is newest
+    assert archive.runs.index.tolist() == [300000]
     assert archive.refresh()
     assert not archive.refresh()
-    assert archive.runs.index.tolist() == [300000, 300001]
+    assert archive.version == newest.version
     assert owtrend.open(tmp_path / "store", as_of=version).runs.index.tolist() == [300000]
     with pytest.raises(NotFoundError, match="no version 'yesterday'"):
         owtrend.open(tmp_path / "store", as_of="yesterday")

@@ -35,7 +35,7 @@ def numbers(store: Path) -> dict[str, NDArray[Any]]:
     for run in RUNS:
         filling.append(store, run, list(_snapshots(run)), minutes=range(0, 2 * SNAPSHOTS, 2))
     compute.compute(store, config=CONFIG, workers=0)
-    view = owtrend.open(store)._reader.subsystem("EMC")
+    view = owtrend.open(store).stored("EMC")
     run_indices = [view.run_index(run) for run in RUNS]
     rows, histograms = slice(0, SNAPSHOTS), slice(0, len(view.registry.histograms))
     made = {f"trends:{name}": view.trend_block(name, run_indices, rows) for name in ("value", "error", "state")}

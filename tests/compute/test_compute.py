@@ -98,7 +98,7 @@ def test_a_docstring_makes_no_trend_stale_and_a_formula_of_ones_own_does(store, 
         sys.modules.pop(module.stem, None)
         importlib.invalidate_caches()
         linecache.clearcache()
-        stale = stale_trends(owtrend.open(store)._reader.subsystem("EMC"), "EMC", config)
+        stale = stale_trends(owtrend.open(store).stored("EMC"), "EMC", config)
         reasons.append(set(stale.values()))
         compute.compute(store, workers=0, scores=False, config=config)
     assert reasons == [{Stale.MISSING}, set(), {Stale.SETTINGS}]
@@ -106,7 +106,7 @@ def test_a_docstring_makes_no_trend_stale_and_a_formula_of_ones_own_does(store, 
 
 def test_small_blocks_and_two_processes_give_the_same_arrays(store, monkeypatch):
     def stored():
-        view = owtrend.open(store)._reader.subsystem("EMC")
+        view = owtrend.open(store).stored("EMC")
         return [view.trend_block(name, slice(0, 2)) for name in ("value", "error", "state", "run_value", "run_error")]
 
     compute.compute(store, workers=0)
@@ -119,7 +119,7 @@ def test_small_blocks_and_two_processes_give_the_same_arrays(store, monkeypatch)
 
 def test_the_run_summary_is_the_trend_of_the_whole_run(store):
     compute.compute(store, workers=0)
-    view = owtrend.open(store)._reader.subsystem("EMC")
+    view = owtrend.open(store).stored("EMC")
     values = view.trend_block("run_value", view.run_index(300000), 0)
     whole = owtrend.time_slice(owtrend.open(store).histogram("EMC", "h", run=300000))
     sums = whole.sums.to_series()
@@ -134,7 +134,7 @@ def test_trends_go_on_over_a_change_of_binning(tmp_path):
     assert trend.value.values.tolist() == [4, 2, 3]
     assert trend.exposure.values[1:].tolist() == [60, 60]
     compute.compute(tmp_path / "store", workers=0)
-    view = owtrend.open(tmp_path / "store")._reader.subsystem("EMC")
+    view = owtrend.open(tmp_path / "store").stored("EMC")
     assert view.trend_block("run_value", 0, 0, 0) == 9
 
 

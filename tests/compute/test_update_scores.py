@@ -61,7 +61,7 @@ def scored(files, tmp_path_factory):
 
 def stored(store):
     """All that is stored of the scores, by run."""
-    view = owtrend.open(store)._reader.subsystem("EMC")
+    view = owtrend.open(store).stored("EMC")
     arrays = {
         name: [view.score_block(name, view.run_index(run)) for run in RUNS]
         for name in ("z", "total", "flagged", "null")
@@ -232,7 +232,7 @@ def test_a_new_epoch_that_a_person_told_has_no_reference_before_it(scored, tmp_p
     shutil.copytree(scored, store)
     told = Config(scores=ScoreConfig(epochs={"EMC": [RUNS[4]]}))
     assert compute.compute(store, workers=0, config=told).scored == 2  # the first of it and the one after
-    looks = owtrend.open(store)._reader.subsystem("EMC")
+    looks = owtrend.open(store).stored("EMC")
     null = looks.score_block("null", slice(0, len(RUNS)))[:, :, 0, 0, 0]  # reports compared with other runs
     with_reference = [bool(np.nan_to_num(null[looks.run_index(run)]).any()) for run in RUNS]
     assert with_reference == [False, True, True, True, False, True]

@@ -111,7 +111,7 @@ def told(tmp_path_factory):
 
 def specs(archive, name):
     """Every reductor that is kept of a histogram."""
-    entry = archive._reader.subsystem("EMC").registry.find(name, "")
+    entry = archive.stored("EMC").registry.find(name, "")
     settings = archive.config
     every = run_trends.named(settings, "EMC")
     return [one for one in every if run_trends.kept(settings, "EMC", entry, one) and parse(one).fits(entry.first)]
@@ -156,11 +156,11 @@ def test_intervals_and_whole_runs_are_reductors_of_the_summed_increments(told, n
 
 def test_stored_trends_are_those_computed_on_demand_for_every_reductor(told):
     archive, _, store = told
-    view = archive._reader.subsystem("EMC")
+    view = archive.stored("EMC")
     held = set(view.trend_names[1])
     assert {"quantile_x(0.9)", "mean_x(x=1:7)", "ratio(all)", "efficiency(all)", "spread_of_bins", "per_event"} <= held
     later = owtrend.open(store)
-    later._reader.subsystem("EMC").trends = None
+    later.stored("EMC").trends = None
     for name in NAMES:
         kept = specs(archive, name)
         quick = [spec for spec in kept if spec not in SLOW]
@@ -173,7 +173,7 @@ def test_stored_trends_are_those_computed_on_demand_for_every_reductor(told):
 
 
 def test_windows_of_rows_change_nothing(told, monkeypatch):
-    view = told[0]._reader.subsystem("EMC")
+    view = told[0].stored("EMC")
     entries = list(view.registry.histograms.values())
     names, config = [name for name in view.trend_names[1] if name not in SLOW], told[0].config
     whole = run_trends.run_trends(view, CUMULATIVE, entries, names, config, "EMC")
@@ -264,7 +264,7 @@ def test_some_stale_runs_and_many_at_once(tmp_path, monkeypatch):
     for run in (95, 92):
         filling.append(tmp_path / "store", run, [fills.of(0, 6, absent)], minutes=[50])
     stale = owtrend.open(tmp_path / "store")
-    view = stale._reader.subsystem("EMC")
+    view = stale.stored("EMC")
     assert (view.trend_revisions != view.per_run["revision"]).sum() == 2
     more = stale.trends("EMC", ["h", "h2"], ["mean_y", "entries"]).load()
     assert more.sizes["snapshot"] == fresh.sizes["snapshot"] + 2
