@@ -25,21 +25,6 @@ def test_links_lead_somewhere(page):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
-def test_the_architecture_names_every_module_and_only_those():
-    text = (ROOT / "docs" / "architecture.md").read_text()
-    named = set()
-    for cells in re.findall(r"^\| (`.*?) \|", text, flags=re.MULTILINE):
-        paths = re.findall(r"`([\w/]+\.py)`", cells)
-        named |= {path if "/" in path else f"{paths[0].split('/')[0]}/{path}" for path in paths}
-    real = {
-        path.relative_to(ROOT).as_posix()
-        for package in ("ingest", "owtrend", "dashboards")
-        for path in (ROOT / package).rglob("*.py")
-        if path.name != "__init__.py" and "kernels" not in path.parts
-    }
-    assert named == real
-
-
 def test_the_readme_opens_with_the_two_lines_that_do_everything():
     text = (ROOT / "README.md").read_text()
     first, second = re.findall(r"^    (pip .*)$|^(pip .*)$", text, flags=re.MULTILINE)[:2]

@@ -1,0 +1,65 @@
+"""The code keeps to the plan of docs/architecture.md: who imports whom, how many modules, how long."""
+
+import ast
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+from importlinter import cli
+
+ROOT = Path(__file__).parents[1]
+MODULES = [path for top in ("owtrend", "ingest", "dashboards") for path in sorted((ROOT / top).rglob("*.py"))]
+FOLDERS = sorted({path.parent for path in MODULES})
+PAGE = ROOT / "docs" / "architecture.md"
+
+
+def short(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def imported(path: Path) -> set[str]:
+    """Packages that a module imports, anywhere in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def test_every_wing_imports_only_what_its_contracts_allow(capsys):
+    kept = cli.lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True) == cli.EXIT_STATUS_SUCCESS
+    assert kept, capsys.readouterr().out
+
+
+def test_kernels_know_arrays_only():
+    plain = {"collections", "dataclasses", "enum", "functools", "itertools", "math", "typing"}
+    for path in (ROOT / "owtrend" / "kernels").rglob("*.py"):
+        assert imported(path) <= {"numba", "numpy", "owtrend", "scipy"} | plain, short(path)
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=short)
+def test_a_folder_has_at_most_ten_modules(folder):
+    assert len([path for path in folder.glob("*.py") if path.name != "__init__.py"]) <= 10
+
+
+def test_a_long_module_has_its_reason_on_the_page():
+    section = PAGE.read_text().split("## Modules of more than 400 lines")[1].split("\n## ")[0]
+    explained = set(re.findall(r"^- `([\w/.]+)`: \w", section, flags=re.MULTILINE))
+    assert {short(path) for path in MODULES if len(path.read_text().splitlines()) > 400} == explained
+
+
+def test_the_list_of_modules_is_fresh():
+    path = ROOT / "docs" / "make_architecture.py"
+    spec = importlib.util.spec_from_file_location("make_architecture", path)
+    assert spec
+    assert spec.loader
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    assert made.page() == PAGE.read_text(), f"run python {short(path)}"
+
+
+def test_every_module_has_a_docstring():
+    assert [short(path) for path in MODULES if not ast.get_docstring(ast.parse(path.read_text()))] == []
