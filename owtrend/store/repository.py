@@ -2,9 +2,11 @@
 
 import contextlib
 import fcntl
+import itertools
 import os
 import re
 import shutil
+import weakref
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +27,9 @@ icechunk.set_logs_filter("error")  # it warns at every opening of a local folder
 _BEFORE_THE_BRANCH = re.compile(
     r"(config\.yaml|snapshots/(1CECHNKREP0F1RSTCMT0)?|refs/(branch\.main/(ref\.json#\d+)?)?)(#\d+)?"
 )
+_MEMORY = "memory://"
+_in_memory: weakref.WeakValueDictionary[str, icechunk.Repository] = weakref.WeakValueDictionary()  # by location
+_memory_numbers = itertools.count(1)
 
 
 class Store:
@@ -43,6 +48,8 @@ class Store:
         StoreError
             If there is none, or not one of owtrend's.
         """
+        if (in_memory := _in_memory.get(str(location))) is not None:
+            return cls(location, in_memory)
         storage = _storage(location)
         if _is_local(location) and not Path(location).is_dir():
             raise StoreError(f"{location}: no such store; make one with `owtrend ingest FOLDER --store {location}`")
@@ -62,13 +69,9 @@ class Store:
         StoreError
             If something is there already.
         """
-        config = _config()
-        by_run: dict[Any, int] = {icechunk.ManifestSplitDimCondition.DimensionName("run"): 100}
-        splitting = icechunk.ManifestSplittingConfig.from_dict({icechunk.ManifestSplitCondition.AnyArray(): by_run})
-        config.manifest = icechunk.ManifestConfig(splitting=splitting)
         with _empty_folder(location):
             try:
-                store = cls(location, icechunk.Repository.create(_storage(location), config=config))
+                store = cls(location, icechunk.Repository.create(_storage(location), config=_new_config()))
                 store._repository.save_config()
             except icechunk.IcechunkError as error:
                 raise StoreError(f"{location}: cannot make a store there ({_first_line(error)})") from error
@@ -77,8 +80,22 @@ class Store:
         return store
 
     @classmethod
+    def in_memory(cls) -> Self:
+        """A new, empty store in the memory of this process, for tests; it goes when nothing refers to it any more.
+
+        `open` finds it by its ``location`` in this process. It has no locks, and worker processes cannot reach it.
+        """
+        location = f"{_MEMORY}{next(_memory_numbers)}"
+        store = cls(location, icechunk.Repository.create(icechunk.in_memory_storage(), config=_new_config()))
+        store._finish_creation()
+        _in_memory[location] = store._repository
+        return store
+
+    @classmethod
     def open_or_create(cls, location: str | Path) -> Self:
         """The store, made if it is missing."""
+        if str(location) in _in_memory:
+            return cls.open(location)
         missing = _is_local(location) and not (Path(location) / "refs" / "branch.main" / "ref.json").is_file()
         if missing or not icechunk.Repository.exists(_storage(location)):
             return cls.create(location)
@@ -173,7 +190,8 @@ class Store:
             yield self._begin
 
     def _begin(self) -> "Transaction":
-        return Transaction(self._repository.writable_session("main"), self._commit_lock)
+        in_memory = self.location.startswith(_MEMORY)
+        return Transaction(self._repository.writable_session("main"), self._commit_lock, in_memory=in_memory)
 
     @contextlib.contextmanager
     def _commit_lock(self) -> Iterator[None]:
@@ -268,8 +286,19 @@ def _config() -> icechunk.RepositoryConfig:
     return config
 
 
+def _new_config() -> icechunk.RepositoryConfig:
+    """The configuration of a new repository, whose manifests have 100 runs each."""
+    config = _config()
+    by_run: dict[Any, int] = {icechunk.ManifestSplitDimCondition.DimensionName("run"): 100}
+    splitting = icechunk.ManifestSplittingConfig.from_dict({icechunk.ManifestSplitCondition.AnyArray(): by_run})
+    config.manifest = icechunk.ManifestConfig(splitting=splitting)
+    return config
+
+
 def _storage(location: str | Path) -> icechunk.Storage:
     text = str(location)
+    if text.startswith(_MEMORY):
+        raise StoreError(f"{location}: no such store in this process; make one by Store.in_memory()")
     if _is_local(location):
         return icechunk.local_filesystem_storage(text)
     scheme, _, rest = text.partition("://")

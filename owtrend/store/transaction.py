@@ -45,23 +45,27 @@ __all__ = ["Transaction", "write_cells"]
 class Transaction:
     """Changes that become visible all at once, by `commit`."""
 
-    def __init__(self, session: icechunk.Session, lock: Any) -> None:
+    def __init__(self, session: icechunk.Session, lock: Any, *, in_memory: bool = False) -> None:
         self.session = session
         self._lock = lock
+        self._in_memory = in_memory
         self._arrays: dict[str, zarr.Array[Any]] = {}
 
     @cached_property
     def group(self) -> zarr.Group:
         return zarr.group(self.session.store)
 
-    def fork(self) -> icechunk.ForkSession:
-        """A picklable session for one worker; only from a transaction that has changed nothing yet."""
-        return self.session.fork()
+    def fork(self) -> icechunk.Session:
+        """A picklable session for one worker; only from a transaction that has changed nothing yet.
 
-    def merge(self, forks: Sequence[icechunk.ForkSession]) -> None:
+        In memory it is the session itself: a fork would not see the memory, and the workers are threads.
+        """
+        return self.session if self._in_memory else self.session.fork()
+
+    def merge(self, forks: Sequence[icechunk.Session]) -> None:
         """Take over what workers wrote."""
-        if forks:
-            self.session.merge(*forks)
+        if changed := [fork for fork in forks if isinstance(fork, icechunk.ForkSession)]:
+            self.session.merge(*changed)
         vars(self).pop("group", None)
         self._arrays.clear()
 
@@ -391,7 +395,7 @@ def _side_by_side(run_indices: Sequence[int], chunk: int) -> Iterator[list[int]]
 
 
 def write_cells(
-    fork: icechunk.ForkSession, subsystem: str, array: str, run_index: int, row: int, block: NDArray[Any]
+    fork: icechunk.Session, subsystem: str, array: str, run_index: int, row: int, block: NDArray[Any]
 ) -> None:
     """Write ``block`` (row, cell) from row ``row`` on, the last rows of one run; called on workers.
 
