@@ -12,9 +12,9 @@ from benchmarks.inputs import Compare, Size, Source
 from ingest.simulator.detector import COMPONENTS, plans
 from owtrend.compute import cluster
 from owtrend.compute.update_scores import rescore
+from owtrend.config import Config
 from owtrend.kernels.two_sample import beta_binomial, report
 from owtrend.outliers import histogram_scores
-from owtrend.outliers.histogram_scores import Rules
 from owtrend.outliers.monitor import Sample, Watched
 from owtrend.store.repository import Store
 
@@ -140,7 +140,7 @@ def test_a_pass_over_an_archive(source: Source, size: Size, store: Path, compare
 
     def ours() -> None:
         with opened.writer("derived") as begin, cluster.runner(0, None, tasks=1) as runner:
-            rescore(opened, begin, runner, Rules(tests=source.histograms), force=True)
+            rescore(opened, begin, runner, Config(), force=True)
 
     def theirs() -> None:
         reader = opened.reader()
