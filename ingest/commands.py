@@ -12,7 +12,9 @@ from urllib.parse import urlencode
 import click
 
 from ingest.archive import naming
-from owtrend.cli.main import as_json, main, print_quarantine, print_table, progress_bar, store_size
+from owtrend.cli.main import main
+from owtrend.cli.options import as_json
+from owtrend.cli.output import print_quarantine, print_table, progress_bar, store_size
 
 __all__ = ["demo", "ingest", "simulate"]
 

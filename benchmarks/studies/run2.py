@@ -22,7 +22,7 @@ import owtrend
 from ingest import SnapshotReader
 from ingest.archive import ingest
 from ingest.archive.convert import SourceFile
-from owtrend.cli.main import progress_bar, store_size
+from owtrend.cli.output import progress_bar, store_size
 from owtrend.compute import compute
 
 DOCUMENT = Path(__file__).resolve().parent.parent.parent / "docs" / "run2.md"

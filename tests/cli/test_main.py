@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from ingest import SnapshotReader, simulate
 from ingest.archive import naming
-from owtrend.cli import main
+from owtrend.cli import main, output
 from tests import making
 
 
@@ -190,7 +190,7 @@ def test_trends_are_exported(tmp_path, capsys, small_store, ending):
     ],
 )
 def test_a_value_is_shown_with_two_digits_of_its_error(value, error, text):
-    assert main._with_error(value, error) == text
+    assert output.with_error(value, error) == text
 
 
 def test_simulate_tells_its_faults(tmp_path, capsys):

@@ -1,0 +1,55 @@
+"""owtrend compute"""
+
+import json
+
+import click
+
+from owtrend.cli.options import as_json, runs_option, store_argument
+from owtrend.cli.output import progress_bar
+
+__all__ = ["compute"]
+
+
+@click.command()
+@store_argument
+@runs_option
+@click.option("--config", type=click.Path(dir_okay=False), help="YAML file of settings; STORE keeps them.")
+@click.option("--force", is_flag=True, help="Compute again what has not changed, too.")
+@click.option("--trends-only", is_flag=True, help="Do not look for outliers.")
+@click.option("--workers", type=click.IntRange(0), help="Local worker processes; 0 for threads.  [default: all cores]")
+@click.option("--scheduler", help="Address of an existing Dask scheduler.")
+@as_json
+def compute(
+    store: str, runs: list[int] | None, config: str | None, force: bool, trends_only: bool, workers: int | None,
+    scheduler: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Compute the trends of what changed in STORE, look for outliers, and keep both beside the data.
+
+    The settings of --config say where events are counted, which reductors are kept beside the default ones, and how
+    many false alarms there may be. `owtrend outliers` shows what was found.
+
+    Example: owtrend compute archive.zarr --config owtrend.yaml
+    """
+    from owtrend.compute import compute
+    from owtrend.config import load
+
+    settings = load(config) if config else None
+    with progress_bar() as progress:
+        summary = compute.compute(
+            store,
+            config=settings,
+            runs=runs,
+            force=force,
+            scores=not trends_only,
+            workers=workers,
+            scheduler=scheduler,
+            progress=progress,
+        )
+    if as_json:
+        click.echo(json.dumps(vars(summary)))
+    else:
+        click.echo(
+            f"{store}: {summary.points:,} trend points of {summary.runs} run x subsystem computed in "
+            f"{summary.seconds:.1f} s ({summary.bytes / 1e6 / max(summary.seconds, 1e-9):,.0f} MB/s of float64 cells), "
+            f"{summary.unchanged} unchanged; {summary.scored} scored"
+        )

@@ -1,0 +1,52 @@
+"""Arguments and options that several verbs share."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+__all__ = ["as_json", "file_option", "runs_option", "store_argument", "trend_options"]
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print data as JSON.")
+
+
+def store_argument(function: Callable[..., Any]) -> Callable[..., Any]:
+    return click.argument("store", type=str)(function)
+
+
+def _run_numbers(_: click.Context, __: click.Parameter, text: str | None) -> list[int] | None:
+    try:
+        return [int(run) for run in text.split(",")] if text else None
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r}: expected run numbers such as 300000,300001") from error
+
+
+runs_option = click.option("--runs", callback=_run_numbers, help="Only these run numbers, separated by commas.")
+
+
+def trend_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Which trends."""
+    for option in (
+        runs_option,
+        click.option("--reductor", "reductors", multiple=True, help="Only this one, e.g. mean. Repeatable."),
+        click.option("--histogram", "histograms", multiple=True, help="Only names like this, e.g. '*QA*'. Repeatable."),
+        click.option("--subsystem", help="Only of this one.  [default: all]"),
+    ):
+        function = option(function)
+    return function
+
+
+def file_option(*endings: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Where to write to; the ending of the name is the format."""
+
+    def known(_: click.Context, __: click.Parameter, path: Path) -> Path:
+        if path.suffix not in endings:
+            raise click.BadParameter(f"{str(path)!r}: expected a name that ends with {' or '.join(endings)}")
+        return path
+
+    metavar = f"FILE{'|'.join(endings)}"
+    return click.option(
+        "-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), callback=known,
+        metavar=metavar, help="The file to write; one that is there is replaced.",
+    )  # fmt: skip

@@ -1,0 +1,111 @@
+"""Prints what a verb found: tables, JSON, numbers with their errors, the quarantine; and shows its progress."""
+
+import json
+from collections.abc import Sequence
+from math import floor, isfinite, log10
+from pathlib import Path
+from typing import Any
+
+import click
+
+__all__ = ["finite", "plain", "print_quarantine", "print_table", "progress_bar", "store_size", "with_error"]
+
+
+def progress_bar() -> Any:
+    """A context manager that shows a bar with rate and time left on stderr, and gives the callback that moves it."""
+    from contextlib import contextmanager
+
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    @contextmanager
+    def bar() -> Any:
+        columns = (
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+        )  # fmt: skip
+        console = Console(stderr=True)
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
+            tasks: dict[str, Any] = {}
+
+            def move(what: str, done: int, total: int) -> None:
+                if what not in tasks:
+                    tasks[what] = shown.add_task(what, total=total, rate="")
+                speed = shown.tasks[tasks[what]].speed
+                shown.update(tasks[what], completed=done, total=total, rate=f"{speed:.0f}/s" if speed else "")
+
+            yield move
+
+    return bar()
+
+
+def print_table(rows: Sequence[dict[str, Any]], as_json: bool, title: str = "") -> None:
+    """Rows as a table for people, or as JSON; to stdout."""
+    if as_json:
+        click.echo(json.dumps(list(rows), indent=1, default=str))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title or None, title_justify="left")
+    for name in rows[0] if rows else ():
+        numeric = isinstance(rows[0][name], int | float)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    Console(markup=False, emoji=False).print(table if rows else f"{title}: nothing")
+
+
+def print_quarantine(rows: Sequence[dict[str, Any]], limit: int | None = None) -> None:
+    """What could not be taken in: one line per file and reason, however many objects it is; at most ``limit``."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        reason = str(row["reason"]).removeprefix(f"{row['source']}: ")
+        groups.setdefault((row["source"], reason), []).append(row["object"] or "")
+    shown = []
+    for (source, reason), names in groups.items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        shown.append({"where": source, "object": names[0] + more, "reason": reason})
+    if shown:
+        print_table(shown[:limit], False, title=f"{len(rows)} in quarantine")
+    if limit is not None and len(shown) > limit:
+        click.echo(f"  and {len(shown) - limit} more; `owtrend status STORE` lists them all")
+
+
+def plain(value: Any) -> Any:
+    """A table cell as JSON has it."""
+    import pandas as pd
+
+    if isinstance(value, pd.Timestamp):
+        return value.isoformat(sep=" ", timespec="seconds")
+    if isinstance(value, pd.Timedelta):
+        return str(value).replace("0 days ", "")
+    return None if pd.api.types.is_scalar(value) and pd.isna(value) else value
+
+
+def finite(value: Any) -> Any:
+    """JSON knows no infinity: what is no matter of chance has no sigma."""
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
+def with_error(value: float, error: float) -> str:
+    """``12.34 ± 0.56``: as many digits as the error has two of."""
+    if value != value:
+        return "nothing gained"
+    if not (isfinite(error) and error > 0):
+        return f"{value:.6g} ± {error:.2g}"
+    digits = max(1 - floor(log10(error)), 0)
+    return f"{value:.{digits}f} ± {error:.{digits}f}" if digits < 12 else f"{value:.12g} ± {error:.2g}"
+
+
+def store_size(location: str) -> int:
+    """Bytes of a local store on disk; 0 elsewhere."""
+    folder = Path(location)
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0

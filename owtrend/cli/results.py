@@ -1,0 +1,155 @@
+"""owtrend export | outliers | slice | trends"""
+
+import json
+from pathlib import Path
+
+import click
+
+from owtrend.cli.options import as_json, file_option, runs_option, store_argument, trend_options
+from owtrend.cli.output import finite, plain, print_table, progress_bar, with_error
+
+__all__ = ["export", "outliers", "slice_", "trends"]
+
+_CERTAIN = 37.0  # sigma, beyond which a probability is no number any more
+
+
+@click.command(name="slice")
+@store_argument
+@click.argument("run", type=int)
+@click.argument("subsystem")
+@click.option("--from", "start", help="Begin after the snapshot at this time, UTC.  [default: the run's beginning]")
+@click.option("--to", "stop", help="End with the snapshot at this time, UTC.  [default: the run's end]")
+@click.option("--select", multiple=True, help="Only histograms like this, e.g. '*QA*'. Repeatable.")
+@file_option(".root")
+@as_json
+def slice_(
+    store: str, run: int, subsystem: str, start: str | None, stop: str | None, select: tuple[str, ...], output: Path,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Write what the histograms of SUBSYSTEM gained in a part of RUN as a ROOT file.
+
+    It holds genuine histograms, of the class that they came in. What does not fit the type of its class any more (a
+    weighted TH1F, a difference of full bins) gets the next wider class, and is listed.
+
+    Example: owtrend slice archive.zarr 300000 EMC --from 10:00 --to 10:30 -o late.root
+    """
+    from owtrend.output import tables
+
+    summary = tables.export_slice(store, run, subsystem, output, start, stop, select=select)
+    if as_json:
+        click.echo(json.dumps(vars(summary)))
+        return
+    click.echo(
+        f"{output}: {summary.histograms} histograms of {subsystem} in run {run}, "
+        f"({summary.start or 'its beginning'}, {summary.stop}] UTC"
+    )
+    click.echo(f"  {summary.snapshots} snapshots, {summary.restarts} restarts, {summary.gaps} gaps")
+    for name, (before, after) in summary.widened.items():
+        click.echo(f"  {name}: {after}, for its numbers do not fit {before}")
+    for name in summary.rebinned:
+        since = summary.partial.get(name, vars(summary))["start"]
+        gained = f"what it gained since {since}" if since else "with all that it held when it first came"
+        click.echo(f"  {name}: a further binning, {gained}")
+    for name, place in summary.renamed.items():
+        click.echo(f"  {name}: is {place} in the file, where a folder has its name")
+    if summary.absent:
+        click.echo(f"  {len(summary.absent)} histograms were not there")
+
+
+@click.command()
+@store_argument
+@trend_options
+@as_json
+def trends(
+    store: str, subsystem: str | None, histograms: tuple[str, ...], reductors: tuple[str, ...],
+    runs: list[int] | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Show the trends in STORE run by run: entries, means and widths of whole runs, each with its error.
+
+    Example: owtrend trends archive.zarr --subsystem EMC --histogram '*Centrality*' --reductor mean
+    """
+    from owtrend.output import tables
+
+    rows = tables.run_table(store, subsystem=subsystem, histograms=histograms, reductors=reductors, runs=runs)
+    if as_json:
+        finite = [{name: None if value != value else value for name, value in row.items()} for row in rows]
+        print_table(finite, True)
+        return
+    shown = [
+        {**{name: row[name] for name in ("run", "subsystem", "histogram", "reductor")},
+         "value": with_error(row["value"], row["error"])}
+        for row in rows
+    ]  # fmt: skip
+    print_table(shown, False, title=f"Trends of whole runs in {store}")
+
+
+@click.command()
+@store_argument
+@click.option("--subsystem", help="Only of this one.  [default: all]")
+@runs_option
+@click.option("--all", "everything", is_flag=True, help="Each report of each histogram, not joined to incidents.")
+@as_json
+def outliers(store: str, subsystem: str | None, runs: list[int] | None, everything: bool, as_json: bool) -> None:
+    """Show what is wrong in STORE, since when and why: incidents, the surest reason of each.
+
+    Flags of one subsystem that are at most two reports apart are one incident, and those of several subsystems that
+    overlap. Times are UTC. `owtrend compute` looks for them; the configuration tells how many may come by chance.
+
+    Example: owtrend outliers archive.zarr --runs 300001,300002
+    """
+    from owtrend import archive as access
+
+    archive = access.open(store)
+    found = (archive.findings if everything else archive.incidents)(subsystem, runs=runs)
+    rows = [{name: plain(value) for name, value in row.items()} for row in found.to_dict("records")]
+    if as_json:
+        print_table([{name: finite(value) for name, value in row.items()} for row in rows], True)
+        return
+    shown = []
+    for row in rows:
+        first = row["histograms"][0] if everything and row["histograms"] else row["histogram"]
+        count = len(row["histograms"]) if everything else row["histograms"]
+        what = first + (f" and {count - 1} more" if count > 1 else "") if first else "whole snapshots"
+        numbers = [row["run"]] if everything else row["runs"]
+        where = row["subsystem"] if everything else ", ".join(row["subsystems"])
+        shown.append(
+            {
+                "from": row["start"], "to": row["stop"].split()[-1], "run": ", ".join(map(str, numbers)),
+                "subsystem": where, "histogram": what, "sigma": "sure" if row["z"] > _CERTAIN else f"{row['z']:.1f}",
+                "why": row["why"],
+            }
+        )  # fmt: skip
+    what = "flags" if everything else "incidents"
+    print_table(shown, False, title=f"{len(shown)} {what} in {store}, times in UTC")
+
+
+@click.command(name="export")
+@store_argument
+@trend_options
+@file_option(".parquet", ".csv", ".ndjson")
+@as_json
+def export(
+    store: str, subsystem: str | None, histograms: tuple[str, ...], reductors: tuple[str, ...],
+    runs: list[int] | None, output: Path, as_json: bool,
+) -> None:  # fmt: skip
+    """Write the trends in STORE as a table: a row per run, subsystem and snapshot, two columns per trend.
+
+    Columns are run, subsystem, time (UTC); <histogram>:<reductor> and <histogram>:<reductor>:error;
+    <histogram>:exposure in seconds and <histogram>:reported.
+
+    Example: owtrend export archive.zarr --subsystem EMC --reductor mean -o trends.parquet
+    """
+    from owtrend.output import tables
+
+    with progress_bar() as progress:
+        summary = tables.export_trends(
+            store, output, subsystem=subsystem, histograms=histograms, reductors=reductors, runs=runs,
+            progress=progress,
+        )  # fmt: skip
+    if as_json:
+        click.echo(json.dumps(vars(summary)))
+    else:
+        click.echo(
+            f"{output}: {summary.rows:,} rows of {summary.runs} runs, {summary.trends} trends, "
+            f"{summary.bytes / 1e6:,.1f} MB"
+        )

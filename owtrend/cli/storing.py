@@ -1,0 +1,157 @@
+"""owtrend check | clean | merge | remove | runs | status"""
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from owtrend.cli.options import as_json, store_argument
+from owtrend.cli.output import plain, print_quarantine, print_table, progress_bar
+
+__all__ = ["check", "clean", "merge", "remove", "runs", "status"]
+
+
+@click.command(name="runs")
+@store_argument
+@as_json
+def runs(store: str, as_json: bool) -> None:
+    """List the runs in STORE.
+
+    Example: owtrend runs archive.zarr --json
+    """
+    from owtrend import archive
+
+    table = archive.open(store).runs.reset_index()
+    rows = [{name: plain(value) for name, value in row.items()} for row in table.to_dict("records")]
+    print_table(rows, as_json, title=f"Runs in {store}, times in UTC")
+
+
+@click.command()
+@store_argument
+@click.option("--digest", is_flag=True, help="Print nothing but the digest of the contents.")
+@as_json
+def check(store: str, digest: bool, as_json: bool) -> None:
+    """Read all of STORE and verify that it holds what was put in; exit status 1 if it does not.
+
+    The digest is that of the contents, sorted by subsystem, run, time and histogram: equal digests mean equal
+    contents, however they got there.
+
+    Example: owtrend check archive.zarr --digest
+    """
+    from owtrend.store.check import check as verify
+    from owtrend.store.repository import Store
+
+    with progress_bar() as progress:
+        report = verify(Store.open(store).reader(), progress)
+    if as_json:
+        click.echo(json.dumps(vars(report)))
+    elif digest:
+        click.echo(report.digest)
+    else:
+        click.echo(f"{store}: {report.rows:,} rows, {report.cells:,} cells read, digest {report.digest}")
+        click.echo(
+            f"  {report.restarts:,} restarts of histograms, {report.moved:,} times that entries moved between bins"
+        )
+        for problem in report.problems:
+            click.echo(f"  PROBLEM: {problem}")
+        click.echo("  everything as it was put in" if not report.problems else f"  {len(report.problems)} problems")
+    if report.problems:
+        sys.exit(1)
+
+
+@click.command()
+@store_argument
+@click.argument("run", type=int)
+@click.option("--why", required=True, help="The reason, which the ledger keeps.")
+@click.option("--subsystem", help="Only of this one.  [default: of all]")
+def remove(store: str, run: int, why: str, subsystem: str | None) -> None:
+    """Take RUN out of STORE, for good files to be ingested in its place. Tags keep what they have.
+
+    Example: owtrend remove archive.zarr 300000 --why "wrong calibration, taken in again"
+    """
+    from owtrend.store import repair
+    from owtrend.store.repository import Store
+
+    repair.remove_run(Store.open(store), run, why=why, subsystem=subsystem)
+    click.echo(f"{store}: run {run} is out; `owtrend compute {store}` brings the trends up to date")
+
+
+@click.command()
+@store_argument
+@click.argument("source", type=str)
+@click.option("--why", required=True, help="The reason, which the ledger keeps.")
+def merge(store: str, source: str, why: str) -> None:
+    """Add all rows of the store SOURCE to STORE; what is there already is not added again.
+
+    Example: owtrend merge archive.zarr laptop.zarr --why "taken while the server was down"
+    """
+    from owtrend.store import repair
+    from owtrend.store.repository import Store
+
+    with progress_bar() as progress:
+        counts = repair.merge(Store.open_or_create(store), Store.open(source), why=why, progress=progress)
+    click.echo(f"{store}: " + ", ".join(f"{count:,} {what}" for what, count in counts.items()))
+
+
+@click.command()
+@store_argument
+@click.option("--older-than", default=7.0, show_default=True, help="Days that versions are kept.")
+def clean(store: str, older_than: float) -> None:
+    """Give up versions of STORE that are older, and the disk space that only they use. Tagged versions stay.
+
+    Example: owtrend clean archive.zarr --older-than 30
+    """
+    from datetime import timedelta
+
+    from owtrend.store.repository import Store
+
+    freed = Store.open(store).clean(timedelta(days=older_than))
+    click.echo(f"{store}: {freed / 1e6:,.1f} MB freed")
+
+
+@click.command()
+@store_argument
+@as_json
+def status(store: str, as_json: bool) -> None:
+    """Show what STORE holds, which trends and scores are stale and why, and what could not be taken in.
+
+    Example: owtrend status archive.zarr
+    """
+    from owtrend import archive as access
+
+    archive = access.open(store)
+    rows = []
+    for name in archive.subsystems:
+        histograms = archive.histograms(name)
+        rows.append(
+            {
+                "subsystem": name,
+                "runs": archive.runs["subsystems"].map(lambda held, name=name: name in held.split(", ")).sum().item(),
+                "histograms": len(histograms),
+                "bins": int(histograms["bins"].sum()),
+                "last snapshot (UTC)": plain(archive.last_time(name)),
+            }
+        )
+    quarantine = [{k: plain(v) for k, v in row.items()} for row in archive.quarantine.to_dict("records")]
+    if as_json:
+        stale = archive.stale.to_dict("records")
+        told = {"version": archive.version, "subsystems": rows, "stale": stale, "quarantine": quarantine}
+        click.echo(json.dumps(told, indent=1))
+        return
+    print_table(rows, False, title=f"{store}, version {archive.version}")
+    _print_stale(store, archive)
+    print_quarantine(quarantine)
+
+
+def _print_stale(store: str, archive: Any) -> None:
+    """How much is stale, and why."""
+    found = archive.stale
+    counts = found.groupby(["subsystem", "what", "reason"], sort=False)["run"].agg(["count", "min", "max"])
+    rows = [
+        {"subsystem": name, "what": what, "runs": int(row["count"]), "first": int(row["min"]), "last": int(row["max"]),
+         "reason": reason}
+        for (name, what, reason), row in counts.iterrows()
+    ]  # fmt: skip
+    if rows:
+        print_table(rows, False, title=f"Not up to date; `owtrend compute {store}` makes it so")
