@@ -1,6 +1,5 @@
 """What a notebook user holds: an archive opened, and labelled histograms and trends out of it, read when needed."""
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cached_property
@@ -18,12 +17,17 @@ from owtrend.errors import NotFoundError, UsageError
 from owtrend.histograms import run_histogram
 from owtrend.histograms.cells import dataset
 from owtrend.histograms.labelled import labelled
-from owtrend.histograms.run_histogram import RunHistogram
+from owtrend.histograms.listing import (
+    histograms_table,
+    quarantine_table,
+    runs_table,
+    select_histograms,
+    select_runs,
+)
 from owtrend.histograms.time_slice import TimeSlice, time_slices
 from owtrend.learned.isolation_forest import REDUCTORS, unusual
 from owtrend.learned.shape import Learned, learn_shape
 from owtrend.model.finding import incidents
-from owtrend.model.registry import HistogramEntry, matching
 from owtrend.model.snapshot import Path
 from owtrend.outliers.components import bin_components, learn
 from owtrend.outliers.results import flag_table, score_dataset
@@ -34,8 +38,6 @@ from owtrend.trends.reductors import DEFAULT, applicable, parse
 from owtrend.trends.run_trends import named
 
 __all__ = ["Archive", "open"]
-
-_MANY_RUNS = 8  # from which on their rows are read at once
 
 
 def open(location: str | FilePath, as_of: str | datetime | None = None) -> "Archive":  # noqa: A001 - owtrend.open
@@ -97,27 +99,7 @@ class Archive:
     @cached_property
     def runs(self) -> pd.DataFrame:
         """Indexed by run number, sorted: start, stop (UTC), duration, snapshots, subsystems, mode."""
-        pieces = []
-        for name in self.subsystems:
-            per_run = self._reader.subsystem(name).per_run
-            table = pd.DataFrame(
-                {column: per_run[column] for column in ("run", "n_snapshots", "start", "stop", "mode")}
-            )
-            pieces.append(table[table["n_snapshots"] > 0].assign(subsystem=name))
-        columns = ["start", "stop", "duration", "snapshots", "subsystems", "mode"]
-        if not pieces:
-            return pd.DataFrame(columns=columns, index=pd.Index([], name="run", dtype=np.int64))
-        groups = pd.concat(pieces).groupby("run")
-        table = groups.agg(
-            start=("start", "min"),
-            stop=("stop", "max"),
-            snapshots=("n_snapshots", "sum"),
-            subsystems=("subsystem", ", ".join),
-            mode=("mode", lambda modes: ", ".join(sorted(set(filter(None, modes))))),
-        )
-        for column in ("start", "stop"):
-            table[column] = pd.to_datetime(table[column], unit="ns")
-        return table.assign(duration=table["stop"] - table["start"])[columns]
+        return runs_table(self._reader)
 
     def last_time(self, subsystem: str) -> pd.Timestamp:
         """When the newest snapshot of a subsystem ended, UTC."""
@@ -127,8 +109,7 @@ class Archive:
     @property
     def quarantine(self) -> pd.DataFrame:
         """What could not be taken in: source, subsystem, run, time and the reason."""
-        columns = ["source", "object", "subsystem", "run", "time", "reason"]
-        return pd.DataFrame([json.loads(line) for line in self._reader.quarantine], columns=columns)
+        return quarantine_table(self._reader)
 
     @property
     def stale(self) -> pd.DataFrame:
@@ -144,37 +125,7 @@ class Archive:
         Columns: path, class, kind (``counter`` or ``gauge``), dims, bins (flow excluded), axes (titles), title,
         reductors, first_run and last_run.
         """
-        view = self._reader.subsystem(subsystem)
-        numbers = np.arange(len(view.registry))
-        first = np.full(len(numbers), np.iinfo(np.int64).max)
-        last = np.full(len(numbers), -1)
-        for known in view.run_indices if run is None else [run]:
-            used = view.holds[np.unique(view.layout(view.run_index(known)))].any(axis=0)
-            first[used] = np.minimum(first[used], known)
-            last[used] = np.maximum(last[used], known)
-        rows = []
-        for path, entry in view.registry.histograms.items():
-            mine = [number for number, _ in entry.segments]
-            if (last[mine] < 0).all():
-                continue
-            segment = entry.segments[int(np.argmax(last[mine]))][1]
-            rows.append(
-                {
-                    "name": entry.name,
-                    "path": path,
-                    "class": segment.class_name,
-                    "kind": "gauge" if segment.gauge else "counter",
-                    "dims": len(segment.axes),
-                    "bins": int(np.prod([len(axis) for axis in segment.axes])),
-                    "axes": tuple(axis.title for axis in segment.axes),
-                    "title": segment.title,
-                    "reductors": tuple(applicable(segment)),
-                    "first_run": int(first[mine].min()),
-                    "last_run": int(last[mine].max()),
-                }
-            )
-        columns = ["path", "class", "kind", "dims", "bins", "axes", "title", "reductors", "first_run", "last_run"]
-        return pd.DataFrame(rows, columns=["name", *columns]).set_index("name")
+        return histograms_table(self._reader.subsystem(subsystem), run, applicable)
 
     def histogram(
         self, subsystem: str, name: str | Path, run: int | None = None, *, runs: slice | Sequence[int] | None = None,
@@ -216,12 +167,7 @@ class Archive:
         if run is not None:
             pieces = [run_histogram.find(view, run, entry, binning)]
         else:
-            wanted = _chosen(sorted(view.run_indices), runs)
-            if len(wanted) > _MANY_RUNS:
-                view.read_all_rows()
-            pieces = [found for known in wanted for found in _chosen_binning(view, known, entry, binning)]
-            if not pieces:
-                raise NotFoundError(f"{view.where}: no histogram {entry.name!r} in the runs asked for")
+            pieces = run_histogram.find_all(view, select_runs(view.run_indices, runs), entry, binning)
         dataset = labelled(pieces, ragged=run is None, flow=flow, subsystem=subsystem)
         return dataset if chunks is None else dataset.chunk(chunks)
 
@@ -281,7 +227,7 @@ class Archive:
             If there is no such subsystem, run or array.
         """
         view = self._reader.subsystem(subsystem)
-        return dataset(view, array, _chosen(sorted(view.run_indices), runs)).assign_attrs(subsystem=subsystem)
+        return dataset(view, array, select_runs(view.run_indices, runs)).assign_attrs(subsystem=subsystem)
 
     def trend(
         self, subsystem: str, name: str | Path, reductor: str, run: int | None = None,
@@ -343,7 +289,7 @@ class Archive:
             ``restart`` of each histogram.
         """
         view = self._reader.subsystem(subsystem)
-        entries = _entries(view, histograms)
+        entries = select_histograms(view, histograms)
         names = reductors
         if names is None:
             names = [one for one in DEFAULT if any(parse(one).fits(entry.first) for entry in entries)]
@@ -352,7 +298,7 @@ class Archive:
         for one in chosen:
             if len(entries) == 1:
                 require_fitting(entries[0], one)
-        wanted = [run] if run is not None else _chosen(sorted(view.run_indices), runs)
+        wanted = [run] if run is not None else select_runs(view.run_indices, runs)
         for known in wanted:
             view.run_index(known)
         if not wanted:
@@ -392,10 +338,10 @@ class Archive:
             If there is no such subsystem, run, histogram or score, or nothing was scored yet.
         """
         view = self._reader.subsystem(subsystem)
-        wanted = [run] if run is not None else _chosen(sorted(view.run_indices), runs)
+        wanted = [run] if run is not None else select_runs(view.run_indices, runs)
         if not wanted:
             raise NotFoundError(f"{view.where}: none of the runs asked for")
-        return score_dataset(view, wanted, _entries(view, histograms), scores, ragged=run is None)
+        return score_dataset(view, wanted, select_histograms(view, histograms), scores, ragged=run is None)
 
     def findings(
         self, subsystem: str | None = None, *, runs: slice | Sequence[int] | int | None = None
@@ -411,7 +357,7 @@ class Archive:
         """
         of = [subsystem] if subsystem is not None else list(self.subsystems)
         known = sorted({run for name in of for run in self._reader.subsystem(name).run_indices})
-        chosen = None if runs is None else [runs] if isinstance(runs, int) else _chosen(known, runs)
+        chosen = None if runs is None else [runs] if isinstance(runs, int) else select_runs(known, runs)
         return flag_table(self._reader, of, chosen)
 
     def incidents(
@@ -542,9 +488,9 @@ class Archive:
         NotFoundError, UsageError
             As `trends` and `owtrend.learned.isolation_forest.unusual`.
         """
-        entries = _entries(self._reader.subsystem(subsystem), histograms)
+        entries = select_histograms(self._reader.subsystem(subsystem), histograms)
         names = reductors or [one for one in REDUCTORS if any(parse(one).fits(entry.first) for entry in entries)]
-        past = [known for known in _chosen(sorted(self._reader.subsystem(subsystem).run_indices), runs) if known != run]
+        past = [known for known in select_runs(self._reader.subsystem(subsystem).run_indices, runs) if known != run]
         paths = [entry.path for entry in entries]
         return unusual(
             self.trends(subsystem, paths, names, runs=past), self.trends(subsystem, paths, names, run), every
@@ -554,26 +500,3 @@ class Archive:
     def config(self) -> Config:
         """The configuration that stored trends are made by, see `owtrend.compute.compute.compute`."""
         return config_of(self._reader)
-
-
-def _entries(view: Any, histograms: Sequence[str | Path] | str | None) -> list[HistogramEntry]:
-    """The histograms of some names, or of a shell pattern; raises NotFoundError if there are none."""
-    if histograms is not None and not isinstance(histograms, str):
-        return [view.registry.find(name, view.where) for name in histograms]
-    return matching(view.registry.histograms.values(), [] if histograms is None else [histograms], view.where)
-
-
-def _chosen(runs: list[int], wanted: slice | Sequence[int] | None) -> list[int]:
-    if wanted is None:
-        return runs
-    if isinstance(wanted, slice):
-        first = wanted.start if wanted.start is not None else -np.inf
-        last = wanted.stop if wanted.stop is not None else np.inf
-        return [run for run in runs if first <= run <= last]
-    return list(wanted)
-
-
-def _chosen_binning(view: Any, run: int, entry: Any, binning: int | None) -> list[RunHistogram]:
-    """The rows of a run that may be without the histogram."""
-    found = run_histogram.by_binning(view, run, entry)
-    return found if len(found) <= 1 else [run_histogram.find(view, run, entry, binning)]

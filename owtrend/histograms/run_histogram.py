@@ -1,6 +1,6 @@
 """One histogram in one run, whatever segments its rows lie in: the pieces found, checked and joined."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -15,8 +15,9 @@ from owtrend.model.snapshot import Axis
 from owtrend.store.layout import TIME_CHUNK
 from owtrend.store.reader import SubsystemReader
 
-__all__ = ["RunHistogram", "by_binning", "find"]
+__all__ = ["MANY_RUNS", "RunHistogram", "by_binning", "find", "find_all"]
 
+MANY_RUNS = 8  # for more runs it is quicker to read the rows of all runs at once
 
 CellReader = Callable[[str, int, NDArray[np.intp], slice], NDArray[Any]]  # as `SubsystemReader.cells`
 
@@ -228,6 +229,27 @@ def find(view: SubsystemReader, run: int, entry: HistogramEntry, binning: int | 
         raise NotFoundError(
             f"{view.where}: {entry.name} has {len(found)} binnings in run {run}, no {binning}"
         ) from None
+
+
+def find_all(
+    view: SubsystemReader, runs: Sequence[int], entry: HistogramEntry, binning: int | None = None
+) -> list[RunHistogram]:
+    """As `find` for several runs, one after the other; runs without the histogram are left out.
+
+    Raises
+    ------
+    NotFoundError, BinningChangedError
+        If no run holds the histogram; as `find`.
+    """
+    if len(runs) > MANY_RUNS:
+        view.read_all_rows()
+    pieces = []
+    for run in runs:
+        found = by_binning(view, run, entry)
+        pieces += found if len(found) <= 1 else [find(view, run, entry, binning)]
+    if not pieces:
+        raise NotFoundError(f"{view.where}: no histogram {entry.name!r} in the runs asked for")
+    return pieces
 
 
 def _describe(one: RunHistogram) -> str:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from owtrend.config import Config, config_of
 from owtrend.errors import NotFoundError, UsageError
+from owtrend.histograms.run_histogram import MANY_RUNS
 from owtrend.histograms.time_slice import Interval, time_slices
 from owtrend.model.registry import HistogramEntry, matching
 from owtrend.model.snapshot import display_name
@@ -28,8 +29,6 @@ from owtrend.trends.reductors import Reductor, parse
 from owtrend.trends.run_trends import kept, named
 
 __all__ = ["FORMATS", "ExportSummary", "SliceSummary", "export_slice", "export_trends", "run_table"]
-
-_MANY_RUNS = 8  # from which on their rows are read at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,7 +227,7 @@ def _chosen(
     chosen = []
     for name, view in views.items():
         known = sorted(run for run in view.run_indices if runs is None or run in runs)
-        if len(known) > _MANY_RUNS:
+        if len(known) > MANY_RUNS:
             view.read_all_rows()
         held = np.zeros(len(view.registry), dtype=bool)
         for run in known:

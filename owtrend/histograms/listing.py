@@ -1,0 +1,116 @@
+"""Tables of what a store holds: runs, histograms and quarantine; and the runs and histograms that a call asks for."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from owtrend.model.registry import HistogramEntry, Segment, matching
+from owtrend.model.snapshot import Path
+from owtrend.store.reader import Reader, SubsystemReader
+
+__all__ = ["histograms_table", "quarantine_table", "runs_table", "select_histograms", "select_runs"]
+
+_RUN_COLUMNS = ["start", "stop", "duration", "snapshots", "subsystems", "mode"]
+_HISTOGRAM_COLUMNS = [
+    "path", "class", "kind", "dims", "bins", "axes", "title", "reductors", "first_run", "last_run",
+]  # fmt: skip
+_QUARANTINE_COLUMNS = ["source", "object", "subsystem", "run", "time", "reason"]
+
+
+def runs_table(reader: Reader) -> pd.DataFrame:
+    """The runs of all subsystems; see `owtrend.Archive.runs`."""
+    pieces = []
+    for name in reader.subsystems:
+        per_run = reader.subsystem(name).per_run
+        table = pd.DataFrame({column: per_run[column] for column in ("run", "n_snapshots", "start", "stop", "mode")})
+        pieces.append(table[table["n_snapshots"] > 0].assign(subsystem=name))
+    if not pieces:
+        return pd.DataFrame(columns=_RUN_COLUMNS, index=pd.Index([], name="run", dtype=np.int64))
+    table = (
+        pd.concat(pieces)
+        .groupby("run")
+        .agg(
+            start=("start", "min"),
+            stop=("stop", "max"),
+            snapshots=("n_snapshots", "sum"),
+            subsystems=("subsystem", ", ".join),
+            mode=("mode", lambda modes: ", ".join(sorted(set(filter(None, modes))))),
+        )
+    )
+    for column in ("start", "stop"):
+        table[column] = pd.to_datetime(table[column], unit="ns")
+    return table.assign(duration=table["stop"] - table["start"])[_RUN_COLUMNS]
+
+
+def histograms_table(
+    view: SubsystemReader, run: int | None, reductors: Callable[[Segment], Iterable[str]]
+) -> pd.DataFrame:
+    """The histograms of a subsystem; see `owtrend.Archive.histograms`.
+
+    Parameters
+    ----------
+    run
+        Only those of this run; None: of all runs.
+    reductors
+        Names of the reductors that mean something for a histogram.
+    """
+    numbers = np.arange(len(view.registry))
+    first = np.full(len(numbers), np.iinfo(np.int64).max)
+    last = np.full(len(numbers), -1)
+    for known in view.run_indices if run is None else [run]:
+        used = view.holds[np.unique(view.layout(view.run_index(known)))].any(axis=0)
+        first[used] = np.minimum(first[used], known)
+        last[used] = np.maximum(last[used], known)
+    rows = []
+    for path, entry in view.registry.histograms.items():
+        segments = [number for number, _ in entry.segments]
+        if (last[segments] < 0).all():
+            continue
+        newest = entry.segments[int(np.argmax(last[segments]))][1]
+        rows.append(
+            {
+                "name": entry.name,
+                "path": path,
+                "class": newest.class_name,
+                "kind": "gauge" if newest.gauge else "counter",
+                "dims": len(newest.axes),
+                "bins": int(np.prod([len(axis) for axis in newest.axes])),
+                "axes": tuple(axis.title for axis in newest.axes),
+                "title": newest.title,
+                "reductors": tuple(reductors(newest)),
+                "first_run": int(first[segments].min()),
+                "last_run": int(last[segments].max()),
+            }
+        )
+    return pd.DataFrame(rows, columns=["name", *_HISTOGRAM_COLUMNS]).set_index("name")
+
+
+def quarantine_table(reader: Reader) -> pd.DataFrame:
+    """Files and objects that could not be taken in; see `owtrend.Archive.quarantine`."""
+    return pd.DataFrame([json.loads(line) for line in reader.quarantine], columns=_QUARANTINE_COLUMNS)
+
+
+def select_runs(known: Iterable[int], wanted: slice | Sequence[int] | None) -> list[int]:
+    """All known runs in order (None), those in a slice of run numbers (both ends included), or the list itself."""
+    if wanted is None:
+        return sorted(known)
+    if isinstance(wanted, slice):
+        first = wanted.start if wanted.start is not None else -np.inf
+        last = wanted.stop if wanted.stop is not None else np.inf
+        return [run for run in sorted(known) if first <= run <= last]
+    return list(wanted)
+
+
+def select_histograms(view: SubsystemReader, histograms: Sequence[str | Path] | str | None) -> list[HistogramEntry]:
+    """The histograms of these names, those that fit a shell pattern, or all (None).
+
+    Raises
+    ------
+    NotFoundError, AmbiguousNameError
+        If there is no histogram of a name or pattern, or several of one name.
+    """
+    if histograms is not None and not isinstance(histograms, str):
+        return [view.registry.find(name, view.where) for name in histograms]
+    return matching(view.registry.histograms.values(), [] if histograms is None else [histograms], view.where)
