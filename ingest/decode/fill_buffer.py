@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.decode.records import Buffer
+from ingest.decode.compression import Buffer
 from ingest.decode.streamer import RootObject
 from owtrend.errors import SnapshotError
 from owtrend.model.snapshot import Axis, Histogram

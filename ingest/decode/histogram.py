@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ingest.decode.records import Buffer
+from ingest.decode.compression import Buffer
 from ingest.decode.streamer import Array, RootObject
 from owtrend.errors import SnapshotError
 from owtrend.model.snapshot import ERROR_OPTIONS, Axis, Path

@@ -9,10 +9,13 @@ from pathlib import Path as FilePath
 import xxhash
 
 from ingest.archive import naming
+from ingest.decode.class_layouts import ClassLayouts
+from ingest.decode.compression import Buffer, unpack
 from ingest.decode.fill_buffer import flushed, is_filled
 from ingest.decode.histogram import cells, cells_at_most, is_container, is_histogram, layout, leaves
-from ingest.decode.records import Buffer, Key, KeyList, RootFile, Scratch, unpack
-from ingest.decode.streamer import DAMAGE, Classes, read_beginning, read_key_object
+from ingest.decode.records import Key, KeyList, RootFile, Scratch
+from ingest.decode.streamer import DAMAGE, read_beginning, read_key_object
+from ingest.decode.streamer_info import read_class_layouts
 from ingest.decode.template import Contents, Template
 from owtrend.errors import SnapshotError
 from owtrend.model.snapshot import Histogram, Path, Snapshot, display_name
@@ -110,7 +113,7 @@ class SnapshotReader:
         self.max_cells = max_cells
         self.patterns = patterns
         self.timezone = timezone
-        self._classes: OrderedDict[bytes, Classes] = OrderedDict()
+        self._classes: OrderedDict[bytes, ClassLayouts] = OrderedDict()
         self._folders: OrderedDict[tuple[bytes, Path], list[_Folder]] = OrderedDict()
         self._slots = 0
         self._scratch = Scratch()
@@ -164,22 +167,22 @@ class SnapshotReader:
             unsupported=found.unsupported,
         )
 
-    def _classes_of(self, file: RootFile) -> tuple[Classes, bytes]:
+    def _classes_of(self, file: RootFile) -> tuple[ClassLayouts, bytes]:
         """The class layouts that a file carries, and what tells them from others."""
         record = file.class_record()
         if record is None:
-            return Classes(), b""
+            return ClassLayouts(), b""
         key, packed = record
         known_by = xxhash.xxh3_128_digest(packed)
         if known_by not in self._classes:
-            self._classes[known_by] = Classes(unpack(packed, key.objlen), key.keylen)
+            self._classes[known_by] = read_class_layouts(unpack(packed, key.objlen), key.keylen)
             if len(self._classes) > _CLASS_RECORDS:
                 self._classes.popitem(last=False)
         self._classes.move_to_end(known_by)
         return self._classes[known_by], known_by
 
     def _folder(
-        self, file: RootFile, position: int, path: Path, layouts: bytes, classes: Classes, found: _Found
+        self, file: RootFile, position: int, path: Path, layouts: bytes, classes: ClassLayouts, found: _Found
     ) -> None:
         """Read the keys of the folder whose record lies at ``position``, and all below."""
         if position in found.folders or len(path) > _DEPTH:
@@ -240,7 +243,7 @@ class SnapshotReader:
             self._slots -= sum(1 + len(one.slots) for one in dropped)
         return folder, [key.nbytes for key in keys.keys], [key.seek for key in keys.keys]
 
-    def _object(self, file: RootFile, slot: _Slot, start: int, stop: int, classes: Classes, found: _Found) -> None:
+    def _object(self, file: RootFile, slot: _Slot, start: int, stop: int, classes: ClassLayouts, found: _Found) -> None:
         """Read an object of which no template is known, if it may hold histograms of a size that we want."""
         class_name, objlen = slot.key.class_name, slot.key.objlen
         if not is_histogram(class_name) and not is_container(class_name):
@@ -254,7 +257,7 @@ class SnapshotReader:
             raise SnapshotError(f"{objlen:,} bytes, more than histograms of max_cells={self.max_cells:,} may need")
         self._walk(slot, file.unpacked(start, stop, objlen), classes, found)
 
-    def _walk(self, slot: _Slot, data: Buffer, classes: Classes, found: _Found) -> None:
+    def _walk(self, slot: _Slot, data: Buffer, classes: ClassLayouts, found: _Found) -> None:
         """Read one object member by member, and remember its layout if all of it could be read."""
         histograms, unsupported, problems = [], {}, {}
         for path, one in leaves(read_key_object(data, slot.key.class_name, slot.key.keylen, classes), slot.path):

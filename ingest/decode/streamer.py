@@ -1,7 +1,7 @@
-"""Objects as ROOT streams them: the class layouts that a file carries, and a walk over an object's bytes by them.
+"""A walk over an object's bytes, member by member, by the class layouts that its file carries.
 
-The walk keeps where every number and array lies, so that the next object of the same layout need not be walked.
-Sources: ``TBufferFile`` (byte counts, class tags, references), ``TStreamerInfo`` and the streamers of ROOT's own
+The walk records where every number and array lies, so that the next object of the same layout need not be walked.
+Sources: ``TBufferFile`` (byte counts, class tags, references), ``TStreamerInfo`` and the streamers of ROOT's
 collections, which have no class layout.
 """
 
@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.decode.records import Buffer, text
+from ingest.decode.class_layouts import ARRAYS, LISTS, NUMBERS, ClassLayouts, Member
+from ingest.decode.compression import Buffer
+from ingest.decode.records import text
 from owtrend.errors import SnapshotError
 
-__all__ = ["DAMAGE", "Array", "Classes", "RootObject", "read_beginning", "read_key_object"]
+__all__ = ["DAMAGE", "STREAMERS", "Array", "ObjectWalk", "RootObject", "read_beginning", "read_key_object"]
 
-# What bytes that are not what they should be make the readers stumble on, beside the SnapshotErrors of their checks.
+# Errors that damaged bytes cause in the readers, in addition to the SnapshotErrors of their checks.
 DAMAGE = (struct.error, LookupError, ValueError, ArithmeticError, TypeError, AttributeError, RecursionError)
 
 _COUNT, _NEW_CLASS, _CLASS = 0x40000000, 0xFFFFFFFF, 0x80000000  # kByteCountMask, kNewClassTag, kClassMask
@@ -27,23 +29,15 @@ _MAP_OFFSET = 2
 _IS_REFERENCED = 1 << 4  # TObject bit: a process id of two bytes follows
 _DEPTH = 100  # of objects inside objects
 
-# TVirtualStreamerInfo::EReadWrite: the numbers, as they lie in a file.
-_NUMBERS = {
-    1: "b", 2: "h", 3: "i", 4: "q", 5: "f", 6: "i", 8: "d", 11: "B", 12: "H", 13: "I", 14: "Q", 15: "I", 16: "q",
-    17: "Q", 18: "?",
-}  # fmt: skip
 _BASE, _FIXED_ARRAY, _COUNTED_ARRAY = 0, 20, 40
 _INLINE, _POINTER = {61, 62, 63, 68}, {64, 69}  # kObject, kAny, kObjectp, kAnyp; kObjectP, kAnyP
 _TSTRING, _TOBJECT, _TNAMED = 65, 66, 67
-_ARRAYS = {"TArrayC": "b", "TArrayS": "h", "TArrayI": "i", "TArrayL": "q", "TArrayL64": "q", "TArrayF": "f",
-           "TArrayD": "d"}  # fmt: skip
 _NOT_STREAMED = {"TQObject"}
-_LISTS = {"TList", "THashList", "TSortedList"}
 
 
 @dataclass(frozen=True, slots=True)
 class Array:
-    """Numbers inside an object's bytes: where they begin, ``struct`` letter of their kind, how many."""
+    """Position of numbers in an object's bytes: offset [bytes], ``struct`` letter of their kind, count."""
 
     offset: int
     kind: str
@@ -57,9 +51,9 @@ class Array:
 
 @dataclass(slots=True)
 class RootObject:
-    """One object: its members and its bases' by name; a collection's items.
+    """One object: its members and those of its bases, by name; the items of a collection.
 
-    ``places`` tells where the numbers among the members lie. A base that is an array is the member ``TArray``.
+    ``places`` has the offset of each member that is a number. A base that is an array is the member ``TArray``.
     """
 
     class_name: str
@@ -70,83 +64,13 @@ class RootObject:
 
     @property
     def name(self) -> str:
-        """As ``TObject::GetName``: the class where it has none."""
+        """The name as by ``TObject::GetName``; the class name where it has none."""
         if self.class_name == "TObjString":
             return str(self.members.get("fString", ""))
         return str(self.members.get("fName") or self.class_name)
 
 
-@dataclass(frozen=True, slots=True)
-class _Element:
-    name: str
-    kind: int
-    type_name: str
-    length: int  # of a fixed array
-    counted_by: str
-
-
-class Classes:
-    """The class layouts of a file, by name and version.
-
-    Parameters
-    ----------
-    record
-        The unpacked record of a file's ``TStreamerInfo`` list; empty for none.
-    keylen
-        Length of its key.
-    """
-
-    def __init__(self, record: Buffer = b"", keylen: int = 0) -> None:
-        self._layouts: dict[tuple[str, int], list[_Element]] = {}
-        self._by_checksum: dict[tuple[str, int], list[_Element]] = {}
-        self._names: set[str] = set()
-        if not len(record):
-            return
-        try:
-            self._read(record, keylen)
-        except SnapshotError:
-            raise
-        except DAMAGE as error:
-            raise SnapshotError(f"damaged class layouts ({type(error).__name__}: {error})") from error
-
-    def layout(self, name: str, version: int, checksum: int | None) -> list[_Element]:
-        """Members of a class; raises SnapshotError if the file does not tell."""
-        found = self._layouts.get((name, version)) if checksum is None else self._by_checksum.get((name, checksum))
-        if found is None:
-            raise SnapshotError(f"the file does not tell the layout of {name} version {version}")
-        return found
-
-    def tells(self, name: str, version: int) -> bool:
-        """Whether the file tells the layout of this version; where it has none, a checksum stands for it."""
-        return (name, version) in self._layouts
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._names
-
-    def _read(self, record: Buffer, keylen: int) -> None:
-        walk = _Walk(record, keylen, self, own=_STREAMER_CLASSES)
-        infos = walk.versioned("TList", 0)
-        for info in infos.items or []:
-            if info is None or info.class_name != "TStreamerInfo":  # a list of rules is among them since ROOT 5
-                continue
-            elements = [
-                _Element(
-                    name=element.members["fName"],
-                    kind=element.members["fType"],
-                    type_name=element.members["fTypeName"].removesuffix("*").strip(),
-                    length=element.members["fArrayLength"],
-                    counted_by=element.members.get("fCountName", ""),
-                )
-                for element in info.members["fElements"].items or []
-                if element is not None
-            ]
-            name, version = info.members["fName"], info.members["fClassVersion"]
-            self._layouts[name, version] = elements
-            self._by_checksum[name, info.members["fCheckSum"] & 0xFFFFFFFF] = elements
-            self._names.add(name)
-
-
-def read_key_object(data: Buffer, class_name: str, keylen: int, classes: Classes) -> RootObject:
+def read_key_object(data: Buffer, class_name: str, keylen: int, classes: ClassLayouts) -> RootObject:
     """The object that a key of class ``class_name`` holds.
 
     Parameters
@@ -159,38 +83,48 @@ def read_key_object(data: Buffer, class_name: str, keylen: int, classes: Classes
     Raises
     ------
     SnapshotError
-        If its bytes are not those of such an object, or the file does not tell their layout.
+        If the bytes are no such object, or the file lacks the layout of its class.
     """
     try:
-        return _Walk(data, keylen, classes).versioned(class_name, 0)
+        return ObjectWalk(data, keylen, classes).versioned(class_name, 0)
     except SnapshotError:
         raise
     except DAMAGE as error:
         raise SnapshotError(f"damaged object ({type(error).__name__}: {error})") from error
 
 
-def read_beginning(data: Buffer, length: int, class_name: str, keylen: int, classes: Classes) -> RootObject:
-    """As much of an object of ``length`` bytes as its first bytes ``data`` tell: the members that lie in them."""
-    made = RootObject(class_name)
+def read_beginning(data: Buffer, length: int, class_name: str, keylen: int, classes: ClassLayouts) -> RootObject:
+    """The members of an object of ``length`` bytes that lie in its first bytes ``data``."""
+    target = RootObject(class_name)
     with contextlib.suppress(*DAMAGE):
-        _Walk(data, keylen, classes, length=length).versioned(class_name, 0, into=made)
-    return made
+        ObjectWalk(data, keylen, classes, length=length).versioned(class_name, 0, into=target)
+    return target
 
 
-class _Walk:
-    """One pass over an object's bytes, of which only the beginning may be at hand."""
+class ObjectWalk:
+    """One pass over an object's bytes; ``data`` may be only their beginning.
+
+    Parameters
+    ----------
+    displacement
+        Length of the object's key, which references are counted from [bytes].
+    streamers
+        The classes that are read by a function instead of a class layout; `STREAMERS` by default.
+    length
+        Size of the whole object [bytes], if ``data`` is only its beginning.
+    """
 
     def __init__(
-        self, data: Buffer, displacement: int, classes: Classes,
-        own: dict[str, Callable[["_Walk", RootObject, int], None]] | None = None, length: int | None = None,
+        self, data: Buffer, displacement: int, classes: ClassLayouts,
+        streamers: dict[str, Callable[["ObjectWalk", RootObject, int], None]] | None = None, length: int | None = None,
     ) -> None:  # fmt: skip
         self.length = len(data) if length is None else length
         self.data = data
         self.position = 0
         self.displacement = displacement
         self.classes = classes
-        self.own = _OWN if own is None else own
-        self.known: dict[int, Any] = {}  # classes and objects by where they were written
+        self.streamers = STREAMERS if streamers is None else streamers
+        self.read_so_far: dict[int, Any] = {}  # classes and objects by where they were written
 
     def number(self, kind: str) -> Any:
         (value,) = struct.unpack_from(f">{kind}", self.data, self.position)
@@ -204,7 +138,7 @@ class _Walk:
     def cstring(self) -> str:
         stop = bytes(self.data[self.position : self.position + 256]).find(b"\0")
         if stop < 0:
-            raise SnapshotError("a class name without an end")
+            raise SnapshotError("a class name does not end within 256 bytes")
         value = bytes(self.data[self.position : self.position + stop]).decode("latin-1")
         self.position += stop + 1
         return value
@@ -212,86 +146,88 @@ class _Walk:
     def array(self, kind: str, count: int) -> Array:
         width = struct.calcsize(f">{kind}")
         if not 0 <= count <= (self.length - self.position) // width:
-            raise SnapshotError(f"an array of {count:,} numbers where {self.length - self.position:,} bytes are left")
-        found = Array(self.position, kind, count)
+            raise SnapshotError(
+                f"an array of {count:,} numbers does not fit into {self.length - self.position:,} bytes"
+            )
+        array = Array(self.position, kind, count)
         self.position += count * width
-        return found
+        return array
 
     def versioned(self, class_name: str, depth: int, into: RootObject | None = None) -> RootObject:
-        """An object with a version before it, written by value; members of a base go ``into`` its heir."""
+        """Read an object that begins with its version; the members of a base go ``into`` the derived object."""
         if depth > _DEPTH:
-            raise SnapshotError(f"objects inside objects, more than {_DEPTH} deep")
-        made = RootObject(class_name) if into is None else into
-        stop, version = self._version()
-        if class_name in self.own:
-            self.own[class_name](self, made, version)
+            raise SnapshotError(f"objects are nested more than {_DEPTH} deep")
+        target = RootObject(class_name) if into is None else into
+        stop, version = self.version()
+        if class_name in self.streamers:
+            self.streamers[class_name](self, target, version)
         else:
-            unversioned = version <= 0 and stop is not None and not self.classes.tells(class_name, version)
+            unversioned = version <= 0 and stop is not None and not self.classes.has_version(class_name, version)
             checksum = self.number("I") if unversioned else None
-            self._members(made, self.classes.layout(class_name, version, checksum), stop, depth)
+            self._members(target, self.classes.members(class_name, version, checksum), stop, depth)
         if stop is not None:
             if self.position > stop:
                 raise SnapshotError(
-                    f"{class_name} version {version} is {self.position - stop} bytes longer than stated"
+                    f"{class_name} version {version} is {self.position - stop} bytes longer than its stated length"
                 )
             self.position = stop
-        return made
+        return target
 
-    def _version(self) -> tuple[int | None, int]:
-        """Where the object ends, if that is told, and the version of its class."""
+    def version(self) -> tuple[int | None, int]:
+        """The end of the object, None if it is not stated, and the version of its class."""
         start = self.position
         count = self.number("I")
         if count & _COUNT:
             stop = start + 4 + (count & ~_COUNT)
             if stop > self.length:
-                raise SnapshotError(f"an object is {stop - self.length:,} bytes longer than what holds it")
+                raise SnapshotError(f"an object ends {stop - self.length:,} bytes after the one that contains it")
             return stop, self.number("h")
         self.position = start
         return None, self.number("h")
 
-    def _members(self, made: RootObject, layout: list[_Element], stop: int | None, depth: int) -> None:
-        for element in layout:
-            if made.missing:  # in a base
+    def _members(self, target: RootObject, layout: list[Member], stop: int | None, depth: int) -> None:
+        for member in layout:
+            if target.missing:  # in a base
                 return
-            if not self._member(made, element, depth):
+            if not self._member(target, member, depth):
                 if stop is None:
-                    raise SnapshotError(f"cannot step over member {element.name} of {made.class_name}")
-                made.missing = f"{element.name} ({element.type_name})"
+                    raise SnapshotError(f"cannot skip member {member.name} of {target.class_name}: no stated length")
+                target.missing = f"{member.name} ({member.type_name})"
 
-    def _member(self, made: RootObject, element: _Element, depth: int) -> bool:
-        """Read one member; False if it is of a kind that is not read and does not state its length."""
-        kind, name, type_name = element.kind, element.name, element.type_name
-        if kind in _NUMBERS:
-            made.places[name] = self.position
-            made.members[name] = self.number(_NUMBERS[kind])
+    def _member(self, target: RootObject, member: Member, depth: int) -> bool:
+        """Read one member; False if its kind is unknown and its length is not stated."""
+        kind, name, type_name = member.kind, member.name, member.type_name
+        if kind in NUMBERS:
+            target.places[name] = self.position
+            target.members[name] = self.number(NUMBERS[kind])
         elif kind == _TOBJECT:
-            _tobject(self, made, 0)
+            _object(self, target, 0)
         elif kind == _BASE and name in _NOT_STREAMED:
             pass
-        elif kind == _TNAMED or (kind == _BASE and name not in _ARRAYS):
-            self.versioned(name, depth + 1, into=made)
+        elif kind == _TNAMED or (kind == _BASE and name not in ARRAYS):
+            self.versioned(name, depth + 1, into=target)
         elif kind == _BASE:
-            made.members["TArray"] = self.array(_ARRAYS[name], self.number("i"))
+            target.members["TArray"] = self.array(ARRAYS[name], self.number("i"))
         elif kind == _TSTRING:
-            made.members[name] = self.text()
-        elif kind - _FIXED_ARRAY in _NUMBERS:
-            made.members[name] = self.array(_NUMBERS[kind - _FIXED_ARRAY], element.length)
-        elif kind - _COUNTED_ARRAY in _NUMBERS:
+            target.members[name] = self.text()
+        elif kind - _FIXED_ARRAY in NUMBERS:
+            target.members[name] = self.array(NUMBERS[kind - _FIXED_ARRAY], member.length)
+        elif kind - _COUNTED_ARRAY in NUMBERS:
             present = self.number("b")
-            count = made.members.get(element.counted_by, 0) if present else 0
-            made.members[name] = self.array(_NUMBERS[kind - _COUNTED_ARRAY], count)
-        elif kind in _INLINE and type_name in _ARRAYS:
-            made.members[name] = self.array(_ARRAYS[type_name], self.number("i"))
-        elif kind in _INLINE and (type_name in self.own or type_name in self.classes):
-            made.members[name] = self.versioned(type_name, depth + 1)
+            count = target.members.get(member.counted_by, 0) if present else 0
+            target.members[name] = self.array(NUMBERS[kind - _COUNTED_ARRAY], count)
+        elif kind in _INLINE and type_name in ARRAYS:
+            target.members[name] = self.array(ARRAYS[type_name], self.number("i"))
+        elif kind in _INLINE and (type_name in self.streamers or type_name in self.classes):
+            target.members[name] = self.versioned(type_name, depth + 1)
         elif kind in _POINTER:
-            made.members[name] = self.pointer(depth + 1)
-        else:  # collections of the standard library, strings, whatever states its length
-            return self._step_over()
+            target.members[name] = self.pointer(depth + 1)
+        else:  # collections and strings of the standard library, and anything else with a stated length
+            return self._skip()
         return True
 
-    def _step_over(self) -> bool:
-        """Leave out something that states its length, if it does."""
+    def _skip(self) -> bool:
+        """Skip a member by its stated length; False if there is none."""
         if self.position + 4 > self.length:
             return False
         (count,) = struct.unpack_from(">I", self.data, self.position)
@@ -302,157 +238,115 @@ class _Walk:
         return True
 
     def pointer(self, depth: int) -> RootObject | None:
-        """An object behind a pointer (``TBufferFile::ReadObjectAny``): new, seen before, or none."""
+        """Read the object behind a pointer (``TBufferFile::ReadObjectAny``); None for a null pointer."""
         start = self.position
         stop: int | None = None
         tag = self.number("I")
         if tag & _COUNT and tag != _NEW_CLASS:
             stop = self.position + (tag & ~_COUNT)
             if stop > self.length:
-                raise SnapshotError(f"an object is {stop - self.length:,} bytes longer than what holds it")
+                raise SnapshotError(f"an object ends {stop - self.length:,} bytes after the one that contains it")
             tag = self.number("I")
         if not tag & _CLASS:
             self.position = stop or self.position
-            return self.known.get(tag) if tag else None
+            return self.read_so_far.get(tag) if tag else None
         if tag == _NEW_CLASS:
             tag_at = self.position - 4
             class_name = self.cstring()
-            self.known[tag_at + self.displacement + _MAP_OFFSET] = class_name
+            self.read_so_far[tag_at + self.displacement + _MAP_OFFSET] = class_name
         else:
-            class_name = self.known.get(tag & ~_CLASS, "")
+            class_name = self.read_so_far.get(tag & ~_CLASS, "")
             if not isinstance(class_name, str) or not class_name:
-                raise SnapshotError(f"an object of class number {tag & ~_CLASS}, which is not in the file")
-        made = RootObject(class_name)
-        self.known[start + self.displacement + _MAP_OFFSET] = made
+                raise SnapshotError(f"an object has class number {tag & ~_CLASS}, which the file does not define")
+        target = RootObject(class_name)
+        self.read_so_far[start + self.displacement + _MAP_OFFSET] = target
         begin = self.position
-        if class_name in self.own or class_name in self.classes:
+        if class_name in self.streamers or class_name in self.classes:
             try:
-                self.versioned(class_name, depth, into=made)
+                self.versioned(class_name, depth, into=target)
             except SnapshotError as error:
                 if stop is None:
                     raise
-                made.missing = str(error)
+                target.missing = str(error)
         elif stop is None:
-            raise SnapshotError(f"the file does not tell the layout of {class_name}")
+            raise SnapshotError(f"the file lacks the layout of {class_name}")
         else:
-            made.missing = f"the file does not tell the layout of {class_name}"
+            target.missing = f"the file lacks the layout of {class_name}"
         if stop is not None:
             if self.position > stop >= begin:
-                made.missing = f"{class_name} is {self.position - stop} bytes longer than stated"
+                target.missing = f"{class_name} is {self.position - stop} bytes longer than its stated length"
             self.position = stop
-        return made
+        return target
 
 
-def _tobject(walk: _Walk, made: RootObject, version: int) -> None:
-    """A TObject as base or member: a version without a length, id and bits."""
+def _object(walk: ObjectWalk, target: RootObject, version: int) -> None:
+    """Read a TObject as base or member: a version without a length, id and bits."""
     walk.position += 2
-    made.places["fUniqueID"] = walk.position
-    made.members["fUniqueID"] = walk.number("I")
-    made.members["fBits"] = walk.number("I")
-    if made.members["fBits"] & _IS_REFERENCED:
+    target.places["fUniqueID"] = walk.position
+    target.members["fUniqueID"] = walk.number("I")
+    target.members["fBits"] = walk.number("I")
+    if target.members["fBits"] & _IS_REFERENCED:
         walk.position += 2
 
 
-def _tnamed(walk: _Walk, made: RootObject, version: int) -> None:
-    _tobject(walk, made, version)
-    made.members["fName"] = walk.text()
-    made.members["fTitle"] = walk.text()
+def _named(walk: ObjectWalk, target: RootObject, version: int) -> None:
+    _object(walk, target, version)
+    target.members["fName"] = walk.text()
+    target.members["fTitle"] = walk.text()
 
 
-def _tobjstring(walk: _Walk, made: RootObject, version: int) -> None:
-    _tobject(walk, made, version)
-    made.members["fString"] = walk.text()
+def _string(walk: ObjectWalk, target: RootObject, version: int) -> None:
+    _object(walk, target, version)
+    target.members["fString"] = walk.text()
 
 
-def _titems(walk: _Walk, made: RootObject, count: int, options: bool) -> None:
-    made.items = []
+def _items(walk: ObjectWalk, target: RootObject, count: int, options: bool) -> None:
+    target.items = []
     for _ in range(count):
-        made.items.append(walk.pointer(1))
+        target.items.append(walk.pointer(1))
         if options:
-            walk.position += 1 + walk.data[walk.position]  # how to draw it; 255 and more never occur
+            walk.position += 1 + walk.data[walk.position]  # the drawing option; 255 characters and more never occur
 
 
-def _tlist(walk: _Walk, made: RootObject, version: int) -> None:
+def _list(walk: ObjectWalk, target: RootObject, version: int) -> None:
     if version <= 3:  # ROOT 2
-        raise SnapshotError(f"a {made.class_name} of version {version}; ROOT 3 and later are read")
-    _tobject(walk, made, version)
-    made.members["fName"] = walk.text()
-    _titems(walk, made, walk.number("i"), options=True)
+        raise SnapshotError(f"{target.class_name} has version {version}; owtrend reads those of ROOT 3 and later")
+    _object(walk, target, version)
+    target.members["fName"] = walk.text()
+    _items(walk, target, walk.number("i"), options=True)
 
 
-def _tobjarray(walk: _Walk, made: RootObject, version: int) -> None:
+def _object_array(walk: ObjectWalk, target: RootObject, version: int) -> None:
     if version > 2:
-        _tobject(walk, made, version)
+        _object(walk, target, version)
     if version > 1:
-        made.members["fName"] = walk.text()
+        target.members["fName"] = walk.text()
     count, _ = walk.number("i"), walk.number("i")
-    _titems(walk, made, count, options=False)
+    _items(walk, target, count, options=False)
 
 
-def _tmap(walk: _Walk, made: RootObject, version: int) -> None:
+def _map(walk: ObjectWalk, target: RootObject, version: int) -> None:
     if version > 2:
-        _tobject(walk, made, version)
+        _object(walk, target, version)
     if version > 1:
-        made.members["fName"] = walk.text()
-    made.items = []
+        target.members["fName"] = walk.text()
+    target.items = []
     for _ in range(walk.number("i")):
         key, value = walk.pointer(1), walk.pointer(1)
-        made.items += [key, value]
+        target.items += [key, value]
 
 
-def _tcanvas(walk: _Walk, made: RootObject, version: int) -> None:
-    """A canvas is a pad, and more that `versioned` steps over."""
-    walk.versioned("TPad", 1, into=made)
+def _canvas(walk: ObjectWalk, target: RootObject, version: int) -> None:
+    """Read a canvas: a pad, then members that `versioned` skips."""
+    walk.versioned("TPad", 1, into=target)
 
 
-# Classes of ROOT with a streamer of their own.
-_OWN: dict[str, Callable[[_Walk, RootObject, int], None]] = {
-    "TNamed": _tnamed,
-    "TObjString": _tobjstring,
-    **dict.fromkeys(_LISTS, _tlist),
-    "TObjArray": _tobjarray,
-    "TMap": _tmap,
-    "TCanvas": _tcanvas,
+# Classes with a streamer of their own instead of a class layout.
+STREAMERS: dict[str, Callable[[ObjectWalk, RootObject, int], None]] = {
+    "TNamed": _named,
+    "TObjString": _string,
+    **dict.fromkeys(LISTS, _list),
+    "TObjArray": _object_array,
+    "TMap": _map,
+    "TCanvas": _canvas,
 }
-
-
-def _tstreamerinfo(walk: _Walk, made: RootObject, version: int) -> None:
-    walk.versioned("TNamed", 1, into=made)
-    made.members["fCheckSum"] = walk.number("I")
-    made.members["fClassVersion"] = walk.number("i")
-    elements = walk.pointer(1)
-    if elements is None or elements.items is None:
-        raise SnapshotError("a class layout without members")
-    made.members["fElements"] = elements
-
-
-def _tstreamerelement(walk: _Walk, made: RootObject, version: int) -> None:
-    stop, own_version = walk._version()
-    walk.versioned("TNamed", 1, into=made)
-    made.members["fType"] = walk.number("i")
-    _, made.members["fArrayLength"] = walk.number("i"), walk.number("i")
-    _ = walk.number("i")
-    walk.position += 4 * (walk.number("i") if own_version == 1 else 5)  # fMaxIndex
-    made.members["fTypeName"] = walk.text()
-    if stop is not None:
-        walk.position = stop
-
-
-def _tcounted(walk: _Walk, made: RootObject, version: int) -> None:
-    """An array member, with the name of the member that tells its length."""
-    _tstreamerelement(walk, made, version)
-    walk.position += 4
-    made.members["fCountName"] = walk.text()
-
-
-# Classes of the record of class layouts: known without it.
-_STREAMER_CLASSES: dict[str, Callable[[_Walk, RootObject, int], None]] = {
-    **_OWN,
-    "TStreamerInfo": _tstreamerinfo,
-    **dict.fromkeys(
-        ["TStreamerBase", "TStreamerBasicType", "TStreamerString", "TStreamerObject", "TStreamerObjectAny",
-         "TStreamerObjectPointer", "TStreamerObjectAnyPointer", "TStreamerSTL", "TStreamerSTLstring",
-         "TStreamerArtificial"], _tstreamerelement),
-    "TStreamerBasicPointer": _tcounted,
-    "TStreamerLoop": _tcounted,
-}  # fmt: skip

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ingest.decode.compression import Buffer
 from ingest.decode.histogram import HistogramLayout
-from ingest.decode.records import Buffer
 from ingest.decode.unpack import take
 from owtrend.model.snapshot import Histogram
 

@@ -69,7 +69,7 @@ def test_quarantine_is_shown_and_strict_makes_it_an_error(tmp_path, capsys):
     assert call(*arguments, "--strict") == 1
     assert call("ingest", str(tmp_path / "data"), "--store", str(tmp_path / "new"), "--workers", "0", "--json") == 0
     summary = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert summary["quarantine"][0]["reason"].endswith("(8 bytes that begin with b'not ROOT')")
+    assert summary["quarantine"][0]["reason"].endswith("(8 bytes, starting with b'not ROOT')")
 
 
 def test_a_dry_run_makes_no_store(tmp_path, capsys):

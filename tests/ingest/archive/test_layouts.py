@@ -152,8 +152,8 @@ def test_placeholders_of_no_and_of_30_bytes_are_quarantined_and_told_apart(tmp_p
     listed = owtrend.open(tmp_path / "store").quarantine
     assert listed["time"].tolist() == ["2018-06-01T10:01:05", "2018-06-01T10:02:05"]
     assert listed["reason"].str.partition(": ")[2].tolist() == [
-        "empty file (0 bytes); expected a ROOT file",
-        "not a ROOT file (30 bytes that begin with b'Just nee')",
+        "empty file (0 bytes); expected a ROOT file, copy it again",
+        "not a ROOT file (30 bytes, starting with b'Just nee')",
     ]
 
 

@@ -13,8 +13,8 @@ import uproot
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest.decode import compression, records
 from ingest.decode import reader as root_file
-from ingest.decode import records
 from ingest.decode.reader import SnapshotReader
 from owtrend.errors import OwtrendError, SnapshotError
 from tests import making, mutations
@@ -171,8 +171,8 @@ def test_of_several_cycles_the_highest_is_read(tmp_path):
 
 def test_a_histogram_with_too_many_cells_is_refused_by_name_before_it_is_unpacked(monkeypatch):
     unpacked = []
-    unpack = records._unpacked
-    monkeypatch.setattr(records, "_unpacked", lambda *a: unpacked.append(a[2]) or unpack(*a))
+    unpack = compression.unpack_block
+    monkeypatch.setattr(compression, "unpack_block", lambda *a: unpacked.append(a[2]) or unpack(*a))
     snapshot = SnapshotReader(max_cells=2101 * 2101).read(ROOT_FILES / "packed_zlib.root")
     assert [h.name for h in snapshot.values()] == ["small"]
     assert snapshot.problems == {"large": "4,418,404 cells, more than max_cells=4,414,201"}

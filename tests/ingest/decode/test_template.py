@@ -2,9 +2,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest.decode.compression import unpack
 from ingest.decode.histogram import is_histogram, layout, leaves
-from ingest.decode.records import KeyList, RootFile, unpack
-from ingest.decode.streamer import Classes, read_key_object
+from ingest.decode.records import KeyList, RootFile
+from ingest.decode.streamer import read_key_object
+from ingest.decode.streamer_info import read_class_layouts
 from ingest.decode.template import Template
 from owtrend.model.snapshot import Histogram
 from tests.ingest.decode.test_reader import FIRST
@@ -14,7 +16,7 @@ def objects():
     """Class, unpacked bytes, length of the key and class layouts of each histogram of a file."""
     file = RootFile(FIRST, str(FIRST))
     record, packed = file.class_record()
-    classes = Classes(unpack(packed, record.objlen), record.keylen)
+    classes = read_class_layouts(unpack(packed, record.objlen), record.keylen)
     for key in KeyList(file.key_list(file.root)).keys:
         if is_histogram(key.class_name):
             data = bytes(file.unpacked(key.seek + key.keylen, key.seek + key.nbytes, key.objlen))

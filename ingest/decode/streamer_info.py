@@ -1,0 +1,95 @@
+"""The record of a file's class layouts (its list of ``TStreamerInfo``) -> `ClassLayouts`."""
+
+from collections.abc import Callable
+
+from ingest.decode.class_layouts import ClassLayouts, Member
+from ingest.decode.compression import Buffer
+from ingest.decode.streamer import DAMAGE, STREAMERS, ObjectWalk, RootObject
+from owtrend.errors import SnapshotError
+
+__all__ = ["read_class_layouts"]
+
+
+def read_class_layouts(record: Buffer, keylen: int) -> ClassLayouts:
+    """The class layouts that a file carries.
+
+    Parameters
+    ----------
+    record
+        The unpacked record of the file's ``TStreamerInfo`` list.
+    keylen
+        Length of its key [bytes].
+
+    Raises
+    ------
+    SnapshotError
+        If the record is damaged.
+    """
+    layouts = ClassLayouts()
+    if not len(record):
+        return layouts
+    try:
+        infos = ObjectWalk(record, keylen, layouts, streamers=_STREAMERS).versioned("TList", 0)
+        for info in infos.items or []:
+            if info is None or info.class_name != "TStreamerInfo":  # a list of rules is among them since ROOT 5
+                continue
+            members = [
+                Member(
+                    name=element.members["fName"],
+                    kind=element.members["fType"],
+                    type_name=element.members["fTypeName"].removesuffix("*").strip(),
+                    length=element.members["fArrayLength"],
+                    counted_by=element.members.get("fCountName", ""),
+                )
+                for element in info.members["fElements"].items or []
+                if element is not None
+            ]
+            checksum = info.members["fCheckSum"] & 0xFFFFFFFF
+            layouts.add(info.members["fName"], info.members["fClassVersion"], checksum, members)
+    except SnapshotError:
+        raise
+    except DAMAGE as error:
+        raise SnapshotError(f"damaged class layouts ({type(error).__name__}: {error})") from error
+    return layouts
+
+
+def _streamer_info(walk: ObjectWalk, target: RootObject, version: int) -> None:
+    walk.versioned("TNamed", 1, into=target)
+    target.members["fCheckSum"] = walk.number("I")
+    target.members["fClassVersion"] = walk.number("i")
+    elements = walk.pointer(1)
+    if elements is None or elements.items is None:
+        raise SnapshotError("a class layout without members")
+    target.members["fElements"] = elements
+
+
+def _element(walk: ObjectWalk, target: RootObject, version: int) -> None:
+    stop, element_version = walk.version()
+    walk.versioned("TNamed", 1, into=target)
+    target.members["fType"] = walk.number("i")
+    _, target.members["fArrayLength"] = walk.number("i"), walk.number("i")
+    _ = walk.number("i")
+    walk.position += 4 * (walk.number("i") if element_version == 1 else 5)  # fMaxIndex
+    target.members["fTypeName"] = walk.text()
+    if stop is not None:
+        walk.position = stop
+
+
+def _counted_element(walk: ObjectWalk, target: RootObject, version: int) -> None:
+    """An array member, with the name of the member that holds its length."""
+    _element(walk, target, version)
+    walk.position += 4
+    target.members["fCountName"] = walk.text()
+
+
+# The classes in this record. Their own layouts are not in the file.
+_STREAMERS: dict[str, Callable[[ObjectWalk, RootObject, int], None]] = {
+    **STREAMERS,
+    "TStreamerInfo": _streamer_info,
+    **dict.fromkeys(
+        ["TStreamerBase", "TStreamerBasicType", "TStreamerString", "TStreamerObject", "TStreamerObjectAny",
+         "TStreamerObjectPointer", "TStreamerObjectAnyPointer", "TStreamerSTL", "TStreamerSTLstring",
+         "TStreamerArtificial"], _element),
+    "TStreamerBasicPointer": _counted_element,
+    "TStreamerLoop": _counted_element,
+}  # fmt: skip
