@@ -113,9 +113,7 @@ class RootFile:
             raise SnapshotError(f"{self.label}: empty file (0 bytes); expected a ROOT file, copy it again")
         if head[:4] != b"root" or len(head) < 64:
             beginning = bytes(head[:8])
-            raise SnapshotError(
-                f"{self.label}: not a ROOT file ({len(self._data)} bytes, starting with {beginning!r})"
-            )
+            raise SnapshotError(f"{self.label}: not a ROOT file ({len(self._data)} bytes, starting with {beginning!r})")
         version, self._begin = struct.unpack_from(">ii", head, 4)
         layout = ">qqiiibiqi" if version >= _LARGE else ">iiiiibiii"
         end, _, _, _, self._name_bytes, _, _, self._seek_info, self._bytes_info = struct.unpack_from(layout, head, 12)
