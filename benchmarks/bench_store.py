@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 import owtrend
 from benchmarks.inputs import Compare, Source
-from owtrend.model.snapshot import Axis, Histogram, Snapshot
+from owtrend.model.axis import Axis
+from owtrend.model.histogram import Histogram
+from owtrend.model.snapshot import Snapshot
 from owtrend.store.append import appender
 from owtrend.store.reader import SubsystemReader
 from owtrend.store.repository import Store

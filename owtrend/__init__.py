@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from owtrend.histograms.ratio import efficiency, ratio
     from owtrend.learned.shape import Learned, learn_shape
     from owtrend.learned.shape_models import shape_model
-    from owtrend.model.snapshot import Axis, Histogram, Snapshot
+    from owtrend.model.axis import Axis
+    from owtrend.model.histogram import Histogram
+    from owtrend.model.snapshot import Snapshot
     from owtrend.trends.changepoint import change_points
     from owtrend.trends.reductors import reductor
 
@@ -67,8 +69,8 @@ _HOME = {
     "learn_shape": "learned.shape",
     "shape_model": "learned.shape_models",
     "OwtrendError": "errors",
-    "Axis": "model.snapshot",
-    "Histogram": "model.snapshot",
+    "Axis": "model.axis",
+    "Histogram": "model.histogram",
     "Snapshot": "model.snapshot",
 }
 

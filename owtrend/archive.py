@@ -28,7 +28,7 @@ from owtrend.histograms.time_slice import TimeSlice, time_slices
 from owtrend.learned.isolation_forest import REDUCTORS, unusual
 from owtrend.learned.shape import Learned, learn_shape
 from owtrend.model.finding import incidents
-from owtrend.model.snapshot import Path
+from owtrend.model.histogram import Path
 from owtrend.outliers.components import bin_components, learn
 from owtrend.outliers.results import flag_table, score_dataset
 from owtrend.store.reader import Reader, SubsystemReader

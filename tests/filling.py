@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from owtrend.model.axis import Axis
+from owtrend.model.histogram import Histogram
 from owtrend.model.rows import CUMULATIVE, RESET
-from owtrend.model.snapshot import Axis, Histogram, Snapshot
+from owtrend.model.snapshot import Snapshot
 from owtrend.store.append import appender
 from owtrend.store.repository import Store
 

@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from owtrend.model.snapshot import Axis, Histogram, Snapshot
+from owtrend.model.axis import Axis
+from owtrend.model.histogram import Histogram
+from owtrend.model.snapshot import Snapshot
 
 START = np.datetime64("2024-01-01T00:00", "ns")
 

@@ -18,7 +18,7 @@ from owtrend.comparison.pair import Pair
 from owtrend.comparison.scores import SCORES, parse
 from owtrend.kernels.two_sample import beta_binomial
 from owtrend.kernels.two_sample.statistics import exact_pulls
-from owtrend.model.snapshot import Axis
+from owtrend.model.axis import Axis
 from owtrend.outliers.components import learn_cells
 
 OCCUPANCIES = (0.5, 2, 5, 20, 100)  # counts a bin, on average

@@ -10,7 +10,7 @@ import owtrend
 from dashboards.state import region
 from owtrend.errors import BinningChangedError, NotFoundError
 from owtrend.model import schema
-from owtrend.model.snapshot import Histogram
+from owtrend.model.histogram import Histogram
 
 __all__ = ["Beside", "Compared", "beside", "compared"]
 

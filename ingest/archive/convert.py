@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from ingest.decode.reader import SnapshotReader
 from owtrend import __version__
 from owtrend.errors import SnapshotError
+from owtrend.model.histogram import display_name
 from owtrend.model.registry import COUNTS, SAME, SUMS, WEIGHTS, Registry, Segment, segments_of
 from owtrend.model.rows import AMBIGUOUS_TIME, UNCHANGED, RunRows, outranks, unchanged
-from owtrend.model.snapshot import Snapshot, display_name
+from owtrend.model.snapshot import Snapshot
 from owtrend.store.layout import TIME_CHUNK
 from owtrend.store.reader import SubsystemReader
 from owtrend.store.repository import Store

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from ingest.decode.compression import Buffer
 from ingest.decode.streamer import RootObject
 from owtrend.errors import SnapshotError
-from owtrend.model.snapshot import Axis, Histogram
+from owtrend.model import root_sums
+from owtrend.model.axis import Axis
+from owtrend.model.histogram import Histogram
 
 __all__ = ["flushed", "good_limits", "is_filled"]
 
@@ -96,15 +98,9 @@ def _statistics(
     weight: NDArray[np.float64], coordinates: NDArray[np.float64], profiled: NDArray[np.float64] | None
 ) -> dict[str, NDArray[np.float64]]:
     """What each fill adds to the sums that ROOT keeps, by name."""
-    added = {"tsumw": weight, "tsumw2": weight * weight}
-    for letter, x in zip("xyz", coordinates.T, strict=False):
-        added[f"tsumw{letter}"], added[f"tsumw{letter}2"] = weight * x, weight * x * x
-    for one, other in ("xy", "xz", "yz"):
-        if "xyz".index(other) < coordinates.shape[1]:
-            added[f"tsumw{one}{other}"] = weight * coordinates[:, "xyz".index(one)] * coordinates[:, "xyz".index(other)]
-    if profiled is not None:  # called y, z or t, after the axes
-        letter = "yzt"[coordinates.shape[1] - 1]
-        added[f"tsumw{letter}"], added[f"tsumw{letter}2"] = weight * profiled, weight * profiled * profiled
+    added = root_sums.weight_terms(weight, weight * weight, [*coordinates.T])
+    if profiled is not None:
+        added |= root_sums.moments(root_sums.quantity(coordinates.shape[1]), weight, profiled)
     return added
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from ingest.decode.compression import Buffer
 from ingest.decode.streamer import Array, RootObject
 from owtrend.errors import SnapshotError
-from owtrend.model.snapshot import ERROR_OPTIONS, Axis, Path
+from owtrend.model.axis import Axis
+from owtrend.model.histogram import ERROR_OPTIONS, Path
 
 __all__ = ["HistogramLayout", "cells", "cells_at_most", "is_container", "is_histogram", "layout", "leaves"]
 

@@ -18,7 +18,8 @@ from ingest.decode.streamer import DAMAGE, read_beginning, read_key_object
 from ingest.decode.streamer_info import read_class_layouts
 from ingest.decode.template import Contents, Template
 from owtrend.errors import SnapshotError
-from owtrend.model.snapshot import Histogram, Path, Snapshot, display_name
+from owtrend.model.histogram import Histogram, Path, display_name
+from owtrend.model.snapshot import Snapshot
 
 __all__ = ["SnapshotReader", "written"]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ingest.decode.compression import Buffer
 from ingest.decode.histogram import HistogramLayout
 from ingest.decode.unpack import take
-from owtrend.model.snapshot import Histogram
+from owtrend.model.histogram import Histogram
 
 __all__ = ["Contents", "Template"]
 

@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from owtrend.model.snapshot import DTYPES, Axis, Histogram
+from owtrend.model import root_sums
+from owtrend.model.axis import Axis
+from owtrend.model.histogram import DTYPES, Histogram
 from owtrend.output import root_writer
 
 __all__ = ["Binning", "Plan", "labelled", "regular", "root_object"]
@@ -126,7 +127,8 @@ def root_object(plan: Plan, counts: NDArray[Any], merged: int = 1) -> Any:
         sumw, sumw2 = (np.tensordot(np.power(values, power), counts, axes=1) for power in (1, 2))
     profile = plan.class_name == "TProfile"
     inner = (slice(1, -1),) * fills.ndim  # flow bins count among the entries, not in the other sums
-    sums = {"entries": float(fills.sum())} | _moments(plan, (fills if profile else sumw)[inner])
+    centres = [axis.centres[1:-1] for axis in plan.axes]
+    sums = {"entries": float(fills.sum())} | root_sums.from_marginals((fills if profile else sumw)[inner], centres)
     sums["tsumw2"] = float((fills if profile else sumw2)[inner].sum())
     axes = plan.stored_axes
     if merged > 1:
@@ -147,20 +149,6 @@ def root_object(plan: Plan, counts: NDArray[Any], merged: int = 1) -> Any:
     made = root_writer.root_object(filled)
     made.serialize = cache(made.serialize)
     return made
-
-
-def _moments(plan: Plan, weight: NDArray[Any]) -> dict[str, float]:
-    """ROOT's sums of weights times coordinates; ``weight`` has dims ([z, [y,]] x) without flow bins."""
-    centres = {letter: axis.centres[1:-1] for letter, axis in zip("xyz", plan.axes, strict=False)}
-    dims = {letter: weight.ndim - 1 - number for number, letter in enumerate(centres)}
-    along = {a: weight.sum(axis=tuple(dims[b] for b in centres if b != a)) for a in centres}
-    sums = {"tsumw": float(weight.sum())}
-    for letter, centre in centres.items():
-        sums |= {f"tsumw{letter}": float(along[letter] @ centre), f"tsumw{letter}2": float(along[letter] @ centre**2)}
-    for a, b in combinations(centres, 2):
-        plane = weight.sum(axis=tuple(dims[c] for c in centres if c not in (a, b)))
-        sums[f"tsumw{a}{b}"] = float(centres[b] @ plane @ centres[a])
-    return sums
 
 
 def _merged(part: NDArray[Any], number: int) -> NDArray[Any]:

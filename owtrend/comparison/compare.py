@@ -11,7 +11,8 @@ from owtrend.comparison import scores as score
 from owtrend.comparison.normalise import Reference, Setting, inner, paired, same
 from owtrend.comparison.pair import Pair
 from owtrend.model import schema
-from owtrend.model.snapshot import Histogram, Snapshot
+from owtrend.model.histogram import Histogram
+from owtrend.model.snapshot import Snapshot
 
 __all__ = ["compare"]
 

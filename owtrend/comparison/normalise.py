@@ -14,7 +14,9 @@ from owtrend.histograms.labelled import to_xarray, values
 from owtrend.kernels.two_sample import beta_binomial
 from owtrend.kernels.two_sample import statistics as kernels
 from owtrend.model import schema
-from owtrend.model.snapshot import Axis, Histogram, Path, Snapshot
+from owtrend.model.axis import Axis
+from owtrend.model.histogram import Histogram, Path
+from owtrend.model.snapshot import Snapshot
 
 __all__ = ["NORMALISE", "PULLS", "Reference", "Setting", "beta_binomial_pulls", "inner", "paired", "same"]
 

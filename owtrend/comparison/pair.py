@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from owtrend.kernels.two_sample import statistics as kernels
-from owtrend.model.snapshot import Axis
+from owtrend.model.axis import Axis
 
 __all__ = ["TESTS", "Pair", "Result"]
 

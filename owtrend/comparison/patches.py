@@ -13,7 +13,8 @@ from owtrend.errors import DimsError
 from owtrend.kernels.two_sample import patches as found
 from owtrend.kernels.two_sample import statistics as kernels
 from owtrend.model import schema
-from owtrend.model.snapshot import Histogram, Snapshot
+from owtrend.model.histogram import Histogram
+from owtrend.model.snapshot import Snapshot
 
 if TYPE_CHECKING:
     import pandas as pd

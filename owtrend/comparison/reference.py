@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from owtrend.config import Config
 from owtrend.errors import BinningChangedError, NotFoundError, UsageError
 from owtrend.histograms.time_slice import TimeSlice, time_slices
-from owtrend.model.snapshot import Histogram, Path, bin_values, find_path
+from owtrend.model.histogram import Histogram, Path, bin_values
+from owtrend.model.snapshot import find_path
 from owtrend.store.reader import Reader
 from owtrend.trends.run_trends import event_counter
 

@@ -15,8 +15,8 @@ from xarray.core import indexing
 from owtrend.errors import DimsError, NotFoundError
 from owtrend.histograms.lazy import LazyArray, by_run
 from owtrend.model import schema
+from owtrend.model.histogram import display_name
 from owtrend.model.registry import COUNTS, SUMS, WEIGHTS, Segment
-from owtrend.model.snapshot import display_name
 from owtrend.store.reader import SubsystemReader
 
 __all__ = ["ARRAYS", "CellIndex", "dataset"]

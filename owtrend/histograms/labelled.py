@@ -12,7 +12,9 @@ from owtrend.errors import BinningChangedError, DimsError
 from owtrend.histograms.lazy import LazyArray, by_run
 from owtrend.histograms.run_histogram import RunHistogram
 from owtrend.model import schema
-from owtrend.model.snapshot import Axis, Histogram, as_hist, bin_values, bin_variances, unfold
+from owtrend.model.axis import Axis
+from owtrend.model.hist_conversion import as_hist
+from owtrend.model.histogram import Histogram, bin_values, bin_variances, unfold
 
 if TYPE_CHECKING:
     import hist

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 import pandas as pd
 
+from owtrend.model.histogram import Path
 from owtrend.model.registry import HistogramEntry, Segment, matching
-from owtrend.model.snapshot import Path
 from owtrend.store.reader import Reader, SubsystemReader
 
 __all__ = ["histograms_table", "quarantine_table", "runs_table", "select_histograms", "select_runs"]

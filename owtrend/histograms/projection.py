@@ -3,7 +3,6 @@
 Both are sums of bins, so they may come before or after `owtrend.increments` and `owtrend.time_slice`.
 """
 
-import re
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from owtrend.errors import DimsError, UsageError
 from owtrend.model import schema
+from owtrend.model.root_sums import letters_of
 
 __all__ = ["project", "rebin"]
 
@@ -97,7 +97,7 @@ def project(
     result = histogram.isel(chosen)
     parts, bins, sums = _parts(result), _bins(result), _sums(result)
     quantity = _quantity(sums, have)
-    sums = {name: total for name, total in sums.items() if not set(_letters(name)) & set(gone)}
+    sums = {name: total for name, total in sums.items() if not set(letters_of(name)) & set(gone)}
     lost = None if region else _lost(sums, parts, bins)
     for axis in gone:
         flow = np.flatnonzero(np.isinf(bins[axis]))
@@ -225,15 +225,9 @@ def _weights(parts: Variables) -> tuple[xr.Variable, xr.Variable]:
     return parts[weight], parts.get(square, parts[weight])
 
 
-def _letters(name: str) -> str:
-    """The axes in the name of a statistic: ``"xy"`` of ``tsumwxy``."""
-    found = re.fullmatch(r"tsumw([xyzt]*)2?", name)
-    return found[1] if found else ""
-
-
 def _quantity(sums: Variables, axes: Sequence[str]) -> str:
     """The letter of a profile's quantity; nothing for other histograms."""
-    return "".join({_letters(name) for name in sums if len(_letters(name)) == 1} - set(axes))
+    return "".join({letters_of(name) for name in sums if len(letters_of(name)) == 1} - set(axes))
 
 
 def _from_bins(parts: Variables, bins: Bins, sums: Variables, quantity: str) -> Variables:
@@ -246,7 +240,7 @@ def _from_bins(parts: Variables, bins: Bins, sums: Variables, quantity: str) -> 
     for name in sums:
         if name == "entries":
             continue
-        letters = _letters(name) * (2 if name.endswith("2") else 1)
+        letters = letters_of(name) * (2 if name.endswith("2") else 1)
         if name == "tsumw2":
             made[name] = square.sum(axes, skipna=False)
         elif quantity and quantity in letters:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from owtrend.errors import BinningChangedError, NotFoundError
+from owtrend.model.axis import Axis
 from owtrend.model.registry import COUNTS, SAME, SUMS, TWINS, HistogramEntry, Segment
 from owtrend.model.rows import RESET
-from owtrend.model.snapshot import Axis
 from owtrend.store.layout import TIME_CHUNK
 from owtrend.store.reader import SubsystemReader
 

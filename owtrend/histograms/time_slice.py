@@ -13,8 +13,9 @@ from owtrend.histograms import run_histogram
 from owtrend.histograms.difference import parse_time
 from owtrend.histograms.run_histogram import RunHistogram
 from owtrend.kernels.cells import difference as kernels
+from owtrend.model.histogram import DTYPES, Histogram, Path
 from owtrend.model.registry import COUNTS, SUMS, WEIGHTS, Segment, matching
-from owtrend.model.snapshot import DTYPES, Histogram, Path, Snapshot
+from owtrend.model.snapshot import Snapshot
 from owtrend.store.layout import TIME_CHUNK
 from owtrend.store.reader import Reader, SubsystemReader
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from owtrend.errors import BinningChangedError, DimsError, NotFoundError
 from owtrend.histograms.difference import increments
 from owtrend.model import schema
-from owtrend.model.snapshot import Axis
+from owtrend.model.axis import Axis
 
 __all__ = ["Reports"]
 

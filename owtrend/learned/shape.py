@@ -14,7 +14,7 @@ from owtrend.kernels.shapes.parallel_analysis import variations as variations_of
 from owtrend.kernels.shapes.pareto_tail import chances
 from owtrend.learned.report_counts import Reports
 from owtrend.learned.shape_models import ShapeModel, model_of
-from owtrend.model.snapshot import Axis
+from owtrend.model.axis import Axis
 from owtrend.outliers.explain import counted, run_names, span
 
 __all__ = ["LOOKS", "Learned", "learn_shape"]

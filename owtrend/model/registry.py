@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from owtrend.errors import NotFoundError
 from owtrend.kernels.cells import exact_int
-from owtrend.model.snapshot import Axis, Histogram, Path, display_name, find_path
+from owtrend.model.axis import Axis
+from owtrend.model.histogram import Histogram, Path, display_name
+from owtrend.model.snapshot import find_path
 
 __all__ = [
     "COUNTS",

@@ -6,7 +6,7 @@ import numpy as np
 
 from owtrend.kernels.two_sample.chi2_moments import moments
 from owtrend.kernels.two_sample.report import FIELDS
-from owtrend.model.snapshot import Axis
+from owtrend.model.axis import Axis
 from owtrend.outliers.monitor import LOOKS, SCORES, ReportScores, Sample
 
 __all__ = ["counted", "place", "run_names", "span", "why"]

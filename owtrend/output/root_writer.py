@@ -6,7 +6,6 @@ of labelled bins, and names with a slash in them.
 
 import struct
 from collections.abc import Mapping
-from itertools import combinations
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -15,7 +14,9 @@ import uproot
 from uproot.models import TH, TArray, TObject
 from uproot.writing import identify
 
-from owtrend.model.snapshot import DTYPES, ERROR_OPTIONS, Axis, Histogram, Path
+from owtrend.model import root_sums
+from owtrend.model.axis import Axis
+from owtrend.model.histogram import DTYPES, ERROR_OPTIONS, Histogram, Path
 
 __all__ = ["places", "root_object", "write"]
 
@@ -67,10 +68,7 @@ def root_object(histogram: Histogram) -> Any:
     dimension, parts = len(histogram.axes), histogram.parts
     profile = histogram.kind == "MEAN"
     letters = "xyz"[:dimension]
-    names = ["entries", "tsumw", "tsumw2", *(f"tsumw{a}{power}" for a in letters for power in ("", "2"))]
-    names += [f"tsumw{a}{b}" for a, b in combinations(letters, 2)]
-    if profile:
-        names += [f"tsumw{'yzt'[dimension - 1]}{power}" for power in ("", "2")]
+    names = root_sums.names(dimension, profile=profile)
     members: dict[str, Any] = {f"f{name.capitalize()}": float(histogram.sums.get(name, 0.0)) for name in names}
     members |= {f"f{a.upper()}axis": _axis(a, axis) for a, axis in zip(letters, histogram.axes, strict=True)}
     members |= {"fName": None, "fTitle": histogram.title}

@@ -20,8 +20,8 @@ from owtrend.config import Config, config_of
 from owtrend.errors import NotFoundError, UsageError
 from owtrend.histograms.run_histogram import MANY_RUNS
 from owtrend.histograms.time_slice import Interval, time_slices
+from owtrend.model.histogram import display_name
 from owtrend.model.registry import HistogramEntry, matching
-from owtrend.model.snapshot import display_name
 from owtrend.store.reader import Reader, SubsystemReader
 from owtrend.store.repository import Store
 from owtrend.trends.query import row_by_row, run_by_run

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from owtrend import __version__
 from owtrend.errors import SnapshotError, UsageError
+from owtrend.model import root_sums
 from owtrend.model.registry import COUNTS, SAME, SUMS, WEIGHTS, Layouts, Registry, Segment, segments_of
 from owtrend.model.rows import CUMULATIVE, RunRows, TailRow, outranks
 from owtrend.model.snapshot import Snapshot
@@ -361,9 +362,7 @@ def _require_whole(snapshot: Snapshot) -> None:
     if not len(snapshot):
         raise SnapshotError(f"{snapshot.source or 'snapshot'}: no histogram in it")
     for one in snapshot.values():
-        letters = "xyz"[: len(one.axes)]
-        needed = ["entries", "tsumw", "tsumw2", *(f"tsumw{x}{power}" for x in letters for power in ("", "2"))]
-        if missing := [name for name in needed if name not in one.sums]:
+        if missing := [name for name in root_sums.names(len(one.axes), mixed=False) if name not in one.sums]:
             raise SnapshotError(
                 f"{snapshot.source or 'snapshot'}: {one.name} has no {', '.join(missing)} among its sums, which trends "
                 "are made of; give ROOT's, or make it by Histogram.from_hist"

@@ -7,10 +7,11 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from owtrend.model.histogram import Histogram, Path
 from owtrend.model.registry import COUNTS, SAME, SUMS, TWINS, WEIGHTS, Segment
 from owtrend.model.rows import RESET, RunRows
 from owtrend.model.schema import PARTS
-from owtrend.model.snapshot import Histogram, Path, Snapshot
+from owtrend.model.snapshot import Snapshot
 from owtrend.store.layout import TIME_CHUNK
 from owtrend.store.reader import Reader, SubsystemReader
 

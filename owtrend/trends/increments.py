@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from owtrend.histograms.run_histogram import RunHistogram
 from owtrend.kernels.cells import difference as kernels
 from owtrend.kernels.cells.projections import lines, moments
-from owtrend.model.snapshot import Axis, bin_values, bin_variances, unfold
+from owtrend.model import root_sums
+from owtrend.model.axis import Axis
+from owtrend.model.histogram import bin_values, bin_variances, unfold
 
 __all__ = ["Gains"]
 
@@ -113,9 +115,8 @@ class Gains:
         bounds = np.cumsum([0, *(n + 2 for n in sizes if n)])
         per_axis = tuple(along[a:b] for a, b in pairwise(bounds))
         lost = np.full(len(cells), True) if ranges else _lost(one, kept, stats, previous)
-        letters = "xyzt"[: len(axes) + profile]
-        named = {f"tsumw{letter}{power}" for letter in ("", *letters) for power in ("", "2")}
-        unnamed = named - stats.keys()  # in very old files
+        every = root_sums.names(len(axes), profile=profile, mixed=False)
+        unnamed = set(every[1:]) - stats.keys()  # in very old files
         from_bins = lost.any() or unnamed
         needed = {"bin_entries", "sumwy", "sumwy2", "bin_sumw2"} if profile else {"sumw2"} if from_bins else set()
         held = {
@@ -253,9 +254,9 @@ def _lost(
 ) -> NDArray[np.bool_]:
     """In which rows ROOT's statistics do not tell what was gained."""
     by_name: dict[str, Floats] = dict(zip(one.sum_names, kept.T, strict=True))
-    not_kept: NDArray[np.bool_] = np.logical_and(by_name["tsumw"] == 0, by_name["entries"] > 0)
+    not_kept: NDArray[np.bool_] = root_sums.are_lost(by_name)
     before = np.where(previous >= 0, not_kept[np.maximum(previous, 0)], False)
-    return not_kept | before | ((stats["tsumw"] == 0) & (stats["entries"] > 0))
+    return not_kept | before | root_sums.are_lost(stats)
 
 
 def _from_bins(
@@ -264,10 +265,9 @@ def _from_bins(
     """The statistics from bin contents at bin centres, flow excluded."""
     made = {"entries": entries, "tsumw": along[0][1:-1].sum(axis=0), "tsumw2": absolute}
     for letter, axis, line in zip("xyz", axes, along, strict=False):
-        centres = axis.centres[:, None]
-        made[f"tsumw{letter}"] = (line[1:-1] * centres).sum(axis=0)
-        made[f"tsumw{letter}2"] = (line[1:-1] * centres * centres).sum(axis=0)
-    letter = "xyzt"[len(axes)]
+        terms = root_sums.moments(letter, line[1:-1], axis.centres[:, None])
+        made |= {name: term.sum(axis=0) for name, term in terms.items()}
+    letter = root_sums.quantity(len(axes))
     for part, name in {
         "sumwy": f"tsumw{letter}", "sumwy2": f"tsumw{letter}2", "bin_sumw2": "tsumw2", "sumw2": "tsumw2",
     }.items():  # fmt: skip

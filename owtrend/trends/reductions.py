@@ -12,7 +12,7 @@ import numpy as np
 from owtrend.errors import UsageError
 from owtrend.kernels.cells import projections as kernels
 from owtrend.model import schema
-from owtrend.model.snapshot import Axis
+from owtrend.model.axis import Axis
 from owtrend.trends import fit
 from owtrend.trends.increments import Floats, Gains
 

@@ -12,8 +12,8 @@ from functools import lru_cache
 from typing import Any
 
 from owtrend.errors import NotFoundError, UsageError
+from owtrend.model.axis import Axis
 from owtrend.model.registry import Segment
-from owtrend.model.snapshot import Axis
 from owtrend.trends import reductions
 from owtrend.trends.increments import Gains, Ranges
 

@@ -22,6 +22,7 @@ from owtrend.histograms import difference, run_histogram
 from owtrend.histograms.labelled import labelled
 from owtrend.histograms.prefetch import Prefetched
 from owtrend.histograms.run_histogram import RunHistogram
+from owtrend.model import root_sums
 from owtrend.model.registry import COUNTS, WEIGHTS, HistogramEntry
 from owtrend.store.reader import SubsystemReader
 from owtrend.trends.increments import Gains
@@ -276,8 +277,7 @@ def _joined_to(
             gains = replace(gains, restart=gains.restart | first & one.additive)
         else:
             last = dict(zip(before.sum_names, before.sums()[-1], strict=True))
-            not_kept = last["tsumw"] == 0 and last["entries"] > 0
-            known = set() if ranges else {"entries"} if not_kept else set(last)
+            known = set() if ranges else {"entries"} if root_sums.are_lost(last) else set(last)
             stats = {
                 name: gained - np.where(first, last[name] if name in known else np.nan, 0.0)
                 for name, gained in gains.stats.items()

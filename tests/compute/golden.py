@@ -18,7 +18,8 @@ import owtrend
 from owtrend.compute import compute
 from owtrend.config import Config
 from owtrend.model import versions
-from owtrend.model.snapshot import Axis, Histogram
+from owtrend.model.axis import Axis
+from owtrend.model.histogram import Histogram
 from tests import filling
 
 FILE = Path(__file__).parent.parent / "data" / "golden" / "numbers.npz"

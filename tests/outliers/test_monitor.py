@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from owtrend.model.snapshot import Axis
+from owtrend.model.axis import Axis
 from owtrend.outliers import monitor
 from owtrend.outliers.explain import place, why
 from owtrend.outliers.monitor import LOOKS, SCORES, Null, Sample, Watched

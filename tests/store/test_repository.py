@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from owtrend.errors import StoreError, StoreLockedError
+from owtrend.model.axis import Axis
+from owtrend.model.histogram import Histogram
 from owtrend.model.registry import COUNTS, SAME, SUMS, WEIGHTS, Layouts, Registry, Segment, number_class, segments_of
-from owtrend.model.snapshot import Axis, Histogram
 from owtrend.store.repository import Store
 
 

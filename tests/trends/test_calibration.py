@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from owtrend.model.snapshot import Axis
+from owtrend.model.axis import Axis
 from owtrend.trends.increments import Gains
 from owtrend.trends.reductors import parse
 

@@ -11,7 +11,7 @@ from owtrend.compute import compute
 from owtrend.config import Config
 from owtrend.errors import NotFoundError, UsageError
 from owtrend.histograms import prefetch
-from owtrend.model.snapshot import Axis
+from owtrend.model.axis import Axis
 from owtrend.trends import run_trends
 from owtrend.trends.reductors import DEFAULT, REDUCTORS, parse
 from tests import filling

@@ -89,7 +89,7 @@ def test_a_name_with_brackets_is_itself_and_no_pattern(tmp_path):
 
 
 def test_a_gauge_has_no_pulls(tmp_path, scored):
-    held = filling.filled([owtrend.model.snapshot.Axis.spaced(4, 0, 4)], np.arange(4)[:, None] + 0.5, gauge=True)
+    held = filling.filled([owtrend.Axis.spaced(4, 0, 4)], np.arange(4)[:, None] + 0.5, gauge=True)
     filling.append(tmp_path / "store", 1, [{"g": held}] * 3)
     data = made(owtrend.open(tmp_path / "store"), "g", 1)
     assert data.words == "a gauge has no counts to compare"

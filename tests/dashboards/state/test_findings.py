@@ -16,7 +16,7 @@ from dashboards.pages.histogram import HistogramPage
 from dashboards.state.findings import findings, latest
 from dashboards.state.view import Selection
 from owtrend.compute import compute
-from owtrend.model.snapshot import Axis
+from owtrend.model.axis import Axis
 from owtrend.store.repository import Store
 from tests import filling, making
 

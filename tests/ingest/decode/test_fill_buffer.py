@@ -7,7 +7,7 @@ from ingest import SnapshotReader
 from ingest.decode.fill_buffer import find_bins, flushed, good_limits
 from ingest.decode.streamer import Array, RootObject
 from owtrend.errors import SnapshotError
-from owtrend.model.snapshot import Axis
+from owtrend.model.axis import Axis
 from tests.ingest.decode.test_reader import ANSWERS, CLASSES, ROOT_FILES
 
 LIMITS = json.loads((ROOT_FILES / "limits.json").read_text())

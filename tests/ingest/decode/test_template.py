@@ -8,7 +8,7 @@ from ingest.decode.records import KeyList, RootFile
 from ingest.decode.streamer import read_key_object
 from ingest.decode.streamer_info import read_class_layouts
 from ingest.decode.template import Template
-from owtrend.model.snapshot import Histogram
+from owtrend.model.histogram import Histogram
 from tests.ingest.decode.test_reader import FIRST
 
 

@@ -14,7 +14,7 @@ from ingest import commands
 from ingest.decode.reader import SnapshotReader
 from ingest.simulator.simulate import BEAM_LIFETIME, Simulation, simulate
 from owtrend.errors import SnapshotError, UsageError
-from owtrend.model.snapshot import Histogram
+from owtrend.model.histogram import Histogram
 from tests.ingest.simulated import Series, entries, read, utc
 
 
