@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from owtrend.comparison.pair import Pair
+from owtrend.comparison.pulls import beta_binomial_pulls
 from owtrend.comparison.scores import SCORES, parse
-from owtrend.kernels.two_sample import beta_binomial
 from owtrend.kernels.two_sample.statistics import exact_pulls
 from owtrend.model.axis import Axis
 from owtrend.outliers.components import learn_cells
@@ -68,29 +68,29 @@ def verdict(p: Floats) -> Verdict:
     return Verdict("uniform" if stats.kstest(p, "uniform").pvalue > 0.01 else "conservative", below)
 
 
-def paired(data: Floats, reference: Floats, of: NDArray[np.intp], pull: str, *, scale: float | None = None) -> Pair:
-    """What `owtrend.compare` makes of one histogram of counts and its own reference, by integral or a known scale."""
-    flat, its = data.ravel()[None], reference.ravel()
-    scales, pulls = np.ones((1, of.max() + 1)), np.zeros_like(flat)
-    table = beta_binomial.log_factorials()
-    for number in range(of.max() + 1):
-        cells = np.flatnonzero(of == number)
-        own, one = np.ascontiguousarray(flat[:, cells]), its[cells]
-        if scale is not None or one.sum() > 0:
-            scales[0, number] = own.sum() / one.sum() if scale is None else scale
+def paired(
+    data: Floats, reference: Floats, component: NDArray[np.intp], pull: str, *, scale: float | None = None
+) -> Pair:
+    """The pair of a histogram of counts and its reference as in `owtrend.compare`, by integral or a known scale."""
+    flat, flat_reference = data.ravel()[None], reference.ravel()
+    scales, pulls = np.ones((1, component.max() + 1)), np.zeros_like(flat)
+    for number in range(component.max() + 1):
+        cells = np.flatnonzero(component == number)
+        part, reference_part = np.ascontiguousarray(flat[:, cells]), flat_reference[cells]
+        if scale is not None or reference_part.sum() > 0:
+            scales[0, number] = part.sum() / reference_part.sum() if scale is None else scale
         if pull == "exact":
-            pulls[:, cells] = exact_pulls(own, one, scales[:, number])
+            pulls[:, cells] = exact_pulls(part, reference_part, scales[:, number])
         else:
-            total = max(float(one.sum()), 1.0)
-            believed, wholes = beta_binomial.shrunk(one, total, 0.01)
-            fixed = scale is None and bool(one.sum())
-            amount = own.sum(axis=1) if fixed else scales[:, number] * total
-            pulls[:, cells] = beta_binomial.beta_binomial(own, amount, believed, wholes, fixed, table)
+            by_total = scale is None and bool(reference_part.sum())
+            pulls[:, cells] = beta_binomial_pulls(
+                part, reference_part, reference_part.sum(), scales[:, number], 0.01, by_total=by_total
+            )
     axes = tuple(Axis(np.arange(bins + 1.0), regular=True) for bins in data.shape)
     rows = data[None]
     return Pair(
         rows, rows, reference, reference, scales, pulls.reshape(rows.shape), rows.reshape(1, -1).sum(axis=1), axes,
-        "UU", "UU", scale is not None, of,
+        "UU", "UU", scale is not None, component,
     )  # fmt: skip
 
 

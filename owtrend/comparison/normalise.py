@@ -1,6 +1,6 @@
 """A histogram and its reference brought together: in the same bins, scaled, each bin with its pull."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -8,22 +8,19 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from owtrend.comparison.pair import TESTS, Pair
+from owtrend.comparison.pair import CHI2_KINDS, Contents, Pair
+from owtrend.comparison.pulls import PULLS, content_pulls, facing_variances, value_pulls
 from owtrend.errors import DimsError, UsageError
 from owtrend.histograms.labelled import to_xarray, values
-from owtrend.kernels.two_sample import beta_binomial
-from owtrend.kernels.two_sample import statistics as kernels
 from owtrend.model import schema
 from owtrend.model.axis import Axis
 from owtrend.model.histogram import Histogram, Path
 from owtrend.model.snapshot import Snapshot
 
-__all__ = ["NORMALISE", "PULLS", "Reference", "Setting", "beta_binomial_pulls", "inner", "paired", "same"]
+__all__ = ["NORMALISE", "Options", "Reference", "paired", "reference_histogram", "without_flow"]
 
 Floats = NDArray[np.float64]
 NORMALISE = ("integral", "entries", "events", "range", "robust", "none")
-PULLS = ("beta_binomial", "exact", "poisson", "gauss")
-ONE_SIGMA = 0.682689492137  # what an interval holds where it does not say
 
 
 class Reference(Protocol):
@@ -34,19 +31,21 @@ class Reference(Protocol):
         ...
 
 
-def same(reference: "xr.Dataset | Histogram | Snapshot | Reference", one: xr.Dataset) -> xr.Dataset:
-    """The histogram of a reference that one is compared with."""
+def reference_histogram(
+    reference: "xr.Dataset | Histogram | Snapshot | Reference", histogram: xr.Dataset
+) -> xr.Dataset:  # fmt: skip
+    """The histogram of a reference that has the name of ``histogram``."""
     if isinstance(reference, xr.Dataset):
         return reference
     if isinstance(reference, Histogram):
         return to_xarray(reference)
-    name = one.attrs.get("path") or one.attrs.get("name", "")
+    name = histogram.attrs.get("path") or histogram.attrs.get("name", "")
     return to_xarray(reference[name] if isinstance(reference, Snapshot) else reference.histogram(name))
 
 
 @dataclass(frozen=True)
-class Setting:
-    """How to compare."""
+class Options:
+    """Options of `owtrend.compare` that decide the scale and the pulls, checked against each other."""
 
     normalise: str
     events: tuple[Any, Any] | None
@@ -60,142 +59,135 @@ class Setting:
     def __post_init__(self) -> None:
         for name, value, known in (
             ("normalise", self.normalise, NORMALISE), ("pull", self.pull, (None, *PULLS)),
-            ("chi2", self.chi2, (None, *TESTS)),
+            ("chi2", self.chi2, (None, *CHI2_KINDS)),
         ):  # fmt: skip
             if value not in known:
                 raise UsageError(f"{name}={value!r}: expected one of {', '.join(filter(None, known))}")
         if (self.normalise == "events") != (self.events is not None):
-            raise UsageError("normalise='events' and events=(of the slice, of the reference) belong together")
+            raise UsageError("normalise='events' needs events=(of the slice, of the reference), and the reverse")
         if (self.normalise == "range") != bool(self.within):
-            raise UsageError("normalise='range' and within={'x': (low, high)} belong together")
+            raise UsageError("normalise='range' needs within={'x': (low, high)}, and the reverse")
         if self.component is not None and self.normalise not in ("integral", "robust"):
             raise UsageError(
-                f"component= scales each component by what it has, normalise={self.normalise!r} all of them by one "
-                "number; leave out one of both"
+                f"component= needs a scale per component, normalise={self.normalise!r} has one for all; leave out one "
+                "of the two, or use normalise='integral' or 'robust'"
             )
 
 
-def paired(one: xr.Dataset, other: xr.Dataset, setting: Setting) -> tuple[Pair, tuple[str, ...], str]:
-    """Arrays of both in range, the reference's scale, and the pulls; dims of the rows; how the pulls were made."""
-    for histogram in (one, other):
-        if "value" not in histogram:
-            schema.require_histogram(histogram, rows=None)
-    schema.require_same_bins(one, other)
-    dims = schema.axes_of(one)
-    rows = tuple(str(dim) for dim in (schema.TIME, schema.SNAPSHOT) if dim in one.dims)
-    if {schema.TIME, schema.SNAPSHOT} & set(other.dims):
-        raise DimsError(f"{other.attrs.get('name')}: a reference has one row; choose it by .isel or owtrend.time_slice")
-    one, reference = inner(one).load(), inner(other).load()
+def paired(histogram: xr.Dataset, reference: xr.Dataset, options: Options) -> tuple[Pair, tuple[str, ...], str]:
+    """Pair of both in range, scaled and with pulls; dims of the rows; method of the pulls."""
+    for one in (histogram, reference):
+        if "value" not in one:
+            schema.require_histogram(one, rows=None)
+    schema.require_same_bins(histogram, reference)
+    dims = schema.axes_of(histogram)
+    rows = tuple(str(dim) for dim in (schema.TIME, schema.SNAPSHOT) if dim in histogram.dims)
+    if {schema.TIME, schema.SNAPSHOT} & set(reference.dims):
+        raise DimsError(
+            f"{reference.attrs.get('name')}: a reference has one row; choose it by .isel or owtrend.time_slice"
+        )
+    histogram, reference = without_flow(histogram).load(), without_flow(reference).load()
     axes = tuple(
-        Axis(np.append(one[f"{name}_left"].values, one[f"{name}_right"].values[-1]), regular=False) for name in dims
+        Axis(np.append(histogram[f"{name}_left"].values, histogram[f"{name}_right"].values[-1]), regular=False)
+        for name in dims
     )
-    data, variance = _numbers(one, (*rows, *dims))
-    its, its_variance = _numbers(reference, dims)
+    data, variance = _numbers(histogram, (*rows, *dims))
     if not rows:
         data, variance = data[None], variance[None]
-    kind = _kind(one, reference)
+    contents = Contents(data, variance, *_numbers(reference, dims))
+    kind = _kind(histogram, reference)
     if kind == "values":
-        scale, known, used = np.ones((len(data), 1)), True, "gauss"
-        errors: Sequence[Floats] = (variance, its_variance)
-        if all("lower" in histogram for histogram in (one, reference)):
-            errors = _facing(one, reference, data, its, (*rows, *dims))
-        pulls = _value_pulls(data, errors[0], its, errors[1])
+        scale, scale_known, pull = np.ones((len(data), 1)), True, "gauss"
+        intervals = all("lower" in one for one in (histogram, reference))
+        pulls = value_pulls(facing_variances(histogram, reference, contents, (*rows, *dims)) if intervals else contents)
         entries = np.full(len(data), np.nan)
-        of = np.zeros(its.size, dtype=np.intp)
+        component = np.zeros(contents.reference.size, dtype=np.intp)
     else:
-        entries = np.atleast_1d(_entries(one))
-        used = (setting.pull or "beta_binomial") if kind == "UU" else "gauss"
-        if setting.pull not in (None, used):
-            raise UsageError(f"pull={setting.pull!r} is of counts; {one.attrs.get('name')} has weights: leave it out")
-        known = setting.normalise in ("events", "none")
-        of = _components(one, dims, setting.component)
-        if setting.component is None:
-            scale = _scale(data, its, entries, _entries(reference), axes, setting)
-            pulls = _settled(data, variance, its, its_variance, scale, used, setting)
-            scale = scale[:, None]
+        entries = np.atleast_1d(_entries(histogram))
+        pull = (options.pull or "beta_binomial") if kind == "UU" else "gauss"
+        if options.pull not in (None, pull):
+            raise UsageError(
+                f"pull={options.pull!r} is for counts; {histogram.attrs.get('name')} has weights: leave it out"
+            )
+        scale_known = options.normalise in ("events", "none")
+        component = _components(histogram, dims, options.component)
+        if options.component is None:
+            one_scale = _scale(contents, entries, _entries(reference), axes, options)
+            pulls = _pulls(contents, one_scale, pull, options)
+            scale = one_scale[:, None]
         else:
-            scale, pulls = _by_component(of, data, variance, its, its_variance, used, setting)
-    test = setting.chi2 or kind
-    pair = Pair(data, variance, its, its_variance, scale, pulls, entries, axes, kind, test, known, of)
-    return pair, rows, used
+            scale, pulls = _pulls_by_component(contents, component, pull, options)
+    chi2_kind = options.chi2 or kind
+    pair = Pair(*contents, scale, pulls, entries, axes, kind, chi2_kind, scale_known, component)
+    return pair, rows, pull
 
 
-def inner(histogram: xr.Dataset) -> xr.Dataset:
-    """Without flow bins."""
+def without_flow(histogram: xr.Dataset) -> xr.Dataset:
+    """The histogram without flow bins."""
     if not histogram.attrs.get("flow"):
         return histogram
     return histogram.isel(dict.fromkeys(schema.axes_of(histogram), slice(1, -1)))
 
 
 def _numbers(histogram: xr.Dataset, dims: tuple[str, ...]) -> tuple[Floats, Floats]:
+    """Contents and squared errors as float64."""
     if "value" in histogram:
         value, variance = histogram["value"], histogram["error"] ** 2
     else:
         both = values(histogram)
         value, variance = both["value"], both["variance"]
-    found, squared = (
+    content, squared = (
         np.ascontiguousarray(array.transpose(*dims).values, dtype=np.float64) for array in (value, variance)
     )
-    return found, squared
+    return content, squared
 
 
 def _entries(histogram: xr.Dataset) -> Floats:
     return np.asarray(histogram["sums"].sel(sum="entries").values, dtype=np.float64)
 
 
-def _kind(one: xr.Dataset, reference: xr.Dataset) -> str:
-    if "contents" not in one:
+def _kind(histogram: xr.Dataset, reference: xr.Dataset) -> str:
+    """The `Pair.kind` of both."""
+    if "contents" not in histogram:
         return "values"
-    plain = [_plain(histogram) for histogram in (one, reference)]
-    return "UU" if all(plain) else "UW" if plain[0] else "WW"
+    counts, reference_counts = _are_counts(histogram), _are_counts(reference)
+    return "UU" if counts and reference_counts else "UW" if counts else "WW"
 
 
-def _plain(histogram: xr.Dataset) -> bool:
-    """Whether the contents are counts: whole numbers with no other squared errors."""
+def _are_counts(histogram: xr.Dataset) -> bool:
+    """True if the contents are whole numbers that are their own squared errors."""
     contents = histogram["contents"].values
     if "sumw2" in histogram and (histogram["sumw2"].values != contents).any():
         return False
     return contents.dtype.kind in "iu" or bool((contents == np.rint(contents)).all())
 
 
-def _value_pulls(value: Floats, variance: Floats, its: Floats, its_variance: Floats) -> Floats:
-    """(value - reference) / error, NaN where there is no value or no error."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        pull = (value - its) / np.sqrt(variance + its_variance)
-    return np.where(np.isinf(pull), np.nan, pull)
-
-
-def _facing(one: xr.Dataset, other: xr.Dataset, value: Floats, its: Floats, dims: tuple[str, ...]) -> list[Floats]:
-    """Variances of efficiencies by the ends of their intervals that face each other."""
-    made = []
-    for histogram, own, upper in ((one, value, its > value), (other, its, value > its)):
-        kept = [dim for dim in dims if dim in histogram.dims]
-        low, high = (histogram[end].transpose(*kept).values for end in ("lower", "upper"))
-        sigmas = beta_binomial.normal_quantile(np.log((1 - histogram.attrs.get("level", ONE_SIGMA)) / 2))
-        made.append((np.where(upper, high - own, own - low) / sigmas) ** 2)
-    return made
-
-
 def _scale(
-    data: Floats, its: Floats, entries: Floats, its_entries: Floats, axes: tuple[Axis, ...], setting: Setting
+    contents: Contents, entries: Floats, reference_entries: Floats, axes: tuple[Axis, ...], options: Options
 ) -> Floats:
-    """What the reference is to be multiplied by in each row."""
-    rows = len(data)
-    if setting.normalise == "none":
+    """Factor of the reference in each row."""
+    rows = len(contents.data)
+    if options.normalise == "none":
         return np.ones(rows)
-    if setting.events is not None:
-        seen, its_seen = (np.asarray(number, dtype=np.float64) for number in setting.events)
-        if seen.ndim > 1 or seen.size not in (1, rows) or its_seen.size != 1 or not its_seen > 0 or (seen < 0).any():
+    if options.events is not None:
+        seen, reference_seen = (np.asarray(number, dtype=np.float64) for number in options.events)
+        if (
+            seen.ndim > 1
+            or seen.size not in (1, rows)
+            or reference_seen.size != 1
+            or not reference_seen > 0
+            or (seen < 0).any()
+        ):
             raise UsageError(
-                f"events={setting.events}: expected how many the slice saw, or one for each of its {rows} rows, and "
-                "how many the reference"
+                f"events={options.events}: expected the number of events of the slice, or one for each of its {rows} "
+                "rows, and that of the reference"
             )
-        return np.broadcast_to(seen / its_seen, rows).copy()
-    if setting.normalise == "entries":
-        above, below = entries, its_entries
+        return np.broadcast_to(seen / reference_seen, rows).copy()
+    if options.normalise == "entries":
+        above, below = entries, reference_entries
     else:
-        inside = np.ones(its.shape, dtype=bool)
-        for letter, (low, high) in setting.within.items():
+        inside = np.ones(contents.reference.shape, dtype=bool)
+        for letter, (low, high) in options.within.items():
             if letter not in schema.AXES[: len(axes)]:
                 raise UsageError(f"within: no axis {letter!r}")
             number = schema.AXES.index(letter)
@@ -204,41 +196,14 @@ def _scale(
             if not chosen.any():
                 raise UsageError(f"within: no bin of {letter} is in [{low:g}, {high:g}]")
             inside &= chosen.reshape(-1, *(1,) * (len(axes) - 1 - number))
-        above, below = data[:, inside].sum(axis=1), its[inside].sum()
+        above, below = contents.data[:, inside].sum(axis=1), contents.reference[inside].sum()
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(below == 0, 1.0, above / below)
 
 
-def _pulls(
-    data: Floats, variance: Floats, its: Floats, its_variance: Floats, scale: Floats, how: str, setting: Setting,
-    *, by_total: bool,
-) -> Floats:  # fmt: skip
-    rows = len(data)
-    flat, flat_variance = data.reshape(rows, -1), variance.reshape(rows, -1)
-    if how == "beta_binomial":
-        pulls = beta_binomial_pulls(flat, its.ravel(), its.sum(), scale, setting.tolerance, by_total=by_total)
-    elif how != "gauss":
-        pulls = (kernels.exact_pulls if how == "exact" else kernels.asymmetric_pulls)(flat, its.ravel(), scale)
-    if how == "gauss" or np.isnan(pulls).any():  # an entry moved away: fewer counts than none
-        gauss = kernels.gauss_pulls(flat, flat_variance, its.ravel(), its_variance.ravel(), scale)
-        pulls = gauss if how == "gauss" else np.where(np.isnan(pulls), gauss, pulls)
-    return pulls.reshape(data.shape)
-
-
-def beta_binomial_pulls(
-    data: Floats, its: Floats, its_total: float, scale: Floats, tolerance: float, *, by_total: bool
-) -> Floats:
-    total = max(float(its_total), 1.0)  # of an empty reference any will do
-    believed, wholes = beta_binomial.shrunk(its, total, tolerance)
-    amount = data.sum(axis=1) if by_total else scale * total
-    data = np.ascontiguousarray(data)
-    made: Floats = beta_binomial.beta_binomial(data, amount, believed, wholes, by_total, beta_binomial.log_factorials())
-    return made
-
-
-def _components(one: xr.Dataset, dims: tuple[str, ...], component: xr.DataArray | None) -> NDArray[np.intp]:
-    """Of each bin in range, flat: which of the numbers of ``component``, in order, it has."""
-    shape = tuple(one.sizes[dim] for dim in dims)
+def _components(histogram: xr.Dataset, dims: tuple[str, ...], component: xr.DataArray | None) -> NDArray[np.intp]:
+    """Component of each bin in range, flat, numbered from 0 in the order of the given numbers."""
+    shape = tuple(histogram.sizes[dim] for dim in dims)
     if component is None:
         return np.zeros(int(np.prod(shape)), dtype=np.intp)
     if (
@@ -248,56 +213,59 @@ def _components(one: xr.Dataset, dims: tuple[str, ...], component: xr.DataArray 
     ):
         raise UsageError(
             f"component: expected a whole number for each of the {' x '.join(map(str, shape))} bins in range of "
-            f"{one.attrs.get('name')}, got {component.dtype} of {dict(component.sizes)}"
+            f"{histogram.attrs.get('name')}, got {component.dtype} of {dict(component.sizes)}"
         )
-    _, of = np.unique(component.transpose(*dims).values.ravel(), return_inverse=True)
-    return of.astype(np.intp)
+    _, numbers = np.unique(component.transpose(*dims).values.ravel(), return_inverse=True)
+    return numbers.astype(np.intp)
 
 
-def _by_component(
-    of: NDArray[np.intp], data: Floats, variance: Floats, its: Floats, its_variance: Floats, how: str,
-    setting: Setting,
-) -> tuple[Floats, Floats]:  # fmt: skip
-    """Scales ``(time, component)`` and pulls, each component beside its own part of the reference."""
-    rows = len(data)
-    flat, flat_variance = data.reshape(rows, -1), variance.reshape(rows, -1)
-    scale, pulls = np.ones((rows, of.max() + 1)), np.empty_like(flat)
-    for number in range(of.max() + 1):
-        cells = np.flatnonzero(of == number)
-        own = flat[:, cells], flat_variance[:, cells], its.ravel()[cells], its_variance.ravel()[cells]
-        if own[2].sum() != 0:
-            scale[:, number] = own[0].sum(axis=1) / own[2].sum()
-        pulls[:, cells] = _settled(*own, scale[:, number], how, setting)
-    return scale, pulls.reshape(data.shape)
+def _pulls_by_component(
+    contents: Contents, component: NDArray[np.intp], pull: str, options: Options
+) -> tuple[Floats, Floats]:
+    """Scales ``(time, component)`` and pulls, each component compared with its own part of the reference."""
+    rows = len(contents.data)
+    flat, variance = contents.data.reshape(rows, -1), contents.variance.reshape(rows, -1)
+    scale, pulls = np.ones((rows, component.max() + 1)), np.empty_like(flat)
+    for number in range(component.max() + 1):
+        cells = np.flatnonzero(component == number)
+        part = Contents(
+            flat[:, cells], variance[:, cells], contents.reference.ravel()[cells],
+            contents.reference_variance.ravel()[cells],
+        )  # fmt: skip
+        if part.reference.sum() != 0:
+            scale[:, number] = part.data.sum(axis=1) / part.reference.sum()
+        pulls[:, cells] = _pulls(part, scale[:, number], pull, options)
+    return scale, pulls.reshape(contents.data.shape)
 
 
-def _settled(
-    data: Floats, variance: Floats, its: Floats, its_variance: Floats, scale: Floats, how: str, setting: Setting
-) -> Floats:
-    """The pulls; for ``robust`` with another scale, which replaces that in ``scale``."""
-    fixed = setting.normalise in ("integral", "robust") and bool(its.sum())
-    pulls = _pulls(data, variance, its, its_variance, scale, how, setting, by_total=fixed)
-    if setting.normalise == "robust" and fixed:
-        for row in range(len(data)):
-            own = data[row : row + 1], variance[row : row + 1]
-            scale[row], pulls[row] = _robust(*own, its, its_variance, how, setting)
+def _pulls(contents: Contents, scale: Floats, pull: str, options: Options) -> Floats:
+    """Pulls of contents; for ``robust`` with the scale of the bins that agree, which is written into ``scale``."""
+    by_total = options.normalise in ("integral", "robust") and bool(contents.reference.sum())
+    pulls = content_pulls(contents, scale, pull, options.tolerance, by_total=by_total)
+    if options.normalise == "robust" and by_total:
+        for row in range(len(contents.data)):
+            chosen = slice(row, row + 1)
+            one_row = contents._replace(data=contents.data[chosen], variance=contents.variance[chosen])
+            scale[row], pulls[row] = _robust(one_row, pull, options)
     return pulls
 
 
-def _robust(
-    data: Floats, variance: Floats, its: Floats, its_variance: Floats, how: str, setting: Setting
-) -> tuple[float, Floats]:
-    """Scale of the bins that agree, and the pulls with it: the worst are left out until none is beyond the limit."""
-    agree = np.ones(its.shape, dtype=bool)
+def _robust(contents: Contents, pull: str, options: Options) -> tuple[float, Floats]:
+    """Scale of the bins that agree in one row, and the pulls with it.
+
+    The worst bins are left out until no other is beyond the limit.
+    """
+    data, reference = contents.data, contents.reference
+    agree = np.ones(reference.shape, dtype=bool)
     for _ in range(20):
-        scale = np.array([data[0, agree].sum() / its[agree].sum()])
-        pulls = _pulls(data, variance, its, its_variance, scale, how, setting, by_total=bool(agree.all()))[0]
+        scale = np.array([data[0, agree].sum() / reference[agree].sum()])
+        pulls = content_pulls(contents, scale, pull, options.tolerance, by_total=bool(agree.all()))[0]
         size = np.abs(np.nan_to_num(pulls))
         worst = size[agree].max()
-        if worst <= setting.limit:
+        if worst <= options.limit:
             break
-        kept = (agree & (size <= max(setting.limit, worst / 2))) | (~agree & (size <= setting.limit))
-        if its[kept].sum() < its.sum() / 2 or (kept == agree).all():
+        kept = (agree & (size <= max(options.limit, worst / 2))) | (~agree & (size <= options.limit))
+        if reference[kept].sum() < reference.sum() / 2 or (kept == agree).all():
             break
         agree = kept
     return float(scale[0]), pulls

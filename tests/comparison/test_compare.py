@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import owtrend
 from ingest import SnapshotReader
-from owtrend.comparison.normalise import NORMALISE, PULLS
+from owtrend.comparison.normalise import NORMALISE
+from owtrend.comparison.pulls import PULLS
 from owtrend.comparison.scores import DEFAULT, SCORES
 from owtrend.errors import BinningChangedError, DimsError, NotFoundError, UsageError
 from owtrend.kernels.two_sample import statistics as kernels
@@ -130,8 +131,8 @@ def test_a_hot_channel_that_is_empty_in_the_reference_is_seen(pull, normalise):
     assert score_of(got, "max_pull", "p_value") < 1e-5
     assert score_of(got, "bad_bins") == 1
     assert got.worst_x.values[:, 0].tolist() == [17.5, 17.5]
-    np.testing.assert_allclose(got.blame.values[:, 0], got.pull[17])
-    assert np.isnan(got.blame.sel(score_name="bad_bins").values[1:]).all()
+    np.testing.assert_allclose(got.contribution.values[:, 0], got.pull[17])
+    assert np.isnan(got.contribution.sel(score_name="bad_bins").values[1:]).all()
 
 
 @pytest.mark.parametrize("pull", PULLS)
@@ -243,7 +244,7 @@ def test_weighted_contents_are_compared_by_their_errors():
     assert owtrend.compare(one(n), reference).attrs["chi2"] == "UW"
     assert got.pull.std().item() == pytest.approx(1, abs=0.35)
     assert score_of(got, "chi2_ndf", "p_value") > 0.001
-    with pytest.raises(UsageError, match="is of counts; h has weights"):
+    with pytest.raises(UsageError, match="is for counts; h has weights"):
         owtrend.compare(data, reference, pull="exact")
 
 
@@ -350,8 +351,8 @@ HISTOGRAM = one([1, 2, 3])
     [
         (lambda h: owtrend.compare(h, h, normalise="max"), UsageError, "normalise='max': expected one of integral"),
         (lambda h: owtrend.compare(h, h, pull="sigma"), UsageError, "pull='sigma': expected one of beta_binomial"),
-        (lambda h: owtrend.compare(h, h, normalise="events"), UsageError, "belong together"),
-        (lambda h: owtrend.compare(h, h, within={"x": (0, 1)}), UsageError, "belong together"),
+        (lambda h: owtrend.compare(h, h, normalise="events"), UsageError, "needs events="),
+        (lambda h: owtrend.compare(h, h, within={"x": (0, 1)}), UsageError, "and the reverse"),
         (lambda h: owtrend.compare(h, h, normalise="range", within={"y": (0, 1)}), UsageError, "no axis 'y'"),
         (lambda h: owtrend.compare(h, h, normalise="range", within={"x": (8, 9)}), UsageError, "no bin of x is in .8"),
         (lambda h: owtrend.compare(h, h, normalise="events", events=([1, 2], 3)), UsageError, "one for each of its 1"),

@@ -155,8 +155,8 @@ def test_with_the_map_p_values_are_uniform_and_without_it_they_are_not():
         ({"component": OF[:-1]}, r"for each of the 60 bins in range of h, got int64 of \{'x': 59\}"),
         ({"component": OF.rename(x="y")}, r"got int64 of \{'y': 60\}"),
         ({"component": OF.astype(float)}, "got float64"),
-        ({"component": OF, "normalise": "entries"}, "normalise='entries' all of them by one"),
-        ({"component": OF, "normalise": "none"}, "leave out one of both"),
+        ({"component": OF, "normalise": "entries"}, "normalise='entries' has one for all"),
+        ({"component": OF, "normalise": "none"}, "leave out one of the two"),
     ],
 )
 def test_a_map_that_does_not_fit_is_an_error_that_says_why(options, message):
