@@ -1,4 +1,4 @@
-"""Where the shared real data is, and what is left out without it."""
+"""How many processes the tests take, where the shared real data is, and what is left out without it."""
 
 import os
 from pathlib import Path
@@ -9,11 +9,12 @@ from hypothesis import settings
 from tests.small_stores import projections, rooted, small, small_store  # noqa: F401 - fixtures
 
 # Kernels compile at their first call, and the machines are shared: how long an example takes says nothing.
-settings.register_profile("owtrend", deadline=None, max_examples=60, derandomize=bool(os.environ.get("CI")))
+settings.register_profile("owtrend", deadline=None, max_examples=20, derandomize=bool(os.environ.get("CI")))
+settings.register_profile("thorough", deadline=None, max_examples=300)  # --hypothesis-profile=thorough
 settings.load_profile("owtrend")
 
 collect_ignore_glob = ["data/*", "fuzz_snapshot.py"]  # inputs and the macros that made them; needs its own extra
-LEFT_OUT = pytest.StashKey[list[str]]()
+NO_SHARED_DATA = "no shared data"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -25,13 +26,16 @@ def shared(request: pytest.FixtureRequest) -> Path:
     """The real data; a test that asks for it is left out, loudly, where there is none."""
     folder = Path(request.config.rootpath, request.config.getoption("--shared")).resolve()
     if not folder.is_dir():
-        request.config.stash.setdefault(LEFT_OUT, []).append(request.node.name)
-        pytest.skip(f"no shared data at {folder}; tell where it is by --shared")
+        pytest.skip(f"{NO_SHARED_DATA} at {folder}; say where it is with --shared")
     return folder
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if config.stash.get(LEFT_OUT, []):
-        terminalreporter.write_line(
-            "LEFT OUT: all tests on real data, for want of the folder named by --shared", red=True
-        )
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Processes for the tests: none but this one for chosen files, since each imports and compiles for itself."""
+    chosen = config.args_source == pytest.Config.ArgsSource.ARGS
+    return 0 if chosen else min(os.cpu_count() or 1, 4)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if any(NO_SHARED_DATA in str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])):
+        terminalreporter.write_line("LEFT OUT: all tests on real data; give its folder with --shared", red=True)

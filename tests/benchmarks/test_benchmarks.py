@@ -20,6 +20,7 @@ MADE = Row(
 INPUT = Input(label="EMC", runs=1, files=64, histograms=100, cells=545005, bytes=41_500_000)
 
 
+@pytest.mark.slow
 def test_every_benchmark_runs_and_gives_finite_ratios():
     inputs, rows = table.run(["--size=tiny"])
     assert [(one.label, one.files) for one in inputs] == [("simulated tiny", 12)]

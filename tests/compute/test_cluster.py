@@ -12,6 +12,8 @@ from owtrend.compute.cluster import local_cluster, runner
 from owtrend.errors import UsageError
 from owtrend.store.repository import Store
 
+pytestmark = pytest.mark.slow
+
 TRENDS = compute._trends
 
 

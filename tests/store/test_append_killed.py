@@ -6,11 +6,14 @@ import sys
 import time
 
 import numpy as np
+import pytest
 
 from owtrend.store.append import appender
 from owtrend.store.check import check
 from owtrend.store.repository import Store
 from tests.snapshots import START, snapshot
+
+pytestmark = pytest.mark.slow
 
 APPENDING = """
 import sys

@@ -10,6 +10,8 @@ from owtrend.model.axis import Axis
 from owtrend.trends.increments import Gains
 from owtrend.trends.reductors import parse
 
+pytestmark = pytest.mark.slow
+
 REPLICAS = 600  # the spread is known to 3 %
 SHAPES = {
     "normal": (stats.norm(3, 10), Axis.spaced(60, -27, 33), 3000),

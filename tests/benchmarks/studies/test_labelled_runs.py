@@ -8,6 +8,8 @@ import owtrend
 from benchmarks.studies import labelled_runs, rivals
 from benchmarks.studies.incidents import COLUMNS, Reports, timed
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def known(shared):

@@ -1,6 +1,10 @@
 """Public series with labelled changes, beside plain baselines; the tables are in docs/explanation/changepoints.md."""
 
+import pytest
+
 from benchmarks.studies.labelled_series import cover, f1, tcpd
+
+pytestmark = pytest.mark.slow
 
 
 def test_f1_and_covering_by_hand():

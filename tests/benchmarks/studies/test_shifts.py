@@ -9,6 +9,8 @@ from benchmarks.studies import shifts
 from benchmarks.studies.incidents import COLUMNS
 from owtrend.errors import UsageError
 
+pytestmark = pytest.mark.slow
+
 SIZE = {"runs": 4, "snapshots": 31, "scale": 0.0001}
 ARGUMENTS = [f"--{name}={value}" for name, value in SIZE.items()]
 EMPTY = pd.DataFrame(columns=list(COLUMNS))

@@ -15,6 +15,8 @@ from ingest.simulator.simulate import simulate
 from owtrend.store.check import check
 from owtrend.store.repository import Store
 
+pytestmark = pytest.mark.slow
+
 RUNS, SNAPSHOTS, SUBSYSTEMS = 6, 4, 3  # three batches for two workers
 INGESTING = """
 import sys
