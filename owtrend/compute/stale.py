@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from owtrend.config import Config, config_of
-from owtrend.model import versions
 from owtrend.outliers.histogram_scores import NULL_RUNS, Rules
+from owtrend.store import versions
 from owtrend.store.reader import Reader, SubsystemReader
 from owtrend.trends.run_trends import named, settings_of
 

@@ -8,10 +8,10 @@ import pandas as pd
 import xarray as xr
 
 from owtrend.errors import NotFoundError
-from owtrend.model import versions
 from owtrend.model.finding import Finding, table
 from owtrend.model.registry import HistogramEntry
 from owtrend.outliers.component_scores import SHARE
+from owtrend.store import versions
 from owtrend.store.reader import Reader, SubsystemReader
 
 __all__ = ["flag_table", "score_dataset"]

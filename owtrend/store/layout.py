@@ -100,14 +100,14 @@ def create_trends(group: zarr.Group, reductors: int) -> None:
 
 def create_trend_origin(group: zarr.Group, reductors: int) -> None:
     """What the trends of a run are made by."""
-    made_by = {"long_name": "version of the formulas, see owtrend.model.versions; 0 where there is none"}
+    made_by = {"long_name": "version of the formulas, see owtrend.store.versions; 0 where there is none"}
     create_array(group, "version", ("run", "reductor"), "int32", (4096, 1), 0, made_by, shape=(0, reductors))
     create_array(group, "settings", ("run", "digest_byte"), "uint8", (4096, 8), 0, SETTINGS, shape=(0, 8))
 
 
 def create_score_origin(group: zarr.Group, families: int) -> None:
     """What the scores of a run are made by."""
-    made_by = {"long_name": "versions of the formulas, see owtrend.model.versions"}
+    made_by = {"long_name": "versions of the formulas, see owtrend.store.versions"}
     create_array(group, "version", ("run", "family"), "int32", (4096, families), 0, made_by, shape=(0, families))
     create_array(group, "settings", ("run", "digest_byte"), "uint8", (4096, 8), 0, SETTINGS, shape=(0, 8))
 

@@ -12,9 +12,9 @@ import zarr
 from numpy.typing import NDArray
 
 from owtrend.errors import NotFoundError, StoreError
-from owtrend.model import versions
 from owtrend.model.registry import Layouts, Registry, Segment
 from owtrend.model.rows import UNCHANGED, RunRows, TailRow, merged_order, unchanged
+from owtrend.store import versions
 from owtrend.store.layout import FORMAT, ROW_ARRAYS, RUN_ARRAYS, TAIL, TIME_CHUNK, padded, read_log, stored_names
 
 __all__ = ["Reader", "SubsystemReader", "open_quarantine", "read_tail"]

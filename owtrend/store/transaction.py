@@ -10,9 +10,9 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from owtrend.model import versions
 from owtrend.model.registry import Layouts, Registry
 from owtrend.model.rows import RunRows, TailRow
+from owtrend.store import versions
 from owtrend.store.layout import (
     CELL_DIM,
     CELL_DTYPE,

@@ -15,8 +15,9 @@ from owtrend.config import Config
 from owtrend.errors import NotFoundError, UsageError
 from owtrend.histograms import run_histogram
 from owtrend.histograms.lazy import LazyArray, by_run
-from owtrend.model import schema, versions
+from owtrend.model import schema
 from owtrend.model.registry import HistogramEntry
+from owtrend.store import versions
 from owtrend.store.reader import SubsystemReader
 from owtrend.trends.reductors import DEFAULT, Reductor, parse
 from owtrend.trends.run_trends import (

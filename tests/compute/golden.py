@@ -1,7 +1,7 @@
 """A small detector whose stored numbers are known: `python -m tests.compute.golden` writes them to tests/data/golden
 anew.
 
-Do that after a version in `owtrend.model.versions` was raised, and look at what changed.
+Do that after a version in `owtrend.store.versions` was raised, and look at what changed.
 """
 
 import json
@@ -17,9 +17,9 @@ from scipy.special import ndtri
 import owtrend
 from owtrend.compute import compute
 from owtrend.config import Config
-from owtrend.model import versions
 from owtrend.model.axis import Axis
 from owtrend.model.histogram import Histogram
+from owtrend.store import versions
 from tests import filling
 
 FILE = Path(__file__).parent.parent / "data" / "golden" / "numbers.npz"
@@ -32,7 +32,7 @@ _AXIS, _SIDE = Axis.spaced(12, 0.0, 6.0), Axis.spaced(4, 0.0, 1.0)
 
 
 def numbers(store: Path) -> dict[str, NDArray[Any]]:
-    """All that `compute` stores of the small detector; keys are ``family:array``, see `owtrend.model.versions`."""
+    """All that `compute` stores of the small detector; keys are ``family:array``, see `owtrend.store.versions`."""
     for run in RUNS:
         filling.append(store, run, list(_snapshots(run)), minutes=range(0, 2 * SNAPSHOTS, 2))
     compute.compute(store, config=CONFIG, workers=0)

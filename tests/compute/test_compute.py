@@ -10,7 +10,7 @@ from owtrend.compute import compute
 from owtrend.compute.stale import Stale, stale_trends
 from owtrend.config import Config
 from owtrend.errors import NotFoundError
-from owtrend.model import versions
+from owtrend.store import versions
 from owtrend.store.repository import Store
 from owtrend.trends import query
 from owtrend.trends.reductors import DEFAULT

@@ -1,4 +1,4 @@
-"""Stored numbers of fixed inputs: they change only together with a version in `owtrend.model.versions`."""
+"""Stored numbers of fixed inputs: they change only together with a version in `owtrend.store.versions`."""
 
 import json
 
@@ -8,7 +8,7 @@ import pytest
 from tests.compute import golden
 
 FAMILIES = tuple(golden.versions_of())
-_RAISE = "the stored numbers changed: raise {} in owtrend.model.versions, then run `python -m tests.compute.golden`"
+_RAISE = "the stored numbers changed: raise {} in owtrend.store.versions, then run `python -m tests.compute.golden`"
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from owtrend.compute.stale import Stale
 from owtrend.config import Config, ScoreConfig
 from owtrend.errors import NotFoundError
 from owtrend.kernels.two_sample.report import z_of
-from owtrend.model import versions
 from owtrend.outliers.monitor import SCORES
+from owtrend.store import versions
 from tests import making
 
 RUNS = tuple(range(300000, 300006))

@@ -1,7 +1,7 @@
 """Versions of the formulas behind stored numbers.
 
 Raise a version when its formulas give other numbers: what is stored stays readable, marked stale, until `owtrend
-compute` makes it again. `tests/test_golden.py` fails when numbers change and their version did not.
+compute` makes it again. `tests/compute/test_golden.py` fails when numbers change and their version did not.
 """
 
 from collections.abc import Mapping
