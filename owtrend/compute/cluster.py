@@ -1,9 +1,11 @@
-"""Where Dask tasks run: on an existing scheduler, on local worker processes, or in this process."""
+"""Runners of tasks: a Dask scheduler that is there, local worker processes, or threads of this process."""
 
 import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from itertools import islice
 from typing import Any, Protocol
 
 from owtrend.errors import UsageError
@@ -20,27 +22,31 @@ _ENVIRONMENT = {
 
 
 class Runner(Protocol):
-    """Runs a function over tasks as a Dask graph."""
+    """Runs a function over tasks."""
 
     workers: int
 
     def map(self, function: Callable[..., Any], tasks: Sequence[Any]) -> Iterator[Any]:
-        """Results as they come, in no particular order."""
+        """Results as they are finished, in no particular order."""
         ...
 
 
 class _Threads:
-    """Dask's threads in this process, one block of tasks at a time: for notebooks, tests and small jobs."""
+    """Threads in this process: for notebooks, tests and small jobs."""
 
     def __init__(self, threads: int) -> None:
         self.workers = threads
 
     def map(self, function: Callable[..., Any], tasks: Sequence[Any]) -> Iterator[Any]:
-        import dask
-
-        for first in range(0, len(tasks), self.workers):
-            graph = [dask.delayed(function)(task) for task in tasks[first : first + self.workers]]
-            yield from dask.compute(*graph, scheduler="threads", num_workers=self.workers)
+        rest = iter(tasks)
+        with ThreadPoolExecutor(self.workers) as pool:
+            # A task begins only when another is finished, so that results in memory are few.
+            running = {pool.submit(function, task) for task in islice(rest, self.workers)}
+            while running:
+                finished, running = wait(running, return_when=FIRST_COMPLETED)
+                running |= {pool.submit(function, task) for task in islice(rest, len(finished))}
+                for future in finished:
+                    yield future.result()
 
 
 class _Cluster:

@@ -1,26 +1,27 @@
-"""The whole story on one screen: what changed -> trends and scores, as Dask graphs -> stored beside the data."""
+"""Trends and scores brought up to date: runs that changed -> tasks of one run and block of histograms -> the store."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from owtrend.compute import cluster
 from owtrend.compute.stale import stale_trends
+from owtrend.compute.tasks import HistogramBlock, bin_count, blocks, join
 from owtrend.compute.update_scores import rescore
 from owtrend.config import Config, from_json
 from owtrend.errors import NotFoundError
 from owtrend.store.layout import TIME_CHUNK
-from owtrend.store.reader import Reader, SubsystemReader
+from owtrend.store.reader import Reader
 from owtrend.store.repository import Store
-from owtrend.trends.run_trends import TrendArrays, cells_of, named, path_of, require_found, run_trends, settings_of
+from owtrend.store.transaction import Transaction
+from owtrend.trends.run_trends import TrendArrays, named, path_of, require_found, run_trends, settings_of
 
 __all__ = ["ComputeSummary", "compute"]
+
+RunKey = tuple[str, int]  # subsystem and run
 
 BLOCK_BYTES = 2**27  # cells of one task and one chunk of rows
 RUNS_PER_COMMIT = 32
@@ -28,14 +29,10 @@ RUNS_PER_COMMIT = 32
 
 @dataclass(frozen=True)
 class TrendTask:
-    """One run of one subsystem, one block of its histograms (their places in the registry's order)."""
+    """The trends of one block of histograms in one run."""
 
-    location: str
-    version: str
-    subsystem: str
+    block: HistogramBlock
     run: int
-    first: int
-    last: int
     names: tuple[str, ...]
     config: str
 
@@ -95,39 +92,22 @@ def compute(
             for name in reader.subsystems:
                 require_found(config, reader.subsystem(name), name)
         wanted = _wanted(reader, settings, runs, force, summary)
-        tasks = [task for name, run in wanted for task in _tasks(reader, store.address, name, run, names[name], text)]
-        transaction = begin()
-        if text != reader.config:
-            transaction.configure(text)
-        for name in sorted({name for name, _ in wanted}):
-            paths = [path_of(entry) for entry in reader.subsystem(name).registry.histograms.values()]
-            transaction.prepare_trends(name, paths, names[name])
-        transaction.commit("make room for trends")
-        with cluster.runner(workers, scheduler, tasks=len(tasks)) as run_tasks:
-            done = 0
+        tasks = {(name, run): _tasks(reader, store.address, name, run, names[name], text) for name, run in wanted}
+        _make_room(begin(), reader, wanted, names, text)
+        total, done = sum(map(len, tasks.values())), 0
+        with cluster.runner(workers, scheduler, tasks=total) as runner:
             for first in range(0, len(wanted), RUNS_PER_COMMIT):
                 batch = wanted[first : first + RUNS_PER_COMMIT]
-                mine = [task for task in tasks if (task.subsystem, task.run) in batch]
-                results: dict[tuple[str, int], list[tuple[int, TrendArrays]]] = {key: [] for key in batch}
-                for task, arrays in run_tasks.map(_trends, mine):
-                    results[task.subsystem, task.run].append((task.first, arrays))
+                found: dict[RunKey, dict[int, TrendArrays]] = {key: {} for key in batch}
+                for task, arrays in runner.map(_trends, [task for key in batch for task in tasks[key]]):
+                    found[task.block.subsystem, task.run][task.block.first] = arrays
                     done += 1
-                    say("computing trends", done, len(tasks))
-                transaction = begin()
-                made: dict[str, dict[int, TrendArrays]] = {}
-                for (name, run), blocks in results.items():
-                    view = reader.subsystem(name)
-                    run_index = view.run_index(run)
-                    joined = _joined([arrays for _, arrays in sorted(blocks, key=lambda block: block[0])])
-                    made.setdefault(name, {})[run_index] = joined
-                    summary.points += int(np.isfinite(joined["value"]).sum())
-                for name, of_runs in made.items():
-                    revision = reader.subsystem(name).per_run["revision"]
-                    revisions = {run_index: int(revision[run_index]) for run_index in of_runs}
-                    transaction.write_trends(name, names[name], of_runs, revisions, settings_of(settings, name))
-                transaction.commit(f"trends of {len(batch)} runs")
+                    say("computing trends", done, total)
+                trends = {key: join([arrays for _, arrays in sorted(of_run.items())]) for key, of_run in found.items()}
+                _write(begin(), reader, trends, names, settings)
+                summary.points += sum(int(np.isfinite(arrays["value"]).sum()) for arrays in trends.values())
             if scores:
-                summary.scored = rescore(store, begin, run_tasks, settings, force=force, runs=runs, progress=say)
+                summary.scored = rescore(store, begin, runner, settings, force=force, runs=runs, progress=say)
     summary.runs = len(wanted)
     summary.seconds = time.perf_counter() - began
     return summary
@@ -135,8 +115,8 @@ def compute(
 
 def _wanted(
     reader: Reader, config: Config, runs: Sequence[int] | None, force: bool, summary: ComputeSummary
-) -> list[tuple[str, int]]:
-    """Subsystem and run of what is to be computed."""
+) -> list[RunKey]:
+    """Subsystem and run of what is to be computed; the summary is filled in."""
     wanted = []
     known = {run for name in reader.subsystems for run in reader.subsystem(name).run_indices}
     if missing := set(runs or ()) - known:
@@ -146,14 +126,13 @@ def _wanted(
     for name in reader.subsystems:
         view = reader.subsystem(name)
         stale = stale_trends(view, name, config)
+        bins = sum(map(bin_count, view.registry.histograms.values()))
         for run, run_index in sorted(view.run_indices.items()):
             if runs is not None and run not in runs:
                 continue
             if force or run in stale:
                 wanted.append((name, run))
-                entries = view.registry.histograms.values()
-                cells = sum(cells_of(entry) for entry in entries) * len(view.times(run_index))
-                summary.bytes += 8 * cells
+                summary.bytes += 8 * bins * len(view.times(run_index))
                 summary.trends += len(view.registry.histograms)
             else:
                 summary.unchanged += 1
@@ -161,40 +140,42 @@ def _wanted(
 
 
 def _tasks(
-    reader: Reader, location: str, subsystem: str, run: int, names: tuple[str, ...], config: str
+    reader: Reader, address: str, subsystem: str, run: int, names: tuple[str, ...], config: str
 ) -> list[TrendTask]:
-    """One run in blocks of neighbouring histograms, of at most `BLOCK_BYTES` in a chunk of rows (one may be larger)."""
-    view: SubsystemReader = reader.subsystem(subsystem)
+    """One run in blocks of histograms, of at most `BLOCK_BYTES` in a chunk of rows."""
+    view = reader.subsystem(subsystem)
     rows = min(len(view.times(view.run_index(run))), TIME_CHUNK)
-    bounds, held = [0], 0
-    entries = list(view.registry.histograms.values())
-    for number, entry in enumerate(entries):
-        size = 4 * rows * cells_of(entry)
-        if held and held + size > BLOCK_BYTES:
-            bounds.append(number)
-            held = 0
-        held += size
-    bounds.append(len(entries))
-    version = reader.version
-    return [
-        TrendTask(location, version, subsystem, run, first, last, names, config) for first, last in pairwise(bounds)
-    ]
-
-
-@lru_cache(maxsize=4)
-def _reader(location: str, version: str) -> Reader:
-    return Store.open(location).reader(version)
+    sizes = (4 * rows * bin_count(entry) for entry in view.registry.histograms.values())
+    return [TrendTask(block, run, names, config) for block in blocks(reader, address, subsystem, sizes, BLOCK_BYTES)]
 
 
 def _trends(task: TrendTask) -> tuple[TrendTask, TrendArrays]:
-    view = _reader(task.location, task.version).subsystem(task.subsystem)
-    entries = list(view.registry.histograms.values())[task.first : task.last]
-    config = from_json(task.config or "{}")
-    named(config, task.subsystem)  # which makes the reductors of its modules known
-    return task, run_trends(view, task.run, entries, task.names, config, task.subsystem)
+    view, histograms = task.block.open()
+    subsystem, config = task.block.subsystem, from_json(task.config or "{}")
+    named(config, subsystem)  # imports the modules of the configuration, which makes their reductors known
+    return task, run_trends(view, task.run, histograms, task.names, config, subsystem)
 
 
-def _joined(blocks: list[TrendArrays]) -> dict[str, Any]:
-    """The arrays of neighbouring blocks, joined along the histogram dim."""
-    axes = {"run_value": 0, "run_error": 0}
-    return {name: np.concatenate([block[name] for block in blocks], axis=axes.get(name, 1)) for name in blocks[0]}
+def _make_room(
+    transaction: Transaction, reader: Reader, wanted: Sequence[RunKey], names: Mapping[str, Sequence[str]], config: str
+) -> None:
+    """Commit the configuration, and arrays that are large enough for the trends of these runs."""
+    if config != reader.config:
+        transaction.configure(config)
+    for subsystem in sorted({subsystem for subsystem, _ in wanted}):
+        paths = [path_of(entry) for entry in reader.subsystem(subsystem).registry.histograms.values()]
+        transaction.prepare_trends(subsystem, paths, names[subsystem])
+    transaction.commit("make room for trends")
+
+
+def _write(
+    transaction: Transaction, reader: Reader, trends: Mapping[RunKey, TrendArrays],
+    names: Mapping[str, Sequence[str]], config: Config,
+) -> None:  # fmt: skip
+    """Commit the trends of some runs, and what they are made from."""
+    for subsystem in dict.fromkeys(subsystem for subsystem, _ in trends):
+        view = reader.subsystem(subsystem)
+        by_run = {view.run_index(run): arrays for (name, run), arrays in trends.items() if name == subsystem}
+        revisions = {run_index: int(view.per_run["revision"][run_index]) for run_index in by_run}
+        transaction.write_trends(subsystem, names[subsystem], by_run, revisions, settings_of(config, subsystem))
+    transaction.commit(f"trends of {len(trends)} runs")

@@ -3,14 +3,13 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from owtrend.compute.cluster import Runner
 from owtrend.compute.stale import reference_digest, rules_of, runs_before, runs_in_time, stale_score
+from owtrend.compute.tasks import HistogramBlock, bin_count, blocks, join
 from owtrend.config import Config
 from owtrend.model.finding import Finding
 from owtrend.outliers import component_scores, histogram_scores, interruptions
@@ -20,7 +19,7 @@ from owtrend.outliers.monitor import LOOKS, SCORES
 from owtrend.store.reader import Reader, SubsystemReader
 from owtrend.store.repository import Store
 from owtrend.store.transaction import Transaction
-from owtrend.trends.run_trends import REPORTED, cells_of
+from owtrend.trends.run_trends import REPORTED
 
 __all__ = ["ALL_SCORES", "rescore"]
 
@@ -34,18 +33,14 @@ Scored = list[tuple[int, ScoreArrays, list[Finding]]]
 
 @dataclass(frozen=True)
 class ScoreTask:
-    """Some runs of one subsystem, in order of time, and a block of its histograms.
+    """The scores of one block of histograms in some runs, in order of time.
 
-    Or none, and what was flagged of the bins of all: the components.
+    With ``flagged``, which has by run what was flagged of the bins of all histograms, the scores of components.
     """
 
-    location: str
-    version: str
-    subsystem: str
+    block: HistogramBlock
     runs: tuple[int, ...]
     before: tuple[int, ...]
-    first: int
-    last: int
     rules: Rules
     flagged: Mapping[int, NDArray[np.uint8]] | None = None
 
@@ -90,19 +85,22 @@ def rescore(
             for name, (chosen, before) in batches.items()
             for task in _tasks(reader, store.address, name, chosen, before, rules[name])
         ]
-        results: dict[str, list[tuple[int, Scored]]] = {name: [] for name in batches}
+        results: dict[str, dict[int, Scored]] = {name: {} for name in batches}
         for number, (task, found) in enumerate(runner.map(_scores, tasks), start=1):
-            results[task.subsystem].append((task.first, found))
+            results[task.block.subsystem][task.block.first] = found
             progress("scoring", number, len(tasks))
-        joined = {name: _joined(of_blocks) for name, of_blocks in results.items()}
+        joined = {
+            name: _joined([found for _, found in sorted(of_blocks.items())]) for name, of_blocks in results.items()
+        }
         components = [
             ScoreTask(
-                store.address, reader.version, name, tuple(chosen), tuple(before), 0, 0, rules[name],
+                HistogramBlock(store.address, reader.version, name, 0, len(reader.subsystem(name).registry.histograms)),
+                tuple(chosen), tuple(before), rules[name],
                 {run: arrays["flagged"] for run, (arrays, _) in joined[name].items()},
             )
             for name, (chosen, before) in batches.items()
         ]  # fmt: skip
-        beside = {task.subsystem: found for task, found in runner.map(_scores, components)}
+        beside = {task.block.subsystem: found for task, found in runner.map(_scores, components)}
         transaction = begin()
         for name, (chosen, _) in batches.items():
             _write(transaction, reader.subsystem(name), name, joined[name], beside[name], rules[name])
@@ -139,55 +137,34 @@ def _batch(
 
 
 def _tasks(
-    reader: Reader, location: str, subsystem: str, chosen: Sequence[int], before: Sequence[int], rules: Rules
+    reader: Reader, address: str, subsystem: str, chosen: Sequence[int], before: Sequence[int], rules: Rules
 ) -> list[ScoreTask]:
-    view = reader.subsystem(subsystem)
-    bounds, held = [0], 0
-    entries = list(view.registry.histograms.values())
-    for number, entry in enumerate(entries):
-        size = cells_of(entry)
-        if held and held + size > BLOCK_CELLS:
-            bounds.append(number)
-            held = 0
-        held += size
+    """Some runs in blocks of histograms, of at most `BLOCK_CELLS`."""
+    sizes = map(bin_count, reader.subsystem(subsystem).registry.histograms.values())
     return [
-        ScoreTask(location, reader.version, subsystem, tuple(chosen), tuple(before), first, last, rules)
-        for first, last in pairwise([*bounds, len(entries)])
+        ScoreTask(block, tuple(chosen), tuple(before), rules)
+        for block in blocks(reader, address, subsystem, sizes, BLOCK_CELLS)
     ]
 
 
-@lru_cache(maxsize=4)
-def _reader(location: str, version: str) -> Reader:
-    return Store.open(location).reader(version)
-
-
 def _scores(task: ScoreTask) -> tuple[ScoreTask, Scored]:
-    view = _reader(task.location, task.version).subsystem(task.subsystem)
-    if task.flagged is not None:
-        of_runs = task.runs, task.before, task.rules, task.flagged
-        found = list(component_scores.score_components(view, task.subsystem, *of_runs))
-        return task, [
-            (run, arrays, [*flags, *interruptions.interruptions(view, task.subsystem, run)])
-            for run, arrays, flags in found
-        ]
-    entries = list(view.registry.histograms.values())[task.first : task.last]
-    return task, list(
-        histogram_scores.score_runs(view, task.subsystem, task.runs, task.before, entries, task.first, task.rules)
-    )
+    view, histograms = task.block.open()
+    subsystem, runs = task.block.subsystem, (task.runs, task.before)
+    if task.flagged is None:
+        first = task.block.first
+        return task, list(histogram_scores.score_runs(view, subsystem, *runs, histograms, first, task.rules))
+    found = component_scores.score_components(view, subsystem, *runs, task.rules, task.flagged)
+    return task, [
+        (run, arrays, [*flags, *interruptions.interruptions(view, subsystem, run)]) for run, arrays, flags in found
+    ]
 
 
-def _joined(of_blocks: Sequence[tuple[int, Scored]]) -> dict[int, tuple[ScoreArrays, list[Finding]]]:
+def _joined(in_order: Sequence[Scored]) -> dict[int, tuple[ScoreArrays, list[Finding]]]:
     """The blocks of each run put together."""
-    in_order = [found for _, found in sorted(of_blocks, key=lambda block: block[0])]
-    made = {}
-    for pieces in zip(*in_order, strict=True):
-        axes = {"null": 0}
-        arrays = {
-            name: np.concatenate([arrays[name] for _, arrays, _ in pieces], axis=axes.get(name, 1))
-            for name in pieces[0][1]
-        }
-        made[pieces[0][0]] = arrays, [flag for _, _, flags in pieces for flag in flags]
-    return made
+    return {
+        pieces[0][0]: (join([arrays for _, arrays, _ in pieces]), [flag for _, _, flags in pieces for flag in flags])
+        for pieces in zip(*in_order, strict=True)
+    }
 
 
 def _write(

@@ -23,14 +23,14 @@ from owtrend.histograms.labelled import labelled
 from owtrend.histograms.prefetch import Prefetched
 from owtrend.histograms.run_histogram import RunHistogram
 from owtrend.model import root_sums
-from owtrend.model.registry import COUNTS, WEIGHTS, HistogramEntry
+from owtrend.model.registry import HistogramEntry
 from owtrend.store.reader import SubsystemReader
 from owtrend.trends.increments import Gains
 from owtrend.trends.reductions import Estimate
 from owtrend.trends.reductors import DEFAULT, Reductor, parse
 
 __all__ = [
-    "HELD", "REPORTED", "RESTART", "Events", "TrendArrays", "begins", "cells_of", "event_counter", "named",
+    "HELD", "REPORTED", "RESTART", "Events", "TrendArrays", "begins", "event_counter", "named",
     "require_found", "run_trends", "settings_of",
 ]  # fmt: skip
 
@@ -412,8 +412,3 @@ def _times_of(gains: Sequence[Gains]) -> Gains:
 def path_of(entry: HistogramEntry) -> str:
     """How stored trends name a histogram."""
     return json.dumps(entry.path)
-
-
-def cells_of(entry: HistogramEntry) -> int:
-    """How many bins a histogram has, flow included."""
-    return max((segment.length for _, segment in entry.segments if segment.array in (COUNTS, WEIGHTS)), default=0)
