@@ -1,4 +1,6 @@
-"""What can go wrong, by name. Every text says where, what was found, what was expected and what to do."""
+"""Errors that people can act on. Every text says where, what was found, what was expected and what to do."""
+
+from collections.abc import Iterable, Sequence
 
 __all__ = [
     "AmbiguousNameError",
@@ -10,6 +12,7 @@ __all__ = [
     "StoreError",
     "StoreLockedError",
     "UsageError",
+    "hint",
 ]
 
 
@@ -32,15 +35,15 @@ class AmbiguousNameError(NotFoundError):
 
 
 class BinningChangedError(OwtrendError, ValueError):
-    """Snapshots of unequal binning were asked for as one array."""
+    """Snapshots of different binnings were asked for as one array."""
 
 
 class DimsError(OwtrendError, ValueError):
-    """An array whose dims are not those that the function works on."""
+    """An array with other dims than the function needs."""
 
 
 class StoreError(OwtrendError, RuntimeError):
-    """A store that is missing, already there, or not one of ours."""
+    """A store that is missing, already there, or not one of owtrend."""
 
 
 class StoreLockedError(StoreError):
@@ -49,3 +52,11 @@ class StoreLockedError(StoreError):
 
 class UsageError(OwtrendError, ValueError):
     """An option or argument that cannot be understood."""
+
+
+def hint(name: str, known: Iterable[str], *, limit: int = 3, quote: bool = True) -> str:
+    """Names like a wrong one, as the end of a message: ``; did you mean 'mean_x'?``; empty if none is alike."""
+    import difflib
+
+    names: Sequence[str] = difflib.get_close_matches(name, list(known), n=limit, cutoff=0.4)
+    return f"; did you mean {', '.join(map(repr, names) if quote else names)}?" if names else ""

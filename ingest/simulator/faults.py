@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from difflib import get_close_matches
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from ingest.simulator.detector import COMPONENTS, component, plans
 from ingest.simulator.histogram import Plan
-from owtrend.errors import UsageError
+from owtrend.errors import UsageError, hint
 
 __all__ = ["FAULTS", "Fault", "Kind", "Times", "drawn", "merged_bins", "planned"]
 
@@ -89,9 +88,8 @@ def drawn(rng: np.random.Generator, wanted: int | Sequence[str], times: Times, s
     """
     for kind in () if isinstance(wanted, int) else wanted:
         if kind not in FAULTS:
-            near = get_close_matches(kind, FAULTS, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise UsageError(f"no fault is called {kind!r}: {hint}Known are {', '.join(FAULTS)}")
+            near = hint(kind, FAULTS, limit=1, quote=False)
+            raise UsageError(f"no fault {kind!r}{near or '.'} Known are {', '.join(FAULTS)}")
     kinds = list(rng.choice(list(FAULTS), wanted)) if isinstance(wanted, int) else list(wanted)
     free = [key for key, found in times.items() if len(found) > SHORTEST]
     rng.shuffle(free)

@@ -1,6 +1,5 @@
 """What a store holds, in words: segments of the cell axes, layouts of rows, runs. Pure values, no I/O."""
 
-import difflib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from owtrend.errors import NotFoundError
+from owtrend.errors import NotFoundError, hint
 from owtrend.kernels.cells import exact_int
 from owtrend.model.axis import Axis
 from owtrend.model.histogram import Histogram, Path, display_name
@@ -244,9 +243,8 @@ def matching(entries: Iterable[HistogramEntry], patterns: Sequence[str], where: 
     known = list(entries)
     for pattern in patterns:
         if not any(fnmatchcase(entry.name, pattern) for entry in known):
-            near = difflib.get_close_matches(pattern, [entry.name for entry in known], n=3, cutoff=0.4)
-            hint = f"; did you mean {', '.join(map(repr, near))}?" if near else ""
-            raise NotFoundError(f"{where}: no histogram like {pattern!r} among {len(known)}{hint}")
+            near = hint(pattern, (entry.name for entry in known))
+            raise NotFoundError(f"{where}: no histogram like {pattern!r} among {len(known)}{near}")
     return [one for one in known if not patterns or any(fnmatchcase(one.name, pattern) for pattern in patterns)]
 
 

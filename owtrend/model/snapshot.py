@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xxhash
 
-from owtrend.errors import AmbiguousNameError, NotFoundError
+from owtrend.errors import AmbiguousNameError, NotFoundError, hint
 from owtrend.model.histogram import Histogram, Path, display_name
 
 __all__ = ["Snapshot", "find_path"]
@@ -104,8 +104,4 @@ def find_path(name: str, paths: Iterable[Path], where: str) -> Path:
         return found[0]
     if found:
         raise AmbiguousNameError(f"{where}: {name!r} may be any of {found}; give the tuple instead")
-    import difflib
-
-    near = difflib.get_close_matches(name, [display_name(path) for path in paths], n=3, cutoff=0.4)
-    hint = f"; did you mean {', '.join(map(repr, near))}?" if near else ""
-    raise NotFoundError(f"{where}: no histogram {name!r}{hint}")
+    raise NotFoundError(f"{where}: no histogram {name!r}{hint(name, map(display_name, paths))}")
