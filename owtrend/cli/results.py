@@ -33,9 +33,9 @@ def slice_(
 
     Example: owtrend slice archive.zarr 300000 EMC --from 10:00 --to 10:30 -o late.root
     """
-    from owtrend.output import tables
+    from owtrend.output import slices
 
-    summary = tables.export_slice(store, run, subsystem, output, start, stop, select=select)
+    summary = slices.export_slice(store, run, subsystem, output, start, stop, select=select)
     if as_json:
         click.echo(json.dumps(vars(summary)))
         return

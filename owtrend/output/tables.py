@@ -1,15 +1,11 @@
-"""What leaves a store: time slices as ROOT files, trends as Parquet, CSV and NDJSON, and the runs' summaries.
-
-Files are written under a temporary name beside their own and moved in place when they are complete.
-"""
+"""Writes trends as tables: Parquet, CSV, NDJSON; and lists those of whole runs."""
 
 import csv
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,42 +15,15 @@ from numpy.typing import NDArray
 from owtrend.config import Config, config_of
 from owtrend.errors import NotFoundError, UsageError
 from owtrend.histograms.run_histogram import MANY_RUNS
-from owtrend.histograms.time_slice import Interval, time_slices
-from owtrend.model.histogram import display_name
 from owtrend.model.registry import HistogramEntry, matching
+from owtrend.output.whole_file import whole_file
 from owtrend.store.reader import Reader, SubsystemReader
 from owtrend.store.repository import Store
 from owtrend.trends.query import row_by_row, run_by_run
 from owtrend.trends.reductors import Reductor, parse
 from owtrend.trends.run_trends import kept, named
 
-__all__ = ["FORMATS", "ExportSummary", "SliceSummary", "export_slice", "export_trends", "run_table"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class SliceSummary:
-    """What `export_slice` wrote.
-
-    ``start`` and ``stop`` are UTC texts, ``start`` None where the slice counts since the run began. ``widened`` has by
-    name the class before and after, ``rebinned`` the names of further binnings, ``renamed`` by name the one in the
-    file, ``absent`` what no snapshot of the interval holds, ``partial`` by name the interval of what is not in all.
-    """
-
-    file: str
-    run: int
-    subsystem: str
-    histograms: int
-    start: str | None
-    stop: str
-    snapshots: int
-    restarts: int
-    gaps: int
-    reported: int
-    widened: dict[str, tuple[str, str]]
-    rebinned: tuple[str, ...]
-    renamed: dict[str, str]
-    absent: tuple[str, ...]
-    partial: dict[str, dict[str, Any]]
+__all__ = ["FORMATS", "ExportSummary", "export_trends", "run_table"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,43 +35,6 @@ class ExportSummary:
     trends: int
     runs: int
     bytes: int
-
-
-def export_slice(
-    location: str | Path, run: int, subsystem: str, path: Path, start: Any = None, stop: Any = None, *,
-    select: Sequence[str] = (),
-) -> SliceSummary:  # fmt: skip
-    """Write the time slice of every histogram of a subsystem as a ROOT file.
-
-    The histograms are ROOT's own, of the classes that `owtrend.histograms.time_slice.time_slices` tells, in the folders
-    that they came in: ``GetBinContent``, ``GetBinError``, ``GetEntries``, ``GetMean``, ``GetStdDev`` are owtrend's
-    numbers. Containers become folders. Drawing attributes, attached functions and the limits of a profile are not in
-    the store.
-
-    Raises
-    ------
-    StoreError, NotFoundError, UsageError
-        If there is no such store; no such run, subsystem, snapshot or histogram; no folder for the file.
-    """
-    from owtrend.output import root_writer
-
-    made = time_slices(Store.open(location).reader(), subsystem, run, start, stop, select=select)
-    with _complete(path) as unfinished:
-        names = root_writer.write(unfinished, made.histograms)
-    whole = _interval(made.interval)
-    ends = ("start", "stop", "snapshots")
-    return SliceSummary(
-        file=str(path), run=run, subsystem=subsystem, histograms=len(made), **whole,
-        widened={display_name(own): (before, made[own].class_name) for own, before in made.widened.items()},
-        rebinned=tuple(map(display_name, made.rebinned)),
-        renamed={display_name(own): display_name(name) for own, name in names.items() if own != name},
-        absent=tuple(map(display_name, made.absent)),
-        partial={
-            display_name(own): _interval(interval)
-            for own, interval in made.intervals.items()
-            if any(_interval(interval)[name] != whole[name] for name in ends)
-        },
-    )  # fmt: skip
 
 
 def run_table(
@@ -185,7 +117,7 @@ def export_trends(
                 columns |= {name: "float64", f"{name}:error": "float64"}
             columns |= {f"{label}:exposure": "seconds", f"{label}:reported": "bool"}
     total, done, rows = sum(len(one.runs) for one in chosen), 0, 0
-    with _complete(path) as unfinished, FORMATS[path.suffix](unfinished, columns) as write:
+    with whole_file(path) as unfinished, FORMATS[path.suffix](unfinished, columns) as write:
         for one in chosen:
             for run in one.runs:
                 table = _run_columns(one, run, config_of(reader))
@@ -316,6 +248,7 @@ def _parquet(path: Path, columns: dict[str, str]) -> Iterator[Write]:
         yield write
 
 
+# pyarrow.csv is faster, but writes 1.0 as 1, so that a column of whole numbers comes back as integers.
 @contextmanager
 def _csv(path: Path, columns: dict[str, str]) -> Iterator[Write]:
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -361,26 +294,3 @@ def _text(cell: Any) -> str:
 
 def _is_told(cell: Any) -> bool:
     return cell is not None and (not isinstance(cell, float) or bool(np.isfinite(cell)))
-
-
-def _interval(interval: Interval) -> dict[str, Any]:
-    """An interval as JSON has it."""
-    told: dict[str, Any] = asdict(interval)
-    for name in ("start", "stop"):
-        told[name] = None if np.isnat(told[name]) else str(np.datetime_as_string(told[name], "s"))
-    return told
-
-
-@contextmanager
-def _complete(path: Path) -> Iterator[Path]:
-    """A temporary name beside ``path``; what is written there is moved in place if all went well, else removed."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    if not path.parent.is_dir():
-        raise UsageError(f"{path}: no folder {path.parent}; make it first")
-    try:
-        yield unfinished
-        unfinished.replace(path)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written ({error.strerror or error})") from error
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -1,0 +1,86 @@
+"""Writes the time slice of a subsystem as a ROOT file."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from owtrend.histograms.time_slice import Interval, time_slices
+from owtrend.model.histogram import display_name
+from owtrend.output.whole_file import whole_file
+from owtrend.store.repository import Store
+
+__all__ = ["SliceSummary", "export_slice"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SliceSummary:
+    """What `export_slice` wrote.
+
+    ``start`` and ``stop`` are UTC texts, ``start`` None where the slice counts since the run began. ``widened`` has by
+    name the class before and after, ``rebinned`` the names of further binnings, ``renamed`` by name the one in the
+    file, ``absent`` what no snapshot of the interval holds, ``partial`` by name the interval of what is not in all.
+    """
+
+    file: str
+    run: int
+    subsystem: str
+    histograms: int
+    start: str | None
+    stop: str
+    snapshots: int
+    restarts: int
+    gaps: int
+    reported: int
+    widened: dict[str, tuple[str, str]]
+    rebinned: tuple[str, ...]
+    renamed: dict[str, str]
+    absent: tuple[str, ...]
+    partial: dict[str, dict[str, Any]]
+
+
+def export_slice(
+    location: str | Path, run: int, subsystem: str, path: Path, start: Any = None, stop: Any = None, *,
+    select: Sequence[str] = (),
+) -> SliceSummary:  # fmt: skip
+    """Write the time slice of every histogram of a subsystem as a ROOT file.
+
+    The histograms are ROOT's own, of the classes that `owtrend.histograms.time_slice.time_slices` tells, in the folders
+    that they came in: ``GetBinContent``, ``GetBinError``, ``GetEntries``, ``GetMean``, ``GetStdDev`` are owtrend's
+    numbers. Containers become folders. Drawing attributes, attached functions and the limits of a profile are not in
+    the store.
+
+    Raises
+    ------
+    StoreError, NotFoundError, UsageError
+        If there is no such store; no such run, subsystem, snapshot or histogram; no folder for the file.
+    """
+    from owtrend.output import root_writer
+
+    made = time_slices(Store.open(location).reader(), subsystem, run, start, stop, select=select)
+    with whole_file(path) as unfinished:
+        names = root_writer.write(unfinished, made.histograms)
+    whole = _interval(made.interval)
+    ends = ("start", "stop", "snapshots")
+    return SliceSummary(
+        file=str(path), run=run, subsystem=subsystem, histograms=len(made), **whole,
+        widened={display_name(own): (before, made[own].class_name) for own, before in made.widened.items()},
+        rebinned=tuple(map(display_name, made.rebinned)),
+        renamed={display_name(own): display_name(name) for own, name in names.items() if own != name},
+        absent=tuple(map(display_name, made.absent)),
+        partial={
+            display_name(own): _interval(interval)
+            for own, interval in made.intervals.items()
+            if any(_interval(interval)[name] != whole[name] for name in ends)
+        },
+    )  # fmt: skip
+
+
+def _interval(interval: Interval) -> dict[str, Any]:
+    """An interval as JSON holds it."""
+    fields: dict[str, Any] = asdict(interval)
+    for name in ("start", "stop"):
+        fields[name] = None if np.isnat(fields[name]) else str(np.datetime_as_string(fields[name], "s"))
+    return fields
