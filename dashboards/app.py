@@ -19,12 +19,13 @@ from tornado.websocket import WebSocketClosedError
 import owtrend
 from dashboards.pages.histogram import HistogramPage
 from dashboards.pictures import theme
-from dashboards.state.view import ADDRESS, Selection
+from dashboards.state.session import Session
+from dashboards.state.view import ADDRESS
 from owtrend.errors import OwtrendError, UsageError
 
 __all__ = ["create_app", "serve"]
 
-# The address follows the selection. Moving the interval replaces the entry of the browser's history, any other choice
+# The address follows the view. Moving the interval replaces the entry of the browser's history, any other choice
 # adds one; going back loads the page anew, from its address.
 _REMEMBER = """
 const address = cb_obj.value
@@ -47,22 +48,23 @@ _AT_ONCE = 10  # ms; not before the frame has left
 
 
 def create_app(location: str | Path) -> Callable[[], pn.viewable.Viewable]:
-    """A function that makes the page of one session, as its address tells; all sessions share one archive.
+    """A function that makes the page of one session from its address.
 
-    Each page load shows what is committed by then. Sessions run one at a time in the server's only thread, so that
-    nothing reads the archive while it moves on.
+    The app holds the newest archive and hands it to each new session, which keeps it. So each page load shows what is
+    committed by then, and nothing changes below an open page.
 
     Raises
     ------
     StoreError
         If there is no store at ``location``.
     """
-    archive = owtrend.open(location)
+    newest = owtrend.open(location)
 
     def parts(query: dict[str, str]) -> list[Any]:
+        nonlocal newest
         try:
-            archive.refresh()
-            return _framed(HistogramPage(Selection.from_address(archive, query)))
+            newest = newest.latest()
+            return _framed(HistogramPage(Session.from_address(newest, query)))
         except OwtrendError as error:
             note = f'<div class="note">{escape(str(error))}</div>'
             return [pn.pane.HTML(note, stylesheets=[theme.TEXT], margin=40)]
@@ -90,17 +92,17 @@ def create_app(location: str | Path) -> Callable[[], pn.viewable.Viewable]:
 
 def _framed(page: HistogramPage) -> list[Any]:
     """A page beside its controls, and its address kept."""
-    selection, where = page.selection, escape(page.selection.archive.location)
+    session, where = page.session, escape(page.session.archive.location)
     text: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": 0, "stylesheets": [theme.TEXT]}
     address = pn.widgets.TextInput(visible=False)
     address.jscallback(value=_REMEMBER)
 
     def remember(*_: Any) -> None:
-        if selection.run is not None:
-            address.value = selection.address
+        if session.view.run is not None:
+            address.value = session.view.address
 
     pn.state.onload(remember)
-    selection.param.watch(remember, list(ADDRESS))
+    session.watch(remember, ADDRESS)
     # Not one of Panel's indicators: each change of their look lays out the page and paints all pictures again.
     busy = pn.widgets.Checkbox(value=pn.state.param.busy, visible=False)
     busy.jscallback(value="document.body.classList.toggle('busy', cb_obj.active)")

@@ -1,4 +1,4 @@
-"""The page of one histogram: the whole run, a time slice and its pulls, the trends of a reductor and of its scores."""
+"""The page of one histogram: the whole run, a time slice and its pulls, the trends of a reductor and of the scores."""
 # mypy: allow-untyped-calls
 
 from html import escape
@@ -16,14 +16,15 @@ from dashboards.pictures import histogram, scores, theme
 from dashboards.pictures.pulls import pulls
 from dashboards.pictures.trend import Timeline, time_limits, trend, trend_by_run
 from dashboards.state.reference import Compared, compared
-from dashboards.state.slices import Slices, gaps, time_slices, whole_runs
-from dashboards.state.view import Selection
+from dashboards.state.session import Session
+from dashboards.state.slices import Slices, time_slices, whole_runs
+from owtrend.histograms.difference import gaps
 
 __all__ = ["HistogramPage"]
 
 
-_SHOWN = {"cumulative", "further", "others", "axes", "region", "log", "normalised", "beside"}  # give new pictures
-_REASONS = 3  # lines of what is flagged; more can be scrolled to
+_NEW_PICTURES = {"cumulative", "further", "others", "axes", "region", "log", "normalised", "reference"}
+_REASONS = 3  # lines of findings; more can be scrolled to
 _SCORES = 96  # px, the height of their trend: enough to see what is above the threshold
 
 
@@ -32,20 +33,18 @@ class _Slider(pn.widgets.IntRangeSlider):
 
 
 class HistogramPage(pn.viewable.Viewer):
-    """Pictures and a slider that follow a `Selection`: of the whole run, of a time slice, of the trend; where there are
-    any of scores, and if they are wanted of pulls.
+    """Pictures and a slider that follow a `Session`: whole run, time slice, trend; scores and pulls if there are any.
 
-    The slider redraws the time slice and its pulls in place. Another histogram gives new pictures, for its axes are
-    others.
+    The slider redraws the time slice and its pulls in place. Another histogram has other axes, and so new pictures.
     """
 
-    def __init__(self, selection: Selection) -> None:
+    def __init__(self, session: Session) -> None:
         super().__init__()
-        self.selection = selection
-        self.controls = Controls(selection)
-        text: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": 0, "stylesheets": [theme.TEXT]}
-        self.notes, self.heading, self.key, self.facts = (pn.pane.HTML("", **text) for _ in range(4))
-        self.why = pn.pane.HTML("", **text, css_classes=["reasons"])
+        self.session = session
+        self.controls = Controls(session)
+        wide: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": 0, "stylesheets": [theme.TEXT]}
+        self.notes, self.heading, self.key, self.facts = (pn.pane.HTML("", **wide) for _ in range(4))
+        self.why = pn.pane.HTML("", **wide, css_classes=["reasons"])
         self.signs, self.score_signs = (
             pn.pane.HTML("", margin=0, stylesheets=[theme.TEXT], css_classes=["signs"]) for _ in range(2)
         )
@@ -81,180 +80,182 @@ class HistogramPage(pn.viewable.Viewer):
         )  # fmt: skip
         self._timeline: Timeline | None = None
         self._follow({"cumulative", "findings"})
-        selection.param.watch(
-            lambda *events: self._follow({event.name for event in events}),
-            ["start", "stop", "trend", "findings", "notes", *_SHOWN],
-        )
+        session.watch(self._follow, ["start", "stop", "trend", "findings", "notes", *_NEW_PICTURES])
         self.slider.param.watch(lambda event: self.choose_edges(*event.new), "value")
-        self.everything.on_click(lambda _: selection.choose(start=None, stop=None))
+        self.everything.on_click(lambda _: session.choose(start=None, stop=None))
 
     def whole(self) -> hv.Element | hv.Overlay:
-        """The picture of the whole run: all increments, with or without restarts."""
-        found = whole_runs(self.selection)
-        return self._picture(found, f"Whole run · {text.entries(found.facts)}")
+        """The picture of the whole run: all its increments, over restarts."""
+        slices = whole_runs(self.session)
+        return self._picture(slices, f"Whole run · {text.entries(slices.content)}")
 
-    def increment(self, data: Slices) -> hv.Element | hv.Overlay:
+    def increment(self, data: Slices) -> hv.Element | hv.Overlay:  # HoloViews calls it with `data`
         """The picture of a time slice."""
-        picture = self._picture(data, "Last value in the time slice" if data.facts.attrs["gauge"] else "Time slice")
-        return picture if self.selection.beside is None else picture.opts(xaxis="bare")  # that of the pulls is below
+        title = "Last value in the time slice" if data.content.attrs["gauge"] else "Time slice"
+        picture = self._picture(data, title)
+        has_pulls = self.session.loaded.reference is not None
+        return picture.opts(xaxis="bare") if has_pulls else picture  # the pulls below have the same axis
 
     def difference(self, data: Compared) -> hv.Element | hv.Overlay:
         """The picture of the pulls of a time slice."""
         return pulls(data)
 
-    def _picture(self, data: Slices, title: str) -> hv.Element | hv.Overlay:
-        chosen = self.selection
+    def _picture(self, slices: Slices, title: str) -> hv.Element | hv.Overlay:
+        view = self.session.view
         return histogram.histogram(
-            data.shown, title=title, log=chosen.log, normalised=chosen.normalised, others=data.others
+            slices.shown, title=title, log=view.log, normalised=view.normalised, others=slices.others
         )
 
     def choose_edges(self, first: int, last: int) -> None:
-        """Make the snapshots from edge ``first`` to edge ``last`` the interval, at least one."""
-        edges = self.selection.edges
+        """Choose the interval from edge ``first`` to edge ``last``, at least one snapshot."""
+        edges = self.session.loaded.edges
         if first >= last:
             first, last = (last - 1, last) if last > 0 else (0, 1)
-        self.selection.choose(start=edges[first], stop=edges[last] if last < len(edges) - 1 else None)
+        self.session.choose(start=edges[first], stop=edges[last] if last < len(edges) - 1 else None)
 
     def choose_box(self, left: np.datetime64, right: np.datetime64) -> None:
-        """Make the snapshots between two times the interval, if there are any."""
-        times = self.selection.cumulative["time"].values
+        """Choose the interval of the snapshots between two times, if there are any."""
+        times = self.session.loaded.cumulative["time"].values
         first, last = int(np.searchsorted(times, left, side="left")), int(np.searchsorted(times, right, side="right"))
         if first < last:
             self.choose_edges(first, last)
 
     def choose_nearest(self, when: np.datetime64) -> None:
-        """Make the one snapshot nearest to a time the interval; in another run's part of the trend, choose that run."""
-        chosen = self.selection
-        run = chosen.run if self._timeline is None else self._timeline.run_at(when)
-        if run == chosen.run:
-            nearest = int(np.argmin(np.abs(chosen.cumulative["time"].values - when)))
+        """Choose the snapshot nearest to a time; in another run's part of the trend, that run."""
+        loaded = self.session.loaded
+        run = loaded.run if self._timeline is None else self._timeline.run_at(when)
+        if run == loaded.run:
+            nearest = int(np.argmin(np.abs(loaded.cumulative["time"].values - when)))
             self.choose_edges(nearest, nearest + 1)
         elif run is not None:
             self.choose_run(run)
 
     def choose_run(self, run: int) -> None:
-        """Make one of the runs shown the chosen one, and keep the others beside it."""
-        chosen = self.selection
-        chosen.choose(run=run, others=sorted({chosen.run, *chosen.others} - {run}))
+        """Choose one of the runs shown; the others stay."""
+        view = self.session.view
+        self.session.choose(run=run, others=sorted({self.session.loaded.run, *view.others} - {run}))
 
     def _follow(self, changed: set[str]) -> None:
-        """Bring up to date what depends on the parameters that changed, in one message to the browser."""
-        chosen = self.selection
+        """Bring up to date what depends on the parts that changed, in one message to the browser."""
+        session = self.session
         with hold():
-            notes = "".join(f"<div>{escape(note)}</div>" for note in chosen.notes)
+            notes = "".join(f"<div>{escape(note)}</div>" for note in session.notes)
             self.notes.object = f'<div class="note">{notes}</div>' if notes else ""
-            self._pictures.visible = chosen.cumulative is not None
-            if chosen.cumulative is None:
+            self._pictures.visible = session.loaded.cumulative is not None
+            if session.loaded.cumulative is None:
                 self.heading.object = self.key.object = ""
                 return
             if "cumulative" in changed:
-                self.heading.object = text.heading(chosen)
-                self.slider.format = _clock(chosen.edges)
+                self.heading.object = text.heading(session)
+                self.slider.format = _clock(session.loaded.edges)
             if changed & {"cumulative", "trend", "findings"}:
                 self._trend.object = self._trend_picture()
                 self._show_scores()
-            if changed & _SHOWN:
-                told = text.key(chosen, self._colours)
-                self.key.param.update(object=told, visible=bool(told))
-                self._slices = hv.streams.Pipe(data=time_slices(chosen))
+            if changed & _NEW_PICTURES:
+                key = text.key(session, self._colours)
+                self.key.param.update(object=key, visible=bool(key))
+                self._slices = hv.streams.Pipe(data=time_slices(session))
                 self._whole.object = self.whole()
                 self._slice.object = hv.DynamicMap(self.increment, streams=[self._slices])
                 self._show_pulls()
             elif changed & {"start", "stop"}:
-                self._slices.send(time_slices(chosen))
-                if chosen.beside is not None:
+                self._slices.send(time_slices(session))
+                if session.loaded.reference is not None:
                     self._compared.send(self._compare())
-            self.facts.object = text.slice_facts(self._slices.data.facts)
-            self.why.object = text.why(chosen)
+            self.facts.object = text.slice_facts(self._slices.data.content)
+            self.why.object = text.why(session)
             self._show_interval()
 
     def _show_interval(self) -> None:
-        """Bring the slider to the interval, and the shade on the trend."""
-        chosen, edges = self.selection, self.selection.edges
-        first = edges.index(chosen.start)
-        last = len(edges) - 1 if chosen.stop is None else edges.index(chosen.stop)
+        """Move the slider and the shade on the trends to the interval."""
+        view, loaded = self.session.view, self.session.loaded
+        edges = loaded.edges
+        first = edges.index(view.start)
+        last = len(edges) - 1 if view.stop is None else edges.index(view.stop)
         self.slider.param.update(start=0, end=len(edges) - 1, value=(first, last))
         self.everything.disabled = (first, last) == (0, len(edges) - 1)
-        begin, _ = time_limits(chosen.cumulative["time"].values)
-        ends = {"left": begin if chosen.start is None else chosen.start, "right": edges[last]}
+        begin, _ = time_limits(loaded.cumulative["time"].values)
+        ends = {"left": begin if view.start is None else view.start, "right": edges[last]}
         self._score_shade.update(**ends)
-        if chosen.every == "run":
-            at = chosen.runs.index(chosen.run)
+        if view.every == "run":
+            at = self.session.runs.index(loaded.run)
             self._shade.update(left=at - 0.4, right=at + 0.4)
             return
         self._shade.update(**ends)
 
     def _show_pulls(self) -> None:
         """The picture of the pulls, if they are wanted."""
-        self._pulls.visible = self.selection.beside is not None
-        if self.selection.beside is None:
+        self._pulls.visible = self.session.loaded.reference is not None
+        if self.session.loaded.reference is None:
             self._pulls.object = None
             return
         self._compared = hv.streams.Pipe(data=self._compare())
         self._pulls.object = hv.DynamicMap(self.difference, streams=[self._compared])
 
     def _compare(self) -> Compared:
-        chosen, data = self.selection, self._slices.data
-        return compared(data.facts, data.shown, chosen.beside, chosen.axes, chosen.ranges)
+        session, slices = self.session, self._slices.data
+        return compared(slices.content, slices.shown, session.loaded.reference, session.view.axes, session.ranges)
 
     def _show_scores(self) -> None:
-        """Their trend below that of the reductor, on the same times."""
-        chosen, found = self.selection, self.selection.findings
-        kinds = found.flags.loc[found.flags["run"] == chosen.run, "score"].nunique()
+        """The trend of the scores, on the same times as the trend of the reductor."""
+        session, found, table = self.session, self.session.loaded.findings, self.session.loaded.trend
+        kinds = found.rows.loc[found.rows["run"] == session.loaded.run, "score"].nunique()
         self.why.height = min(max(kinds, 1), _REASONS) * 20 + 2  # the same while the slider moves
         self._score_shade = _shade()
-        self._score_row.visible = found.table is not None
-        if found.table is None:
+        self._score_row.visible = found.scores is not None
+        if found.scores is None:
             self._scores.object = None
             return
-        by_time = chosen.trend is not None and chosen.every != "run"
+        by_time = table is not None and session.view.every != "run"
         self._score_row.height = _SCORES if by_time else 2 * _SCORES
-        timeline = self._timeline or Timeline.of(chosen.trend if by_time else found.table, chosen.run)
-        if len(chosen.runs) > 1:
+        timeline = self._timeline or Timeline.from_table(table if by_time else found.scores, session.loaded.run)
+        if len(session.runs) > 1:
             self._timeline = timeline
         self._scores.object = picture = scores.score_trend(
-            found.table, found.flags, timeline, title="Score", shade=self._score_shade, colours=self._colours,
+            found.scores, found.rows, timeline, title="Score", shade=self._score_shade, colours=self._colours,
             times=not by_time,
         )  # fmt: skip
-        self.score_signs.object = scores.key(found.flags, found.table["threshold"].values)
+        self.score_signs.object = scores.key(found.rows, found.scores["threshold"].values)
         hv.streams.BoundsX(source=picture).add_subscriber(self._boxed_score)
         hv.streams.SingleTap(source=picture).add_subscriber(self._tapped_score)
 
     @property
     def _colours(self) -> dict[int, str]:
-        """Of the runs: the chosen one is blue."""
-        return {self.selection.run: theme.BLUE, **dict(zip(self.selection.further, theme.RUNS, strict=False))}
+        """The colour of each run; the chosen one is blue."""
+        loaded = self.session.loaded
+        return {loaded.run: theme.BLUE, **dict(zip(loaded.further, theme.RUNS, strict=False))}
 
     def _trend_picture(self) -> hv.Overlay | None:
-        chosen, table = self.selection, self.selection.trend
+        session, loaded, every = self.session, self.session.loaded, self.session.view.every
         self._timeline = None
         self._shade = _shade()
-        if table is None:
+        if loaded.trend is None:
             return None
-        label = theme.reductor_name(chosen.reductor, theme.axis_titles(chosen.cumulative))
-        per = {"": "snapshot"}.get(chosen.every, chosen.every)
-        options: dict[str, Any] = {"title": f"Trend · {label} per {per}", "label": label, "shade": self._shade}
-        options["colours"] = self._colours
-        if "run" in table.dims:
-            picture, shown = trend_by_run(table, **options), []
+        label = theme.reductor_name(session.view.reductor, theme.axis_titles(loaded.cumulative))
+        options: dict[str, Any] = {
+            "title": f"Trend · {label} per {every or 'snapshot'}", "label": label, "shade": self._shade,
+            "colours": self._colours,
+        }  # fmt: skip
+        if "run" in loaded.trend.dims:
+            picture, signs = trend_by_run(loaded.trend, **options), []
         else:
-            if len(chosen.runs) > 1:
-                self._timeline = Timeline.of(table, chosen.run)
-            missed = [
+            if len(session.runs) > 1:
+                self._timeline = Timeline.from_table(loaded.trend, loaded.run)
+            missing = [
                 (*ends, run)
-                for run, one in {chosen.run: chosen.cumulative, **chosen.further}.items()
-                for ends in gaps(one)
+                for run, cumulative in {loaded.run: loaded.cumulative, **loaded.further}.items()
+                for ends in gaps(cumulative)
             ]
-            picture = trend(table, gaps=missed, timeline=self._timeline, **options)
-            shown = ["not reported"] * (not table["reported"].values.all())
-            shown += ["restart"] * bool(table["restart"].values.any()) + ["gap"] * bool(missed)
-        self.signs.object = text.signs(shown)
+            picture = trend(loaded.trend, gaps=missing, timeline=self._timeline, **options)
+            signs = ["no report"] * (not loaded.trend["reported"].values.all())
+            signs += ["restart"] * bool(loaded.trend["restart"].values.any()) + ["gap"] * bool(missing)
+        self.signs.object = text.signs(signs)
         hv.streams.BoundsX(source=picture).add_subscriber(self._boxed)
         hv.streams.SingleTap(source=picture).add_subscriber(self._tapped)
         return picture
 
     def _boxed(self, boundsx: tuple[np.datetime64, np.datetime64] | None) -> None:
-        if boundsx is not None and self.selection.every != "run":
+        if boundsx is not None and self.session.view.every != "run":
             self.choose_box(*boundsx)
 
     def _boxed_score(self, boundsx: tuple[np.datetime64, np.datetime64] | None) -> None:
@@ -266,8 +267,8 @@ class HistogramPage(pn.viewable.Viewer):
             self.choose_nearest(x)
 
     def _tapped(self, x: Any, y: float | None) -> None:
-        if x is not None and self.selection.every == "run":
-            self.choose_run(self.selection.runs[min(max(round(x), 0), len(self.selection.runs) - 1)])
+        if x is not None and self.session.view.every == "run":
+            self.choose_run(self.session.runs[min(max(round(x), 0), len(self.session.runs) - 1)])
         elif x is not None:
             self.choose_nearest(x)
 

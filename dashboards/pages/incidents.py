@@ -1,4 +1,4 @@
-"""From what is flagged to its histogram: a list of the newest incidents of a store."""
+"""A list of the newest incidents; choosing one leads to its histogram."""
 # mypy: allow-untyped-calls
 
 from typing import Any
@@ -8,55 +8,57 @@ import panel as pn
 from dashboards.pictures import theme
 from dashboards.state import interval
 from dashboards.state.findings import Incident, latest
-from dashboards.state.view import Selection
+from dashboards.state.session import Session
 
 __all__ = ["Incidents"]
 
 
 class Incidents(pn.viewable.Viewer):
-    """A list in which an incident is chosen: the selection goes to its surest histogram, in its interval.
+    """A list in which a user chooses an incident; the view goes to its most significant histogram and its interval.
 
-    It is filled when the page is in the browser: pictures come first. It shows the incident for as long as one looks
-    at it.
+    The list is filled once the page is in the browser, after the pictures. It shows the incident until the user looks
+    at something else.
     """
 
-    def __init__(self, selection: Selection) -> None:
+    def __init__(self, session: Session) -> None:
         super().__init__()
-        self.selection = selection
-        self.found: tuple[Incident, ...] = ()
+        self.session = session
+        self.incidents: tuple[Incident, ...] = ()
         self.list = pn.widgets.Select(
             label="Incidents", options={"…": 0}, value=0, sizing_mode="stretch_width", margin=(0, 0, 10, 0),
             stylesheets=[theme.WIDGETS],
         )  # fmt: skip
-        self._at: tuple[Any, ...] = ()
+        self._incident_shown: tuple[Any, ...] = ()
         pn.state.onload(self._fill)
         self.list.param.watch(self._choose, "value")
-        selection.param.watch(self._follow, ["run", "subsystem", "histogram", "start", "stop"])
+        session.watch(self._follow, ["run", "subsystem", "histogram", "start", "stop"])
 
     def _fill(self) -> None:
-        self.found = latest(self.selection.archive)
-        first = f"{len(self.found)} latest, choose one…" if self.found else "none"
-        options = {first: 0} | {one.label: number for number, one in enumerate(self.found, start=1)}
-        self.list.param.update(options=options, value=0, disabled=not self.found)
+        self.incidents = latest(self.session.archive)
+        first = f"{len(self.incidents)} latest: choose one…" if self.incidents else "none"
+        options = {first: 0} | {incident.label: number for number, incident in enumerate(self.incidents, start=1)}
+        self.list.param.update(options=options, value=0, disabled=not self.incidents)
 
     def _choose(self, event: Any) -> None:
         if not event.new:
             return
-        one, chosen = self.found[event.new - 1], self.selection
-        start, stop = interval.text(one.start), interval.text(one.stop)
-        self._at = ()
-        chosen.choose(run=one.run, subsystem=one.subsystem, histogram=one.histogram, start=start, stop=stop)
-        self._at = self._shown
+        incident = self.incidents[event.new - 1]
+        start, stop = interval.text(incident.start), interval.text(incident.stop)
+        self._incident_shown = ()
+        self.session.choose(
+            run=incident.run, subsystem=incident.subsystem, histogram=incident.histogram, start=start, stop=stop
+        )
+        self._incident_shown = self._shown
 
-    def _follow(self, *_: Any) -> None:
-        if self._at and self._at != self._shown:
-            self._at = ()
+    def _follow(self, _: set[str]) -> None:
+        if self._incident_shown and self._incident_shown != self._shown:
+            self._incident_shown = ()
             self.list.value = 0
 
     @property
     def _shown(self) -> tuple[Any, ...]:
-        chosen = self.selection
-        return chosen.run, chosen.subsystem, chosen.histogram, chosen.start, chosen.stop
+        view = self.session.view
+        return view.run, view.subsystem, view.histogram, view.start, view.stop
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self.list

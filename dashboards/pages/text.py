@@ -1,4 +1,4 @@
-"""What there is to say of what is shown, as HTML: heading, facts of a time slice, keys of colours and signs."""
+"""Text of the page as HTML: heading, facts of a time slice, findings, keys of colours and signs."""
 
 from collections.abc import Iterable, Mapping
 from html import escape
@@ -9,124 +9,123 @@ import xarray as xr
 from dashboards.pictures import theme
 from dashboards.pictures.scores import SIGNS, sign_of
 from dashboards.state.region import summed_over
-from dashboards.state.view import Selection
+from dashboards.state.session import Session
 
 __all__ = ["entries", "heading", "key", "signs", "slice_facts", "time_text", "why"]
 
 _WARNINGS = {
-    "restart": "The entries fell: counting began again from zero. What was gained before and after is added.",
-    "gap": "Snapshots are missing. What was gained meanwhile is in the next one that came.",
+    "restart": "The entries fell: counting started again at zero. Counts before and after are added.",
+    "gap": "Snapshots are missing. Their counts are in the next snapshot.",
 }
-_REASONS = 5  # kinds of flags that are told
-_REPORTS = "Snapshots in which this histogram had changed; components report every few minutes"
+_KINDS = 5  # kinds of findings that are listed
+_REPORTS = "Snapshots in which this histogram changed; parts of the detector report every few minutes"
+_SIGNS = {
+    "no report": '<i class="tick"></i>',
+    "restart": '<i class="dash"></i>',
+    "gap": '<i class="band"></i>',
+}
 
 
-def heading(chosen: Selection) -> str:
-    """What is shown, and the quality of its data."""
-    times, run = chosen.cumulative["time"].values, chosen.archive.runs.loc[chosen.run]
+def heading(session: Session) -> str:
+    """Histogram, run and interval, and the quality of the data."""
+    view, cumulative = session.view, session.loaded.cumulative
+    times, run = cumulative["time"].values, session.archive.runs.loc[view.run]
     start, stop = run["start"], run["stop"]
     clock = "%H:%M:%S" if stop.date() == start.date() else "%Y-%m-%d %H:%M:%S"
-    damaged = int((chosen.archive.quarantine["run"] == chosen.run).sum())
+    damaged = int((session.archive.quarantine["run"] == view.run).sum())
     facts = [
-        f"Run <b>{chosen.run}</b>",
+        f"Run <b>{view.run}</b>",
         f"{start:%Y-%m-%d %H:%M:%S} to {stop:{clock}} UTC",
-        f"<b>{_counted(len(times), 'snapshot')}</b> of {escape(chosen.subsystem)}, last at {time_text(times[-1])}",
+        f"<b>{_counted(len(times), 'snapshot')}</b> of {escape(view.subsystem)}, last at {time_text(times[-1])}",
         f'<span class="warn">{damaged} in quarantine</span>' if damaged else "none in quarantine",
     ]
-    title = theme.plain(chosen.cumulative.attrs["title"])
-    return f"<h1>{escape(chosen.histogram)}<small>{escape(title)}</small></h1><p>{' · '.join(facts)}</p>"
+    title = theme.plain(cumulative.attrs["title"])
+    return f"<h1>{escape(view.histogram)}<small>{escape(title)}</small></h1><p>{' · '.join(facts)}</p>"
 
 
 def slice_facts(content: xr.Dataset) -> str:
-    """Of a time slice, in a line."""
+    """Interval, entries, snapshots, restarts and gaps of a time slice, in one line."""
     start, stop = (np.datetime64(content[end].item(), "ns") for end in ("start", "stop"))
-    whole_day = not np.isnat(start) and str(start)[:10] != str(stop)[:10]
-    begin = "since the run began" if np.isnat(start) else time_text(start, day=whole_day)
-    until = "until" if np.isnat(start) else "to"
-    snapshots, reported = int(content["snapshots"]), int(content["reported"])
+    several_days = not np.isnat(start) and str(start)[:10] != str(stop)[:10]
+    begin = "run start" if np.isnat(start) else time_text(start, day=several_days)
     parts = [
-        f"<b>{begin}</b> {until} <b>{time_text(stop, day=whole_day)}</b> UTC",
+        f"<b>{begin}</b> to <b>{time_text(stop, day=several_days)}</b> UTC",
         f"<b>{entries(content)}</b>",
-        _counted(snapshots, "snapshot"),
-        f'<span title="{_REPORTS}">'
-        + ("all reported" if reported == snapshots else f"{reported} reported")
-        + "</span>",
+        _counted(int(content["snapshots"]), "snapshot"),
+        f'<span title="{_REPORTS}">{_counted(int(content["reported"]), "report")}</span>',
     ]
-    for noun, why in _WARNINGS.items():
+    for noun, explanation in _WARNINGS.items():
         count = int(content[f"{noun}s"])
-        parts.append(f'<span class="warn" title="{why}">⚠ {_counted(count, noun)}</span>' if count else f"no {noun}s")
+        warning = f'<span class="warn" title="{explanation}">⚠ {_counted(count, noun)}</span>'
+        parts.append(warning if count else f"no {noun}s")
     return f"<p>{' · '.join(parts)}</p>"
 
 
-def why(chosen: Selection) -> str:
-    """What is flagged of the histogram in the time slice, the surest first: the surest of each kind, and how many."""
-    found, every = chosen.findings, chosen.start is None and chosen.stop is None
-    flags = found.within(chosen.run, chosen.start, chosen.stop)
+def why(session: Session) -> str:
+    """The findings in the time slice: for each kind the most significant one, and how many there are."""
+    view, found = session.view, session.loaded.findings
+    rows = found.within(view.run, view.start, view.stop)
     lines = []
-    for _, alike in list(flags.groupby("score", sort=False))[:_REASONS]:
-        one = alike.iloc[0]
-        start, stop = (np.datetime64(one[end], "ns") for end in ("start", "stop"))
-        _, sign, name = SIGNS[sign_of(one["score"], one["z"])]
-        more = f" and {_counted(len(alike) - 1, 'more report')}" if len(alike) > 1 else ""
-        words = escape(theme.plain(one["why"]))
+    for _, same_kind in list(rows.groupby("score", sort=False))[:_KINDS]:
+        top = same_kind.iloc[0]
+        start, stop = (np.datetime64(top[end], "ns") for end in ("start", "stop"))
+        _, sign, name = SIGNS[sign_of(top["score"], top["z"])]
+        more = f" and {_counted(len(same_kind) - 1, 'more report')}" if len(same_kind) > 1 else ""
+        words = escape(theme.plain(top["why"]))
         lines.append(
             f'<li title="{words}"><span class="sign" title="{name}">{sign}</span>'
             f"<b>{time_text(start)} to {time_text(stop)}</b>{more} · {words}</li>"
         )
     if lines:
         return f'<ul class="why">{"".join(lines)}</ul>'
-    if found.gauge:
-        return "<p>Nothing flagged; a gauge holds states, not counts, and has no scores.</p>"
-    if chosen.run in found.unscored:
-        return f"<p>Not scored yet: run <b>owtrend compute {escape(chosen.archive.location)}</b></p>"
-    return f"<p>✓ Nothing flagged in this {'run' if every else 'slice'}.</p>"
+    if found.is_gauge:
+        return "<p>No findings. A gauge shows a state, not counts, and is not scored.</p>"
+    if view.run in found.unscored:
+        return f"<p>Not scored yet: run <b>owtrend compute {escape(session.archive.location)}</b></p>"
+    return f"<p>✓ No findings in this {'run' if view.start is None and view.stop is None else 'slice'}.</p>"
 
 
-def key(chosen: Selection, colours: Mapping[int, str]) -> str:
-    """The colour of each run, and onto what the histogram is projected; nothing if there is nothing to tell."""
-    parts, content = [], chosen.cumulative
-    if chosen.others:
-        runs = "".join(
-            f'<span class="run"><i style="background: {colours[run]}"></i>{run}</span>'
-            if run in colours
-            else f'<span class="run absent">{run} has none</span>'
-            for run in sorted([chosen.run, *chosen.others])
+def key(session: Session, colours: Mapping[int, str]) -> str:
+    """The colour of each run, and the projection; empty if there is neither."""
+    view, content, parts = session.view, session.loaded.cumulative, []
+    if view.others:
+        parts.append(
+            "".join(
+                f'<span class="run"><i style="background: {colours[run]}"></i>{run}</span>'
+                if run in colours
+                else f'<span class="run absent">{run}: missing</span>'
+                for run in sorted([session.loaded.run, *view.others])
+            )
         )
-        parts.append(runs)
-        if len(chosen.axes or [a for a in "xyz" if a in content.dims]) > 1:
-            parts.append("maps do not lie over each other: choose a projection to see all runs")
-    gone = summed_over(content, chosen.axes)
-    if gone:
+        if len(view.axes or [axis for axis in "xyz" if axis in content.dims]) > 1:
+            parts.append("maps cannot be overlaid: choose a projection to see all runs")
+    summed = summed_over(content, view.axes)
+    if summed:
         names = {axis: title or axis for axis, title in theme.axis_titles(content).items()}
-        ranges = chosen.ranges
-        told = [
+        ranges = session.ranges
+        axes = [
             f"<b>{escape(names[axis])} {ranges[axis][0]:g} to {ranges[axis][1]:g}</b>"
             if axis in ranges
             else escape(names[axis])
-            for axis in gone
+            for axis in summed
         ]
-        parts.append(f"summed over {' and '.join(told)}")
+        parts.append(f"summed over {' and '.join(axes)}")
     return f'<p class="key">{" · ".join(parts)}</p>' if parts else ""
 
 
-def signs(shown: Iterable[str]) -> str:
-    """What the signs of a trend mean, of those that it has."""
-    look = {
-        "not reported": '<i class="tick"></i>',
-        "restart": '<i class="dash"></i>',
-        "gap": '<i class="band"></i>',
-    }
-    words = {"not reported": "no report"}
-    return "".join(f'<span class="run">{look[one]}{words.get(one, one)}</span>' for one in shown)
+def signs(names: Iterable[str]) -> str:
+    """The key of the signs on a trend: ``no report``, ``restart``, ``gap``."""
+    return "".join(f'<span class="run">{_SIGNS[name]}{name}</span>' for name in names)
 
 
 def entries(content: xr.Dataset) -> str:
-    """``1,234 entries``."""
-    return f"{float(content['sums'].sel(sum='entries')):,.0f} entries"
+    """``1,234 entries``, or ``no entries``."""
+    count = float(content["sums"].sel(sum="entries"))
+    return f"{count:,.0f} entries" if count else "no entries"
 
 
 def time_text(time: np.datetime64, *, day: bool = False) -> str:
-    """``10:30:00``, or with its day."""
+    """``10:30:00``, or with the day."""
     text = str(np.datetime_as_string(time, "s"))
     return text.replace("T", " ") if day else text[-8:]
 

@@ -46,7 +46,7 @@ class Timeline:
     spans: tuple[tuple[np.datetime64, np.datetime64], ...]  # on the axis
 
     @classmethod
-    def of(cls, table: xr.Dataset, chosen: int) -> "Timeline":
+    def from_table(cls, table: xr.Dataset, chosen: int) -> "Timeline":
         """Of a trend over several runs, in order of time."""
         numbers = np.broadcast_to(table["run"].values, table["time"].shape)
         own = {run: time_limits(table["time"].values[numbers == run]) for run in np.unique(numbers).tolist()}
@@ -113,7 +113,7 @@ def trend(
     times, several = table["time"].values, timeline is not None
     runs = np.broadcast_to(table["run"].values, times.shape)
     if timeline is None:
-        timeline = Timeline.of(table, int(runs[0]))
+        timeline = Timeline.from_table(table, int(runs[0]))
     places, colour = timeline.placed(times, runs), run_colours(runs, colours)
     value, error = table["value"].values, np.nan_to_num(table["error"].values)
     known = np.isfinite(value) & table["reported"].values

@@ -1,4 +1,4 @@
-"""What was found wrong: the scores and flags of one histogram, and the latest incidents of a store."""
+"""Scores and findings of one histogram, and the latest incidents of a store."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,56 +15,56 @@ from owtrend.model import finding
 
 __all__ = ["Findings", "Incident", "findings", "latest"]
 
-RUNS, MOST = 50, 30  # runs that are looked through for incidents, and incidents that are listed
+RUNS, MOST = 50, 30  # runs that are searched for incidents, and incidents that are listed
 
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """What was found of one histogram in some runs.
+    """Scores and findings of one histogram in some runs.
 
     Parameters
     ----------
-    table
-        ``total``, and coords ``time``, ``run``, ``threshold`` over ``snapshot``; None if no run has scores.
-    flags
-        As `owtrend.Archive.findings`, those that concern the histogram or whole snapshots.
+    scores
+        ``total``, with coords ``time``, ``run``, ``threshold`` and ``stale`` over ``snapshot``; None if no run has any.
+    rows
+        Findings that concern the histogram or whole snapshots, as from `owtrend.Archive.findings`.
     unscored
-        Runs that have no scores, or none of what they are now.
-    gauge
-        Whether it is one: it counts nothing, and is never scored.
-    made
-        What it was made from, so that nothing is read twice.
+        Runs without scores of their present data.
+    is_gauge
+        A gauge counts nothing and is never scored.
+    key
+        The histogram and runs they are for, so that nothing is read twice.
     """
 
-    table: xr.Dataset | None
-    flags: pd.DataFrame
+    scores: xr.Dataset | None
+    rows: pd.DataFrame
     unscored: tuple[int, ...]
-    gauge: bool
-    made: tuple[Any, ...]
+    is_gauge: bool
+    key: tuple[Any, ...]
 
     def within(self, run: int, start: np.datetime64 | None, stop: np.datetime64 | None) -> pd.DataFrame:
-        """The flags that overlap a time slice of a run, the surest first; None stands for an end of the run."""
-        chosen = self.flags["run"] == run
+        """Findings that overlap a time slice of a run, by falling significance; None stands for an end of the run."""
+        chosen = self.rows["run"] == run
         if start is not None:
-            chosen &= self.flags["stop"] > start
+            chosen &= self.rows["stop"] > start
         if stop is not None:
-            chosen &= self.flags["start"] < stop
-        return self.flags[chosen].sort_values(["z", "start"], ascending=[False, True], kind="stable")
+            chosen &= self.rows["start"] < stop
+        return self.rows[chosen].sort_values(["z", "start"], ascending=[False, True], kind="stable")
 
 
 def findings(
     archive: owtrend.Archive, cumulative: xr.Dataset, runs: Sequence[int], known: Findings | None = None
 ) -> Findings:
-    """Of a histogram as `Archive.histogram` gives it; ``known`` again if it is that."""
-    subsystem, path, name = (cumulative.attrs[key] for key in ("subsystem", "path", "name"))
-    made = archive.version, subsystem, path, tuple(runs)
-    if known is not None and known.made == made:
+    """Scores and findings of a histogram, given as from `Archive.histogram`; ``known`` again if they are the same."""
+    subsystem, path, name = (cumulative.attrs[attr] for attr in ("subsystem", "path", "name"))
+    key = archive.version, subsystem, path, tuple(runs)
+    if known is not None and known.key == key:
         return known
-    flags = archive.findings(subsystem, runs=list(runs))
-    flags = flags[np.array([name in held or not held for held in flags["histograms"]], dtype=bool)]
-    gauge, table = bool(cumulative.attrs["gauge"]), None
+    rows = archive.findings(subsystem, runs=list(runs))
+    rows = rows[np.array([name in names or not names for names in rows["histograms"]], dtype=bool)]
+    is_gauge, scores = bool(cumulative.attrs["gauge"]), None
     unscored = tuple(runs)
-    if not gauge:
+    if not is_gauge:
         try:
             found = archive.scores(subsystem, [path], ["chi2"], runs=list(runs))
         except NotFoundError:  # nothing was ever computed
@@ -73,13 +73,13 @@ def findings(
             found = found.drop_vars("z").isel(histogram=0, drop=True).load()
             scored = np.unique(found["run"].values[np.isfinite(found["threshold"].values)]).tolist()
             unscored = tuple(run for run in runs if run not in scored)
-            table = found if scored else None
-    return Findings(table, flags, unscored, gauge, made)
+            scores = found if scored else None
+    return Findings(scores, rows, unscored, is_gauge, key)
 
 
 @dataclass(frozen=True)
 class Incident:
-    """What was flagged together, and where its surest flag is; ``histogram`` is None if that is of whole snapshots."""
+    """Findings that belong together, and where the most significant is; ``histogram`` is None for whole snapshots."""
 
     label: str
     subsystem: str
@@ -89,25 +89,21 @@ class Incident:
     stop: np.datetime64
 
 
+@lru_cache(maxsize=4)  # sessions of one version share its archive
 def latest(archive: owtrend.Archive) -> tuple[Incident, ...]:
     """The newest incidents of the newest runs."""
-    return _latest(archive, archive.version)
-
-
-@lru_cache(maxsize=4)
-def _latest(archive: owtrend.Archive, version: str) -> tuple[Incident, ...]:
-    newest = archive.runs["start"].sort_values().index[-RUNS:].tolist()
-    flags = archive.findings(runs=newest)
+    runs = archive.runs["start"].sort_values().index[-RUNS:].tolist()
+    rows = archive.findings(runs=runs)
     found: dict[str, Incident] = {}
-    for one in finding.incidents(flags).sort_values("start", ascending=False).head(MOST).itertuples():
-        inside = flags[(flags["start"] >= one.start) & (flags["stop"] <= one.stop)]
-        surest = inside[(inside["z"] == one.z) & (inside["why"] == one.why)].iloc[0]
-        own = inside[(inside["run"] == surest["run"]) & (inside["subsystem"] == surest["subsystem"])]
-        names = surest["histograms"]
-        told = (surest["subsystem"], *names[:1], one.score.replace("_", " "))
-        label = f"{one.start:%m-%d %H:%M}  ·  {' '.join(told)}"
+    for incident in finding.incidents(rows).sort_values("start", ascending=False).head(MOST).itertuples():
+        inside = rows[(rows["start"] >= incident.start) & (rows["stop"] <= incident.stop)]
+        top = inside[(inside["z"] == incident.z) & (inside["why"] == incident.why)].iloc[0]
+        same_run = inside[(inside["run"] == top["run"]) & (inside["subsystem"] == top["subsystem"])]
+        names = top["histograms"]
+        words = (top["subsystem"], *names[:1], incident.score.replace("_", " "))
+        label = f"{incident.start:%m-%d %H:%M}  ·  {' '.join(words)}"
         while label in found:
-            label += " "  # as options of a widget they must differ
-        ends = (np.datetime64(own[end].agg(how), "ns") for end, how in (("start", "min"), ("stop", "max")))
-        found[label] = Incident(label, surest["subsystem"], int(surest["run"]), names[0] if names else None, *ends)
+            label += " "  # a widget needs distinct options
+        start, stop = np.datetime64(same_run["start"].min(), "ns"), np.datetime64(same_run["stop"].max(), "ns")
+        found[label] = Incident(label, top["subsystem"], int(top["run"]), names[0] if names else None, start, stop)
     return tuple(found.values())

@@ -1,4 +1,4 @@
-"""What the time slice of a histogram is compared with: other runs, or the rest of its own; and its pulls."""
+"""The reference of a time slice, earlier runs or the rest of its own run, and the pulls against it."""
 
 import glob
 from dataclasses import dataclass
@@ -12,87 +12,94 @@ from owtrend.errors import BinningChangedError, NotFoundError
 from owtrend.model import schema
 from owtrend.model.histogram import Histogram
 
-__all__ = ["Beside", "Compared", "beside", "compared"]
+__all__ = ["Compared", "SliceReference", "compared", "slice_reference"]
 
 
 @dataclass(frozen=True, eq=False)
-class Beside:
-    """A reference.
+class SliceReference:
+    """The reference for all time slices of one histogram in one run.
 
     Parameters
     ----------
     content
-        The histogram in it, without rows in time; None if it cannot be compared.
-    words
-        Which it is, such as ``beside runs 300000 to 300004``; or why there is none.
-    rest
-        Whether it is the run itself, of which a slice is left out.
-    of
-        What it was made for.
+        The histogram in the reference, without rows in time; None if the histogram cannot be compared.
+    name
+        Such as ``5 earlier runs, 300000 to 300004``; or why there is none.
+    is_rest
+        The reference is the rest of the run itself: the time slice is still to be taken off ``content``.
+    cumulative
+        The histogram that it is for.
     """
 
     content: xr.Dataset | None
-    words: str
-    rest: bool
-    of: xr.Dataset
+    name: str
+    is_rest: bool
+    cumulative: xr.Dataset
 
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """A slice as it is shown, with ``pull`` and ``expected`` per bin; NaN where there is nothing to compare."""
+    """A projected slice with ``pull`` and ``expected`` per bin, NaN where there is nothing to compare with."""
 
     shown: xr.Dataset
-    words: str
+    words: str  # such as "compared with run 300000"
 
 
-def beside(archive: owtrend.Archive, cumulative: xr.Dataset) -> Beside:
-    """The last comparable runs before a run, as scores have them; the run itself, if there are none.
+def slice_reference(
+    archive: owtrend.Archive, cumulative: xr.Dataset, known: SliceReference | None = None
+) -> SliceReference:  # fmt: skip
+    """The last comparable runs before a run, the same as for its scores; the run itself, if there are none.
 
     Parameters
     ----------
     cumulative
-        A histogram in one run, as `Archive.histogram` gives it.
+        A histogram in one run, as from `Archive.histogram`.
+    known
+        Returned again if it is for this histogram.
     """
-    whole = owtrend.time_slice(cumulative)
+    if known is not None and known.cumulative is cumulative:
+        return known
     if cumulative.attrs["gauge"]:
-        return Beside(None, "a gauge has no counts to compare", False, cumulative)
-    told, run = cumulative.attrs, int(cumulative["run"].item())
+        return SliceReference(None, "a gauge has no counts to compare", False, cumulative)
+    whole = owtrend.time_slice(cumulative)
+    subsystem, path, histogram_name = (cumulative.attrs[key] for key in ("subsystem", "path", "name"))
     try:
-        found = archive.reference(told["subsystem"], like=run, select=[glob.escape(told["name"])])
-        held, _ = found.held(told["path"])
-        content = _dataset(found.histogram(told["path"]), whole)
+        found = archive.reference(subsystem, like=int(cumulative["run"].item()), select=[glob.escape(histogram_name)])
+        held, _ = found.held(path)
+        content = _as_slice(found.histogram(path), whole)
     except (BinningChangedError, NotFoundError):
-        return Beside(whole, "beside the rest of this run", True, cumulative)
-    runs = [one for one, part in zip(found.runs, found.slices, strict=True) if told["path"] in part][-len(held) :]
-    words = f"run {runs[0]}" if len(runs) == 1 else f"{len(runs)} runs, {runs[0]} to {runs[-1]}"
-    return Beside(content, f"beside {words}", False, cumulative)
+        return SliceReference(whole, "the rest of this run", True, cumulative)
+    runs = [run for run, snapshot in zip(found.runs, found.slices, strict=True) if path in snapshot][-len(held) :]
+    name = f"run {runs[0]}" if len(runs) == 1 else f"{len(runs)} earlier runs, {runs[0]} to {runs[-1]}"
+    return SliceReference(content, name, False, cumulative)
 
 
-def compared(part: xr.Dataset, shown: xr.Dataset, reference: Beside, axes: str, ranges: region.Ranges) -> Compared:
-    """A time slice, projected as it is shown, beside a reference; nothing is read.
+def compared(
+    part: xr.Dataset, shown: xr.Dataset, reference: SliceReference, axes: str, ranges: region.Ranges
+) -> Compared:  # fmt: skip
+    """A time slice against its reference. Reads nothing.
 
     Parameters
     ----------
     part, shown
-        The slice as it came, and projected onto ``axes``, of the bins in ``ranges`` of the others.
+        The slice, unprojected; and projected onto ``axes``, over the bins in ``ranges`` of the other axes.
     """
     empty = shown.assign({name: _like(shown, np.nan) for name in ("pull", "expected")})
     if reference.content is None:
-        return Compared(empty, reference.words)
-    content = _without(reference.content, part) if reference.rest else reference.content
-    words = reference.words
+        return Compared(empty, reference.name)
+    content = _without(reference.content, part) if reference.is_rest else reference.content
     if not float(abs(content["sums"].sel(sum="entries"))):
-        return Compared(empty, "no other run to compare the whole run with" if reference.rest else f"{words}: empty")
-    content = region.projected(content, axes, ranges)
-    made = owtrend.compare(shown, content, scores=[], normalise="robust")
-    pull, expected = made["pull"], made["expected"]
+        words = "no earlier run to compare with" if reference.is_rest else f"no entries in {reference.name}"
+        return Compared(empty, words)
+    result = owtrend.compare(shown, region.projected(content, axes, ranges), scores=[], normalise="robust")
+    pull, expected = (result[name].drop_vars(result[name].coords) for name in ("pull", "expected"))
     if "contents" in shown:
         pull = pull.where((expected != 0) | (shown["contents"] != 0))
-    return Compared(shown.assign(pull=pull.drop_vars(pull.coords), expected=expected.drop_vars(expected.coords)), words)
+    return Compared(shown.assign(pull=pull, expected=expected), f"compared with {reference.name}")
 
 
 def _without(whole: xr.Dataset, part: xr.Dataset) -> xr.Dataset:
-    """What a run has outside a slice."""
+    """A run outside one of its slices."""
     return whole.assign({name: whole[name] - part[name].values for name in whole.data_vars})
 
 
@@ -101,21 +108,22 @@ def _like(content: xr.Dataset, value: float) -> tuple[tuple[str, ...], np.ndarra
     return dims, np.full([content.sizes[dim] for dim in dims], value)
 
 
-def _dataset(one: Histogram, like: xr.Dataset) -> xr.Dataset:
-    """A histogram as a time slice of it is, without flow bins.
+def _as_slice(histogram: Histogram, like: xr.Dataset) -> xr.Dataset:
+    """A histogram in the form of the time slice ``like``, without flow bins.
 
     Raises
     ------
     BinningChangedError
-        If it has other bins than ``like``.
+        If its bins differ.
     """
     dims = schema.axes_of(like)
-    for axis, dim in zip(one.axes, dims, strict=True):
+    for axis, dim in zip(histogram.axes, dims, strict=True):
         edges, labels = schema.edges(like, dim), like.coords.get(f"{dim}_label")
-        named = [""] * len(axis) if labels is None else labels.values.tolist()
-        if not np.array_equal(axis.edges, edges) or named != [axis.labels.get(n + 1, "") for n in range(len(axis))]:
-            raise BinningChangedError(f"{one.name}: the reference has other bins along {dim}")
-    sums = [one.sums.get(name, 0.0) for name in like["sum"].values.tolist()]
-    parts = {name: (dims, one.part(name, flow=False)) for name in one.parts}
-    made = like.drop_vars(list(like.data_vars)).assign(parts | {"sums": ("sum", sums)})
-    return made.assign_attrs({"class": one.class_name})
+        expected = [""] * len(axis) if labels is None else labels.values.tolist()
+        found = [axis.labels.get(n + 1, "") for n in range(len(axis))]
+        if not np.array_equal(axis.edges, edges) or found != expected:
+            raise BinningChangedError(f"{histogram.name}: the reference has other bins along {dim}")
+    sums = [histogram.sums.get(name, 0.0) for name in like["sum"].values.tolist()]
+    parts = {name: (dims, histogram.part(name, flow=False)) for name in histogram.parts}
+    result = like.drop_vars(list(like.data_vars)).assign(parts | {"sums": ("sum", sums)})
+    return result.assign_attrs({"class": histogram.class_name})

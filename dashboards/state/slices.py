@@ -1,4 +1,4 @@
-"""The histograms that one user looks at: whole runs, or one time slice of each, projected as chosen."""
+"""The histograms that a session shows: whole runs, or one time slice of each, projected as chosen."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,69 +9,75 @@ from numpy.typing import NDArray
 
 import owtrend
 from dashboards.state import region
-from dashboards.state.view import Selection
-from owtrend.kernels.cells import difference
+from dashboards.state.session import Session
 
-__all__ = ["Slices", "gaps", "time_slices", "whole_runs"]
+__all__ = ["Slices", "time_slices", "whole_runs"]
 
 
 @dataclass(frozen=True, eq=False)
 class Slices:
-    """What the run gained, as it came and as it is shown, and what further runs did; None where they have nothing."""
+    """One interval of the chosen run, and of further runs.
 
-    facts: xr.Dataset
+    Parameters
+    ----------
+    content
+        The histogram in that interval, unprojected.
+    shown
+        The same, projected.
+    others
+        The same of further runs, projected; None where a run has nothing to show.
+    """
+
+    content: xr.Dataset
     shown: xr.Dataset
     others: Mapping[int, xr.Dataset | None]
 
 
-def whole_runs(chosen: Selection) -> Slices:
-    """All increments of each run, with or without restarts."""
-    return _slices(chosen, owtrend.time_slice(chosen.cumulative), dict.fromkeys(chosen.further, (None, None)))
+def whole_runs(session: Session) -> Slices:
+    """All increments of each run; restarts do not matter."""
+    loaded = session.loaded
+    return _slices(session, owtrend.time_slice(loaded.cumulative), dict.fromkeys(loaded.further, (None, None)))
 
 
-def time_slices(chosen: Selection) -> Slices:
-    """What was gained in the chosen interval, and in further runs in the same time since they began."""
-    mine = owtrend.time_slice(chosen.cumulative, chosen.start, chosen.stop)
-    times, ends = chosen.cumulative["time"].values, {}
-    for run, cumulative in (chosen.further if _one_axis(chosen) else {}).items():
-        own = cumulative["time"].values
-        start = None if chosen.start is None else own[0] + (chosen.start - times[0])
-        stop = own[0] + ((times[-1] if chosen.stop is None else chosen.stop) - times[0])
-        ends[run] = (None if start is None else _nearest(own, start), _nearest(own, stop))
-    return _slices(chosen, mine, ends)
-
-
-def gaps(cumulative: xr.Dataset) -> list[tuple[np.datetime64, np.datetime64]]:
-    """Begin and end of the intervals in which snapshots were missed."""
-    times = cumulative["time"].values
-    missed = np.flatnonzero(difference.gaps(times))
-    return [(times[number - 1], times[number]) for number in missed.tolist()]
+def time_slices(session: Session) -> Slices:
+    """The chosen interval, and in further runs the same time since their start."""
+    view, loaded = session.view, session.loaded
+    content = owtrend.time_slice(loaded.cumulative, view.start, view.stop)
+    times, ends = loaded.cumulative["time"].values, {}
+    for run, cumulative in (loaded.further if _one_axis(session) else {}).items():
+        further_times = cumulative["time"].values
+        start = None if view.start is None else further_times[0] + (view.start - times[0])
+        stop = further_times[0] + ((times[-1] if view.stop is None else view.stop) - times[0])
+        ends[run] = (None if start is None else _nearest(further_times, start), _nearest(further_times, stop))
+    return _slices(session, content, ends)
 
 
 def _slices(
-    chosen: Selection, mine: xr.Dataset, ends: Mapping[int, tuple[np.datetime64 | None, np.datetime64 | None]]
+    session: Session, content: xr.Dataset, ends: Mapping[int, tuple[np.datetime64 | None, np.datetime64 | None]]
 ) -> Slices:  # fmt: skip
-    ranges, others = chosen.ranges, {}
+    axes, ranges = session.view.axes, session.ranges
+    others: dict[int, xr.Dataset | None] = {}
     for run, (start, stop) in ends.items():
-        if not _one_axis(chosen):
-            break  # maps do not lie over each other
-        empty = start is not None and stop is not None and start >= stop
-        gained = None if empty else owtrend.time_slice(chosen.further[run], start, stop)
-        others[run] = None if gained is None else _projected(gained, chosen.axes, ranges)
-    return Slices(mine, region.projected(mine, chosen.axes, ranges), others)
+        if not _one_axis(session):
+            break  # maps cannot be drawn over each other
+        if start is not None and stop is not None and start >= stop:
+            others[run] = None
+        else:
+            others[run] = _projected(owtrend.time_slice(session.loaded.further[run], start, stop), axes, ranges)
+    return Slices(content, region.projected(content, axes, ranges), others)
 
 
 def _projected(content: xr.Dataset, axes: str, ranges: region.Ranges) -> xr.Dataset | None:
-    """Another run's histogram; None if it has not these axes or edges."""
+    """Another run's histogram; None if it lacks these axes or bin edges."""
     try:
         return region.projected(content, axes, ranges)
     except owtrend.OwtrendError:
         return None
 
 
-def _one_axis(chosen: Selection) -> bool:
-    dims = [axis for axis in "xyz" if axis in chosen.cumulative.dims]
-    return len(chosen.axes or dims) == 1
+def _one_axis(session: Session) -> bool:
+    dims = [axis for axis in "xyz" if axis in session.loaded.cumulative.dims]
+    return len(session.view.axes or dims) == 1
 
 
 def _nearest(times: NDArray[np.datetime64], when: np.datetime64) -> np.datetime64:

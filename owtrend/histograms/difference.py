@@ -12,7 +12,7 @@ from owtrend.errors import DimsError, NotFoundError, UsageError
 from owtrend.kernels.cells import difference as kernels
 from owtrend.model import schema
 
-__all__ = ["increments", "parse_time", "rows_slice", "time_slice"]
+__all__ = ["gaps", "increments", "parse_time", "rows_slice", "time_slice"]
 
 
 def increments(histogram: xr.Dataset) -> xr.Dataset:
@@ -130,6 +130,12 @@ def rows_slice(histogram: xr.Dataset, first: int, last: int) -> xr.Dataset:
         gaps=int(kernels.gaps(times)[inside].sum()),
         reported=int((entries[inside] != before).sum()),
     )
+
+
+def gaps(histogram: xr.Dataset) -> list[tuple[np.datetime64, np.datetime64]]:
+    """Start and end of each interval of one run in which snapshots are missing."""
+    times = histogram[schema.TIME].values
+    return [(times[row - 1], times[row]) for row in np.flatnonzero(kernels.gaps(times)).tolist()]
 
 
 def parse_time(value: Any, first: np.datetime64, last: np.datetime64 | None = None) -> np.datetime64:

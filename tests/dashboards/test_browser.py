@@ -113,7 +113,7 @@ def checkbox(page: Page, label: str) -> Locator:
     """The last three are of the scale and of pulls; the others of runs."""
     if label.isdecimal():
         return page.get_by_label(label)
-    places = {"Logarithmic": -3, "Per entry": -2, "Pulls": -1}
+    places = {"Log scale": -3, "Per entry": -2, "Pulls": -1}
     return page.locator("input[type=checkbox]:visible").nth(places[label])
 
 
@@ -136,7 +136,7 @@ def test_the_page_opens_and_completes_its_address(page):
     assert page.url.endswith("/?run=300000&subsystem=EMC&histogram=plain&reductor=mean_x")
     assert pictures(page)["Whole run"]["shown"] == [6, 12, 18, 24, 30, 36, 0, 0]
     expect(page.get_by_text("⚠ 1 restart")).to_be_visible()
-    expect(page.get_by_text("since the run began until 12:06:00 UTC")).to_be_visible()
+    expect(page.get_by_text("run start to 12:06:00 UTC")).to_be_visible()
     expect(page.get_by_text("1 in quarantine")).to_be_visible()
 
 
@@ -144,7 +144,7 @@ def test_an_address_restores_a_view(page):
     look(page, "/?run=300000&histogram=plain&start=2018-06-01T12:01:00&stop=2018-06-01T12:02:00&log=1")
     assert pictures(page)["Time slice"]["shown"] == [1, 2, 3, 4, 5, 6, 0, 0]
     expect(page.get_by_text("12:01:00 to 12:02:00 UTC")).to_be_visible()
-    expect(checkbox(page, "Logarithmic")).to_be_checked()
+    expect(checkbox(page, "Log scale")).to_be_checked()
 
 
 def test_an_address_that_leads_nowhere_says_so(page):
@@ -230,7 +230,7 @@ def glyphs(page: Page, title: str, kind: str) -> list:
     return page.evaluate(GLYPHS, [title, kind])
 
 
-def test_any_reductor_can_be_typed_and_what_means_nothing_is_said_beside_the_field(page):
+def test_any_reductor_can_be_typed_and_one_that_means_nothing_has_its_complaint_below_the_field(page):
     look(page, "/?run=300000&histogram=plain")
     typed = page.get_by_placeholder("quantile_x(0.9)")
     typed.fill("quantile_x(0.9)")
@@ -284,10 +284,10 @@ def test_a_map_is_projected_and_a_range_goes_to_the_edges_of_bins(page):
 
 def test_runs_lie_over_each_other_and_side_by_side_in_the_trend(page):
     look(page, "/?run=300000&histogram=plain")
-    page.get_by_label("Beside it").select_option("300001  ·  2018-06-01 14:01")
+    page.get_by_label("Compare with").select_option("300001  ·  2018-06-01 14:01")
     page.wait_for_url("**with=300001**norm=1")
     page.wait_for_function(f"() => ({GLYPHS})(['Time slice', 'Line']).length == 2")
-    expect(page.get_by_label("Beside it")).to_have_value("Add a run…")
+    expect(page.get_by_label("Compare with")).to_have_value("Add a run…")
     assert pictures(page)["Whole run"]["shown"] == pytest.approx([n / 21 for n in (1, 2, 3, 4, 5, 6, 0, 0)])
     (points,) = glyphs(page, "Trend", "Scatter")
     assert sorted(set(points["run"])) == ["300000", "300001"]
@@ -330,7 +330,7 @@ def scored_page(scored_store, chromium):
 def test_what_is_flagged_is_marked_told_and_found_by_its_incident(scored_page):
     page = scored_page
     look(page, "/?run=1&histogram=odd")
-    expect(page.get_by_text("Nothing flagged in this run.")).to_be_visible()
+    expect(page.get_by_text("No findings in this run.")).to_be_visible()
     page.get_by_label("Incidents").select_option(index=1)
     page.wait_for_url("**run=3&subsystem=EMC&histogram=steady**start=2018-06-01T14:11:00**")
     expect(page.get_by_text("steady is not there")).to_be_visible(timeout=10_000)  # another run, all pictures anew

@@ -1,4 +1,4 @@
-"""The page follows its selection, and the selection the page's widgets; with no server and no browser."""
+"""The page follows its session, and the session the page's widgets; with no server and no browser."""
 
 import re
 
@@ -11,15 +11,15 @@ from panel.io.state import set_curdoc
 
 import owtrend
 from dashboards.pages.histogram import HistogramPage
+from dashboards.state.session import Session
 from dashboards.state.slices import time_slices, whole_runs
-from dashboards.state.view import Selection
 from owtrend.store.repository import Store
 from tests import making
 
 
 @pytest.fixture
 def page(archive):
-    return HistogramPage(Selection(archive, run=300000))
+    return HistogramPage(Session(archive, run=300000))
 
 
 def text(pane):
@@ -32,12 +32,12 @@ def heights(picture):
     return next(iter(picture)).dimension_values("top").tolist()
 
 
-def test_the_heading_tells_what_is_shown_and_the_quality_of_its_data(page):
+def test_the_heading_names_the_histogram_and_the_quality_of_its_data(page):
     assert text(page.heading) == (
         "plaintitle of plainRun 300000 · 2018-06-01 12:01:00 to 12:06:30 UTC · 6 snapshots of EMC, last at 12:06:00 · "
         "1 in quarantine"
     )
-    page.selection.choose(run=300001)
+    page.session.choose(run=300001)
     assert text(page.heading).endswith("6 snapshots of EMC, last at 14:06:00 · none in quarantine")
 
 
@@ -45,27 +45,26 @@ def test_the_whole_run_counts_on_over_a_restart(page):
     assert heights(page.whole()) == [6, 12, 18, 24, 30, 36, 0, 0]
 
 
-def test_the_slice_tells_its_true_bounds(page):
+def test_the_slice_states_its_true_bounds(page):
     assert (
-        text(page.facts)
-        == "since the run began until 12:06:00 UTC · 126 entries · 6 snapshots · all reported · ⚠ 1 restart · no gaps"
+        text(page.facts) == "run start to 12:06:00 UTC · 126 entries · 6 snapshots · 6 reports · ⚠ 1 restart · no gaps"
     )
     assert 'title="The entries fell' in page.facts.object
-    page.selection.choose(start="12:01:20", stop="12:03:40")
+    page.session.choose(start="12:01:20", stop="12:03:40")
     assert text(page.facts) == (
-        "12:01:00 to 12:03:00 UTC · 42 entries · 2 snapshots · all reported · no restarts · no gaps"
+        "12:01:00 to 12:03:00 UTC · 42 entries · 2 snapshots · 2 reports · no restarts · no gaps"
     )
 
 
-def test_the_slider_and_the_selection_move_together(page):
+def test_the_slider_and_the_view_move_together(page):
     assert (page.slider.end, page.slider.value) == (6, (0, 6))
     page.slider.value = (1, 3)
-    assert (page.selection.start, page.selection.stop) == tuple(page.selection.edges[i] for i in (1, 3))
-    assert heights(page.increment(time_slices(page.selection))) == [2, 4, 6, 8, 10, 12, 0, 0]
-    page.selection.choose(start=None, stop="12:02")
+    assert (page.session.view.start, page.session.view.stop) == tuple(page.session.loaded.edges[i] for i in (1, 3))
+    assert heights(page.increment(time_slices(page.session))) == [2, 4, 6, 8, 10, 12, 0, 0]
+    page.session.choose(start=None, stop="12:02")
     assert page.slider.value == (0, 2)
     page.everything.clicks += 1
-    assert (page.slider.value, page.selection.start, page.selection.stop) == ((0, 6), None, None)
+    assert (page.slider.value, page.session.view.start, page.session.view.stop) == ((0, 6), None, None)
 
 
 def test_slider_ends_on_one_snapshot_hold_at_least_one_increment(page):
@@ -104,30 +103,30 @@ def test_a_tap_on_the_trend_chooses_the_nearest_point(page):
 
 def test_the_interval_is_shaded_on_the_trend(page):
     page.choose_edges(2, 4)
-    assert (page._shade.left, page._shade.right) == tuple(page.selection.edges[i] for i in (2, 4))
+    assert (page._shade.left, page._shade.right) == tuple(page.session.loaded.edges[i] for i in (2, 4))
     page.choose_edges(0, 6)
     assert page._shade.left == np.datetime64("2018-06-01T12:00")
 
 
 @pytest.mark.parametrize("name", ["labelled", "map", "uneven", "box", "profile"])
 def test_every_kind_of_histogram_can_be_shown_sliced_and_made_logarithmic(archive, name):
-    page, doc = HistogramPage(Selection(archive, run=300000, histogram=name)), Document()
+    page, doc = HistogramPage(Session(archive, run=300000, histogram=name)), Document()
     with set_curdoc(doc):
         root = page.__panel__().get_root(doc)
         page.choose_edges(3, 4)
-        page.selection.choose(log=True)
+        page.session.choose(log=True)
     assert len(list(root.select({"type": figure}))) == 3
 
 
 def test_choosing_by_the_widgets(page):
-    widgets, chosen = page.controls, page.selection
+    widgets, session = page.controls, page.session
     widgets.histogram.value = "map"
     assert widgets.reductor.options["mean of row"] == "mean_y"
     widgets.reductor.value = "mean_y"
     widgets.log.value = True
-    assert (chosen.histogram, chosen.reductor, chosen.log) == ("map", "mean_y", True)
+    assert (session.view.histogram, session.view.reductor, session.view.log) == ("map", "mean_y", True)
     widgets.subsystem.value = "TPC"
-    assert (chosen.histogram, chosen.reductor, chosen.notes) == ("plain", "mean_x", [])
+    assert (session.view.histogram, session.view.reductor, session.notes) == ("plain", "mean_x", [])
     widgets.run.value = 300001
     assert (widgets.subsystem.options, widgets.subsystem.value) == (["EMC"], "EMC")
 
@@ -148,20 +147,20 @@ def test_runs_are_listed_newest_first(page):
 )
 def test_searching_finds_names_and_titles_and_keeps_the_choice(page, words, found):
     page.controls.search.value_input = words
-    assert page.controls.histogram.value == page.selection.histogram == "plain"
+    assert page.controls.histogram.value == page.session.view.histogram == "plain"
     assert page.controls.histogram.options == found or len(page.controls.histogram.options) == found
 
 
 def test_what_could_not_be_shown_is_said_above_the_page(archive):
-    page = HistogramPage(Selection(archive, histogram="<script>"))
+    page = HistogramPage(Session(archive, histogram="<script>"))
     assert "There is no histogram &lt;script&gt; in EMC of run 300001; plain is shown instead." in page.notes.object
-    page.selection.choose(histogram="map")
+    page.session.choose(histogram="map")
     assert page.notes.object == ""
 
 
 def test_an_empty_store_has_a_page_too(tmp_path):
     Store.create(tmp_path / "store")
-    page, doc = HistogramPage(Selection(owtrend.open(tmp_path / "store"))), Document()
+    page, doc = HistogramPage(Session(owtrend.open(tmp_path / "store"))), Document()
     with set_curdoc(doc):
         page.__panel__().get_root(doc)
         page.controls.__panel__().get_root(doc)
@@ -175,7 +174,7 @@ def test_a_gap_inside_is_a_warning(tmp_path):
         path = tmp_path / f"data/Run1/EMC/EMChists.{when:%Y_%m_%d_%H_%M_%S}.root"
         making.write(path, {"h": making.th1(np.arange(6.0) * (number + 1), "h")})
     making.ingest(tmp_path / "data", tmp_path / "store")
-    page = HistogramPage(Selection(owtrend.open(tmp_path / "store")))
+    page = HistogramPage(Session(owtrend.open(tmp_path / "store")))
     assert "⚠ 1 gap" in text(page.facts)
     assert text(page.signs) == "gap"
     assert next(type(part) for part in page._trend.object) is hv.VSpans
@@ -183,31 +182,31 @@ def test_a_gap_inside_is_a_warning(tmp_path):
 
 def test_the_signs_of_the_trend_are_explained_where_there_are_any(page):
     assert text(page.signs) == "restart"
-    page.selection.choose(run=300001, reductor="rate")
+    page.session.choose(run=300001, reductor="rate")
     assert "restart" in text(page.signs)
 
 
-def test_what_was_typed_wrongly_is_said_beside_the_field_and_stays_there(page):
+def test_a_wrong_text_gets_its_complaint_below_the_field_and_stays_there(page):
     widgets = page.controls
     before = page._trend.object
     widgets.typed.value = "quantile_x(2)"
-    assert (widgets.wrong["reductor"].visible, widgets.typed.value) == (True, "quantile_x(2)")
-    assert "a share from 0 to 1, not 2" in widgets.wrong["reductor"].object
+    assert (widgets.complaints["reductor"].visible, widgets.typed.value) == (True, "quantile_x(2)")
+    assert "a share from 0 to 1, not 2" in widgets.complaints["reductor"].object
     assert page._trend.object is before
     widgets.typed.value = "quantile_x(0.9)"
-    assert (widgets.wrong["reductor"].visible, page.selection.reductor) == (False, "quantile_x(0.9)")
+    assert (widgets.complaints["reductor"].visible, page.session.view.reductor) == (False, "quantile_x(0.9)")
     assert widgets.reductor.options["quantile 0.9 of Δη of p_T"] == widgets.reductor.value == "quantile_x(0.9)"
     widgets.reductor.value = "std_x"
     assert widgets.typed.value == ""
     widgets.typed.value = "nothing"
     widgets.typed.value = ""
-    assert (widgets.wrong["reductor"].visible, page.selection.reductor) == (False, "std_x")
+    assert (widgets.complaints["reductor"].visible, page.session.view.reductor) == (False, "std_x")
 
 
 def test_a_projection_by_the_widgets(page):
-    widgets, chosen = page.controls, page.selection
+    widgets, session = page.controls, page.session
     assert not widgets._projection.visible
-    chosen.choose(histogram="map")
+    session.choose(histogram="map")
     assert widgets._projection.visible
     assert widgets.region.disabled
     widgets.axes.value = "x"
@@ -215,63 +214,63 @@ def test_a_projection_by_the_widgets(page):
         False, "Range of row", "y=0:5",
     )  # fmt: skip
     widgets.region.value = "0.9:3"
-    assert (chosen.region, widgets.region.value) == ("y=1:3", "y=1:3")
+    assert (session.view.region, widgets.region.value) == ("y=1:3", "y=1:3")
     assert "summed over row 1 to 3" in text(page.key)
-    whole = owtrend.time_slice(chosen.cumulative)["contents"].values[:, 1:3].sum(axis=1)
+    whole = owtrend.time_slice(session.loaded.cumulative)["contents"].values[:, 1:3].sum(axis=1)
     assert heights(page._whole.object) == whole.tolist()
     widgets.region.value = "nowhere"
-    assert widgets.wrong["region"].visible
+    assert widgets.complaints["region"].visible
     assert heights(page._whole.object) == whole.tolist()
 
 
-def test_runs_beside_the_chosen_one_by_the_widgets(page):
-    widgets, chosen = page.controls, page.selection
+def test_other_runs_are_added_and_removed_by_the_widgets(page):
+    widgets, session = page.controls, page.session
     assert list(widgets.add.options) == ["Add a run…", "300001  ·  2018-06-01 14:01"]
     widgets.add.value = 300001
-    assert (chosen.others, widgets.others.value) == ([300001], [300001])
+    assert (session.view.others, widgets.others.value) == ((300001,), [300001])
     assert (widgets.add.value, widgets.add.disabled) == (0, True)
     assert text(page.key) == "300000300001"
     assert widgets.normalised.value
     for picture in (page._whole.object, page._slice.object[()]):
         assert [part.label for part in picture if type(part) is hv.Curve] == ["Run 300001", ""]
     widgets.others.value = []
-    assert (chosen.others, page.key.visible) == ([], False)
+    assert (session.view.others, page.key.visible) == ((), False)
 
 
 def test_another_run_is_cut_to_the_same_time_since_it_began(page):
-    page.selection.choose(others=[300001])
+    page.session.choose(others=[300001])
     page.choose_edges(2, 4)
-    other = time_slices(page.selection).others[300001]
+    other = time_slices(page.session).others[300001]
     assert (other["start"], other["stop"]) == tuple(np.datetime64(f"2018-06-01T14:0{m}:00", "ns") for m in (2, 4))
     page.choose_edges(0, 2)
-    assert np.isnat(time_slices(page.selection).others[300001]["start"])
-    assert whole_runs(page.selection).others[300001]["stop"] == np.datetime64("2018-06-01T14:06:00")
+    assert np.isnat(time_slices(page.session).others[300001]["start"])
+    assert whole_runs(page.session).others[300001]["stop"] == np.datetime64("2018-06-01T14:06:00")
 
 
 def test_a_run_that_had_ended_by_then_shows_nothing(tmp_path):
     making.write_run(tmp_path / "data", {"h": [[0, n, 0, 0] for n in range(1, 7)]}, run=1)
     making.write_run(tmp_path / "data", {"h": [[0, n, 0, 0] for n in range(1, 3)]}, run=2)
     making.ingest(tmp_path / "data", tmp_path / "store")
-    page = HistogramPage(Selection(owtrend.open(tmp_path / "store"), run=1, others=[2]))
+    page = HistogramPage(Session(owtrend.open(tmp_path / "store"), run=1, others=[2]))
     page.choose_edges(4, 6)
-    assert time_slices(page.selection).others == {2: None}
+    assert time_slices(page.session).others == {2: None}
 
 
 def test_a_tap_on_another_run_makes_it_the_chosen_one(page):
-    page.selection.choose(others=[300001])
+    page.session.choose(others=[300001])
     _, (begin, _) = page._timeline.spans
     page.choose_nearest(begin + np.timedelta64(90, "s"))
-    assert (page.selection.run, page.selection.others) == (300001, [300000])
-    page.selection.choose(every="run")
+    assert (page.session.view.run, page.session.view.others) == (300001, (300000,))
+    page.session.choose(every="run")
     page._tapped(0.2, 1.0)
-    assert (page.selection.run, page.selection.others) == (300000, [300001])
+    assert (page.session.view.run, page.session.view.others) == (300000, (300001,))
     page._boxed((0, 1))
-    assert page.selection.start is None
+    assert page.session.view.start is None
 
 
 def test_maps_of_several_runs_say_what_to_do(page):
-    page.selection.choose(histogram="map", others=[300001])
+    page.session.choose(histogram="map", others=[300001])
     assert "choose a projection to see all runs" in text(page.key)
-    page.selection.choose(axes="y")
+    page.session.choose(axes="y")
     assert "300001" in text(page.key)
     assert "maps" not in text(page.key)

@@ -1,4 +1,4 @@
-"""Pulls are beside the last runs that are comparable, or else beside the rest of the same run, and say which."""
+"""Pulls compare with the last comparable runs, or else with the rest of the same run, and say which."""
 
 import holoviews as hv
 import numpy as np
@@ -7,7 +7,7 @@ import pytest
 import owtrend
 from dashboards.pictures.pulls import pulls
 from dashboards.state import region
-from dashboards.state.reference import beside, compared
+from dashboards.state.reference import compared, slice_reference
 from tests import filling, making
 
 
@@ -15,7 +15,7 @@ def made(archive, name, run, start=None, stop=None, axes="", ranges=""):
     cumulative = archive.histogram("EMC", name, run=run).load()
     part = owtrend.time_slice(cumulative, start, stop)
     chosen = region.ranges(ranges, cumulative, axes)
-    return compared(part, region.projected(part, axes, chosen), beside(archive, cumulative), axes, chosen)
+    return compared(part, region.projected(part, axes, chosen), slice_reference(archive, cumulative), axes, chosen)
 
 
 def layers(picture, kind):
@@ -26,11 +26,11 @@ def drawn(picture):
     return hv.renderer("bokeh").get_plot(picture)
 
 
-def test_the_reference_is_that_of_the_archive(scored):
-    found = beside(scored, scored.histogram("EMC", "odd", run=3).load())
+def test_the_reference_is_the_one_of_the_archive(scored):
+    found = slice_reference(scored, scored.histogram("EMC", "odd", run=3).load())
     expected = scored.reference("EMC", like=3, select=["odd"]).histogram("odd")
     np.testing.assert_array_equal(found.content["contents"], expected.part("contents", flow=False))
-    assert (found.words, found.rest) == ("beside 2 runs, 1 to 2", False)
+    assert (found.name, found.is_rest) == ("2 earlier runs, 1 to 2", False)
     sums = found.content["sums"].to_series()
     assert {name: sums[name] for name in sums.index} == {name: expected.sums[name] for name in sums.index}
 
@@ -58,7 +58,7 @@ def test_bars_point_to_the_side_of_the_pull_in_its_colour(scored):
 
 def test_without_a_run_before_the_rest_of_the_run_is_the_reference(scored):
     data = made(scored, "odd", 1, start="12:04", stop="12:08")
-    assert data.words == "beside the rest of this run"
+    assert data.words == "compared with the rest of this run"
     cumulative = scored.histogram("EMC", "odd", run=1)
     whole, part = owtrend.time_slice(cumulative), owtrend.time_slice(cumulative, "12:04", "12:08")
     shares = (whole["contents"] - part["contents"]).values / float(whole["contents"].sum() - part["contents"].sum())
@@ -67,7 +67,7 @@ def test_without_a_run_before_the_rest_of_the_run_is_the_reference(scored):
 
 def test_the_whole_of_the_first_run_has_nothing_to_be_compared_with(scored):
     data = made(scored, "odd", 1)
-    assert data.words == "no other run to compare the whole run with"
+    assert data.words == "no earlier run to compare with"
     assert np.isnan(data.shown["pull"]).all()
     assert [len(bars) for bars in layers(pulls(data), hv.Rectangles)] == [0, 0]
 
@@ -76,7 +76,7 @@ def test_a_histogram_that_was_binned_anew_is_compared_with_its_own_run(tmp_path)
     making.write_run(tmp_path / "data", {"h": [[0, n, n, n, 0] for n in range(1, 15)]}, run=1)
     making.write_run(tmp_path / "data", {"h": [[0, n, n, 0] for n in range(1, 15)]}, run=2)
     making.ingest(tmp_path / "data", tmp_path / "store")
-    assert made(owtrend.open(tmp_path / "store"), "h", 2, stop="12:05").words == "beside the rest of this run"
+    assert made(owtrend.open(tmp_path / "store"), "h", 2, stop="12:05").words == "compared with the rest of this run"
 
 
 def test_a_name_with_brackets_is_itself_and_no_pattern(tmp_path):
@@ -85,7 +85,7 @@ def test_a_name_with_brackets_is_itself_and_no_pattern(tmp_path):
         making.write_run(tmp_path / "data", names, run=run)
     making.ingest(tmp_path / "data", tmp_path / "store")
     data = made(owtrend.open(tmp_path / "store"), "h[0]", 2)
-    assert (data.words, data.shown["expected"].values.tolist()) == ("beside run 1", [14, 14])
+    assert (data.words, data.shown["expected"].values.tolist()) == ("compared with run 1", [14, 14])
 
 
 def test_a_gauge_has_no_pulls(tmp_path, scored):

@@ -30,7 +30,7 @@ def flag(score, z, minute=15, why="why"):
 
 
 def picture(table, flags, **options):
-    return scores.score_trend(table, flags, Timeline.of(table, 3), **options)
+    return scores.score_trend(table, flags, Timeline.from_table(table, 3), **options)
 
 
 def layers(picture, kind):
@@ -115,7 +115,7 @@ def test_kinds_of_flags_differ_in_shape_and_colour_from_points(table):
 def test_a_flag_after_the_last_row_is_marked_at_the_end_of_its_run(table):
     flags = pd.DataFrame([flag("after_end", np.inf, minute=59)])
     _, mark = layers(picture(table, flags), hv.Scatter)
-    assert column(mark, "time")[0] == Timeline.of(table, 3).spans[-1][1]
+    assert column(mark, "time")[0] == Timeline.from_table(table, 3).spans[-1][1]
     assert column(mark, "utc")[0] == np.datetime64("2018-06-01T14:59")
 
 

@@ -75,7 +75,7 @@ def test_a_trend_is_drawn_over_utc_time_with_the_interval_shaded(table):
 
 @pytest.mark.parametrize("chosen", [300000, 300001])
 def test_the_time_between_runs_is_cut_out_and_the_chosen_run_stays_where_it_is(both, chosen):
-    line = Timeline.of(both, chosen)
+    line = Timeline.from_table(both, chosen)
     assert line.runs == (300000, 300001)
     assert line.shifts[line.runs.index(chosen)] == np.timedelta64(0)
     (first, end), (begin, last) = line.spans
@@ -87,7 +87,7 @@ def test_the_time_between_runs_is_cut_out_and_the_chosen_run_stays_where_it_is(b
 
 def test_several_runs_have_their_colours_and_true_times_in_the_tooltip(both):
     colours = {300000: theme.BLUE, 300001: theme.RUNS[0]}
-    timeline = Timeline.of(both, 300000)
+    timeline = Timeline.from_table(both, 300000)
     picture = trend(both, colours=colours, timeline=timeline)
     points = layer(picture, hv.Scatter)
     np.testing.assert_array_equal(column(points, "utc"), both["time"])

@@ -1,4 +1,4 @@
-"""What was found wrong stands on the page of its histogram, in words and on time; incidents lead there."""
+"""Findings appear on the page of their histogram, in words and on the time axis; incidents lead there."""
 
 import re
 from urllib.parse import parse_qsl
@@ -11,10 +11,10 @@ from bokeh.plotting import figure
 from panel.io.state import set_curdoc
 
 import owtrend
-from dashboards.pages import text as facts
+from dashboards.pages import text as page_text
 from dashboards.pages.histogram import HistogramPage
 from dashboards.state.findings import findings, latest
-from dashboards.state.view import Selection
+from dashboards.state.session import Session
 from owtrend.compute import compute
 from owtrend.model.axis import Axis
 from owtrend.store.repository import Store
@@ -23,7 +23,7 @@ from tests import filling, making
 
 @pytest.fixture
 def page(scored):
-    return HistogramPage(Selection(scored, run=3, histogram="odd"))
+    return HistogramPage(Session(scored, run=3, histogram="odd"))
 
 
 def text(pane):
@@ -42,9 +42,9 @@ def marks(picture):
     return found
 
 
-def test_the_reasons_are_the_surest_of_each_kind_in_the_slice(page, scored):
-    flags = scored.findings("EMC", runs=[3]).query("histogram == 'odd'")
-    kinds = flags.sort_values("z", ascending=False, kind="stable").drop_duplicates("score")
+def test_the_reasons_are_the_most_significant_of_each_kind_in_the_slice(page, scored):
+    rows = scored.findings("EMC", runs=[3]).query("histogram == 'odd'")
+    kinds = rows.sort_values("z", ascending=False, kind="stable").drop_duplicates("score")
     lines = re.findall(r"<li.*?</li>", page.why.object)
     assert len(lines) == min(len(kinds), 5)
     for line, why in zip(lines, kinds["why"], strict=False):
@@ -54,35 +54,35 @@ def test_the_reasons_are_the_surest_of_each_kind_in_the_slice(page, scored):
 
 
 def test_a_slice_has_the_reasons_that_overlap_it_and_no_others(page):
-    page.selection.choose(stop="14:11")
-    assert text(page.why) == "✓ Nothing flagged in this slice."
-    page.selection.choose(start="14:14", stop="14:15")
+    page.session.choose(stop="14:11")
+    assert text(page.why) == "✓ No findings in this slice."
+    page.session.choose(start="14:14", stop="14:15")
     assert "14:14:00 to 14:15:00" in text(page.why)
     assert "more report" not in text(page.why)
-    page.selection.choose(start="14:15", stop="14:16")
-    assert "14:14:00" not in text(page.why), "a flag is of (start, stop]"
-    page.selection.choose(histogram="steady", start=None, stop=None, run=1)
-    assert text(page.why) == "✓ Nothing flagged in this run."
+    page.session.choose(start="14:15", stop="14:16")
+    assert "14:14:00" not in text(page.why), "a finding covers (start, stop]"
+    page.session.choose(histogram="steady", start=None, stop=None, run=1)
+    assert text(page.why) == "✓ No findings in this run."
 
 
-def test_only_flags_of_the_histogram_or_of_whole_snapshots_are_told(scored):
+def test_only_findings_of_the_histogram_or_of_whole_snapshots_are_shown(scored):
     odd, steady = (findings(scored, scored.histogram("EMC", name, run=3), [3]) for name in ("odd", "steady"))
-    assert steady.flags["score"].tolist() == ["absent"]
-    assert "absent" not in odd.flags["score"].tolist()
-    assert "bin" in odd.flags["score"].tolist()
+    assert steady.rows["score"].tolist() == ["absent"]
+    assert "absent" not in odd.rows["score"].tolist()
+    assert "bin" in odd.rows["score"].tolist()
 
 
 def test_a_run_without_scores_says_what_to_do(page, scored):
-    page.selection.choose(run=4)
+    page.session.choose(run=4)
     assert text(page.why) == f"Not scored yet: run owtrend compute {scored.location}"
     assert not page._score_row.visible
-    page.selection.choose(others=[3])
-    assert page._score_row.visible, "of the run beside it"
+    page.session.choose(others=[3])
+    assert page._score_row.visible, "with those of the other run"
     assert "Not scored yet" in text(page.why)
 
 
 def test_a_store_without_scores_shows_the_page_as_ever(archive):
-    page = HistogramPage(Selection(archive, run=300001))
+    page = HistogramPage(Session(archive, run=300001))
     assert "Not scored yet" in text(page.why)
     assert (page._score_row.visible, len(drawn(page))) == (False, 3)
 
@@ -91,28 +91,28 @@ def test_a_gauge_has_no_scores_and_says_so(tmp_path):
     rows = [filling.filled([Axis.spaced(4, 0, 4)], np.arange(n + 1)[:, None] % 4, gauge=True) for n in range(12)]
     filling.append(tmp_path / "store", 1, [{"g": one} for one in rows])
     compute.compute(tmp_path / "store", workers=0)
-    page = HistogramPage(Selection(owtrend.open(tmp_path / "store"), run=1, pulls=True))
-    assert "a gauge holds states, not counts, and has no scores" in text(page.why)
+    page = HistogramPage(Session(owtrend.open(tmp_path / "store"), run=1, pulls=True))
+    assert "A gauge shows a state, not counts, and is not scored" in text(page.why)
     assert not page._score_row.visible
     page.choose_edges(1, 3)
     assert len(drawn(page)) == 4
 
 
 def test_names_in_reasons_are_text(scored):
-    chosen = Selection(scored, run=3, histogram="odd")
-    chosen.findings.flags.loc[:, "why"] = '<img src="x" onerror="alert()">'
-    told = facts.why(chosen)
-    assert "<img" not in told
-    assert "&lt;img src=&quot;x&quot;" in told
+    session = Session(scored, run=3, histogram="odd")
+    session.loaded.findings.rows.loc[:, "why"] = '<img src="x" onerror="alert()">'
+    html = page_text.why(session)
+    assert "<img" not in html
+    assert "&lt;img src=&quot;x&quot;" in html
 
 
 def test_scores_lie_under_the_trend_with_the_interval_shaded(page):
     assert page._score_row.visible
     assert len(drawn(page)) == 4
-    assert sum(map(len, marks(page._scores.object))) == len(page.selection.findings.flags)
+    assert sum(map(len, marks(page._scores.object))) == len(page.session.loaded.findings.rows)
     page.choose_edges(2, 4)
     for shade in (page._shade, page._score_shade):
-        assert (shade.left, shade.right) == tuple(page.selection.edges[i] for i in (2, 4))
+        assert (shade.left, shade.right) == tuple(page.session.loaded.edges[i] for i in (2, 4))
     assert "flagged" in text(page.score_signs)
     assert "threshold" in text(page.score_signs)
 
@@ -121,7 +121,7 @@ def test_moving_the_interval_keeps_the_picture_of_the_scores(page):
     before = page._scores.object
     page.choose_edges(3, 9)
     assert page._scores.object is before
-    page.selection.choose(run=1)
+    page.session.choose(run=1)
     assert page._scores.object is not before
 
 
@@ -134,46 +134,46 @@ def test_a_tap_or_a_box_on_the_scores_chooses_the_interval(page):
 
 @pytest.mark.parametrize("every", ["", "5min", "run"])
 def test_scores_of_several_runs_lie_side_by_side_whatever_the_trend_shows(page, every):
-    page.selection.choose(others=[1, 2], every=every)
+    page.session.choose(others=[1, 2], every=every)
     points = next(part for part in page._scores.object if type(part) is hv.Scatter)
     assert sorted(set(points.dimension_values("run"))) == ["1", "2", "3"]
     _, (begin, end), _ = page._timeline.spans
     page._tapped_score(begin + (end - begin) / 2, 1.0)
-    assert (page.selection.run, page.selection.others) == (2, [1, 3])
+    assert (page.session.view.run, page.session.view.others) == (2, (1, 3))
     assert len(drawn(page)) == 4
 
 
-def test_a_run_in_which_rows_are_missing_is_flagged_where_they_are(scored):
-    page = HistogramPage(Selection(scored, run=3, histogram="steady"))
+def test_missing_rows_are_marked_where_they_are(scored):
+    page = HistogramPage(Session(scored, run=3, histogram="steady"))
     assert "steady is not there" in text(page.why)
     (absent,) = (mark for mark in marks(page._scores.object) if mark.label == "interruption")
     assert [one.split(" · ")[1:] for one in absent.dimension_values("told")] == [["absent"]]
 
 
-def test_pulls_are_shown_when_they_are_wanted_and_the_address_tells(page, scored):
-    assert (page._pulls.visible, page._pulls.object, "pulls" in page.selection.address) == (False, None, False)
+def test_pulls_are_shown_when_they_are_wanted_and_the_address_says_so(page, scored):
+    assert (page._pulls.visible, page._pulls.object, "pulls" in page.session.view.address) == (False, None, False)
     page.controls.pulls.value = True
-    assert (page.selection.pulls, page._pulls.visible) == (True, True)
-    assert page.selection.address.endswith("&pulls=1")
+    assert (page.session.view.pulls, page._pulls.visible) == (True, True)
+    assert page.session.view.address.endswith("&pulls=1")
     assert len(drawn(page)) == 5
-    again = Selection.from_address(scored, dict(parse_qsl(page.selection.address.removeprefix("?"))))
-    assert again.address == page.selection.address
-    page.selection.choose(pulls=False)
+    again = Session.from_address(scored, dict(parse_qsl(page.session.view.address.removeprefix("?"))))
+    assert again.view.address == page.session.view.address
+    page.session.choose(pulls=False)
     assert (page._pulls.visible, page.controls.pulls.value) == (False, False)
 
 
 def test_the_slider_moves_the_pulls_and_reads_nothing_again(page, monkeypatch):
-    page.selection.choose(pulls=True)
-    picture, reference = page._pulls.object, page.selection.beside
+    page.session.choose(pulls=True)
+    picture, reference = page._pulls.object, page.session.loaded.reference
     before = picture[()].opts.get("plot").kwargs["ylim"]
 
     def read(*_, **__):
         raise AssertionError("read from the store")
 
-    for name in ("reference", "scores", "flags", "histogram", "trends"):
-        monkeypatch.setattr(type(page.selection.archive), name, read)
+    for name in ("reference", "scores", "findings", "histogram", "trends"):
+        monkeypatch.setattr(type(page.session.archive), name, read)
     page.choose_edges(13, 24)
-    assert (page._pulls.object, page.selection.beside) == (picture, reference)
+    assert (page._pulls.object, page.session.loaded.reference) == (picture, reference)
     _, down = (part for part in picture[()] if type(part) is hv.Rectangles)
     at = down.dimension_values("x").tolist().index(2.0)
     assert down.dimension_values("pull")[at] < -8
@@ -181,30 +181,30 @@ def test_the_slider_moves_the_pulls_and_reads_nothing_again(page, monkeypatch):
 
 
 def test_another_run_or_histogram_has_a_reference_of_its_own(page):
-    page.selection.choose(pulls=True)
-    assert page._slice.object[()].opts.get("plot").kwargs["xaxis"] == "bare", "that of the pulls is below"
+    page.session.choose(pulls=True)
+    assert page._slice.object[()].opts.get("plot").kwargs["xaxis"] == "bare", "the pulls below have the same axis"
 
     def title():
         return page._pulls.object[()].opts.get("plot").kwargs["title"]
 
-    assert title() == "Pulls · beside 2 runs, 1 to 2"
-    page.selection.choose(run=2)
-    assert title() == "Pulls · beside run 1"
-    page.selection.choose(run=1, stop="12:05")
-    assert title() == "Pulls · beside the rest of this run"
+    assert title() == "Pulls · compared with 2 earlier runs, 1 to 2"
+    page.session.choose(run=2)
+    assert title() == "Pulls · compared with run 1"
+    page.session.choose(run=1, stop="12:05")
+    assert title() == "Pulls · compared with the rest of this run"
 
 
-def test_an_incident_leads_to_its_surest_histogram_and_its_interval(page):
-    widget, chosen = page.controls.incidents.list, page.selection
-    chosen.choose(run=1, histogram="odd")
-    assert list(widget.options) == ["1 latest, choose one…", "06-01 14:11  ·  EMC steady absent"]
+def test_an_incident_leads_to_its_most_significant_histogram_and_its_interval(page):
+    widget, session = page.controls.incidents.list, page.session
+    session.choose(run=1, histogram="odd")
+    assert list(widget.options) == ["1 latest: choose one…", "06-01 14:11  ·  EMC steady absent"]
     widget.value = 1
-    assert (chosen.run, chosen.subsystem, chosen.histogram) == (3, "EMC", "steady")
-    assert (chosen.start, chosen.stop) == (np.datetime64("2018-06-01T14:11"), None)
-    assert "&start=2018-06-01T14:11:00" in chosen.address
+    assert (session.view.run, session.view.subsystem, session.view.histogram) == (3, "EMC", "steady")
+    assert (session.view.start, session.view.stop) == (np.datetime64("2018-06-01T14:11"), None)
+    assert "&start=2018-06-01T14:11:00" in session.view.address
     assert widget.value == 1
-    page.selection.choose(histogram="odd")
-    assert widget.value == 0, "one looks at something else"
+    page.session.choose(histogram="odd")
+    assert widget.value == 0, "the user looks at something else"
 
 
 def test_incidents_are_listed_newest_first_and_lead_to_another_subsystem(tmp_path):
@@ -221,18 +221,18 @@ def test_incidents_are_listed_newest_first_and_lead_to_another_subsystem(tmp_pat
             making.write_run(tmp_path / "data", held, run=run, subsystem=subsystem, start=start)
     making.ingest(tmp_path / "data", tmp_path / "store")
     compute.compute(tmp_path / "store", workers=0)
-    page = HistogramPage(Selection(owtrend.open(tmp_path / "store"), run=1, subsystem="EMC"))
+    page = HistogramPage(Session(owtrend.open(tmp_path / "store"), run=1, subsystem="EMC"))
     widget = page.controls.incidents.list
     labels = [label for label, number in widget.options.items() if number]
     assert labels == sorted(labels, reverse=True), "they begin with the time"
     assert any("EMC a absent" in label for label in labels)
     widget.value = next(widget.options[label] for label in labels if "TPC c" in label)
-    assert (page.selection.run, page.selection.subsystem, page.selection.histogram) == (2, "TPC", "c")
+    assert (page.session.view.run, page.session.view.subsystem, page.session.view.histogram) == (2, "TPC", "c")
     assert page.controls.subsystem.value == "TPC"
 
 
-def test_a_store_without_flags_lists_no_incidents(tmp_path):
+def test_a_store_without_findings_lists_no_incidents(tmp_path):
     Store.create(tmp_path / "store")
     assert latest(owtrend.open(tmp_path / "store")) == ()
-    page = HistogramPage(Selection(owtrend.open(tmp_path / "store")))
+    page = HistogramPage(Session(owtrend.open(tmp_path / "store")))
     assert (page.controls.incidents.list.disabled, list(page.controls.incidents.list.options)) == (True, ["none"])

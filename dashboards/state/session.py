@@ -1,0 +1,217 @@
+"""One user's session: the view, kept consistent with what the archive holds, and what is loaded for it."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+import xarray as xr
+
+import owtrend
+from dashboards.state import interval, load, region
+from dashboards.state.findings import findings
+from dashboards.state.load import Loaded
+from dashboards.state.reference import slice_reference
+from dashboards.state.view import View, from_address
+from owtrend.errors import UsageError
+from owtrend.trends.query import every_interval
+
+__all__ = ["MOST", "Session"]
+
+MOST = 7  # further runs; more colours cannot be told apart
+_VIEW, _LOADED = ([field.name for field in fields(kind)] for kind in (View, Loaded))
+
+
+class Session:
+    """A view of one archive, and what is loaded for it. They change together, only in `choose`.
+
+    The archive stays the same for as long as the session lives.
+
+    Attributes
+    ----------
+    notes
+        What could not be shown as asked for, and what is shown instead.
+    complaints
+        What is wrong with a text somebody typed, by its field: ``reductor`` or ``region``.
+    """
+
+    def __init__(self, archive: owtrend.Archive, **wanted: Any) -> None:
+        self.archive = archive
+        self.view, self.loaded = View(), Loaded()
+        self.notes: list[str] = []
+        self.complaints: dict[str, str] = {}
+        self._watchers: list[tuple[Callable[[set[str]], None], frozenset[str]]] = []
+        self.choose(**wanted)
+
+    @classmethod
+    def from_address(cls, archive: owtrend.Archive, query: Mapping[str, str]) -> "Session":
+        """A session that starts with the view in an address; what the address lacks is chosen for the user."""
+        return cls(archive, **from_address(query))
+
+    @property
+    def subsystems(self) -> list[str]:
+        """The subsystems in the run."""
+        return [] if self.view.run is None else load.subsystems(self.archive, self.view.run)
+
+    @property
+    def reductors(self) -> list[str]:
+        """The reductors that are stored for the histogram."""
+        return self.loaded.reductors(self.view.histogram)
+
+    @property
+    def runs(self) -> list[int]:
+        """The run, and those of the others that have the histogram, sorted."""
+        return sorted([*([] if self.view.run is None else [self.view.run]), *self.loaded.further])
+
+    @property
+    def ranges(self) -> region.Ranges:
+        """The region as numbers."""
+        content = self.loaded.cumulative
+        return {} if content is None else region.ranges(self.view.region, content, self.view.axes)
+
+    def watch(self, follow: Callable[[set[str]], None], names: Collection[str] = (*_VIEW, *_LOADED, "notes")) -> None:
+        """Call ``follow`` once after each change of any of ``names``, with the names that changed.
+
+        Names are the fields of `View` and `Loaded`, ``notes`` and ``complaints``.
+        """
+        self._watchers.append((follow, frozenset(names)))
+
+    def choose(self, **changes: Any) -> None:
+        """Change part of the view, and with it whatever no longer fits.
+
+        Values may be texts as in an address; None and empty texts let the session choose. What the archive does not
+        have is replaced by something near, and `notes` says so. A typed text that means nothing changes nothing, and
+        `complaints` says why.
+        """
+        archive, view, loaded, notes = self.archive, self.view, self.loaded, list[str]()
+        if archive.runs.empty:
+            how = f"owtrend ingest FOLDER --store {archive.location}"
+            self._show(View(), Loaded(), [f"This store holds no runs yet. Fill it with: {how}"], {})
+            return
+        wanted = {name: getattr(view, name) for name in _VIEW} | changes
+        wanted = {name: value.strip() or None if isinstance(value, str) else value for name, value in wanted.items()}
+        run = _one_of("run", _number(wanted["run"]), archive.runs.index.tolist()[::-1], "the store", notes)
+        subsystem = _one_of("subsystem", wanted["subsystem"], load.subsystems(archive, run), f"run {run}", notes)
+        same = (run, subsystem) == (view.run, view.subsystem)
+        table = loaded.histograms if same else archive.histograms(subsystem, run=run)
+        where = f"{subsystem} of run {run}"
+        histogram = _one_of("histogram", wanted["histogram"], table.index.tolist(), where, notes)
+        cumulative, further = loaded.cumulative, loaded.further
+        if not histogram:
+            cumulative = None
+            notes.append(f"There are no histograms in {where}.")
+        elif not (same and histogram == view.histogram):
+            path = table["path"].iloc[table.index.tolist().index(histogram)]
+            cumulative = load.histogram(archive, run, subsystem, path, notes)
+        others = self._others(wanted["others"], run, notes)
+        if cumulative is None:
+            further = {}
+        else:
+            kept = further if (subsystem, histogram) == (view.subsystem, view.histogram) else {}
+            further = load.histogram_in(archive, others, cumulative, kept, notes)
+        if run != view.run and view.run is not None:  # an interval belongs to one run
+            wanted |= {"start": changes.get("start"), "stop": changes.get("stop")}
+        start, stop = interval.between_snapshots(cumulative, wanted["start"], wanted["stop"], notes)
+        complaints = {name: why for name, why in self.complaints.items() if name not in changes and same}
+        axes, chosen_region = self._projection(cumulative, wanted, "region" in changes, complaints)
+        runs = sorted([run, *further])
+        every = _length(wanted["every"], notes)
+        kept_reductors = Loaded(histograms=table).reductors(histogram)
+        default = "mean_x" if "mean_x" in kept_reductors else next(iter(kept_reductors), "entries")
+        reductor, trend, errors = "", None, list[str]()
+        if cumulative is not None:
+            possible = (wanted["reductor"], view.reductor, default)
+            reductor, trend = load.trend(archive, cumulative, runs, possible, every, loaded.trend, errors)
+        if errors and changes.get("reductor"):
+            complaints.setdefault("reductor", errors[0])
+        normalised = _is_true(wanted["normalised"])
+        if others and not view.others and "normalised" not in changes:
+            normalised = True  # runs differ in length: only contents per entry are comparable
+        pulls, reference = _is_true(wanted["pulls"]), None
+        if pulls and cumulative is not None:
+            reference = slice_reference(archive, cumulative, loaded.reference)
+        found = None if cumulative is None else findings(archive, cumulative, runs, loaded.findings)
+        self._show(
+            View(
+                run=run, others=others, subsystem=subsystem, histogram=histogram, reductor=reductor, every=every,
+                axes=axes, region=chosen_region, start=start, stop=stop, log=_is_true(wanted["log"]),
+                normalised=normalised, pulls=pulls,
+            ),
+            Loaded(table, cumulative, further, trend, found, reference), notes, complaints,
+        )  # fmt: skip
+
+    def _show(self, view: View, loaded: Loaded, notes: list[str], complaints: dict[str, str]) -> None:
+        """Take over a new state, and call who watches what differs in it."""
+        changed = {name for name in _VIEW if getattr(view, name) != getattr(self.view, name)}
+        changed |= {name for name in _LOADED if not _is_same(getattr(loaded, name), getattr(self.loaded, name))}
+        changed |= {"notes"} if notes != self.notes else set()
+        changed |= {"complaints"} if complaints != self.complaints else set()
+        self.view, self.loaded, self.notes, self.complaints = view, loaded, notes, complaints
+        for follow, names in self._watchers:
+            if changed & names:
+                follow(changed & names)
+
+    def _others(self, wanted: Any, run: int, notes: list[str]) -> tuple[int, ...]:
+        """Further runs, as given by an address or a widget, sorted."""
+        given = wanted.split(",") if isinstance(wanted, str) else (wanted or [])
+        numbers = dict.fromkeys(
+            _number(item.strip() if isinstance(item, str) else item) for item in given if item != ""
+        )
+        unknown = [number for number in numbers if number not in self.archive.runs.index]
+        if unknown:
+            notes.append(f"There is no run {', '.join(map(str, unknown))} in the store.")
+        found = [number for number in numbers if number not in unknown and number != run]
+        if len(found) > MOST:
+            notes.append(f"At most {MOST} further runs are shown: more colours cannot be told apart.")
+        return tuple(sorted(found[:MOST]))
+
+    def _projection(
+        self, cumulative: xr.Dataset | None, wanted: Mapping[str, Any], typed: bool, complaints: dict[str, str]
+    ) -> tuple[str, str]:  # fmt: skip
+        """Axes and region, as far as they fit the histogram."""
+        axes = wanted["axes"] if wanted["axes"] in region.choices(cumulative) else ""
+        if axes != self.view.axes:
+            complaints.pop("region", None)
+        if cumulative is None:
+            return "", ""
+        for text in (wanted["region"], self.view.region):
+            try:
+                return axes, region.region_text(region.ranges(text or "", cumulative, axes))
+            except UsageError as error:
+                if typed:
+                    complaints.setdefault("region", str(error))
+        return axes, ""
+
+
+def _is_same(value: Any, before: Any) -> bool:
+    """Identity, and for `Loaded.further` identity of each histogram. Comparing contents takes too long."""
+    if isinstance(value, dict):
+        return value.keys() == before.keys() and all(value[run] is before[run] for run in value)
+    return value is before
+
+
+def _one_of(kind: str, wanted: Any, known: Sequence[Any], where: str, notes: list[str]) -> Any:
+    """``wanted`` if it is known, else the first known, with a note if anything was wanted."""
+    if wanted in known:
+        return wanted
+    first = known[0] if known else ""
+    if wanted is not None:
+        notes.append(f"There is no {kind} {wanted} in {where}; {first} is shown instead.")
+    return first
+
+
+def _length(every: str | None, notes: list[str]) -> str:
+    """The interval of a trend's points; ``""``, with a note, if it is no length of time."""
+    try:
+        every_interval(every if every not in (None, "run") else "1min")
+    except UsageError as error:
+        notes.append(f"{error}. Each snapshot is shown instead.")
+        return ""
+    return every or ""
+
+
+def _number(run: Any) -> Any:
+    return int(run) if isinstance(run, str) and run.isdecimal() else run
+
+
+def _is_true(value: Any) -> bool:
+    return value in (True, "1", "true")
