@@ -1,1 +1,1 @@
-"""What a page shows: its selection, times, ranges, and what was read for them."""
+"""One session of a user: the view, kept in the address, and what is loaded for it."""

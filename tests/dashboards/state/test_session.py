@@ -151,7 +151,7 @@ def test_a_projection_and_a_typed_reductor_are_part_of_the_view(archive):
     session = Session(archive, run=300000, histogram="map", axes="x", region="0.8:3", reductor="mean_x(y=2:5)")
     assert session.view.address == "?run=300000&subsystem=EMC&histogram=map&reductor=mean_x(y=2:5)&axes=x&range=y=1:3"
     assert (session.ranges, session.complaints) == ({"y": (1, 3)}, {})
-    assert from_address(archive, session.view.address).address == session.view.address
+    assert from_address(archive, session.view.address).view.address == session.view.address
     session.choose(histogram="plain")
     assert (session.view.axes, session.view.region, session.view.reductor, session.complaints) == ("", "", "mean_x", {})
 
@@ -178,7 +178,7 @@ def test_a_reductor_that_means_nothing_has_its_complaint_and_the_last_good_trend
     assert why in session.complaints["reductor"], "until it is corrected"
     session.choose(reductor="median_x")
     assert (session.view.reductor, session.complaints) == ("median_x", {})
-    assert from_address(archive, f"?run=300000&histogram=map&reductor={reductor}").reductor == "mean_x"
+    assert from_address(archive, f"?run=300000&histogram=map&reductor={reductor}").view.reductor == "mean_x"
 
 
 def test_a_range_that_means_nothing_has_its_complaint_and_the_last_good_one_stays(archive):
@@ -216,7 +216,7 @@ def test_with_another_run_contents_are_per_entry_unless_chosen_otherwise(archive
     session.choose(normalised=False)
     session.choose(histogram="map")
     assert not session.view.normalised
-    assert not from_address(archive, session.view.address).normalised
+    assert not from_address(archive, session.view.address).view.normalised
 
 
 def test_a_move_of_the_interval_reads_no_trend_and_no_run_again(archive):
