@@ -242,6 +242,7 @@ def test_flat_incoming_names_and_skipped_files_are_counted(tmp_path):
     assert str(runs.loc[300000, "start"]) == "2018-06-01 10:00:00"  # local time at CERN
 
 
+@pytest.mark.slow
 def test_two_worker_processes_give_the_same_store_as_threads(tmp_path):
     rng = random.Random(1)
     for run in range(300000, 300004):
