@@ -10,7 +10,7 @@ import owtrend
 from benchmarks import table
 from benchmarks.studies import calibration
 from benchmarks.table import Input, Row
-from owtrend.comparison.scores import SCORES
+from owtrend.comparison.scores import SCORES, parse
 from tests import making
 
 MADE = Row(
@@ -96,7 +96,7 @@ def test_calibration_measures_what_compare_gives_and_every_score_that_has_a_p_va
             told = owtrend.compare(one, other, pull=pull, scores=names, component=array)
             pair = calibration.paired(data, reference, numbers.astype(np.intp), pull)
             np.testing.assert_allclose(pair.pulls[0], told.pull)
-            found = {name: calibration.parse(name)(pair).p_value[0] for name in calibration.BY_DEFAULT_PULLS}
+            found = {name: parse(name)(pair).p_value[0] for name in calibration.BY_DEFAULT_PULLS}
             assert found == {name: told.p_value.sel(score_name=name).item() for name in found}
     assert set(told.score_name[told.p_value.notnull()].values) == {*calibration.BY_DEFAULT_PULLS, "empty"}
 

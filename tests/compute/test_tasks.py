@@ -64,5 +64,5 @@ def test_threads_begin_few_tasks_ahead_of_who_takes_the_results():
     with runner(workers=0) as threads:
         results = threads.map(begun.append, range(100))
         next(results)
-        results.close()
+        results.close()  # type: ignore[attr-defined]
         assert len(begun) <= 2 * threads.workers

@@ -9,7 +9,7 @@ import uproot
 
 import owtrend
 from ingest import SnapshotReader, simulate
-from ingest.archive.ingest import find_files
+from ingest.archive.ingest import find_files, ingest
 from owtrend import Axis, Histogram, Snapshot
 from owtrend.compute import compute
 from owtrend.errors import NotFoundError, UsageError
@@ -66,7 +66,7 @@ def simulated(tmp_path_factory):
     """Two runs of half an hour, a restart in the first, trends computed for that one only."""
     folder = tmp_path_factory.mktemp("simulated")
     simulate(folder / "data", runs=2, snapshots=30, scale=0.002, faults=["restart", "rebinning"])
-    making.archive.ingest(find_files([folder / "data"]), folder / "store", workers=0)
+    ingest(find_files([folder / "data"]), folder / "store", workers=0)
     compute.compute(folder / "store", runs=[300000], workers=0)
     return folder / "store"
 

@@ -8,13 +8,12 @@ import pytest
 
 import owtrend
 from ingest import simulate
-from ingest.archive.ingest import find_files
+from ingest.archive.ingest import find_files, ingest
 from owtrend.compute import compute
 from owtrend.errors import NotFoundError, UsageError
 from owtrend.output import tables
 from owtrend.store.append import appender
 from owtrend.store.repository import Store
-from tests import making
 from tests.snapshots import histogram, snapshot
 
 
@@ -30,7 +29,7 @@ def simulated(tmp_path_factory):
     """Two runs of half an hour, a restart in the first, trends computed for that one only."""
     folder = tmp_path_factory.mktemp("simulated")
     simulate(folder / "data", runs=2, snapshots=30, scale=0.002, faults=["restart", "rebinning"])
-    making.archive.ingest(find_files([folder / "data"]), folder / "store", workers=0)
+    ingest(find_files([folder / "data"]), folder / "store", workers=0)
     compute.compute(folder / "store", runs=[300000], workers=0)
     return folder / "store"
 
@@ -57,8 +56,8 @@ def columns_of(path):
         with path.open(newline="") as file:
             head, *rows = csv.reader(file)
         return {name: [row[number] or None for row in rows] for number, name in enumerate(head)}
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
-    return {name: [row.get(name) for row in rows] for name in dict.fromkeys(name for row in rows for name in row)}
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    return {name: [line.get(name) for line in lines] for name in dict.fromkeys(name for line in lines for name in line)}
 
 
 @pytest.mark.parametrize("ending", tables.FORMATS)

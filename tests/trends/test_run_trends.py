@@ -178,7 +178,7 @@ def test_windows_of_rows_change_nothing(told, monkeypatch):
     names, config = [name for name in view.trend_names[1] if name not in SLOW], told[0].config
     whole = run_trends.run_trends(view, CUMULATIVE, entries, names, config, "EMC")
     monkeypatch.setattr(prefetch, "WINDOW_BYTES", 1)
-    assert len(list(run_trends.Prefetched(view, 0, entries).windows())) == 3
+    assert len(list(prefetch.Prefetched(view, 0, entries).windows())) == 3
     pieces = run_trends.run_trends(view, CUMULATIVE, entries, names, config, "EMC")
     for name, expected in whole.items():
         np.testing.assert_allclose(pieces[name], expected, rtol=1e-9, atol=1e-12)

@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks.studies import shifts
 from benchmarks.studies.incidents import COLUMNS
+from ingest.simulator.faults import FAULTS
 from owtrend.errors import UsageError
 
 pytestmark = pytest.mark.slow
@@ -41,7 +42,7 @@ def both(folder):
 
 def test_a_faulty_shift_has_each_kind_and_a_clean_one_none(both):
     faulty, clean = both
-    assert sorted(one.kind for one in faulty.faults) == sorted(shifts.FAULTS)
+    assert sorted(one.kind for one in faulty.faults) == sorted(FAULTS)
     assert clean.faults == ()
     assert faulty.hours == clean.hours == 4 * 31 / 60
 
@@ -49,7 +50,7 @@ def test_a_faulty_shift_has_each_kind_and_a_clean_one_none(both):
 def test_who_knows_the_truth_finds_all_at_once_and_flags_nothing_else(both):
     result = shifts.judged(truthful, *both)
     delays = {one.fault.kind: one.delay for one in result.findings}
-    assert delays == dict.fromkeys(shifts.FAULTS, 1) | {"gap": 2}  # it is seen when it is over, here after 8 minutes
+    assert delays == dict.fromkeys(FAULTS, 1) | {"gap": 2}  # it is seen when it is over, here after 8 minutes
     assert [one.delay for one in result.by_chance] == [None] * 10
     assert result.true > 0
     assert (result.false, result.elsewhere, result.false_clean, result.flagged) == (0, 0, 0, 0)

@@ -13,8 +13,9 @@ import uproot
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.decode import compression, records
+from ingest.decode import compression, records, streamer
 from ingest.decode import reader as root_file
+from ingest.decode.histogram import is_histogram
 from ingest.decode.reader import SnapshotReader
 from owtrend.errors import OwtrendError, SnapshotError
 from tests import making, mutations
@@ -120,7 +121,7 @@ def test_a_new_title_costs_only_its_own_histogram_the_speed(tmp_path, monkeypatc
         paths.append(making.write(tmp_path / f"{number}.root", held, packed=False))
     data = paths[1].read_bytes().replace(b"title of changes", b"TITLE OF CHANGES")
     walked = []
-    read = root_file.read_key_object
+    read = streamer.read_key_object
     monkeypatch.setattr(root_file, "read_key_object", lambda *a: walked.append(a[1]) or read(*a))
     reader = SnapshotReader()
     reader.read(paths[0])
@@ -289,7 +290,7 @@ def test_every_shared_file_is_read_or_named_and_equals_uproot_bit_by_bit(shared)
                 assert struct.pack("d", value) == struct.pack("d", members[member])
     assert read > 2000
     assert {"TGraph", "TTree", "TCutG", "TH2Poly", "TNtuple", "THnT<float>"} < classes
-    assert not {one for one in classes if root_file.is_histogram(one)}
+    assert not {one for one in classes if is_histogram(one)}
 
 
 def uproot_objects(path):
@@ -303,7 +304,7 @@ def uproot_objects(path):
         for key in newest.values():
             if key.fClassName.startswith("TDirectory"):
                 yield from keys(key.get(), (*above, key.fName))
-            elif root_file.is_histogram(key.fClassName) and key.fObjlen < 5e7:
+            elif is_histogram(key.fClassName) and key.fObjlen < 5e7:
                 yield (*above, key.fName), key
 
     with uproot.open(path) as file:

@@ -34,7 +34,7 @@ def usual(components=5):
 def test_jitter_alone_is_nothing(known):
     rng = np.random.default_rng(1)
     expected = usual() if known else np.full((5, 5), np.nan)
-    found = [np.nanmax(z) for _ in range(150) for z in deviations(*reports(rng), expected, 0.015)[0]]
+    found = [np.nanmax(z) for _ in range(150) for z in deviations(*reports(rng), expected, 0.015)[0]]  # type: ignore[call-arg]
     assert np.mean(np.array(found) > 3.7) < 0.01
 
 

@@ -119,9 +119,9 @@ def test_no_more_than_a_share_a_of_all_tables_has_a_smallest_p_value_of_a_or_les
         rows, rest, of = table[None], np.array(both) - table, np.zeros(len(both), np.intp)
         smallest = np.nanmin(np.abs(permutation.bin_tails(rows, rest, of, TABLE)), axis=1)
         p.append(permutation.level(smallest, rows, rest, of, TABLE)[0])
-    p = np.array(p)
-    assert all(chance[p <= a + 1e-12].sum() <= a + 1e-9 for a in p)
-    assert p.min() < 0.5
+    levels = np.array(p)
+    assert all(chance[levels <= a + 1e-12].sum() <= a + 1e-9 for a in levels)
+    assert levels.min() < 0.5
 
 
 def test_bins_in_which_nothing_can_be_rare_cost_nothing():
