@@ -9,7 +9,7 @@ from scipy import stats
 
 from benchmarks.bench_compute import gigabytes
 from benchmarks.inputs import Compare, Size, Source
-from ingest.simulator.detector import COMPONENTS, plans
+from ingest.simulator.detector import COMPONENTS, histograms
 from owtrend.compute import cluster
 from owtrend.compute.update_scores import rescore
 from owtrend.config import Config
@@ -101,9 +101,9 @@ def test_all_scores_of_a_live_snapshot(size: Size, compare: Compare, rng: np.ran
     """
     watched: list[tuple[Watched, Sample]] = []
     for subsystem in COMPONENTS:
-        for plan in plans(subsystem, 1.0 if size.warm_up else 0.01):
-            cells = np.array(plan.density.shape[:0:-1], dtype=np.int64)
-            expected = 5 * plan.density.sum(axis=0).ravel()
+        for histogram in histograms(subsystem, 1.0 if size.warm_up else 0.01):
+            cells = np.array(histogram.density.shape[:0:-1], dtype=np.int64)
+            expected = 5 * histogram.density.sum(axis=0).ravel()
 
             def report(times: float, cells: NDArray = cells, expected: NDArray = expected) -> Sample:
                 return Sample(rng.poisson(times * expected).astype(float), cells)

@@ -78,7 +78,7 @@ def test_ingest_and_trends_against_overwatch(source: Source, record: Record, tmp
     seconds = []
     for number in range(3):
         began = time.process_time()
-        ingest.ingest(ingest.Found(list(source.files)), tmp_path / f"store{number}", workers=0)
+        ingest.ingest(ingest.FoundFiles(list(source.files)), tmp_path / f"store{number}", workers=0)
         compute.compute(tmp_path / f"store{number}", workers=0)
         seconds.append(time.process_time() - began)
     record(

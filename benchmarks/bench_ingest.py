@@ -21,7 +21,7 @@ def ingester(folder: Path, files: Iterable[SourceFile], **options: object) -> Ca
 
     def ingest() -> Path:
         location = folder / f"store{next(numbers)}"
-        summary = archive.ingest(archive.Found(list(files)), location, **options)
+        summary = archive.ingest(archive.FoundFiles(list(files)), location, **options)
         assert summary.quarantined == 0
         return location
 

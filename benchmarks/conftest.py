@@ -75,7 +75,7 @@ def source(request: pytest.FixtureRequest, size: Size, tmp_path_factory: pytest.
 def store(source: Source, size: Size, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All files of the source, several times over, with their trends."""
     location = tmp_path_factory.mktemp("store") / "store"
-    ingest.ingest(ingest.Found(source.copied(size.copies)), location, workers=0)
+    ingest.ingest(ingest.FoundFiles(source.copied(size.copies)), location, workers=0)
     compute.compute(location, workers=0)
     return location
 

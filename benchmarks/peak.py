@@ -33,7 +33,7 @@ def _do(job: str, output: Path) -> None:
         if job == "ingest":
             from ingest.archive import ingest
 
-            ingest.ingest(ingest.Found(files), output, workers=0)
+            ingest.ingest(ingest.FoundFiles(files), output, workers=0)
         else:
             from benchmarks import plain
 

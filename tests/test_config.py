@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import owtrend
-from ingest.simulator.detector import EVENTS, plans
+from ingest.simulator.detector import EVENTS, histograms
 from owtrend.compute import compute
 from owtrend.config import Config, load
 from owtrend.errors import NotFoundError, UsageError
@@ -52,15 +52,15 @@ def test_the_example_fits_the_simulated_detector():
     config = load(EXAMPLE)
     assert config.subsystems
     for subsystem, settings in config.subsystems.items():
-        known = {plan.name: plan for plan in plans(subsystem, 1.0)}
+        known = {histogram.name: histogram for histogram in histograms(subsystem, 1.0)}
         assert settings.events == EVENTS[subsystem]
         for pattern, reductors in settings.reductors.items():
-            like = [plan for name, plan in known.items() if fnmatchcase(name, pattern)]
+            like = [histogram for name, histogram in known.items() if fnmatchcase(name, pattern)]
             assert like, pattern
-            for plan in like:
-                axes = tuple(owtrend.Axis(np.asarray(binning.edges, dtype=float)) for binning in plan.axes)
+            for histogram in like:
+                axes = tuple(owtrend.Axis(np.asarray(binning.edges, dtype=float)) for binning in histogram.axes)
                 for single in map(parse, reductors):
-                    assert not single.axis or "xyz".index(single.axis) < len(axes), (plan.name, single.name)
+                    assert not single.axis or "xyz".index(single.axis) < len(axes), (histogram.name, single.name)
                     single.require_bins(axes)
 
 

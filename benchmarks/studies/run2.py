@@ -96,7 +96,7 @@ def measure(taken: Sample, workers: int) -> Measured:
     """Convert a sample and compute its trends, then its scores."""
     with tempfile.TemporaryDirectory() as folder, progress_bar() as progress:
         store = Path(folder) / "store"
-        summary = ingest.ingest(ingest.Found(taken.files), store, workers=workers, progress=progress)
+        summary = ingest.ingest(ingest.FoundFiles(taken.files), store, workers=workers, progress=progress)
         size = store_size(str(store))
         trends = compute.compute(store, workers=workers, scores=False, progress=progress)
         scores = compute.compute(store, workers=workers, progress=progress)

@@ -22,7 +22,7 @@ from owtrend.store.reader import Reader
 from owtrend.store.repository import Store
 from owtrend.store.transaction import Transaction
 
-__all__ = ["Found", "IngestSummary", "find_files", "ingest"]
+__all__ = ["FoundFiles", "IngestSummary", "find_files", "ingest"]
 
 Progress = Callable[[str, int, int], None]
 _ACCUMULATION = {"cumulative": CUMULATIVE, "reset": RESET}
@@ -30,7 +30,7 @@ _MODE = re.compile(r"""\bhltMode['"]?\s*:\s*['"]?(\w+)""")  # Overwatch writes {
 
 
 @dataclass
-class Found:
+class FoundFiles:
     """The files of some folders: those to take in, and why the others are not."""
 
     files: list[SourceFile] = field(default_factory=list)
@@ -59,7 +59,7 @@ class IngestSummary:
 def find_files(
     sources: Iterable[str | Path], *, patterns: Sequence[str] = (), timezone: str = naming.CERN,
     run: int | None = None, subsystem: str | None = None,
-) -> Found:  # fmt: skip
+) -> FoundFiles:  # fmt: skip
     """The snapshot files in folders (all levels) or given one by one.
 
     Parameters
@@ -79,7 +79,7 @@ def find_files(
     if subsystem is not None and not re.fullmatch(r"[\w-]+", subsystem):
         raise UsageError(f"subsystem {subsystem!r}: expected a word such as EMC, without slashes or blanks")
     compiled = tuple(naming.Pattern.compile(text) for text in patterns)
-    found = Found()
+    found = FoundFiles()
     modes: dict[Path, str] = {}
     later: dict[int, int] = {}
     for root, path in _walk(sources):
@@ -148,7 +148,7 @@ def _settle(files: list[SourceFile], later: dict[int, int]) -> None:
 
 
 def ingest(
-    found: Found, location: str | Path, *, workers: int | None = None, scheduler: str | None = None,
+    found: FoundFiles, location: str | Path, *, workers: int | None = None, scheduler: str | None = None,
     max_cells: int = 2**24, timezone: str = naming.CERN, accumulation: str = "cumulative",
     select: Sequence[str] = (), exclude: Sequence[str] = (), progress: Progress | None = None,
 ) -> IngestSummary:  # fmt: skip

@@ -1,4 +1,4 @@
-"""What can go wrong in the simulated detector, by kind: where it strikes, how strongly, what it does to the fills."""
+"""Faults of the simulated detector, by kind: where each strikes, how strong it is, how it changes the fills."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -8,60 +8,61 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.simulator.detector import COMPONENTS, component, plans
-from ingest.simulator.histogram import Plan
+from ingest.simulator.detector import COMPONENTS, component, histograms
+from ingest.simulator.histogram import SimulatedHistogram
 from owtrend.errors import UsageError, hint
 
 __all__ = ["FAULTS", "Fault", "Kind", "Times", "drawn", "merged_bins", "planned"]
 
 SECTOR = np.pi / 9  # the TPC has 18 on each side
 SHORTEST = 30  # snapshots of a run that has room for faults: half a dozen reports
-Times = dict[tuple[int, str], Sequence[datetime]]  # of run and subsystem: the start of the run, then each snapshot
+Times = dict[tuple[int, str], Sequence[datetime]]  # by run and subsystem: start of the run, then each snapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """Something wrong on purpose in ``(start, stop]``, both times of snapshots in UTC.
+    """A deliberate fault in ``(start, stop]``, both times of snapshots in UTC.
 
-    What was counted before ``start`` may be reported only after it, as components report every five minutes.
+    Components report every five minutes, so fills from before ``start`` may be reported after it.
     """
 
     kind: str  # of FAULTS
     run: int
     subsystem: str
-    histogram: str | None  # where to look; None: the whole snapshot
-    histograms: tuple[str, ...]  # all that it changes; none: the whole snapshot
+    histogram: str | None  # the one to look at; None: the whole snapshot
+    histograms: tuple[str, ...]  # all that it changes; empty: the whole snapshot
     start: datetime
     stop: datetime
-    size: float  # what it measures is told by Kind.measure
-    where: tuple[float, ...]  # coordinates in the histogram, see Kind.place; empty if it is not at a place
-    details: str  # what a person should see
+    size: float  # in the measure of its kind, see Kind.measure
+    where: tuple[float, ...]  # coordinates in the histogram, see Kind.place; empty if it has no place
+    details: str  # the visible effect, in words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
     """One kind of fault."""
 
-    measure: str  # what the size is
+    measure: str  # meaning of the size
     sizes: tuple[float, float, float]  # least, planned, most
     span: Callable[[int, float, float], tuple[int, int]]  # (snapshots, size, when from 0 to 1) -> first and last
-    tell: Callable[[Fault, Any], str]  # what to see; the second is the plan of the histogram, if it has one
-    strikes: tuple[str, ...] = ()  # what the histograms show that it can strike; none: it concerns whole snapshots
+    describe: Callable[[Fault, Any], str]  # the visible effect in words; the second argument is the histogram, if any
+    strikes: tuple[str, ...] = ()  # values of `shows` of the histograms it can strike; empty: whole snapshots
     reach: Literal["histogram", "component", "alike"] = "histogram"  # alike: all of the subsystem that it can strike
-    after_end: bool = False  # it stops so many minutes after the run as its size tells
+    after_end: bool = False  # it stops `size` minutes after the run
     subsystems: tuple[str, ...] = tuple(COMPONENTS)
-    place: Callable[[Plan, float, np.random.Generator], tuple[float, ...]] = lambda plan, size, rng: ()
-    change: Callable[[Plan, Fault, float], NDArray[Any]] | None = None  # fills per minute more, at this progress 0 to 1
+    place: Callable[[SimulatedHistogram, float, np.random.Generator], tuple[float, ...]] = lambda h, size, rng: ()
+    # Added fills per minute, at progress 0 to 1.
+    change: Callable[[SimulatedHistogram, Fault, float], NDArray[Any]] | None = None
 
 
 def planned(times: Times, scale: float) -> list[Fault]:
-    """The faults of the demo, as far as its runs are there and have room; any run after the fifth is clean."""
+    """The faults of the demo that fit into these runs; runs after the fifth are clean."""
     runs = sorted({run for run, _ in times})
-    made = []
+    faults = []
     for position, subsystem, kind, histogram, where in _PLANNED:
         if position < len(runs) and len(times[runs[position], subsystem]) > SHORTEST:
-            made.append(_fault(kind, runs[position], subsystem, times, scale, histogram, where))
-    return made
+            faults.append(_fault(kind, runs[position], subsystem, times, scale, histogram, where))
+    return faults
 
 
 _PLANNED: tuple[tuple[int, str, str, str | None, tuple[float, ...]], ...] = (
@@ -79,68 +80,70 @@ _PLANNED: tuple[tuple[int, str, str, str | None, tuple[float, ...]], ...] = (
 
 
 def drawn(rng: np.random.Generator, wanted: int | Sequence[str], times: Times, scale: float) -> list[Fault]:
-    """So many faults of any kind, or one of each kind named, at random and each in a run and subsystem of its own.
+    """Draw a number of faults of any kind, or one of each named kind, each in its own run and subsystem.
 
     Raises
     ------
     UsageError
-        If a kind is not known, the runs are too short, or there are more faults than runs x subsystems for them.
+        If a kind is unknown, the runs are too short, or there are more faults than runs x subsystems.
     """
     for kind in () if isinstance(wanted, int) else wanted:
         if kind not in FAULTS:
             near = hint(kind, FAULTS, limit=1, quote=False)
             raise UsageError(f"no fault {kind!r}{near or '.'} Known are {', '.join(FAULTS)}")
     kinds = list(rng.choice(list(FAULTS), wanted)) if isinstance(wanted, int) else list(wanted)
-    free = [key for key, found in times.items() if len(found) > SHORTEST]
+    free = [key for key, run_times in times.items() if len(run_times) > SHORTEST]
     rng.shuffle(free)
-    made = []
+    faults = []
     for kind in sorted(map(str, kinds), key=lambda kind: len(FAULTS[kind].subsystems)):
-        places = [key for key in free if key[1] in FAULTS[kind].subsystems]
-        if not places:
+        choices = [key for key in free if key[1] in FAULTS[kind].subsystems]
+        if not choices:
             raise UsageError(
-                f"no room for {len(kinds)} faults, {kind} among them: each takes a run of a subsystem with at least "
-                f"{SHORTEST} snapshots ({kind}: of {', '.join(FAULTS[kind].subsystems)}). Simulate more or longer runs"
+                f"no room for {len(kinds)} faults, {kind} among them: each needs a run and subsystem of its own with "
+                f"at least {SHORTEST} snapshots ({kind}: of {', '.join(FAULTS[kind].subsystems)}). "
+                "Simulate more or longer runs"
             )
-        free.remove(places[0])
-        made.append(_fault(kind, *places[0], times, scale, rng=rng))
-    return sorted(made, key=lambda fault: (fault.run, list(COMPONENTS).index(fault.subsystem)))
+        free.remove(choices[0])
+        faults.append(_fault(kind, *choices[0], times, scale, rng=rng))
+    return sorted(faults, key=lambda fault: (fault.run, list(COMPONENTS).index(fault.subsystem)))
 
 
 def _fault(
-    kind: str, run: int, subsystem: str, times: Times, scale: float, histogram: str | None = None,
+    kind: str, run: int, subsystem: str, times: Times, scale: float, name: str | None = None,
     where: tuple[float, ...] = (), rng: np.random.Generator | None = None,
 ) -> Fault:  # fmt: skip
-    """A fault of this kind, everything about it drawn if there is an ``rng``."""
-    known, ends, hung = FAULTS[kind], times[run, subsystem], plans(subsystem, scale)
-    size, when = known.sizes[1], 0.5
+    """A fault of this kind; with an ``rng`` everything about it is drawn."""
+    rules, ends, all_histograms = FAULTS[kind], times[run, subsystem], histograms(subsystem, scale)
+    size, when = rules.sizes[1], 0.5
     if rng is not None:
-        size, when = float(rng.uniform(known.sizes[0], known.sizes[2])), float(rng.random())
-        if all(float(one).is_integer() for one in known.sizes):
+        size, when = float(rng.uniform(rules.sizes[0], rules.sizes[2])), float(rng.random())
+        if all(float(limit).is_integer() for limit in rules.sizes):
             size = float(round(size))
-    histograms: tuple[str, ...] = ()
-    plan = None
-    if known.strikes:
-        names = [one.name for one in hung]
+    changed: tuple[str, ...] = ()
+    histogram = None
+    if rules.strikes:
+        names = [candidate.name for candidate in all_histograms]
+        alike = [candidate.name for candidate in all_histograms if candidate.shows in rules.strikes]
         if rng is not None:
-            histogram = str(rng.choice([one.name for one in hung if one.shows in known.strikes]))
-        assert histogram is not None
-        position = names.index(histogram)
-        plan = hung[position]
+            name = str(rng.choice(alike))
+        assert name is not None
+        position = names.index(name)
+        histogram = all_histograms[position]
         if rng is not None:
-            where = known.place(plan, size, rng)
-        own = component(subsystem, position)
-        histograms = {
-            "histogram": (histogram,),
-            "component": tuple(name for i, name in enumerate(names) if component(subsystem, i) == own),
-            "alike": tuple(one.name for one in hung if one.shows in known.strikes),
-        }[known.reach]
-    first, last = known.span(len(ends) - 1, size, when)
-    told = Fault(
-        kind=kind, run=run, subsystem=subsystem, histogram=histogram, histograms=histograms, start=ends[first],
-        stop=ends[last] + timedelta(minutes=size if known.after_end else 0), size=size,
+            where = rules.place(histogram, size, rng)
+        sender = component(subsystem, position)
+        changed = {
+            "histogram": (name,),
+            "component": tuple(other for i, other in enumerate(names) if component(subsystem, i) == sender),
+            "alike": tuple(alike),
+        }[rules.reach]
+    first, last = rules.span(len(ends) - 1, size, when)
+    fault = Fault(
+        kind=kind, run=run, subsystem=subsystem, histogram=name, histograms=changed, start=ends[first],
+        stop=ends[last] + timedelta(minutes=size if rules.after_end else 0), size=size,
         where=tuple(map(float, where)), details="",
     )  # fmt: skip
-    return replace(told, details=known.tell(told, plan))
+    return replace(fault, details=rules.describe(fault, histogram))
 
 
 def _to_the_end(snapshots: int, size: float, when: float) -> tuple[int, int]:
@@ -170,42 +173,42 @@ def _last(snapshots: int, size: float, when: float) -> tuple[int, int]:
     return snapshots, snapshots
 
 
-def _any_bin(plan: Plan, size: float, rng: np.random.Generator) -> tuple[float, ...]:
-    """x, y, z of a bin that is filled, the fuller ones more often."""
-    chance = plan.density.sum(axis=0)[(slice(1, -1),) * len(plan.axes)]
+def _any_bin(histogram: SimulatedHistogram, size: float, rng: np.random.Generator) -> tuple[float, ...]:
+    """Draw a bin in proportion to its fills: its x, y, z."""
+    chance = histogram.density.sum(axis=0)[(slice(1, -1),) * len(histogram.axes)]
     cell = np.unravel_index(rng.choice(chance.size, p=chance.ravel() / chance.sum()), chance.shape)
-    return tuple(float(axis.centres[1 + i]) for axis, i in zip(plan.axes, cell[::-1], strict=True))
+    return tuple(float(axis.centres[1 + i]) for axis, i in zip(histogram.axes, cell[::-1], strict=True))
 
 
-def _any_region(plan: Plan, size: float, rng: np.random.Generator) -> tuple[float, ...]:
-    """From, to along phi, rows or channels, of a share ``size`` of the axis; the side (0 is A) if it has one."""
-    axis = plan.axes[_along(plan)]
+def _any_region(histogram: SimulatedHistogram, size: float, rng: np.random.Generator) -> tuple[float, ...]:
+    """Draw a fraction ``size`` of the phi, row or channel axis: from, to, and the side (0 is A) if there is one."""
+    axis = histogram.axes[_along(histogram)]
     low = axis.edges[0] + (0.9 - size) * rng.random() * (axis.edges[-1] - axis.edges[0])
     first = axis.edges[np.searchsorted(axis.edges, low)]
-    return first, first + size * (axis.edges[-1] - axis.edges[0]), *_side(plan, rng)
+    return first, first + size * (axis.edges[-1] - axis.edges[0]), *_side(histogram, rng)
 
 
-def _any_sector(plan: Plan, size: float, rng: np.random.Generator) -> tuple[float, ...]:
-    """From, to in phi; the side (0 is A)."""
+def _any_sector(histogram: SimulatedHistogram, size: float, rng: np.random.Generator) -> tuple[float, ...]:
+    """Draw a sector: from, to in phi, and the side (0 is A)."""
     sector = int(rng.integers(18))
     return sector * SECTOR, (sector + 1) * SECTOR, float(rng.integers(2))
 
 
-def _side(plan: Plan, rng: np.random.Generator) -> tuple[float, ...]:
-    return (float(rng.integers(2)),) if any(axis.title == "side" for axis in plan.axes) else ()
+def _side(histogram: SimulatedHistogram, rng: np.random.Generator) -> tuple[float, ...]:
+    return (float(rng.integers(2)),) if any(axis.title == "side" for axis in histogram.axes) else ()
 
 
-def _along(plan: Plan) -> int:
+def _along(histogram: SimulatedHistogram) -> int:
     """The axis on which a region lies."""
-    titles = [axis.title.split()[0] if axis.title else "" for axis in plan.axes]
+    titles = [axis.title.split()[0] if axis.title else "" for axis in histogram.axes]
     return next(titles.index(title) for title in ("phi", "row", "FastOR") if title in titles)
 
 
-def _inside(plan: Plan, where: tuple[float, ...]) -> NDArray[Any]:
-    """Which bins of the density lie in a region; of tracks those with eta > 0 are on side A."""
-    along = plan.grid[_along(plan)]
+def _inside(histogram: SimulatedHistogram, where: tuple[float, ...]) -> NDArray[Any]:
+    """Mask of the bins of the density in a region. Tracks with eta > 0 are on side A."""
+    along = histogram.grid[_along(histogram)]
     inside = (along > where[0]) & (along < where[1])
-    for axis, centres in zip(plan.axes, plan.grid, strict=False):
+    for axis, centres in zip(histogram.axes, histogram.grid, strict=False):
         if len(where) > 2 and axis.title == "side":
             inside = inside & (np.floor(centres) == where[2])
         elif len(where) > 2 and axis.title == "eta":
@@ -213,51 +216,51 @@ def _inside(plan: Plan, where: tuple[float, ...]) -> NDArray[Any]:
     return inside
 
 
-def _hot_channel(plan: Plan, fault: Fault, progress: float) -> NDArray[Any]:
-    more = np.zeros_like(plan.density)
-    cell: list[Any] = [np.searchsorted(axis.edges, x) for axis, x in zip(plan.axes, fault.where, strict=True)]
-    more[:, *cell[::-1]] = fault.size * plan.density.sum(axis=tuple(range(1, more.ndim)))
+def _hot_channel(histogram: SimulatedHistogram, fault: Fault, progress: float) -> NDArray[Any]:
+    more = np.zeros_like(histogram.density)
+    cell: list[Any] = [np.searchsorted(axis.edges, x) for axis, x in zip(histogram.axes, fault.where, strict=True)]
+    more[:, *cell[::-1]] = fault.size * histogram.density.sum(axis=tuple(range(1, more.ndim)))
     return more
 
 
-def _lost_region(plan: Plan, fault: Fault, progress: float) -> NDArray[Any]:
-    return -plan.density * _inside(plan, fault.where)
+def _lost_region(histogram: SimulatedHistogram, fault: Fault, progress: float) -> NDArray[Any]:
+    return -histogram.density * _inside(histogram, fault.where)
 
 
-def _lost_rate(plan: Plan, fault: Fault, progress: float) -> NDArray[Any]:
-    return -fault.size * plan.density * _inside(plan, fault.where)
+def _lost_rate(histogram: SimulatedHistogram, fault: Fault, progress: float) -> NDArray[Any]:
+    return -fault.size * histogram.density * _inside(histogram, fault.where)
 
 
-def _shifted(plan: Plan, fault: Fault, progress: float) -> NDArray[Any]:
-    """The difference that a shift to larger x makes, by linear interpolation: no fill is lost, all move alike."""
-    x = plan.axes[0].centres
-    along = plan.density.sum(axis=tuple(range(plan.density.ndim - 1)))
+def _shifted(histogram: SimulatedHistogram, fault: Fault, progress: float) -> NDArray[Any]:
+    """Change by a shift to larger x, with linear interpolation: no fill is lost, all move alike."""
+    x = histogram.axes[0].centres
+    along = histogram.density.sum(axis=tuple(range(histogram.density.ndim - 1)))
     mean = np.average(x, weights=along)
     spread = np.sqrt(np.average((x - mean) ** 2, weights=along))
     whole, part = divmod(progress * fault.size * spread / (x[1] - x[0]), 1)
-    moved = -plan.density
-    for bins, share in ((int(whole), 1 - part), (int(whole) + 1, part)):
+    moved = -histogram.density
+    for bins, fraction in ((int(whole), 1 - part), (int(whole) + 1, part)):
         target = np.minimum(np.arange(len(x)) + bins, len(x) - 1)
-        np.add.at(moved.T, target, share * plan.density.T)
+        np.add.at(moved.T, target, fraction * histogram.density.T)
     return moved
 
 
-def merged_bins(plan: Plan, size: float) -> int:
-    """How many bins of x become one when a histogram is binned anew: no bin is left over."""
-    bins = len(plan.axes[0])
+def merged_bins(histogram: SimulatedHistogram, size: float) -> int:
+    """Number of bins of x that a rebinning merges into one; it divides the bins without remainder."""
+    bins = len(histogram.axes[0])
     return next(number for number in range(int(size), bins + 1) if bins % number == 0)
 
 
-def _all_fills(plan: Plan, fault: Fault, progress: float) -> NDArray[Any]:
-    return fault.size * plan.density
+def _all_fills(histogram: SimulatedHistogram, fault: Fault, progress: float) -> NDArray[Any]:
+    return fault.size * histogram.density
 
 
-def _told(fault: Fault, plan: Plan) -> str:
+def _place(fault: Fault, histogram: SimulatedHistogram) -> str:
     """The place of a fault in words."""
     if fault.kind == "hot_channel":
-        places = zip((axis.title for axis in plan.axes), fault.where, strict=True)
-        return ", ".join(f"{title.lower() or 'x'} {x:g}" for title, x in places)
-    title = plan.axes[_along(plan)].title
+        coordinates = zip((axis.title for axis in histogram.axes), fault.where, strict=True)
+        return ", ".join(f"{title.lower() or 'x'} {x:g}" for title, x in coordinates)
+    title = histogram.axes[_along(histogram)].title
     first, last = (np.degrees(x) if title == "phi" else x for x in fault.where[:2])
     side = f" on side {'AC'[int(fault.where[2])]}" if len(fault.where) > 2 else ""
     return f"{title} from {first:.0f} to {last:.0f}{' degrees' if title == 'phi' else ''}{side}"
@@ -268,53 +271,53 @@ FAULTS: dict[str, Kind] = {
         measure="fills of one bin, relative to all others together",
         sizes=(0.1, 0.5, 1.0), strikes=("channels", "map", "sectors"), span=_to_the_end, place=_any_bin,
         change=_hot_channel,
-        tell=lambda f, plan: f"the bin at {_told(f, plan)} takes {f.size / (1 + f.size):.0%} of all "
+        describe=lambda f, h: f"the bin at {_place(f, h)} takes {f.size / (1 + f.size):.0%} of all "
         "new counts until the run ends",
     ),
     "dead_region": Kind(
-        measure="share of the axis (phi, row or channel) that counts nothing",
+        measure="fraction of the axis (phi, row or channel) that counts nothing",
         sizes=(0.05, 1 / 9, 0.2), strikes=("map", "sectors", "channels"), span=_for_a_while, place=_any_region,
-        change=_lost_region, tell=lambda f, plan: f"no new counts at {_told(f, plan)}, then they come back",
+        change=_lost_region, describe=lambda f, h: f"no new counts at {_place(f, h)}, then they come back",
     ),
     "hv_trip": Kind(
-        measure="share of the fills of one sector that is lost",
+        measure="fraction of the fills of one sector that is lost",
         sizes=(0.7, 0.9, 1.0), strikes=("sectors",), reach="alike", subsystems=("TPC",), span=_for_a_while,
         place=_any_sector, change=_lost_rate,
-        tell=lambda f, plan: f"the sector at {_told(f, plan)} counts {1 - f.size:.0%} of what it should, "
+        describe=lambda f, h: f"the sector at {_place(f, h)} counts {1 - f.size:.0%} of what it should, "
         "then recovers; seen by clusters and tracks",
     ),
     "drift": Kind(
         measure="shift of x at the end, in standard deviations",
         sizes=(0.3, 0.5, 1.0), strikes=("spectrum",), span=_to_the_end, change=_shifted,
-        tell=lambda f, plan: f"the mean rises evenly, by {f.size:.2g} standard deviations at the end of the run",
+        describe=lambda f, h: f"the mean rises evenly, by {f.size:.2g} standard deviations at the end of the run",
     ),
     "rate_step": Kind(
         measure="relative change of all fills of a component",
         sizes=(0.2, 0.4, 1.0), strikes=("channels", "map", "spectrum", "other", "sectors"), reach="component",
         span=_to_the_end, change=_all_fills,
-        tell=lambda f, plan: f"all {len(f.histograms)} histograms of its component count {f.size:.0%} more",
+        describe=lambda f, h: f"all {len(f.histograms)} histograms of its component count {f.size:.0%} more",
     ),
     "restart": Kind(
-        measure="share of the totals that is lost", sizes=(1, 1, 1), span=_at_once,
-        tell=lambda f, plan: "all totals fall to zero and grow again from there",
+        measure="fraction of the totals that is lost", sizes=(1, 1, 1), span=_at_once,
+        describe=lambda f, h: "all totals fall to zero and grow again from there",
     ),
     "gap": Kind(
         measure="snapshot files that are missing", sizes=(2, 4, 8), span=_gap,
-        tell=lambda f, plan: f"{f.size:.0f} snapshot files in a row are missing; the increment after them covers "
+        describe=lambda f, h: f"{f.size:.0f} snapshot files in a row are missing; the increment after them covers "
         f"{f.size + 1:.0f} minutes",
     ),
     "truncated_file": Kind(
-        measure="share of the file that is left", sizes=(0.2, 0.5, 0.9), span=_last_two,
-        tell=lambda f, plan: f"the last file is cut after {f.size:.0%} of its bytes and cannot be read",
+        measure="fraction of the file that is left", sizes=(0.2, 0.5, 0.9), span=_last_two,
+        describe=lambda f, h: f"the last file is cut after {f.size:.0%} of its bytes and cannot be read",
     ),
     "duplicate_after_end": Kind(
         measure="snapshots after the end of the run", sizes=(1, 3, 5), span=_last, after_end=True,
-        tell=lambda f, plan: f"the last snapshot is sent {f.size:.0f} more times, unchanged, a minute apart",
+        describe=lambda f, h: f"the last snapshot is sent {f.size:.0f} more times, unchanged, a minute apart",
     ),
     "rebinning": Kind(
         measure="bins that become one, or the next larger number that divides them", sizes=(2, 2, 2),
         strikes=("spectrum",), span=_to_the_end,
-        tell=lambda f, plan: f"its {len(plan.axes[0])} bins become {len(plan.axes[0]) // merged_bins(plan, f.size)} at "
+        describe=lambda f, h: f"its {len(h.axes[0])} bins become {len(h.axes[0]) // merged_bins(h, f.size)} at "
         "the first report after the start, the counts are kept",
     ),
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""How a histogram of the simulated detector is binned and filled, and what it is in a ROOT file."""
+"""A histogram of the simulated detector: its binning, its fills, and its object in a ROOT file."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,14 +13,14 @@ from owtrend.model.axis import Axis
 from owtrend.model.histogram import DTYPES, Histogram
 from owtrend.output import root_writer
 
-__all__ = ["Binning", "Plan", "labelled", "regular", "root_object"]
+__all__ = ["Binning", "SimulatedHistogram", "labelled", "regular", "root_object"]
 
-FEW_BINS = 10  # such an axis has meanings, not a resolution
+FEW_BINS = 10  # an axis with so few bins counts categories and is never made coarser
 
 
 @dataclass(frozen=True, eq=False)
 class Binning:
-    """An axis. Its ``title`` tells the faults what lies along it: they look for phi, eta, side, row and FastOR."""
+    """An axis. Faults find the phi, eta, side, row or FastOR axis by its ``title``."""
 
     title: str
     edges: NDArray[Any]
@@ -32,13 +32,13 @@ class Binning:
 
     @property
     def centres(self) -> NDArray[Any]:
-        """Of all bins, the flow bins being as wide as their neighbours."""
+        """Centres of all bins; flow bins are as wide as their neighbours."""
         edges = self.edges
         edges = np.array([2 * edges[0] - edges[1], *edges, 2 * edges[-1] - edges[-2]])
         return (edges[1:] + edges[:-1]) / 2
 
     def coarser(self, fraction: float) -> "Binning":
-        """About ``fraction`` of the bins, each made of whole ones; the last may go beyond the old end."""
+        """The axis with about ``fraction`` of the bins, each of whole old ones; the last may pass the old end."""
         bins = len(self)
         if fraction >= 1 or self.labels or bins <= FEW_BINS:
             return self
@@ -63,33 +63,33 @@ def labelled(title: str, *labels: str) -> Binning:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
-    """A histogram; a fill carries one of ``values``: its weight in a ``TH*``, its y in a ``TProfile``."""
+class SimulatedHistogram:
+    """A simulated histogram. Each fill has one of ``values``: its weight in a ``TH*``, its y in a ``TProfile``."""
 
     name: str
     title: str
     class_name: str
-    shows: str  # events, channels, map, sectors, spectrum, other: what faults can strike
+    shows: str  # events, channels, map, sectors, spectrum or other: decides which faults can strike
     rate: float  # fills per minute with a fresh beam
     axes: tuple[Binning, ...]
-    shape: Callable[..., Any]  # of the centres of x, y, z as far as there are; before them the value, if several
+    shape: Callable[..., Any]  # density at ([value, if there are several,] x[, y[, z]])
     values: tuple[float, ...] = ()
     sumw2: bool = False
-    option: str = ""  # of the errors of a TProfile
+    option: str = ""  # error option of a TProfile
 
     @property
     def bins(self) -> int:
-        """Without flow bins."""
+        """Number of bins, without flow bins."""
         return int(np.prod([len(axis) for axis in self.axes]))
 
-    def coarser(self, fraction: float) -> "Plan":
-        """The same with about ``fraction`` of its bins, taken from all axes alike."""
+    def coarser(self, fraction: float) -> "SimulatedHistogram":
+        """The same histogram with about ``fraction`` of its bins, all axes coarser alike."""
         fraction **= 1 / len(self.axes)
         return replace(self, axes=tuple(axis.coarser(fraction) for axis in self.axes))
 
     @cached_property
     def grid(self) -> list[NDArray[Any]]:
-        """The centres of x, y, z, each along its dim of `density`, and last the values."""
+        """The centres of x, y, z along their dims of `density`, then the values."""
         centres = [axis.centres for axis in self.axes]
         return list(np.meshgrid(self.values or (1.0,), *centres[::-1], indexing="ij", sparse=True))[::-1]
 
@@ -97,12 +97,12 @@ class Plan:
     def density(self) -> NDArray[Any]:
         """Expected fills per minute with a fresh beam, dims (value, [z, [y,]] x), flow bins included."""
         *centres, value = self.grid
-        found = 0 * sum(centres, value) + self.shape(*([value] if value.size > 1 else []), *centres)
-        return self.rate / found.sum() * found
+        density = 0 * sum(centres, value) + self.shape(*([value] if value.size > 1 else []), *centres)
+        return self.rate / density.sum() * density
 
     @cached_property
     def stored_axes(self) -> tuple[Axis, ...]:
-        """The axes as owtrend has them."""
+        """The axes as owtrend stores them."""
         return tuple(_axis(axis) for axis in self.axes)
 
 
@@ -114,45 +114,45 @@ def _axis(axis: Binning) -> Axis:
     return Axis(np.asarray(axis.edges, dtype=np.float64), regular=False, title=axis.title, labels=labels)
 
 
-def root_object(plan: Plan, counts: NDArray[Any], merged: int = 1) -> Any:
-    """What uproot writes: the histogram as ROOT holds it after these fills at bin centres.
+def root_object(histogram: SimulatedHistogram, counts: NDArray[Any], merged: int = 1) -> Any:
+    """The histogram as ROOT keeps it after these fills at bin centres, for uproot to write.
 
-    ``merged`` bins of x make one, as after ``TH1::Rebin``, which leaves the statistics as they were. The bytes are made
-    once, however often the object is written.
+    Each ``merged`` bins of x become one, as by ``TH1::Rebin``, which leaves the statistics unchanged. The object is
+    serialized once, however often it is written.
     """
-    values = plan.values or (1.0,)
+    values = histogram.values or (1.0,)
     fills = counts.sum(axis=0) if len(counts) > 1 else counts[0]
     sumw, sumw2 = fills, fills
-    if plan.values and plan.values != (1.0,):
+    if histogram.values and histogram.values != (1.0,):
         sumw, sumw2 = (np.tensordot(np.power(values, power), counts, axes=1) for power in (1, 2))
-    profile = plan.class_name == "TProfile"
+    profile = histogram.class_name == "TProfile"
     inner = (slice(1, -1),) * fills.ndim  # flow bins count among the entries, not in the other sums
-    centres = [axis.centres[1:-1] for axis in plan.axes]
+    centres = [axis.centres[1:-1] for axis in histogram.axes]
     sums = {"entries": float(fills.sum())} | root_sums.from_marginals((fills if profile else sumw)[inner], centres)
     sums["tsumw2"] = float((fills if profile else sumw2)[inner].sum())
-    axes = plan.stored_axes
+    axes = histogram.stored_axes
     if merged > 1:
         fills, sumw, sumw2 = (_merged(part, merged) for part in (fills, sumw, sumw2))
-        axes = (_axis(replace(plan.axes[0], edges=plan.axes[0].edges[::merged])), *axes[1:])
+        axes = (_axis(replace(histogram.axes[0], edges=histogram.axes[0].edges[::merged])), *axes[1:])
     if profile:
         sums |= {"tsumwy": float(sumw[inner].sum()), "tsumwy2": float(sumw2[inner].sum())}
         parts = {"sumwy": sumw, "sumwy2": sumw2, "bin_entries": fills}
     else:
-        dtype = DTYPES[plan.class_name[-1]]
+        dtype = DTYPES[histogram.class_name[-1]]
         if np.issubdtype(dtype, np.integer):
             sumw = sumw.clip(max=np.iinfo(dtype).max)  # where ROOT stops counting
-        parts = {"contents": sumw, "sumw2": sumw2} if plan.sumw2 else {"contents": sumw}
+        parts = {"contents": sumw, "sumw2": sumw2} if histogram.sumw2 else {"contents": sumw}
     filled = Histogram(
-        path=(plan.name,), class_name=plan.class_name, title=plan.title, axes=axes, error_option=plan.option,
-        parts={name: part.ravel() for name, part in parts.items()}, sums=sums,
+        path=(histogram.name,), class_name=histogram.class_name, title=histogram.title, axes=axes,
+        error_option=histogram.option, parts={name: part.ravel() for name, part in parts.items()}, sums=sums,
     )  # fmt: skip
-    made = root_writer.root_object(filled)
-    made.serialize = cache(made.serialize)
-    return made
+    written = root_writer.root_object(filled)
+    written.serialize = cache(written.serialize)
+    return written
 
 
 def _merged(part: NDArray[Any], number: int) -> NDArray[Any]:
-    """Each ``number`` bins of x in one, which must go without remainder; flow bins stay."""
+    """Merge each ``number`` bins of x, a divisor of their number; flow bins stay."""
     inner = part[..., 1:-1]
     summed = inner.reshape(*inner.shape[:-1], -1, number).sum(axis=-1)
     return np.concatenate([part[..., :1], summed, part[..., -1:]], axis=-1)

@@ -1,9 +1,8 @@
-"""A believable detector with known faults that writes genuine ROOT files, in Overwatch's processed layout.
+"""Simulation of a detector with known faults: genuine ROOT files in Overwatch's processed layout.
 
 The histograms of EMC, TPC and HLT are cumulative since their run began, as a merger in the HLT sends them: Poisson
-fills of fixed shapes, at a rate that decays with the beam, all runs of a fill one after the other. They come from 20
-components, each of which reports every 300 +- 42 s; between its reports nothing changes. What is wrong is told in
-``truth.json``.
+fills of fixed shapes, at a rate that decays with the beam over all runs of a fill. They come from 20 components, each
+of which reports every 300 +- 42 s; between its reports nothing changes. ``truth.json`` lists the faults.
 """
 
 import json
@@ -24,9 +23,9 @@ from numpy.typing import NDArray
 
 from ingest.archive import naming
 from ingest.simulator import faults as kinds
-from ingest.simulator.detector import COMPONENTS, EVENTS, component, plans
+from ingest.simulator.detector import COMPONENTS, EVENTS, component, histograms
 from ingest.simulator.faults import FAULTS, Fault, Times
-from ingest.simulator.histogram import Plan, root_object
+from ingest.simulator.histogram import SimulatedHistogram, root_object
 from owtrend.errors import UsageError
 
 __all__ = ["Fault", "Simulation", "simulate"]
@@ -42,18 +41,18 @@ REPORT_CYCLE, REPORT_JITTER = 300.0, 42.0  # s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Simulation:
-    """What was written: the folder, the number of snapshot files, the runs, and the truth about them."""
+    """A simulated archive: the folder, the number of snapshot files, the runs, and the truth about them."""
 
     folder: Path
     files: int
     runs: tuple[int, ...]
-    components: dict[str, dict[str, tuple[str, ...]]]  # of each subsystem, the histograms of each
-    events: dict[str, str]  # of each subsystem, the histogram that gets one fill per event
+    components: dict[str, dict[str, tuple[str, ...]]]  # by subsystem and component, their histograms
+    events: dict[str, str]  # by subsystem, the histogram with one fill per event
     faults: tuple[Fault, ...]
 
     @classmethod
     def load(cls, folder: Path) -> "Simulation":
-        """What an earlier call of `simulate` wrote to ``folder``."""
+        """The result of an earlier call of `simulate`, read from ``folder``."""
         truth = json.loads((folder / "truth.json").read_text())
         faults = []
         for fields in truth["faults"]:
@@ -61,8 +60,8 @@ class Simulation:
             lists = {name: tuple(fields[name]) for name in ("histograms", "where")}
             faults.append(Fault(**{**fields, **times, **lists}))
         components = {
-            subsystem: {name: tuple(held) for name, held in parts.items()}
-            for subsystem, parts in truth["components"].items()
+            subsystem: {name: tuple(histogram_names) for name, histogram_names in by_component.items()}
+            for subsystem, by_component in truth["components"].items()
         }
         files = sum(1 for _ in folder.glob("Run*/*/*.root"))
         return cls(
@@ -73,7 +72,7 @@ class Simulation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Series:
-    """One subsystem in one run: what a worker is given."""
+    """One subsystem in one run, the task of a worker."""
 
     folder: Path
     run: int
@@ -99,9 +98,9 @@ def simulate(
     workers: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Simulation:
-    """What ``folder`` then holds: an archive of snapshot files, and what is wrong with it.
+    """Write an archive of snapshot files with known faults to ``folder``.
 
-    The same arguments give the same contents, not the same bytes: ROOT files hold UUIDs and the date of writing.
+    The same arguments give the same contents, but not the same bytes: ROOT files have UUIDs and the date of writing.
 
     Parameters
     ----------
@@ -109,61 +108,63 @@ def simulate(
         Gets ``Run<run>/<SYS>/<SYS>hists.<CERN time>.root``, ``Run<run>/runInfo.yaml`` and the truth in ``truth.json``:
         the faults, the components with their histograms, the event counters, the fills.
     runs
-        Begin 90 minutes apart (or as soon as the one before is over), six of them in one fill.
+        Number of runs. They start 90 minutes apart (or when the one before is over), six of them in one fill.
     snapshots
-        Per run and subsystem, one a minute.
+        Number per run and subsystem, one a minute.
     scale
-        Size of the detector: about the share of the full one's bins. At 1: EMC 264 histograms with 785,826 bins,
-        TPC 26 with 2,205,275, HLT 38 with 335,850, and event counters for EMC and HLT. Below: sqrt(scale) of the
-        histograms, each with sqrt(scale) of its bins, but never without the most watched dozen of a subsystem.
+        Size of the detector, about the fraction of all bins. At 1: EMC 264 histograms with 785,826 bins,
+        TPC 26 with 2,205,275, HLT 38 with 335,850, and event counters for EMC and HLT. Below 1: sqrt(scale) of the
+        histograms, each with sqrt(scale) of its bins, but always the dozen most watched of a subsystem.
     statistics
-        Multiplies the fills: at 1, with a fresh beam, 12,000 events and 1,000 to 60,000 fills of a histogram per
+        Factor on the fills. At 1, with a fresh beam: 12,000 events and 1,000 to 60,000 fills of a histogram per
         minute, whatever the scale.
     faults
-        ``"planned"``: those of the demo, ten in its first five runs, each where `FAULTS` puts it; a number: so many,
-        drawn by the seed; names of `FAULTS`: one of each, drawn; ``()``: none. Runs of fewer than 30 snapshots have
-        none.
+        ``"planned"``: the ten of the demo, in its first five runs; a number: that many, drawn; names of `FAULTS`: one
+        of each, drawn; ``()``: none. Runs of fewer than 30 snapshots have none.
     seed
-        Of fills, times, reports and drawn faults; the detector itself (gains, dead channels) is always the same.
+        Seed of fills, times, reports and drawn faults; the detector itself (gains, dead channels) is always the same.
     workers
-        Processes; 0: this one.
+        Number of processes; 0 for this one.
     progress
-        Called with the number of snapshots done and that of all: after each snapshot, or, with workers, after each run
+        Called with the numbers of snapshots done and in all: after each snapshot, or, with workers, after each run
         of a subsystem.
 
     Raises
     ------
     UsageError
-        If a number is not positive, the faults cannot be had, or ``folder`` already holds one of the runs.
+        If a number is not positive, there is no room for the faults, or ``folder`` already has one of the runs.
     """
     if runs < 1 or snapshots < 1 or scale <= 0 or statistics <= 0:
-        raise UsageError(f"cannot simulate {runs} runs of {snapshots} snapshots at scale {scale}: all must be positive")
+        raise UsageError(
+            f"cannot simulate {runs} runs of {snapshots} snapshots at scale {scale} and statistics {statistics}: "
+            "all must be positive"
+        )
     if scale > 1:
-        raise UsageError(f"scale {scale} is more than the whole detector; for more fills raise the statistics")
+        raise UsageError(f"scale {scale} is more than the whole detector (1); for more fills raise the statistics")
     numbers = tuple(range(first_run, first_run + runs))
     if taken := [number for number in numbers if (folder / f"Run{number}").exists()]:
-        raise UsageError(f"{folder} already holds run {taken[0]}; simulate into a new folder, or remove it first")
+        raise UsageError(f"{folder} already has run {taken[0]}; simulate into a new folder, or remove it first")
     spacing = max(RUN_SPACING, timedelta(seconds=SNAPSHOT_SPACING * (snapshots + 10)))
     times = _times(seed, numbers, snapshots, spacing)
     if faults == "planned":
-        wrong = kinds.planned(times, scale)
+        chosen = kinds.planned(times, scale)
     elif isinstance(faults, str):
-        raise UsageError(f"faults are 'planned', a number, or a list of {', '.join(FAULTS)}, not {faults!r}")
+        raise UsageError(f"faults={faults!r}: expected 'planned', a number, or a list of {', '.join(FAULTS)}")
     else:
-        wrong = kinds.drawn(np.random.default_rng([seed, 2018]), faults, times, scale)
+        chosen = kinds.drawn(np.random.default_rng([seed, 2018]), faults, times, scale)
     series = [
         _Series(
             folder=folder, run=run, subsystem=subsystem, times=tuple(ends), scale=scale, statistics=statistics,
             age=((run - first_run) % RUNS_PER_FILL * spacing).total_seconds(),
-            faults=tuple(fault for fault in wrong if (fault.run, fault.subsystem) == (run, subsystem)),
-            seed=(seed, run - first_run, place % len(COMPONENTS), 1),
+            faults=tuple(fault for fault in chosen if (fault.run, fault.subsystem) == (run, subsystem)),
+            seed=(seed, run - first_run, position % len(COMPONENTS), 1),
         )
-        for place, ((run, subsystem), ends) in enumerate(times.items())
+        for position, ((run, subsystem), ends) in enumerate(times.items())
     ]  # fmt: skip
-    told = Simulation(
+    simulation = Simulation(
         folder=folder, files=_write_all(series, snapshots, workers, progress), runs=numbers,
         components={subsystem: _component_map(subsystem, scale) for subsystem in COMPONENTS}, events=EVENTS,
-        faults=tuple(wrong),
+        faults=tuple(chosen),
     )  # fmt: skip
     for number in numbers:
         (folder / f"Run{number}" / "runInfo.yaml").write_text("hltMode: C\n")
@@ -172,17 +173,17 @@ def simulate(
         "fills": [numbers[i : i + RUNS_PER_FILL] for i in range(0, runs, RUNS_PER_FILL)],
         "arguments": {"snapshots": snapshots, "scale": scale, "statistics": statistics, "seed": seed},
         "beam_lifetime": BEAM_LIFETIME, "report_cycle": [REPORT_CYCLE, REPORT_JITTER],
-        "events": told.events, "components": told.components, "faults": list(map(asdict, wrong)),
+        "events": simulation.events, "components": simulation.components, "faults": list(map(asdict, chosen)),
     }  # fmt: skip
     (folder / "truth.json").write_text(json.dumps(truth, indent=1, default=datetime.isoformat) + "\n")
-    return told
+    return simulation
 
 
 def _times(seed: int, runs: Sequence[int], snapshots: int, spacing: timedelta) -> Times:
     times: Times = {}
     for position, run in enumerate(runs):
-        for place, subsystem in enumerate(COMPONENTS):
-            rng = np.random.default_rng([seed, position, place])
+        for number, subsystem in enumerate(COMPONENTS):
+            rng = np.random.default_rng([seed, position, number])
             seconds = SNAPSHOT_SPACING * np.arange(snapshots + 1)
             seconds[1:] += rng.integers(-SNAPSHOT_JITTER, SNAPSHOT_JITTER + 1, snapshots)
             start = FIRST_START + position * spacing
@@ -191,43 +192,43 @@ def _times(seed: int, runs: Sequence[int], snapshots: int, spacing: timedelta) -
 
 
 def _component_map(subsystem: str, scale: float) -> dict[str, tuple[str, ...]]:
-    held: dict[str, tuple[str, ...]] = {}
-    for position, plan in enumerate(plans(subsystem, scale)):
+    by_component: dict[str, tuple[str, ...]] = {}
+    for position, histogram in enumerate(histograms(subsystem, scale)):
         name = f"{subsystem}-{component(subsystem, position)}"
-        held[name] = (*held.get(name, ()), plan.name)
-    return held
+        by_component[name] = (*by_component.get(name, ()), histogram.name)
+    return by_component
 
 
 def _write_all(
     series: Sequence[_Series], snapshots: int, workers: int, progress: Callable[[int, int], None] | None
 ) -> int:
-    """How many files were written."""
+    """Write all series; returns the number of files."""
     total, done = len(series) * snapshots, 0
 
-    def moved(number: int) -> None:
+    def advance(number: int) -> None:
         nonlocal done
         done += number
         if progress:
             progress(done, total)
 
     if not workers:
-        return sum(_write(one, partial(moved, 1)) for one in series)
+        return sum(_write(part, partial(advance, 1)) for part in series)
     files = 0
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         for written in pool.map(_write, series):
             files += written
-            moved(snapshots)
+            advance(snapshots)
     return files
 
 
-def _write(series: _Series, moved: Callable[[], None] = lambda: None) -> int:
-    """How many files a subsystem has in a run, when all are written."""
+def _write(series: _Series, advance: Callable[[], None] = lambda: None) -> int:
+    """Write the files of one subsystem in one run; returns their number."""
     faults = {fault.kind: fault for fault in series.faults}
     gap, cut, again = (faults.get(kind) for kind in ("gap", "truncated_file", "duplicate_after_end"))
     packing = uproot.ZLIB(1)
-    # Each object is packed once, however often it is written: four in five are as in the snapshot before.
-    # (uproot knows its own classes of compression only, hence no child of ZLIB.)
-    packing.compress = lru_cache(maxsize=2 * len(plans(series.subsystem, series.scale)))(packing.compress)
+    # Each object is packed once, however often it is written: four in five are unchanged since the last snapshot.
+    # (A subclass of ZLIB would not do: uproot accepts only its own classes.)
+    packing.compress = lru_cache(maxsize=2 * len(histograms(series.subsystem, series.scale)))(packing.compress)
     files = 0
     for time, objects in zip(series.times[1:], _snapshots(series), strict=True):
         written = [time]
@@ -244,65 +245,71 @@ def _write(series: _Series, moved: Callable[[], None] = lambda: None) -> int:
             if cut and cut.stop == when:
                 os.truncate(path, int(path.stat().st_size * cut.size))
             files += 1
-        moved()
+        advance()
     return files
 
 
 def _snapshots(series: _Series) -> Iterator[dict[str, Any]]:
-    """What each snapshot writes, by name."""
+    """The objects of each snapshot, by name."""
     rng = np.random.default_rng(series.seed)
-    hung = plans(series.subsystem, series.scale)
+    all_histograms = histograms(series.subsystem, series.scale)
     ages = {time: series.age + (time - series.times[0]).total_seconds() for time in series.times}
     began, *ends = ages.values()
     reports = _last_reports(rng, COMPONENTS[series.subsystem], began, np.array(ends))
     restart = next((fault for fault in series.faults if fault.kind == "restart"), None)
-    counts = [np.zeros(plan.density.shape, dtype=np.int64) for plan in hung]
-    counted = [began] * len(hung)  # up to which age
+    counts = [np.zeros(histogram.density.shape, dtype=np.int64) for histogram in all_histograms]
+    counted = [began] * len(all_histograms)  # age of the beam up to which each is filled
     objects: dict[str, Any] = {}
     for k, end in enumerate(ends):
         if restart and ages[restart.stop] == end:
             counts, objects = [np.zeros_like(count) for count in counts], {}
-            counted = [end] * len(hung)
-        for i, plan in enumerate(hung):
+            counted = [end] * len(all_histograms)
+        for i, histogram in enumerate(all_histograms):
             since, until = counted[i], reports[component(series.subsystem, i), k]
             if until > since:
-                counts[i] += rng.poisson(series.statistics * _fills(plan, series, ages, since, until))
+                counts[i] += rng.poisson(series.statistics * _fills(histogram, series, ages, since, until))
                 counted[i] = until
-            if until > since or plan.name not in objects:
-                objects[plan.name] = root_object(plan, counts[i], _merged_bins(plan, series, ages, counted[i]))
+            if until > since or histogram.name not in objects:
+                objects[histogram.name] = root_object(
+                    histogram, counts[i], _merged_bins(histogram, series, ages, counted[i])
+                )
         yield objects
 
 
-def _fills(plan: Plan, series: _Series, ages: dict[datetime, float], since: float, until: float) -> NDArray[Any]:
-    """Expected fills while the beam's age is in ``(since, until]``, with what the faults change."""
-    fills = plan.density * _exposure(since, until)
+def _fills(
+    histogram: SimulatedHistogram, series: _Series, ages: dict[datetime, float], since: float, until: float
+) -> NDArray[Any]:
+    """Expected fills while the age of the beam is in ``(since, until]``, faults included."""
+    fills = histogram.density * _exposure(since, until)
     for fault in series.faults:
         change = FAULTS[fault.kind].change
-        if change and plan.name in fault.histograms:
+        if change and histogram.name in fault.histograms:
             start, stop = ages[fault.start], ages[fault.stop]
             first, last = max(since, start), min(until, stop)
             if last > first:
-                fills += change(plan, fault, ((first + last) / 2 - start) / (stop - start)) * _exposure(first, last)
+                fills += change(histogram, fault, ((first + last) / 2 - start) / (stop - start)) * _exposure(
+                    first, last
+                )
     return fills.clip(min=0)
 
 
-def _merged_bins(plan: Plan, series: _Series, ages: dict[datetime, float], counted: float) -> int:
-    """How many bins of x are one in a report of what was counted up to this age."""
+def _merged_bins(histogram: SimulatedHistogram, series: _Series, ages: dict[datetime, float], counted: float) -> int:
+    """Number of bins of x merged into one in a report of the fills up to this age."""
     for fault in series.faults:
-        if fault.kind == "rebinning" and plan.name in fault.histograms and counted > ages[fault.start]:
-            return kinds.merged_bins(plan, fault.size)
+        if fault.kind == "rebinning" and histogram.name in fault.histograms and counted > ages[fault.start]:
+            return kinds.merged_bins(histogram, fault.size)
     return 1
 
 
 def _exposure(since: float, until: float) -> float:
-    """Minutes with a fresh beam that bring as many fills as the ages ``(since, until]``."""
+    """Minutes with a fresh beam that give as many fills as the ages ``(since, until]``."""
     return float(np.exp(-since / BEAM_LIFETIME) - np.exp(-until / BEAM_LIFETIME)) * BEAM_LIFETIME / 60
 
 
 def _last_reports(rng: np.random.Generator, components: int, began: float, ends: NDArray[Any]) -> NDArray[Any]:
-    """When each component last reported before each of ``ends``, shape ``(component, end)``; ``began`` if never.
+    """Time of each component's last report before each of ``ends``, shape ``(component, end)``; ``began`` if none.
 
-    They report in turn: their cycles begin evenly spread, and then each goes at its own pace.
+    Components report in turn: their cycles start evenly spread, then each keeps its own pace.
     """
     cycles = int((ends[-1] - began) / (REPORT_CYCLE - REPORT_JITTER)) + 3
     waits = rng.normal(REPORT_CYCLE, REPORT_JITTER, (components, cycles)).clip(min=REPORT_JITTER)

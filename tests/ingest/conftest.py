@@ -1,4 +1,4 @@
-"""The planned faults in a detector as small as it gets, simulated once."""
+"""The planned faults in the smallest detector, simulated once."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What was simulated, read back: snapshots in order of time, entries, and what each report brought."""
+"""Simulated archives read back: snapshots in order of time, entries, and the increment of each report."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ def entries(snapshots: list[Snapshot], name: str) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Report:
-    """What one histogram gained: fills of some time in (since, until), both times of snapshots."""
+    """Increment of one histogram: fills in (since, until), both times of snapshots."""
 
     since: datetime  # the snapshot before the one with the report before
     until: datetime
@@ -61,8 +61,8 @@ class Report:
 def reports(snapshots: list[Snapshot], name: str) -> list[Report]:
     """The reports of a histogram whose binning does not change, the first one left out."""
     changed = [k for k in range(1, len(snapshots)) if np.diff(entries(snapshots[k - 1 : k + 1], name)) > 0]
-    found = []
+    increments = []
     for before, now in pairwise(changed):
         gained = snapshots[now][name].values() - snapshots[before][name].values()
-        found.append(Report(utc(snapshots[before - 1]), utc(snapshots[now]), gained))
-    return found
+        increments.append(Report(utc(snapshots[before - 1]), utc(snapshots[now]), gained))
+    return increments

@@ -64,7 +64,7 @@ def test_every_reductor_of_every_real_histogram_is_roots(shared, tmp_path):
     oracle = [one for one in json.loads((shared / "oracle.json").read_text())["histograms"] if "mean" in one]
     names = sorted({one["file"] for one in oracle})
     files = [of_its_own(shared, name, number) for number, name in enumerate(names, start=1)]
-    assert ingest.ingest(ingest.Found(files), tmp_path / "store", workers=0).quarantined == 2
+    assert ingest.ingest(ingest.FoundFiles(files), tmp_path / "store", workers=0).quarantined == 2
     archive = owtrend.open(tmp_path / "store")
     compared, wrong = 0, []
     for expected in oracle:

@@ -1,4 +1,4 @@
-"""Each fault is in the data exactly as the truth tells it."""
+"""Each fault is in the data exactly as the truth lists it."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ingest.simulator.detector import COMPONENTS, plans
+from ingest.simulator.detector import COMPONENTS, histograms
 from ingest.simulator.faults import FAULTS, Fault, drawn
 from ingest.simulator.simulate import Simulation, simulate
 from owtrend.errors import UsageError
 from tests.ingest.simulated import Series, entries, reports, utc
 
 
-def one(simulation: Simulation, kind: str) -> Fault:
-    [found] = [fault for fault in simulation.faults if fault.kind == kind]
-    return found
+def fault_of_kind(simulation: Simulation, kind: str) -> Fault:
+    [fault] = [fault for fault in simulation.faults if fault.kind == kind]
+    return fault
 
 
 def test_six_runs_have_a_fault_of_each_kind_and_the_last_run_is_clean(simulation: Simulation, tmp_path: Path) -> None:
@@ -33,10 +33,10 @@ def test_six_runs_have_a_fault_of_each_kind_and_the_last_run_is_clean(simulation
     assert simulate(tmp_path / "short", runs=1, snapshots=29, scale=0.001).faults == ()
 
 
-def test_hot_channel_takes_its_share_of_the_fills_in_its_bin_and_only_then(
+def test_hot_channel_takes_its_fraction_of_the_fills_only_during_the_fault(
     simulation: Simulation, series: Series
 ) -> None:
-    fault = one(simulation, "hot_channel")
+    fault = fault_of_kind(simulation, "hot_channel")
     assert fault.histogram is not None
     snapshots = series[fault.run, fault.subsystem]
     axes = snapshots[0][fault.histogram].axes
@@ -50,7 +50,7 @@ def test_hot_channel_takes_its_share_of_the_fills_in_its_bin_and_only_then(
 
 
 def test_dead_region_counts_nothing_then_comes_back(simulation: Simulation, series: Series) -> None:
-    fault = one(simulation, "dead_region")
+    fault = fault_of_kind(simulation, "dead_region")
     assert fault.histogram is not None
     snapshots = series[fault.run, fault.subsystem]
     phi = (lambda edges: (edges[1:] + edges[:-1]) / 2)(snapshots[0][fault.histogram].axes[1].edges)
@@ -68,7 +68,7 @@ def test_dead_region_counts_nothing_then_comes_back(simulation: Simulation, seri
 
 
 def test_hv_trip_is_seen_by_clusters_and_tracks_of_its_sector(simulation: Simulation, series: Series) -> None:
-    fault = one(simulation, "hv_trip")
+    fault = fault_of_kind(simulation, "hv_trip")
     assert len(fault.histograms) == 4
     low, high, side = fault.where
     assert high - low == pytest.approx(np.pi / 9)
@@ -79,18 +79,18 @@ def test_hv_trip_is_seen_by_clusters_and_tracks_of_its_sector(simulation: Simula
         on_side = np.floor(grid["side"]) == side if "side" in grid else (grid["eta"] > 0) == (side == 0)
         sector = (grid["phi"] > low) & (grid["phi"] < high) & on_side
         seen = reports(snapshots, name)
-        share = [
+        ratios = [
             (lambda gained: gained[sector].sum() / gained[~sector].sum())(sum(report.gained for report in chosen))
             for chosen in (
                 [report for report in seen if report.lies_in(fault)],
                 [report for report in seen if report.lies_outside(fault)],
             )
         ]
-        assert share[0] / share[1] == pytest.approx(1 - fault.size, abs=0.03), name
+        assert ratios[0] / ratios[1] == pytest.approx(1 - fault.size, abs=0.03), name
 
 
 def test_drift_moves_the_mean_evenly_to_its_size(simulation: Simulation, series: Series) -> None:
-    fault = one(simulation, "drift")
+    fault = fault_of_kind(simulation, "drift")
     assert fault.histogram is not None
     snapshots = series[fault.run, fault.subsystem]
     edges = snapshots[0][fault.histogram].axes[0].edges
@@ -110,7 +110,7 @@ def test_drift_moves_the_mean_evenly_to_its_size(simulation: Simulation, series:
 
 
 def test_rate_step_raises_all_fills_of_a_component_and_no_others(simulation: Simulation, series: Series) -> None:
-    fault = one(simulation, "rate_step")
+    fault = fault_of_kind(simulation, "rate_step")
     components = simulation.components[fault.subsystem].values()
     assert fault.histograms in components
     snapshots = series[fault.run, fault.subsystem]
@@ -134,7 +134,7 @@ def test_rate_step_raises_all_fills_of_a_component_and_no_others(simulation: Sim
 
 
 def test_restart_sets_all_totals_to_zero_at_once(simulation: Simulation, series: Series) -> None:
-    fault = one(simulation, "restart")
+    fault = fault_of_kind(simulation, "restart")
     at = {utc(snapshot): snapshot for snapshot in series[fault.run, fault.subsystem]}
     assert all(h.sums["entries"] > 0 for h in at[fault.start].histograms.values())
     assert all(not any(h.sums.values()) for h in at[fault.stop].histograms.values())
@@ -144,34 +144,34 @@ def test_restart_sets_all_totals_to_zero_at_once(simulation: Simulation, series:
 
 
 def test_gap_leaves_out_its_files(simulation: Simulation, series: Series) -> None:
-    fault = one(simulation, "gap")
+    fault = fault_of_kind(simulation, "gap")
     times = [utc(snapshot) for snapshot in series[fault.run, fault.subsystem]]
     assert len(times) == 40 - fault.size
     [pair] = [pair for pair in pairwise(times) if pair[1] - pair[0] > timedelta(seconds=90)]
     assert pair == (fault.start, fault.stop)
 
 
-def test_truncated_file_is_the_last_and_as_short_as_told(simulation: Simulation, series: Series) -> None:
-    fault = one(simulation, "truncated_file")
+def test_truncated_file_is_the_last_and_as_short_as_its_size(simulation: Simulation, series: Series) -> None:
+    fault = fault_of_kind(simulation, "truncated_file")
     files = sorted((simulation.folder / f"Run{fault.run}" / fault.subsystem).iterdir())
     assert utc(series[fault.run, fault.subsystem][-1]) == fault.start
     assert len(files) == 40
     assert files[-1].stat().st_size / files[-2].stat().st_size == pytest.approx(fault.size, rel=0.05)
 
 
-def test_duplicates_after_the_end_hold_what_the_last_snapshot_held(simulation: Simulation, series: Series) -> None:
-    fault = one(simulation, "duplicate_after_end")
-    *_, before, last, one_, two, three = series[fault.run, fault.subsystem]
+def test_duplicates_after_the_end_repeat_the_last_snapshot(simulation: Simulation, series: Series) -> None:
+    fault = fault_of_kind(simulation, "duplicate_after_end")
+    *_, before, last, first, second, third = series[fault.run, fault.subsystem]
     assert utc(last) == fault.start
-    assert [utc(again) - fault.start for again in (one_, two, three)] == [timedelta(minutes=k) for k in (1, 2, 3)]
-    assert utc(three) == fault.stop
-    assert {again.digest for again in (one_, two, three)} == {last.digest} != {before.digest}
+    assert [utc(again) - fault.start for again in (first, second, third)] == [timedelta(minutes=k) for k in (1, 2, 3)]
+    assert utc(third) == fault.stop
+    assert {again.digest for again in (first, second, third)} == {last.digest} != {before.digest}
 
 
 def test_rebinning_keeps_the_counts_in_fewer_bins_from_the_next_report_on(
     simulation: Simulation, series: Series
 ) -> None:
-    fault = one(simulation, "rebinning")
+    fault = fault_of_kind(simulation, "rebinning")
     assert fault.histogram is not None
     snapshots = series[fault.run, fault.subsystem]
     histograms = [snapshot[fault.histogram] for snapshot in snapshots]
@@ -218,14 +218,16 @@ def test_a_fault_of_any_kind_is_drawn_inside_its_run_and_histogram(seed: int, sc
         assert (fault.stop > times[-1]) == after_end
         known = FAULTS[fault.kind]
         if known.change:
-            plan = next(plan for plan in plans(fault.subsystem, scale) if plan.name == fault.histogram)
-            change = known.change(plan, fault, 1.0)
-            assert change.shape == plan.density.shape
+            histogram = next(
+                histogram for histogram in histograms(fault.subsystem, scale) if histogram.name == fault.histogram
+            )
+            change = known.change(histogram, fault, 1.0)
+            assert change.shape == histogram.density.shape
             assert change.any(), "it would change nothing"
-            assert (plan.density + change).min() >= -1e-9
+            assert (histogram.density + change).min() >= -1e-9
 
 
-def test_a_simulation_has_the_faults_that_are_asked_for(tmp_path: Path) -> None:
+def test_a_simulation_has_the_requested_faults(tmp_path: Path) -> None:
     size = {"runs": 1, "snapshots": 30, "scale": 0.001, "statistics": 0.01}
     assert [fault.kind for fault in simulate(tmp_path / "one", **size, faults=["gap"]).faults] == ["gap"]
     assert len(simulate(tmp_path / "two", **size, faults=2).faults) == 2
@@ -240,7 +242,7 @@ def test_a_simulation_has_the_faults_that_are_asked_for(tmp_path: Path) -> None:
         (4, "no room for 4 faults"),
     ],
 )
-def test_faults_that_cannot_be_had_are_refused_before_anything_is_written(
+def test_impossible_faults_are_refused_before_anything_is_written(
     tmp_path: Path, wanted: int | tuple[str, ...], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):

@@ -18,15 +18,15 @@ from owtrend.model.histogram import Histogram
 from tests.ingest.simulated import Series, entries, read, utc
 
 
-def test_the_truth_is_told_beside_the_files(simulation: Simulation) -> None:
+def test_truth_json_lists_the_faults(simulation: Simulation) -> None:
     truth = json.loads((simulation.folder / "truth.json").read_text())
     assert truth["runs"] == list(range(300000, 300006))
     assert truth["fills"] == [truth["runs"]]
     assert truth["arguments"] == {"snapshots": 40, "scale": 0.001, "statistics": 1.0, "seed": 1}
-    for told, fault in zip(truth["faults"], simulation.faults, strict=True):
+    for listed, fault in zip(truth["faults"], simulation.faults, strict=True):
         times = {name: getattr(fault, name).isoformat() for name in ("start", "stop")}
         lists = {name: list(getattr(fault, name)) for name in ("histograms", "where")}
-        assert told == asdict(fault) | times | lists
+        assert listed == asdict(fault) | times | lists
     assert Simulation.load(simulation.folder) == simulation
 
 
@@ -98,14 +98,14 @@ def test_the_beam_decays_over_the_fill_and_drives_all_histograms(simulation: Sim
 
 
 @pytest.mark.parametrize("subsystem", ["EMC", "TPC", "HLT"])
-def test_statistics_are_those_of_the_bins(series: Series, subsystem: str) -> None:
+def test_sums_agree_with_the_bins(series: Series, subsystem: str) -> None:
     for histogram in series[300005, subsystem][-1].histograms.values():
         for name, expected in statistics(histogram).items():
             assert histogram.sums[name] == pytest.approx(expected, rel=1e-9, abs=1e-6), (histogram.name, name)
 
 
 def statistics(histogram: Histogram) -> dict[str, float]:
-    """What ROOT's sums are if every fill was at a bin centre: over the bins in range, entries over all."""
+    """ROOT's sums for fills at bin centres: over the bins in range, entries over all bins."""
     parts = {name: histogram.part(name, flow=False).astype(float) for name in histogram.parts}
     sums: dict[str, float] = {}
     if histogram.kind == "MEAN":
@@ -119,15 +119,15 @@ def statistics(histogram: Histogram) -> dict[str, float]:
             sums["entries"] = histogram.values(flow=True).sum()
     sums["tsumw"] = weight.sum()
     grid = np.meshgrid(*[(a.edges[1:] + a.edges[:-1]) / 2 for a in histogram.axes], indexing="ij")
-    for i, one in enumerate(grid):
-        sums |= {f"tsumw{'xyz'[i]}": (weight * one).sum(), f"tsumw{'xyz'[i]}2": (weight * one**2).sum()}
+    for i, x in enumerate(grid):
+        sums |= {f"tsumw{'xyz'[i]}": (weight * x).sum(), f"tsumw{'xyz'[i]}2": (weight * x**2).sum()}
         for j in range(i):
-            sums[f"tsumw{'xyz'[j]}{'xyz'[i]}"] = (weight * one * grid[j]).sum()
+            sums[f"tsumw{'xyz'[j]}{'xyz'[i]}"] = (weight * x * grid[j]).sum()
     return sums
 
 
 def test_all_kinds_of_histograms_are_there(series: Series) -> None:
-    last = {h.name: h for who in ("EMC", "TPC", "HLT") for h in series[300005, who][-1].histograms.values()}
+    last = {h.name: h for subsystem in ("EMC", "TPC", "HLT") for h in series[300005, subsystem][-1].histograms.values()}
     classes = {"TH1F", "TH1D", "TH1I", "TH2F", "TH2D", "TH2I", "TH2S", "TH3D", "TH3F", "TProfile"}
     assert {h.class_name for h in last.values()} == classes
     assert all(h.sums["entries"] > 0 for h in last.values())
@@ -146,16 +146,16 @@ def test_all_kinds_of_histograms_are_there(series: Series) -> None:
 
 
 def contents(folder: Path) -> dict[tuple[int, str], list[tuple[str, str]]]:
-    return {key: [(str(s.time), s.digest) for s in found] for key, found in read(folder).items()}
+    return {key: [(str(s.time), s.digest) for s in snapshots] for key, snapshots in read(folder).items()}
 
 
 def test_same_seed_gives_same_contents_and_another_does_not(tmp_path: Path) -> None:
     small = {"runs": 1, "snapshots": 7, "scale": 0.001}
     for name, more in {"one": {}, "again": {"workers": 2}, "other": {"seed": 2}}.items():
         simulate(tmp_path / name, **small, **more)
-    found = {name: contents(tmp_path / name) for name in ("one", "again", "other")}
-    assert found["one"] == found["again"]
-    assert all(found["one"][key] != found["other"][key] for key in found["one"])
+    archives = {name: contents(tmp_path / name) for name in ("one", "again", "other")}
+    assert archives["one"] == archives["again"]
+    assert all(archives["one"][key] != archives["other"][key] for key in archives["one"])
 
 
 def test_statistics_multiply_the_fills_and_scale_does_not(series: Series, tmp_path: Path) -> None:
@@ -173,15 +173,15 @@ def test_progress_counts_every_snapshot(tmp_path: Path) -> None:
     assert calls == [(done, 6) for done in range(1, 7)]
 
 
-def test_what_cannot_be_simulated_is_said_before_anything_is_written(tmp_path: Path) -> None:
+def test_impossible_arguments_are_refused_before_anything_is_written(tmp_path: Path) -> None:
     simulate(tmp_path, runs=1, snapshots=1, scale=0.001)
-    with pytest.raises(UsageError, match="already holds run 300000"):
+    with pytest.raises(UsageError, match="already has run 300000"):
         simulate(tmp_path, runs=2, snapshots=1)
     with pytest.raises(UsageError, match="must be positive"):
         simulate(tmp_path / "new", runs=0)
     with pytest.raises(UsageError, match="more than the whole detector"):
         simulate(tmp_path / "new", scale=2)
-    with pytest.raises(UsageError, match="faults are 'planned'"):
+    with pytest.raises(UsageError, match="faults='hot_channel': expected 'planned'"):
         simulate(tmp_path / "new", faults=cast(Any, "hot_channel"))
     assert not (tmp_path / "new").exists()
 
