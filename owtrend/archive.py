@@ -1,4 +1,4 @@
-"""What a notebook user holds: an archive opened, and labelled histograms and trends out of it, read when needed."""
+"""Archive: the histograms, trends and findings of a store for notebooks, labelled and read when needed."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -41,7 +41,7 @@ __all__ = ["Archive", "open"]
 
 
 def open(location: str | FilePath, as_of: str | datetime | None = None) -> "Archive":  # noqa: A001 - owtrend.open
-    """The archive in a store, as it is now, or as of a version, tag or time.
+    """Open the archive in a store, as it is now, or as of a version, tag or time.
 
     Raises
     ------
@@ -108,12 +108,12 @@ class Archive:
 
     @property
     def quarantine(self) -> pd.DataFrame:
-        """What could not be taken in: source, subsystem, run, time and the reason."""
+        """Files and objects that could not be taken in: source, subsystem, run, time and the reason."""
         return quarantine_table(self._reader)
 
     @property
     def stale(self) -> pd.DataFrame:
-        """What `owtrend compute` would make again: subsystem, run, what (``trends`` or ``scores``) and the reason.
+        """Stored numbers that `owtrend compute` would renew: subsystem, run, what (``trends`` or ``scores``), reason.
 
         Values of earlier formulas or settings stay readable until then; those of data that changed do not.
         """
@@ -141,9 +141,9 @@ class Archive:
             One run: dim ``time``. Without it all runs, or those of ``runs`` (a list, or a slice of run numbers, both
             ends included): dim ``snapshot`` with coords ``run`` and ``time``.
         flow
-            Whether to keep under- and overflow as the first and last bin of each axis.
+            Keep under- and overflow as the first and last bin of each axis.
         binning
-            Which binning, in order of time, if it changed within a run; -1 is the last.
+            Number of the binning, in order of time, if it changed within a run; -1 is the last.
         chunks
             Dask chunks, as `xarray.Dataset.chunk` takes them.
 
@@ -174,7 +174,7 @@ class Archive:
     def time_slice(
         self, subsystem: str, run: int, start: Any = None, stop: Any = None, *, select: Sequence[str] = ()
     ) -> TimeSlice:
-        """What every histogram of a subsystem gained in one interval of a run, at once; see
+        """Increments of every histogram of a subsystem, summed over one interval of a run; see
         `owtrend.histograms.time_slice`.
 
         ``archive.time_slice("EMC", 300000, "10:00", "10:30")["h"].to_hist()``
@@ -248,9 +248,9 @@ class Archive:
         Returns
         -------
         :
-            ``value`` and ``error``, NaN where nothing was gained, over ``time`` (the end of each increment) or
+            ``value`` and ``error``, NaN where there are no entries, over ``time`` (the end of each increment) or
             ``snapshot``; coords ``start`` (NaT: since the run began), ``exposure`` [s], ``reported``, ``restart``, and
-            ``stale``, whether it is a stored value that earlier formulas or settings gave. Of whole runs over ``run``,
+            ``stale``, true for a stored value of earlier formulas or settings. Of whole runs over ``run``,
             with ``start``, ``stop`` and ``stale``.
 
         Raises
@@ -262,8 +262,8 @@ class Archive:
         """
         made = self.trends(subsystem, [name], [reductor], run, runs=runs, every=every)
         one = made.isel(histogram=0, reductor=0).load()
-        told = {"name": str(one["histogram"].item()), "reductor": str(one["reductor"].item())}
-        return one.drop_vars(("histogram", "reductor")).assign_attrs(told)
+        names = {"name": str(one["histogram"].item()), "reductor": str(one["reductor"].item())}
+        return one.drop_vars(("histogram", "reductor")).assign_attrs(names)
 
     def trends(
         self, subsystem: str, histograms: Sequence[str | Path] | str | None = None,
@@ -314,7 +314,7 @@ class Archive:
         self, subsystem: str, histograms: Sequence[str | Path] | str | None = None,
         scores: Sequence[str] | None = None, run: int | None = None, *, runs: slice | Sequence[int] | None = None,
     ) -> xr.Dataset:  # fmt: skip
-        """How sure each score is that something is wrong, report by report, as `compute` stored it.
+        """Significance of each score, report by report, as `compute` stored it.
 
         Parameters
         ----------
@@ -326,11 +326,10 @@ class Archive:
         Returns
         -------
         :
-            ``z`` (time, histogram, score) in normal standard deviations, told what is usual for the histogram and how
-            many bins there were to choose from: positive where it is unlike its references. ``total`` (time,
-            histogram): all scores of its bins as one; beyond the coord ``threshold`` it is ``flagged`` (time,
-            histogram), as for its share and rate. NaN where a histogram did not report. ``snapshot`` for ``time``
-            without ``run``.
+            ``z`` (time, histogram, score) [normal standard deviations], corrected for overdispersion and the number of
+            bins: positive where a histogram differs from its references. ``total`` (time, histogram): all scores of its
+            bins as one; ``flagged`` (time, histogram) where it exceeds the coord ``threshold``, or the fraction or rate
+            does. NaN where a histogram did not report. ``snapshot`` for ``time`` without ``run``.
 
         Raises
         ------
@@ -346,14 +345,14 @@ class Archive:
     def findings(
         self, subsystem: str | None = None, *, runs: slice | Sequence[int] | int | None = None
     ) -> pd.DataFrame:
-        """What is flagged, in order of time: each report of each histogram that is not as it should be, and why.
+        """Findings in order of time: each report of each histogram that is not as it should be, and why.
 
         Returns
         -------
         :
             Columns ``subsystem``, ``run``, ``histogram`` (None if it concerns several, or whole snapshots), ``start``
             and ``stop`` (UTC, start excluded), ``score``, ``z``, ``why`` in words, ``histograms`` (all names; none for
-            whole snapshots) and ``report``, the usual time between reports.
+            whole snapshots) and ``report``, the typical time between reports.
         """
         of = [subsystem] if subsystem is not None else list(self.subsystems)
         known = sorted({run for name in of for run in self._reader.subsystem(name).run_indices})
@@ -363,7 +362,7 @@ class Archive:
     def incidents(
         self, subsystem: str | None = None, *, runs: slice | Sequence[int] | int | None = None
     ) -> pd.DataFrame:
-        """`flags` joined to what a person is told of once; see `owtrend.model.finding.incidents`."""
+        """`findings` that belong together, joined; see `owtrend.model.finding.incidents`."""
         return incidents(self.findings(subsystem, runs=runs))
 
     def reference(
@@ -371,7 +370,7 @@ class Archive:
         like: int | None = None, last: int = 5, rate_within: float | None = None, leave_out: Sequence[int] = (),
         select: Sequence[str] = (),
     ) -> Reference:  # fmt: skip
-        """What slices of a subsystem can be compared with: those of some runs.
+        """Reference for slices of a subsystem: slices of some runs.
 
         Parameters
         ----------
@@ -409,28 +408,27 @@ class Archive:
     def components(
         self, subsystem: str, *, histogram: str | Path | None = None, runs: slice | Sequence[int] | None = None
     ) -> pd.DataFrame | xr.DataArray:
-        """Which histograms, or bins of one, come from one component of the detector, learned from when they change.
+        """Components of the detector that fill each histogram, or each bin of one, learned from when they change.
 
         Parameters
         ----------
         histogram
-            Of which to tell the bins, if several components fill it, each its own: what `owtrend.compare` takes as
-            ``component``.
+            Find the components of its bins, where several fill it: what `owtrend.compare` takes as ``component``.
         runs
             As in `histogram`; None: the last twenty.
 
         Returns
         -------
         :
-            Indexed by displayed name: ``component``, a number, -1 where nothing ever changed; ``certain``, whether so
-            many reports would hardly fit by luck; ``reports``, the snapshots in which the component reported. See
+            Indexed by displayed name: ``component``, a number, -1 where nothing ever changed; ``certain``, true if so
+            many reports would hardly fit by chance; ``reports``, the snapshots in which the component reported. See
             `owtrend.outliers.components.learn`. Of one histogram the numbers over its bins, flow bins left out, with
             ``certain`` as a coordinate; see `owtrend.outliers.components.learn_cells`.
 
         Raises
         ------
         UsageError
-            If the contents of the histogram do not add up: what a status map shows comes from no report.
+            If the histogram is a gauge, such as a status map.
         """
         known = sorted(self._reader.subsystem(subsystem).run_indices)
         if histogram is not None:
@@ -445,16 +443,16 @@ class Archive:
         self, subsystem: str, name: str | Path, runs: slice | Sequence[int] | None = None, model: Any = "pca",
         *, leave_flagged: bool = True, variations: int | None = None,
     ) -> Learned:  # fmt: skip
-        """The shapes that one histogram takes in good reports, to score others by: ``archive.learn(...).score(h)``.
+        """Shapes of one histogram in good reports, to score others with: ``archive.learn(...).score(h)``.
 
         Parameters
         ----------
         runs
             Good runs, as in `histogram`.
         model, variations
-            ``mean``, ``pca``, ``nmf``, ``autoencoder`` or a class of your own, see `owtrend.learn_shape`.
+            ``mean``, ``pca``, ``nmf``, ``autoencoder`` or your own class, see `owtrend.learn_shape`.
         leave_flagged
-            Whether to leave out reports in which this histogram, or its whole snapshot, is flagged.
+            Leave out reports with a finding for this histogram or its whole snapshot.
 
         Raises
         ------
@@ -465,15 +463,15 @@ class Archive:
         bad: list[tuple[Any, Any]] = []
         if leave_flagged:
             flags = self.findings(subsystem, runs=np.unique(taken["run"].values).tolist())
-            mine = [not names or taken.attrs["name"] in names for names in flags["histograms"]]
-            bad = list(zip(flags["start"][mine].values, flags["stop"][mine].values, strict=True))
+            concerned = [not names or taken.attrs["name"] in names for names in flags["histograms"]]
+            bad = list(zip(flags["start"][concerned].values, flags["stop"][concerned].values, strict=True))
         return learn_shape(taken, model, variations=variations, leave_out=bad, version=self.version)
 
     def unusual(
         self, subsystem: str, run: int, runs: slice | Sequence[int], *, every: Any = "10min",
         histograms: Sequence[str | Path] | str | None = None, reductors: Sequence[str] | None = None,
     ) -> xr.Dataset:  # fmt: skip
-        """How unlike good runs each interval of a run is in all trends together, and in which; see
+        """Score of each interval of a run against good runs, over all trends together; see
         `owtrend.learned.isolation_forest`.
 
         Parameters
@@ -481,7 +479,7 @@ class Archive:
         runs
             Good runs, as in `histogram`; ``run`` itself is left out.
         histograms, reductors
-            As in `trends`; None: all, and `owtrend.learned.isolation_forest.REDUCTORS` as far as they mean something.
+            As in `trends`; None: all, and those of `owtrend.learned.isolation_forest.REDUCTORS` that mean something.
 
         Raises
         ------
@@ -498,5 +496,5 @@ class Archive:
 
     @property
     def config(self) -> Config:
-        """The configuration that stored trends are made by, see `owtrend.compute.compute.compute`."""
+        """The configuration that stored trends are made with; see `owtrend.compute.compute.compute`."""
         return config_of(self._reader)

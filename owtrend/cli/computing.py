@@ -14,7 +14,7 @@ __all__ = ["compute"]
 @store_argument
 @runs_option
 @click.option("--config", type=click.Path(dir_okay=False), help="YAML file of settings; STORE keeps them.")
-@click.option("--force", is_flag=True, help="Compute again what has not changed, too.")
+@click.option("--force", is_flag=True, help="Also compute what has not changed.")
 @click.option("--trends-only", is_flag=True, help="Do not look for outliers.")
 @click.option("--workers", type=click.IntRange(0), help="Local worker processes; 0 for threads.  [default: all cores]")
 @click.option("--scheduler", help="Address of an existing Dask scheduler.")
@@ -23,10 +23,10 @@ def compute(
     store: str, runs: list[int] | None, config: str | None, force: bool, trends_only: bool, workers: int | None,
     scheduler: str | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Compute the trends of what changed in STORE, look for outliers, and keep both beside the data.
+    """Compute trends and outliers of what changed in STORE, and keep them next to the data.
 
-    The settings of --config say where events are counted, which reductors are kept beside the default ones, and how
-    many false alarms there may be. `owtrend outliers` shows what was found.
+    The settings of --config name the event counters, the reductors kept in addition to the default ones, and the
+    number of false alarms to expect. `owtrend outliers` shows what was found.
 
     Example: owtrend compute archive.zarr --config owtrend.yaml
     """

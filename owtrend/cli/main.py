@@ -67,5 +67,5 @@ def run(arguments: Sequence[str] | None = None) -> None:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("owtrend: interrupted; what was committed is safe, and the same call goes on from there", err=True)
+        click.echo("owtrend: interrupted; what was committed is safe, the same command continues from there", err=True)
         sys.exit(130)

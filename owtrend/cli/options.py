@@ -26,19 +26,24 @@ runs_option = click.option("--runs", callback=_run_numbers, help="Only these run
 
 
 def trend_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Which trends."""
+    """Options that choose trends."""
     for option in (
         runs_option,
-        click.option("--reductor", "reductors", multiple=True, help="Only this one, e.g. mean. Repeatable."),
-        click.option("--histogram", "histograms", multiple=True, help="Only names like this, e.g. '*QA*'. Repeatable."),
-        click.option("--subsystem", help="Only of this one.  [default: all]"),
+        click.option("--reductor", "reductors", multiple=True, help="Only this reductor, e.g. mean. Repeatable."),
+        click.option(
+            "--histogram",
+            "histograms",
+            multiple=True,
+            help="Only histograms with names like this, e.g. '*QA*'. Repeatable.",
+        ),
+        click.option("--subsystem", help="Only this subsystem.  [default: all]"),
     ):
         function = option(function)
     return function
 
 
 def file_option(*endings: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Where to write to; the ending of the name is the format."""
+    """The option for the file to write; the ending of its name is the format."""
 
     def known(_: click.Context, __: click.Parameter, path: Path) -> Path:
         if path.suffix not in endings:
@@ -48,5 +53,5 @@ def file_option(*endings: str) -> Callable[[Callable[..., Any]], Callable[..., A
     metavar = f"FILE{'|'.join(endings)}"
     return click.option(
         "-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), callback=known,
-        metavar=metavar, help="The file to write; one that is there is replaced.",
+        metavar=metavar, help="The file to write; an existing one is replaced.",
     )  # fmt: skip

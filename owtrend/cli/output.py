@@ -12,7 +12,7 @@ __all__ = ["finite", "plain", "print_quarantine", "print_table", "progress_bar",
 
 
 def progress_bar() -> Any:
-    """A context manager that shows a bar with rate and time left on stderr, and gives the callback that moves it."""
+    """A context manager that shows a bar with rate and time left on stderr; it yields the callback that moves it."""
     from contextlib import contextmanager
 
     from rich.console import Console
@@ -47,7 +47,7 @@ def progress_bar() -> Any:
 
 
 def print_table(rows: Sequence[dict[str, Any]], as_json: bool, title: str = "") -> None:
-    """Rows as a table for people, or as JSON; to stdout."""
+    """Print rows to stdout as a table, or as JSON."""
     if as_json:
         click.echo(json.dumps(list(rows), indent=1, default=str))
         return
@@ -64,7 +64,7 @@ def print_table(rows: Sequence[dict[str, Any]], as_json: bool, title: str = "") 
 
 
 def print_quarantine(rows: Sequence[dict[str, Any]], limit: int | None = None) -> None:
-    """What could not be taken in: one line per file and reason, however many objects it is; at most ``limit``."""
+    """Print the quarantine: one line per file and reason, at most ``limit`` lines."""
     groups: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         reason = str(row["reason"]).removeprefix(f"{row['source']}: ")
@@ -80,7 +80,7 @@ def print_quarantine(rows: Sequence[dict[str, Any]], limit: int | None = None) -
 
 
 def plain(value: Any) -> Any:
-    """A table cell as JSON has it."""
+    """A table cell as JSON holds it."""
     import pandas as pd
 
     if isinstance(value, pd.Timestamp):
@@ -91,14 +91,14 @@ def plain(value: Any) -> Any:
 
 
 def finite(value: Any) -> Any:
-    """JSON knows no infinity: what is no matter of chance has no sigma."""
+    """None for infinity, which JSON lacks: a certain finding has no sigma."""
     return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def with_error(value: float, error: float) -> str:
-    """``12.34 ± 0.56``: as many digits as the error has two of."""
+    """A value with two digits of its error: ``12.34 ± 0.56``."""
     if value != value:
-        return "nothing gained"
+        return "no entries"
     if not (isfinite(error) and error > 0):
         return f"{value:.6g} ± {error:.2g}"
     digits = max(1 - floor(log10(error)), 0)

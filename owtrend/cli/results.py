@@ -10,7 +10,7 @@ from owtrend.cli.output import finite, plain, print_table, progress_bar, with_er
 
 __all__ = ["export", "outliers", "slice_", "trends"]
 
-_CERTAIN = 37.0  # sigma, beyond which a probability is no number any more
+_CERTAIN = 37.0  # sigma; the probability of more is below the smallest float
 
 
 @click.command(name="slice")
@@ -19,17 +19,17 @@ _CERTAIN = 37.0  # sigma, beyond which a probability is no number any more
 @click.argument("subsystem")
 @click.option("--from", "start", help="Begin after the snapshot at this time, UTC.  [default: the run's beginning]")
 @click.option("--to", "stop", help="End with the snapshot at this time, UTC.  [default: the run's end]")
-@click.option("--select", multiple=True, help="Only histograms like this, e.g. '*QA*'. Repeatable.")
+@click.option("--select", multiple=True, help="Only histograms with names like this, e.g. '*QA*'. Repeatable.")
 @file_option(".root")
 @as_json
 def slice_(
     store: str, run: int, subsystem: str, start: str | None, stop: str | None, select: tuple[str, ...], output: Path,
     as_json: bool,
 ) -> None:  # fmt: skip
-    """Write what the histograms of SUBSYSTEM gained in a part of RUN as a ROOT file.
+    """Write what the histograms of SUBSYSTEM gained in an interval of RUN as a ROOT file.
 
-    It holds genuine histograms, of the class that they came in. What does not fit the type of its class any more (a
-    weighted TH1F, a difference of full bins) gets the next wider class, and is listed.
+    The file holds ROOT's own histograms, of the class in which they were received. A histogram whose numbers do not fit
+    its class (a weighted TH1F, a difference of full bins) gets the next wider class, and is listed.
 
     Example: owtrend slice archive.zarr 300000 EMC --from 10:00 --to 10:30 -o late.root
     """
@@ -45,15 +45,15 @@ def slice_(
     )
     click.echo(f"  {summary.snapshots} snapshots, {summary.restarts} restarts, {summary.gaps} gaps")
     for name, (before, after) in summary.widened.items():
-        click.echo(f"  {name}: {after}, for its numbers do not fit {before}")
+        click.echo(f"  {name}: written as {after}, its numbers do not fit {before}")
     for name in summary.rebinned:
         since = summary.partial.get(name, vars(summary))["start"]
-        gained = f"what it gained since {since}" if since else "with all that it held when it first came"
-        click.echo(f"  {name}: a further binning, {gained}")
+        gained = f"what it gained since {since}" if since else "with everything it held when it first appeared"
+        click.echo(f"  {name}: another binning, {gained}")
     for name, place in summary.renamed.items():
-        click.echo(f"  {name}: is {place} in the file, where a folder has its name")
+        click.echo(f"  {name}: written as {place}, since a folder has its name")
     if summary.absent:
-        click.echo(f"  {len(summary.absent)} histograms were not there")
+        click.echo(f"  {len(summary.absent)} histograms were absent")
 
 
 @click.command()
@@ -85,15 +85,15 @@ def trends(
 
 @click.command()
 @store_argument
-@click.option("--subsystem", help="Only of this one.  [default: all]")
+@click.option("--subsystem", help="Only this subsystem.  [default: all]")
 @runs_option
-@click.option("--all", "everything", is_flag=True, help="Each report of each histogram, not joined to incidents.")
+@click.option("--all", "everything", is_flag=True, help="Show each report of each histogram instead of incidents.")
 @as_json
 def outliers(store: str, subsystem: str | None, runs: list[int] | None, everything: bool, as_json: bool) -> None:
-    """Show what is wrong in STORE, since when and why: incidents, the surest reason of each.
+    """Show what is wrong in STORE, since when and why: incidents, each with its most certain reason.
 
-    Flags of one subsystem that are at most two reports apart are one incident, and those of several subsystems that
-    overlap. Times are UTC. `owtrend compute` looks for them; the configuration tells how many may come by chance.
+    Findings of one subsystem at most two reports apart are one incident; overlapping ones of several subsystems are
+    joined. Times are UTC. `owtrend compute` looks for them; the configuration sets the expected number of false alarms.
 
     Example: owtrend outliers archive.zarr --runs 300001,300002
     """
@@ -115,11 +115,11 @@ def outliers(store: str, subsystem: str | None, runs: list[int] | None, everythi
         shown.append(
             {
                 "from": row["start"], "to": row["stop"].split()[-1], "run": ", ".join(map(str, numbers)),
-                "subsystem": where, "histogram": what, "sigma": "sure" if row["z"] > _CERTAIN else f"{row['z']:.1f}",
+                "subsystem": where, "histogram": what, "sigma": "certain" if row["z"] > _CERTAIN else f"{row['z']:.1f}",
                 "why": row["why"],
             }
         )  # fmt: skip
-    what = "flags" if everything else "incidents"
+    what = "findings" if everything else "incidents"
     print_table(shown, False, title=f"{len(shown)} {what} in {store}, times in UTC")
 
 

@@ -29,13 +29,13 @@ def runs(store: str, as_json: bool) -> None:
 
 @click.command()
 @store_argument
-@click.option("--digest", is_flag=True, help="Print nothing but the digest of the contents.")
+@click.option("--digest", is_flag=True, help="Print only the digest of the contents.")
 @as_json
 def check(store: str, digest: bool, as_json: bool) -> None:
-    """Read all of STORE and verify that it holds what was put in; exit status 1 if it does not.
+    """Read all of STORE and verify that it holds what was put in; exit status 1 if not.
 
-    The digest is that of the contents, sorted by subsystem, run, time and histogram: equal digests mean equal
-    contents, however they got there.
+    The digest is a hash of the contents, sorted by subsystem, run, time and histogram: equal digests mean equal
+    contents, whichever way they were put in.
 
     Example: owtrend check archive.zarr --digest
     """
@@ -63,10 +63,10 @@ def check(store: str, digest: bool, as_json: bool) -> None:
 @click.command()
 @store_argument
 @click.argument("run", type=int)
-@click.option("--why", required=True, help="The reason, which the ledger keeps.")
-@click.option("--subsystem", help="Only of this one.  [default: of all]")
+@click.option("--why", required=True, help="The reason, kept in the ledger.")
+@click.option("--subsystem", help="Only this subsystem.  [default: all]")
 def remove(store: str, run: int, why: str, subsystem: str | None) -> None:
-    """Take RUN out of STORE, for good files to be ingested in its place. Tags keep what they have.
+    """Remove RUN from STORE, so that good files can be ingested in its place. Tagged versions keep it.
 
     Example: owtrend remove archive.zarr 300000 --why "wrong calibration, taken in again"
     """
@@ -74,15 +74,15 @@ def remove(store: str, run: int, why: str, subsystem: str | None) -> None:
     from owtrend.store.repository import Store
 
     repair.remove_run(Store.open(store), run, why=why, subsystem=subsystem)
-    click.echo(f"{store}: run {run} is out; `owtrend compute {store}` brings the trends up to date")
+    click.echo(f"{store}: run {run} removed; `owtrend compute {store}` updates the trends")
 
 
 @click.command()
 @store_argument
 @click.argument("source", type=str)
-@click.option("--why", required=True, help="The reason, which the ledger keeps.")
+@click.option("--why", required=True, help="The reason, kept in the ledger.")
 def merge(store: str, source: str, why: str) -> None:
-    """Add all rows of the store SOURCE to STORE; what is there already is not added again.
+    """Add all rows of the store SOURCE to STORE; rows that STORE has already are skipped.
 
     Example: owtrend merge archive.zarr laptop.zarr --why "taken while the server was down"
     """
@@ -96,9 +96,9 @@ def merge(store: str, source: str, why: str) -> None:
 
 @click.command()
 @store_argument
-@click.option("--older-than", default=7.0, show_default=True, help="Days that versions are kept.")
+@click.option("--older-than", default=7.0, show_default=True, help="Days to keep a version.")
 def clean(store: str, older_than: float) -> None:
-    """Give up versions of STORE that are older, and the disk space that only they use. Tagged versions stay.
+    """Delete old versions of STORE and free the disk space that only they use. Tagged versions stay.
 
     Example: owtrend clean archive.zarr --older-than 30
     """
@@ -136,8 +136,8 @@ def status(store: str, as_json: bool) -> None:
     quarantine = [{k: plain(v) for k, v in row.items()} for row in archive.quarantine.to_dict("records")]
     if as_json:
         stale = archive.stale.to_dict("records")
-        told = {"version": archive.version, "subsystems": rows, "stale": stale, "quarantine": quarantine}
-        click.echo(json.dumps(told, indent=1))
+        state = {"version": archive.version, "subsystems": rows, "stale": stale, "quarantine": quarantine}
+        click.echo(json.dumps(state, indent=1))
         return
     print_table(rows, False, title=f"{store}, version {archive.version}")
     _print_stale(store, archive)
@@ -145,7 +145,7 @@ def status(store: str, as_json: bool) -> None:
 
 
 def _print_stale(store: str, archive: Any) -> None:
-    """How much is stale, and why."""
+    """Print how many runs are stale, and why."""
     found = archive.stale
     counts = found.groupby(["subsystem", "what", "reason"], sort=False)["run"].agg(["count", "min", "max"])
     rows = [
@@ -154,4 +154,4 @@ def _print_stale(store: str, archive: Any) -> None:
         for (name, what, reason), row in counts.iterrows()
     ]  # fmt: skip
     if rows:
-        print_table(rows, False, title=f"Not up to date; `owtrend compute {store}` makes it so")
+        print_table(rows, False, title=f"Not up to date; run `owtrend compute {store}`")

@@ -17,11 +17,11 @@ __all__ = ["SliceSummary", "export_slice"]
 
 @dataclass(frozen=True, kw_only=True)
 class SliceSummary:
-    """What `export_slice` wrote.
+    """Summary of `export_slice`.
 
-    ``start`` and ``stop`` are UTC texts, ``start`` None where the slice counts since the run began. ``widened`` has by
-    name the class before and after, ``rebinned`` the names of further binnings, ``renamed`` by name the one in the
-    file, ``absent`` what no snapshot of the interval holds, ``partial`` by name the interval of what is not in all.
+    ``start`` and ``stop`` are UTC texts, ``start`` None where the slice counts since the run began. By name,
+    ``widened`` has the class before and after, ``renamed`` the name in the file, ``partial`` the interval of histograms
+    that are not in all snapshots. ``rebinned`` lists further binnings, ``absent`` histograms that are in no snapshot.
     """
 
     file: str
@@ -47,15 +47,15 @@ def export_slice(
 ) -> SliceSummary:  # fmt: skip
     """Write the time slice of every histogram of a subsystem as a ROOT file.
 
-    The histograms are ROOT's own, of the classes that `owtrend.histograms.time_slice.time_slices` tells, in the folders
-    that they came in: ``GetBinContent``, ``GetBinError``, ``GetEntries``, ``GetMean``, ``GetStdDev`` are owtrend's
+    The histograms are ROOT's own, with the classes chosen by `owtrend.histograms.time_slice.time_slices`, in their
+    original folders: ``GetBinContent``, ``GetBinError``, ``GetEntries``, ``GetMean``, ``GetStdDev`` are owtrend's
     numbers. Containers become folders. Drawing attributes, attached functions and the limits of a profile are not in
     the store.
 
     Raises
     ------
     StoreError, NotFoundError, UsageError
-        If there is no such store; no such run, subsystem, snapshot or histogram; no folder for the file.
+        If the store, run, subsystem, snapshot, histogram or the folder of the file does not exist.
     """
     from owtrend.output import root_writer
 

@@ -28,7 +28,7 @@ __all__ = ["FORMATS", "ExportSummary", "export_trends", "run_table"]
 
 @dataclass(frozen=True, kw_only=True)
 class ExportSummary:
-    """What `export_trends` wrote; ``rows`` are snapshots, ``trends`` pairs of histogram and reductor."""
+    """Summary of `export_trends`; ``rows`` are snapshots, ``trends`` pairs of histogram and reductor."""
 
     file: str
     rows: int
@@ -52,7 +52,7 @@ def run_table(
     -------
     :
         By subsystem, run, histogram and reductor; only histograms that the run holds. ``value`` and ``error`` are NaN
-        where nothing was gained. Stored, or else computed now.
+        where there were no entries. Stored, or else computed now.
 
     Raises
     ------
@@ -70,10 +70,10 @@ def run_table(
                 if not any(used[segment] for segment, _ in entry.segments):
                     continue
                 for which in one.fitting[column]:
-                    told = {"histogram": label, "reductor": one.reductors[which].name}
+                    names = {"histogram": label, "reductor": one.reductors[which].name}
                     found = float(value[number, column, which]), float(error[number, column, which])
                     numbers = dict(zip(("value", "error"), found, strict=True))
-                    rows.append({"run": run, "subsystem": one.subsystem, **told, **numbers})
+                    rows.append({"run": run, "subsystem": one.subsystem, **names, **numbers})
     return rows
 
 
@@ -85,9 +85,9 @@ def export_trends(
     """Write trends as a table: one row per run, subsystem and snapshot.
 
     Columns: ``run``, ``subsystem``, ``time`` (the snapshot, UTC); per histogram ``<histogram>:<reductor>`` and
-    ``<histogram>:<reductor>:error`` (of what it gained), ``<histogram>:exposure`` (seconds in which it was gained; none
-    for what a run gained up to its first snapshot) and ``<histogram>:reported`` (whether it changed). Empty where there
-    is nothing. Histograms of one name in two subsystems share their columns. Written run by run: memory holds one run.
+    ``<histogram>:<reductor>:error`` (of its increment), ``<histogram>:exposure`` (length of the increment [s]; none up
+    to the first snapshot of a run) and ``<histogram>:reported`` (whether it changed). Empty where there is no value.
+    Histograms of one name in two subsystems share their columns. Written run by run: memory holds one run.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def export_trends(
     subsystem, histograms, reductors, runs
         As in `run_table`.
     progress
-        Called with a word on what is being done, and how many runs of how many are done.
+        Called with the name of the step, the number of runs done and their total.
 
     Raises
     ------
@@ -132,7 +132,7 @@ def export_trends(
 
 @dataclass(frozen=True, kw_only=True)
 class _Chosen:
-    """Of one subsystem the runs, sorted, the histograms that they hold, and which reductors have a meaning for each."""
+    """The runs of one subsystem, sorted, their histograms, and the reductors that mean something for each."""
 
     view: SubsystemReader
     subsystem: str
@@ -146,7 +146,7 @@ def _chosen(
     location: str | Path, subsystem: str | None, histograms: Sequence[str], names: Sequence[str],
     runs: Sequence[int] | None,
 ) -> tuple[Reader, list[_Chosen]]:  # fmt: skip
-    """What was asked for, by subsystem."""
+    """The chosen runs, histograms and reductors, by subsystem."""
     for name in names:  # before the store is opened
         parse(name)
     reader = Store.open(location).reader()
@@ -186,7 +186,7 @@ def _chosen(
 
 
 def _held(view: SubsystemReader, run: int) -> NDArray[np.bool_]:
-    """Whether any row of a run holds each segment."""
+    """True for each segment that a row of the run holds."""
     held: NDArray[np.bool_] = np.any(view.holds[np.unique(view.layout(view.run_index(run)))], axis=0)
     return held
 
@@ -212,7 +212,7 @@ def _run_columns(one: _Chosen, run: int, config: Config) -> dict[str, NDArray[An
 
 
 def _labels(entries: Sequence[HistogramEntry]) -> list[str]:
-    """Displayed names, or the tuples of the paths where names display alike."""
+    """Displayed names, or the tuples of the paths where several display alike."""
     seen = Counter(entry.name for entry in entries)
     return [entry.name if seen[entry.name] == 1 else repr(entry.path) for entry in entries]
 
@@ -269,13 +269,13 @@ def _ndjson(path: Path, columns: dict[str, str]) -> Iterator[Write]:
 
         def write(table: dict[str, NDArray[Any]]) -> None:
             for row in zip(*map(_cells, table.values()), strict=True):
-                kept = {name: cell for name, cell in zip(table, row, strict=True) if _is_told(cell)}
+                kept = {name: cell for name, cell in zip(table, row, strict=True) if _has_value(cell)}
                 file.write(json.dumps(kept, ensure_ascii=False) + "\n")
 
         yield write
 
 
-# By the ending of the name: opens a file for these columns, and gives what appends the rows of one run.
+# By the ending of the name: opens a file for these columns and returns a function that appends the rows of one run.
 FORMATS: dict[str, Callable[[Path, dict[str, str]], Any]] = {".parquet": _parquet, ".csv": _csv, ".ndjson": _ndjson}
 
 
@@ -292,5 +292,5 @@ def _text(cell: Any) -> str:
     return "" if cell is None or cell != cell else str(cell)
 
 
-def _is_told(cell: Any) -> bool:
+def _has_value(cell: Any) -> bool:
     return cell is not None and (not isinstance(cell, float) or bool(np.isfinite(cell)))

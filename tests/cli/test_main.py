@@ -110,7 +110,7 @@ def test_import_is_quick_because_heavy_packages_wait():
         ("ingest", "{data}", "--store", "{store}", "--timezone", "Mars"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_one_line(tmp_path, capsys, arguments):
+def test_an_error_is_one_line(tmp_path, capsys, arguments):
     making.write_run(tmp_path / "data", {"h": [[0, 1, 0]]})
     making.ingest(tmp_path / "data", tmp_path / "store")
     places = {"store": tmp_path / "store", "data": tmp_path / "data"}
@@ -128,9 +128,9 @@ def test_a_time_slice_goes_into_a_root_file(tmp_path, capsys, small_store):
     assert "late.root: 2 histograms of EMC in run 300000, (2018-06-01T12:00:00, 2018-06-01T12:02:00] UTC" in out
     assert "2 snapshots, 1 restarts, 0 gaps" in out
     assert call(*arguments, "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["histograms"], told["start"], told["widened"], told["absent"]) == (2, None, {}, [])
-    assert told["partial"]["sometimes"]["snapshots"] == 2
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["histograms"], printed["start"], printed["widened"], printed["absent"]) == (2, None, {}, [])
+    assert printed["partial"]["sometimes"]["snapshots"] == 2
     assert SnapshotReader().read(file)["h"].values(flow=True).tolist() == [1, 6, 5, 1]
     assert call(*arguments[:-1], str(tmp_path / "late.txt")) == 2
     assert "expected a name that ends with .root" in capsys.readouterr().err
@@ -139,7 +139,7 @@ def test_a_time_slice_goes_into_a_root_file(tmp_path, capsys, small_store):
     assert "not a time: 'noon'" in capsys.readouterr().err
 
 
-def test_a_slice_tells_what_is_not_as_it_came(tmp_path, capsys):
+def test_a_slice_lists_what_was_changed(tmp_path, capsys):
     rows = [[0, 1, 0], [0, 2, 0], [0, 1, 2, 3, 0], [0, 1, 2, 4, 0]]
     for number, row in enumerate(rows):
         name = naming.processed_name("EMC", 300000, making.START + timedelta(minutes=number))
@@ -151,8 +151,8 @@ def test_a_slice_tells_what_is_not_as_it_came(tmp_path, capsys):
         "slice", str(tmp_path / "store"), "300000", "EMC", "-o", str(tmp_path / "late.root"), "--from", "12:01",
     ) == 0  # fmt: skip
     out = capsys.readouterr().out
-    assert "h#2: a further binning, with all that it held when it first came" in out
-    assert "full: TH1D, for its numbers do not fit TH1F" in out
+    assert "h#2: another binning, with everything it held when it first appeared" in out
+    assert "full: written as TH1D, its numbers do not fit TH1F" in out
 
 
 def test_trends_are_shown_run_by_run(capsys, small_store):
@@ -171,8 +171,8 @@ def test_trends_are_shown_run_by_run(capsys, small_store):
 def test_trends_are_exported(tmp_path, capsys, small_store, ending):
     file = tmp_path / f"trends.{ending}"
     assert call("export", str(small_store), "-o", str(file), "--histogram", "h", "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["rows"], told["trends"], told["runs"], told["bytes"]) == (6, 9, 2, file.stat().st_size)
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["rows"], printed["trends"], printed["runs"], printed["bytes"]) == (6, 9, 2, file.stat().st_size)
     assert call("export", str(small_store), "-o", str(file), "--subsystem", "TPC") == 0
     assert "4 rows of 1 runs, 9 trends" in capsys.readouterr().out
     assert call("export", str(small_store), "-o", f"{file}.xls") == 2
@@ -186,14 +186,14 @@ def test_trends_are_exported(tmp_path, capsys, small_store, ending):
         (1234.5, 56.7, "1234 ± 57"),
         (2.0, 0.0, "2 ± 0"),
         (2.0, float("nan"), "2 ± nan"),
-        (float("nan"), float("nan"), "nothing gained"),
+        (float("nan"), float("nan"), "no entries"),
     ],
 )
 def test_a_value_is_shown_with_two_digits_of_its_error(value, error, text):
     assert output.with_error(value, error) == text
 
 
-def test_simulate_tells_its_faults(tmp_path, capsys):
+def test_simulate_lists_its_faults(tmp_path, capsys):
     small = ("--runs", "1", "--snapshots", "30", "--scale", "0.001", "--workers", "0")
     assert call("simulate", str(tmp_path / "one"), *small, "--faults", "gap,drift") == 0
     out = capsys.readouterr().out
@@ -201,21 +201,21 @@ def test_simulate_tells_its_faults(tmp_path, capsys):
     assert f"{files} files of runs 300000 to 300000; the truth is in truth.json" in out
     assert f"gap: {90 - files} snapshot files in a row are missing" in out
     assert call("simulate", str(tmp_path / "two"), *small, "--faults", "1", "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["runs"], len(told["faults"])) == ([300000], 1)
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["runs"], len(printed["faults"])) == ([300000], 1)
     assert call("simulate", str(tmp_path / "none"), *small, "--faults", "none", "--json") == 0
     assert json.loads(capsys.readouterr().out)["faults"] == []
     assert call("simulate", str(tmp_path / "bad"), *small, "--faults", "gab") == 1
     assert "did you mean gap?" in capsys.readouterr().err
 
 
-def test_demo_uses_again_what_is_there_and_tells_where_the_faults_are(tmp_path, capsys):
+def test_demo_uses_existing_files_and_lists_the_faults(tmp_path, capsys):
     simulate(tmp_path / "data", runs=1, snapshots=30, scale=0.001)
     assert call("demo", str(tmp_path), "--no-serve", "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["ingest"]["added"] == 85
-    assert told["trends"]["points"] > 0
-    assert [fault["kind"] for fault in told["faults"]] == ["gap", "truncated_file"]
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["ingest"]["added"] == 85
+    assert printed["trends"]["points"] > 0
+    assert [fault["kind"] for fault in printed["faults"]] == ["gap", "truncated_file"]
     assert call("demo", str(tmp_path), "--no-serve") == 0
     out = capsys.readouterr().out
     assert "What to look for" in out
