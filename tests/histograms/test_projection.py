@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -238,7 +238,6 @@ def test_projections_and_merged_bins_come_before_or_after_increments_and_slices(
     xr.testing.assert_allclose(owtrend.time_slice(made(histogram)), made(owtrend.time_slice(histogram)))
 
 
-@settings(max_examples=30)
 @given(cells=blocks, group=st.integers(1, 5), other=st.integers(1, 4))
 def test_projections_and_merged_bins_commute_and_lose_nothing(cells, group, other):
     histogram = table(cells)

@@ -15,6 +15,8 @@ from owtrend.store.check import check
 from owtrend.store.repository import Store
 from tests import making
 
+pytestmark = pytest.mark.slow
+
 
 class Labelled(NamedTuple):
     folder: Path

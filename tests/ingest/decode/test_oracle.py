@@ -91,6 +91,7 @@ def compare_efficiency(passed, total, entry, expect):
         expect(f"efficiency {number}", passed.parts["contents"][number] / of if of else 0.0, value)
 
 
+@pytest.mark.slow
 def test_every_number_of_root_that_a_decoder_can_give(shared):
     @cache
     def read(name):

@@ -19,6 +19,7 @@ def fault_of_kind(simulation: Simulation, kind: str) -> Fault:
     return fault
 
 
+@pytest.mark.slow
 def test_six_runs_have_a_fault_of_each_kind_and_the_last_run_is_clean(simulation: Simulation, tmp_path: Path) -> None:
     assert sorted(fault.kind for fault in simulation.faults) == sorted(FAULTS)
     assert {fault.run for fault in simulation.faults} == set(simulation.runs[:-1])
