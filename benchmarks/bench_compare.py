@@ -15,7 +15,7 @@ from owtrend.compute.update_scores import rescore
 from owtrend.config import Config
 from owtrend.kernels.two_sample import beta_binomial, report
 from owtrend.outliers import histogram_scores
-from owtrend.outliers.monitor import Sample, Watched
+from owtrend.outliers.monitor import Counts, HistogramMonitor
 from owtrend.store.repository import Store
 
 
@@ -99,30 +99,30 @@ def test_all_scores_of_a_live_snapshot(size: Size, compare: Compare, rng: np.ran
     """A report of every histogram of EMC, TPC and HLT beside five runs and beside its own run, all scores; in one
     thread. Against NumPy's chi2 of each beside the same five runs.
     """
-    watched: list[tuple[Watched, Sample]] = []
+    watched: list[tuple[HistogramMonitor, Counts]] = []
     for subsystem in COMPONENTS:
         for histogram in histograms(subsystem, 1.0 if size.warm_up else 0.01):
             cells = np.array(histogram.density.shape[:0:-1], dtype=np.int64)
             expected = 5 * histogram.density.sum(axis=0).ravel()
 
-            def report(times: float, cells: NDArray = cells, expected: NDArray = expected) -> Sample:
-                return Sample(rng.poisson(times * expected).astype(float), cells)
+            def report(times: float, cells: NDArray = cells, expected: NDArray = expected) -> Counts:
+                return Counts(rng.poisson(times * expected).astype(float), cells)
 
-            one = Watched(report(60))
+            monitor = HistogramMonitor(report(60))
             for _ in range(6):
-                one.learn(report(1))
-            watched.append((one, report(1)))
+                monitor.accept(report(1))
+            watched.append((monitor, report(1)))
     bins = sum(len(report.counts) for _, report in watched)
 
     def ours() -> None:
-        for one, report in watched:
+        for monitor, report in watched:
             vars(report).pop("cumulated", None)
-            one.look(report)
+            monitor.test(report)
 
     def theirs() -> None:
-        for one, report in watched:
-            assert one.pool is not None
-            d, r = report.counts, one.pool.counts
+        for monitor, report in watched:
+            assert monitor.reference is not None
+            d, r = report.counts, monitor.reference.counts
             both = d + r
             np.sum((r.sum() * d - d.sum() * r) ** 2 / np.where(both > 0, both, 1))
 

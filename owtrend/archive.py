@@ -437,7 +437,9 @@ class Archive:
         found = learn(made["reported"].values)
         counts = np.append(found.reports.sum(axis=0), 0)
         index = pd.Index(made["histogram"].values, name="name")
-        return pd.DataFrame({"component": found.of, "certain": found.certain, "reports": counts[found.of]}, index=index)
+        return pd.DataFrame(
+            {"component": found.labels, "certain": found.certain, "reports": counts[found.labels]}, index=index
+        )
 
     def learn(
         self, subsystem: str, name: str | Path, runs: slice | Sequence[int] | None = None, model: Any = "pca",

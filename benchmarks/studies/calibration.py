@@ -155,7 +155,7 @@ def learned(rng: np.random.Generator, occupancy: float) -> NDArray[np.intp]:
         last = np.array([[row[row <= end].max(initial=0) for row in reports] for end in range(SLICE + 1)])
         gained = np.diff(last, axis=0)[:, of] * rate
         changed.append(rng.poisson(gained) > 0)
-    return learn_cells(np.concatenate(changed)).of
+    return learn_cells(np.concatenate(changed)).labels
 
 
 def one_scale(trials: int, occupancies: Sequence[float] = OCCUPANCIES, seed: int = 20_180_601) -> Iterator[str]:

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from owtrend.config import Config, config_of
-from owtrend.outliers.histogram_scores import NULL_RUNS, Rules
+from owtrend.outliers.reference_pool import NULL_RUNS, ScoreSettings
 from owtrend.store import versions
 from owtrend.store.reader import Reader, SubsystemReader
 from owtrend.trends.run_trends import named, settings_of
@@ -17,9 +17,9 @@ from owtrend.trends.run_trends import named, settings_of
 __all__ = [
     "Stale",
     "reference_digest",
-    "rules_of",
     "runs_before",
     "runs_in_time",
+    "score_settings",
     "stale_runs",
     "stale_score",
     "stale_trends",
@@ -55,7 +55,7 @@ def stale_trends(view: SubsystemReader, subsystem: str, config: Config) -> dict[
     return found
 
 
-def rules_of(config: Config, reader: Reader) -> dict[str, Rules]:
+def score_settings(config: Config, reader: Reader) -> dict[str, ScoreSettings]:
     """What scores are made by, for each subsystem.
 
     Raises
@@ -68,7 +68,7 @@ def rules_of(config: Config, reader: Reader) -> dict[str, Rules]:
         reader.subsystem(name)  # or an error that lists those there are
     tests = sum(len(reader.subsystem(name).registry.histograms) for name in reader.subsystems)
     return {
-        name: Rules(
+        name: ScoreSettings(
             tests=tests, budget=scores.false_alarms, last=scores.last, adapt_after=scores.adapt_after,
             epochs=_first_runs(reader.subsystem(name), scores.epochs.get(name, ())),
         )
@@ -84,7 +84,7 @@ def _first_runs(view: SubsystemReader, epochs: Sequence[int]) -> tuple[int, ...]
 
 
 def stale_score(
-    view: SubsystemReader, order: Sequence[int], number: int, rules: Rules, unknown: Sequence[int] = ()
+    view: SubsystemReader, order: Sequence[int], number: int, settings: ScoreSettings, unknown: Sequence[int] = ()
 ) -> Stale | None:
     """Why the stored scores of a run are not those that `compute` would give now; None if they are.
 
@@ -103,9 +103,9 @@ def stale_score(
     stored = view.score_versions
     if any(name not in stored or stored[name][run_index] != version for name, version in versions.SCORES.items()):
         return Stale.FORMULA
-    if view.score_settings[run_index].tobytes() != rules.digest:
+    if view.score_settings[run_index].tobytes() != settings.digest:
         return Stale.SETTINGS
-    digest = reference_digest(view, runs_before(order, number, rules), unknown=unknown)
+    digest = reference_digest(view, runs_before(order, number, settings), unknown=unknown)
     return None if np.array_equal(origin["basis"][run_index], digest) else Stale.REFERENCE
 
 
@@ -118,9 +118,9 @@ def runs_in_time(view: SubsystemReader) -> list[int]:
     return [run for _, run in sorted(run_indices)]
 
 
-def runs_before(order: Sequence[int], number: int, rules: Rules) -> Sequence[int]:
+def runs_before(order: Sequence[int], number: int, settings: ScoreSettings) -> Sequence[int]:
     """The runs that a run is compared with or learns from: those before it, in its epoch."""
-    first = max((at for at in range(number + 1) if order[at] in rules.epochs), default=0) if rules.epochs else 0
+    first = max((at for at in range(number + 1) if order[at] in settings.epochs), default=0) if settings.epochs else 0
     return order[max(first, number - NULL_RUNS) : number]
 
 
@@ -141,18 +141,20 @@ def reference_digest(
 def stale_runs(reader: Reader) -> pd.DataFrame:
     """What `compute` would make again: ``subsystem``, ``run``, ``what`` (trends or scores) and ``reason``."""
     config = config_of(reader)
-    rules = rules_of(config, reader)
-    rows = [row for name in reader.subsystems for row in _stale_rows(reader.subsystem(name), name, config, rules[name])]
+    settings = score_settings(config, reader)
+    rows = [
+        row for name in reader.subsystems for row in _stale_rows(reader.subsystem(name), name, config, settings[name])
+    ]
     return pd.DataFrame(rows, columns=["subsystem", "run", "what", "reason"])
 
 
 def _stale_rows(
-    view: SubsystemReader, subsystem: str, config: Config, rules: Rules
+    view: SubsystemReader, subsystem: str, config: Config, settings: ScoreSettings
 ) -> Iterator[tuple[str, int, str, str]]:
     for run, reason in stale_trends(view, subsystem, config).items():
         yield subsystem, run, "trends", reason.value
     order = runs_in_time(view)
     for run in sorted(view.run_indices):
-        why = stale_score(view, order, order.index(run), rules) if run in order else Stale.MISSING
+        why = stale_score(view, order, order.index(run), settings) if run in order else Stale.MISSING
         if why is not None:
             yield subsystem, run, "scores", why.value

@@ -8,23 +8,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from owtrend.compute.cluster import Runner
-from owtrend.compute.stale import reference_digest, rules_of, runs_before, runs_in_time, stale_score
+from owtrend.compute.stale import reference_digest, runs_before, runs_in_time, score_settings, stale_score
 from owtrend.compute.tasks import HistogramBlock, bin_count, blocks, join
 from owtrend.config import Config
 from owtrend.model.finding import Finding
 from owtrend.outliers import component_scores, histogram_scores, interruptions
-from owtrend.outliers.component_scores import SHARE_NULLS
-from owtrend.outliers.histogram_scores import NULLS, Rules, ScoreArrays, median_wait, threshold_of
-from owtrend.outliers.monitor import LOOKS, SCORES
+from owtrend.outliers.activity import RunActivity
+from owtrend.outliers.component_scores import FRACTION_SUMMARIES
+from owtrend.outliers.histogram_scores import SUMMARIES, ScoreArrays
+from owtrend.outliers.monitor import COMPARISONS, SCORES
+from owtrend.outliers.reference_pool import ScoreSettings
 from owtrend.store.reader import Reader, SubsystemReader
 from owtrend.store.repository import Store
 from owtrend.store.transaction import Transaction
-from owtrend.trends.run_trends import REPORTED
 
 __all__ = ["ALL_SCORES", "rescore"]
 
 ALL_SCORES = (*SCORES, "fraction", "rate")
-AXES = {"scores": ALL_SCORES, "looks": LOOKS, "nulls": (*NULLS, *SHARE_NULLS)}
+AXES = {"scores": ALL_SCORES, "looks": COMPARISONS, "nulls": (*SUMMARIES, *FRACTION_SUMMARIES)}
 RUNS_PER_BATCH = 32
 BLOCK_CELLS = 2**17  # whose references of some runs a worker holds
 
@@ -41,7 +42,7 @@ class ScoreTask:
     block: HistogramBlock
     runs: tuple[int, ...]
     before: tuple[int, ...]
-    rules: Rules
+    settings: ScoreSettings
     flagged: Mapping[int, NDArray[np.uint8]] | None = None
 
 
@@ -62,7 +63,7 @@ def rescore(
         Called with a word on what is being done, and how many tasks of how many are done.
     """
     reader = store.reader()
-    rules = rules_of(config, reader)
+    settings = score_settings(config, reader)
     transaction = begin()
     for name in reader.subsystems:
         transaction.prepare_scores(name, len(reader.subsystem(name).registry.histograms), AXES)
@@ -75,7 +76,7 @@ def rescore(
         batches = {}
         for name in reader.subsystems:
             mine = {run for of, run in done if of == name}
-            batch = _batch(reader.subsystem(name), rules[name], runs, mine, force, reached.get(name, 0))
+            batch = _batch(reader.subsystem(name), settings[name], runs, mine, force, reached.get(name, 0))
             if batch is not None:
                 *batches[name], reached[name] = batch
         if not batches:
@@ -83,7 +84,7 @@ def rescore(
         tasks = [
             task
             for name, (chosen, before) in batches.items()
-            for task in _tasks(reader, store.address, name, chosen, before, rules[name])
+            for task in _tasks(reader, store.address, name, chosen, before, settings[name])
         ]
         results: dict[str, dict[int, Scored]] = {name: {} for name in batches}
         for number, (task, found) in enumerate(runner.map(_scores, tasks), start=1):
@@ -95,7 +96,7 @@ def rescore(
         components = [
             ScoreTask(
                 HistogramBlock(store.address, reader.version, name, 0, len(reader.subsystem(name).registry.histograms)),
-                tuple(chosen), tuple(before), rules[name],
+                tuple(chosen), tuple(before), settings[name],
                 {run: arrays["flagged"] for run, (arrays, _) in joined[name].items()},
             )
             for name, (chosen, before) in batches.items()
@@ -103,14 +104,14 @@ def rescore(
         beside = {task.block.subsystem: found for task, found in runner.map(_scores, components)}
         transaction = begin()
         for name, (chosen, _) in batches.items():
-            _write(transaction, reader.subsystem(name), name, joined[name], beside[name], rules[name])
+            _write(transaction, reader.subsystem(name), name, joined[name], beside[name], settings[name])
             done |= {(name, run) for run in chosen}
             scored += len(chosen)
         transaction.commit(f"scores of {sum(len(chosen) for chosen, _ in batches.values())} runs")
 
 
 def _batch(
-    view: SubsystemReader, rules: Rules, only: Sequence[int] | None, done: set[int], force: bool, begin: int
+    view: SubsystemReader, settings: ScoreSettings, only: Sequence[int] | None, done: set[int], force: bool, begin: int
 ) -> tuple[list[int], list[int], int] | None:  # fmt: skip
     """The next runs in a row that are to be scored, those before them, and where to go on; None if there are none.
 
@@ -121,9 +122,9 @@ def _batch(
     number = begin
     for number in range(begin, len(order)):
         run = order[number]
-        stale = (force and run not in done) or stale_score(view, order, number, rules, chosen) is not None
+        stale = (force and run not in done) or stale_score(view, order, number, settings, chosen) is not None
         wanted = stale and (only is None or (run in only and run not in done))
-        if wanted and run in rules.epochs and chosen:
+        if wanted and run in settings.epochs and chosen:
             break
         if wanted:
             chosen.append(run)
@@ -133,16 +134,16 @@ def _batch(
         return None
     first = order.index(chosen[0])
     scored = view.score_origin["revision"] == view.per_run["revision"]
-    return chosen, [run for run in runs_before(order, first, rules) if scored[view.run_index(run)]], first
+    return chosen, [run for run in runs_before(order, first, settings) if scored[view.run_index(run)]], first
 
 
 def _tasks(
-    reader: Reader, address: str, subsystem: str, chosen: Sequence[int], before: Sequence[int], rules: Rules
+    reader: Reader, address: str, subsystem: str, chosen: Sequence[int], before: Sequence[int], settings: ScoreSettings
 ) -> list[ScoreTask]:
     """Some runs in blocks of histograms, of at most `BLOCK_CELLS`."""
     sizes = map(bin_count, reader.subsystem(subsystem).registry.histograms.values())
     return [
-        ScoreTask(block, tuple(chosen), tuple(before), rules)
+        ScoreTask(block, tuple(chosen), tuple(before), settings)
         for block in blocks(reader, address, subsystem, sizes, BLOCK_CELLS)
     ]
 
@@ -152,8 +153,8 @@ def _scores(task: ScoreTask) -> tuple[ScoreTask, Scored]:
     subsystem, runs = task.block.subsystem, (task.runs, task.before)
     if task.flagged is None:
         first = task.block.first
-        return task, list(histogram_scores.score_runs(view, subsystem, *runs, histograms, first, task.rules))
-    found = component_scores.score_components(view, subsystem, *runs, task.rules, task.flagged)
+        return task, list(histogram_scores.score_runs(view, subsystem, *runs, histograms, first, task.settings))
+    found = component_scores.score_components(view, subsystem, *runs, task.settings, task.flagged)
     return task, [
         (run, arrays, [*flags, *interruptions.interruptions(view, subsystem, run)]) for run, arrays, flags in found
     ]
@@ -169,7 +170,7 @@ def _joined(in_order: Sequence[Scored]) -> dict[int, tuple[ScoreArrays, list[Fin
 
 def _write(
     transaction: Transaction, view: SubsystemReader, name: str,
-    bins: Mapping[int, tuple[ScoreArrays, list[Finding]]], components: Scored, rules: Rules,
+    bins: Mapping[int, tuple[ScoreArrays, list[Finding]]], components: Scored, settings: ScoreSettings,
 ) -> None:  # fmt: skip
     """Write the scores of some runs, with what they are made from."""
     order = runs_in_time(view)
@@ -185,10 +186,8 @@ def _write(
         }
         digest = hashlib.blake2b(arrays["flagged"].tobytes() + arrays["null"].tobytes(), digest_size=16)
         outcomes[run] = digest.digest()
-        times = view.times(run_index)
-        everything = slice(0, arrays["z"].shape[1])
-        wait = median_wait(times, view.trend_block("state", run_index, slice(0, len(times)), everything) & REPORTED > 0)
+        threshold = settings.threshold(RunActivity.from_store(view, run).wait)
         arrays_of[run_index], lines[run_index] = arrays, [flag.to_json() for flag in (*own_flags, *flags)]
-        basis = reference_digest(view, runs_before(order, order.index(run), rules), made=outcomes).tobytes()
-        made_from[run_index] = int(view.per_run["revision"][run_index]), basis, outcomes[run], threshold_of(rules, wait)
-    transaction.write_scores(name, AXES, arrays_of, lines, made_from, rules.digest)
+        basis = reference_digest(view, runs_before(order, order.index(run), settings), made=outcomes).tobytes()
+        made_from[run_index] = int(view.per_run["revision"][run_index]), basis, outcomes[run], threshold
+    transaction.write_scores(name, AXES, arrays_of, lines, made_from, settings.digest)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from owtrend.errors import DimsError, UsageError
 from owtrend.kernels.shapes.pareto_tail import chances
 from owtrend.learned.shape_models import scikit_learn
-from owtrend.outliers.explain import run_names
+from owtrend.model.wording import run_names
 
 __all__ = ["REDUCTORS", "unusual"]
 

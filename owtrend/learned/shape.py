@@ -15,7 +15,7 @@ from owtrend.kernels.shapes.pareto_tail import chances
 from owtrend.learned.report_counts import Reports
 from owtrend.learned.shape_models import ShapeModel, model_of
 from owtrend.model.axis import Axis
-from owtrend.outliers.explain import counted, run_names, span
+from owtrend.model.wording import bin_range, counted, run_names
 
 __all__ = ["LOOKS", "Learned", "learn_shape"]
 
@@ -216,7 +216,7 @@ class Learned:
             )
         shape = tuple(len(axis) for axis in self.axes)
         box = around_worst(*(one[row].reshape(shape) for one in (compared.counts, compared.expected, compared.pulls)))
-        where = ", ".join(span(self.axes, number, one.start + 1, one.stop) for number, one in enumerate(box))
+        where = ", ".join(bin_range(self.axes, number, one.start + 1, one.stop) for number, one in enumerate(box))
         seen, wanted = (float(one[row].reshape(shape)[box].sum()) for one in (compared.counts, compared.expected))
         text = f"{where}: {counted(seen, wanted)}"
         if look == "shape":

@@ -29,7 +29,7 @@ class Components:
 
     Parameters
     ----------
-    of
+    labels
         Number of the component of each histogram, shape ``(histogram,)``; -1 where it never changed.
     reports
         Whether each component reported in each snapshot: any of its histograms changed; ``(snapshot, component)``.
@@ -38,7 +38,7 @@ class Components:
         times; shape ``(histogram,)``.
     """
 
-    of: NDArray[np.intp]
+    labels: NDArray[np.intp]
     reports: NDArray[np.bool_]
     certain: NDArray[np.bool_]
 
@@ -48,7 +48,7 @@ class Components:
 
     def members(self, component: int) -> NDArray[np.intp]:
         """The histograms of a component."""
-        return np.flatnonzero(self.of == component)
+        return np.flatnonzero(self.labels == component)
 
 
 def learn(changed: NDArray[np.bool_]) -> Components:
@@ -65,7 +65,7 @@ def learn(changed: NDArray[np.bool_]) -> Components:
         other.
     """
     snapshots, histograms = changed.shape
-    of = np.full(histograms, -1, dtype=np.intp)
+    labels = np.full(histograms, -1, dtype=np.intp)
     certain = np.zeros(histograms, dtype=bool)
     counts = changed.sum(axis=0)
     held: list[NDArray[np.bool_]] = []
@@ -81,14 +81,14 @@ def learn(changed: NDArray[np.bool_]) -> Components:
         if best < 0:
             held.append(mine.copy())
             best = len(held) - 1
-        of[histogram] = best
+        labels[histogram] = best
     reports = np.zeros((snapshots, len(held)), dtype=bool)
     for component in range(len(held)):
-        reports[:, component] = changed[:, of == component].any(axis=1)
-    known = np.flatnonzero(of >= 0)
+        reports[:, component] = changed[:, labels == component].any(axis=1)
+    known = np.flatnonzero(labels >= 0)
     if len(known):
-        certain[known] = len(held) * reports.mean(axis=0)[of[known]] ** counts[known] < _LUCK
-    return Components(of, reports, certain)
+        certain[known] = len(held) * reports.mean(axis=0)[labels[known]] ** counts[known] < _LUCK
+    return Components(labels, reports, certain)
 
 
 def learn_cells(changed: NDArray[np.bool_]) -> Components:
@@ -112,9 +112,9 @@ def learn_cells(changed: NDArray[np.bool_]) -> Components:
     """
     snapshots, cells = changed.shape
     filled = np.flatnonzero(changed.any(axis=0))
-    of, certain = np.full(cells, -1, dtype=np.intp), np.zeros(cells, dtype=bool)
+    labels, certain = np.full(cells, -1, dtype=np.intp), np.zeros(cells, dtype=bool)
     if not len(filled):
-        return Components(of, np.zeros((snapshots, 0), dtype=bool), certain)
+        return Components(labels, np.zeros((snapshots, 0), dtype=bool), certain)
     held = changed[:, filled]
     mine = np.zeros(len(filled), dtype=np.intp)
     for _ in range(_ROUNDS):  # until none falls apart
@@ -128,8 +128,8 @@ def learn_cells(changed: NDArray[np.bool_]) -> Components:
     _, margin = kernels.assigned(held, seen, mine)
     reports = kernels.support(seen)
     luck = seen.shape[1] * reports.mean(axis=0)[mine] ** held.sum(axis=0)
-    of[filled], certain[filled] = mine, (luck < _LUCK) & (margin > -np.log(_LUCK))
-    return Components(of, reports, certain)
+    labels[filled], certain[filled] = mine, (luck < _LUCK) & (margin > -np.log(_LUCK))
+    return Components(labels, reports, certain)
 
 
 def bin_components(histogram: xr.Dataset) -> xr.DataArray:
@@ -158,7 +158,7 @@ def bin_components(histogram: xr.Dataset) -> xr.DataArray:
     found = learn_cells(np.concatenate(changed))
     coords = {name: coord for name, coord in histogram.coords.items() if coord.dims and set(coord.dims) <= set(axes)}
     return xr.DataArray(
-        found.of.reshape(shape), dims=axes, coords={**coords, "certain": (axes, found.certain.reshape(shape))},
+        found.labels.reshape(shape), dims=axes, coords={**coords, "certain": (axes, found.certain.reshape(shape))},
         name="component", attrs={"name": histogram.attrs["name"], "subsystem": histogram.attrs["subsystem"]},
     )  # fmt: skip
 

@@ -1,12 +1,11 @@
-"""One histogram watched report by report: each beside the reference of other runs and beside its own run so far.
+"""One histogram, report by report: each compared with other runs and with its own run so far.
 
-Live and over years of archive it is the same object, fed with increments in order of time. What it finds wrong it does
-not learn from.
+The same object serves live data and years of archive; it takes increments in order of time. Reports that are flagged
+never become part of a reference.
 """
 
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Self
 
@@ -14,37 +13,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from owtrend.kernels.two_sample import report as kernels
+from owtrend.outliers.null_model import COMPARISONS, SCORES, NullModel
 
-__all__ = ["KNOWN_RUNS", "LOOKS", "SCORES", "Null", "ReportScores", "Sample", "Total", "Watched", "summary"]
+__all__ = ["COMPARISONS", "RECENT", "SCORES", "Counts", "HistogramMonitor", "ReportScores", "RunningCounts"]
 
 Floats = NDArray[np.float64]
 
-LOOKS = ("other runs", "run so far", "this run", "last reports")
-SCORES = ("chi2", "bin", "window", "shift", "profile_chi2", "profile_bin")
-RECENT = 4  # reports that are looked at together
+RECENT = 4  # reports that are tested together
 _NO_CELLS, _NO_MOMENTS = np.empty(0), np.empty((3, 0))
-_AGAIN = 4  # reports
-_QUIET, _MUCH = 0.15, 1.3  # quantile of a run's reports; excess that is no chance in it
-_TELLING, _NEARLY = tuple(map(SCORES.index, ("bin", "profile_bin", "window", "shift", "profile_chi2", "chi2"))), 0.7
-_LEAST = 10.0  # entries of a bin whose mean is compared
-_KNOWN_REPORTS, KNOWN_RUNS = 8, 3  # from which on the null is learned
+_RELEARN_AFTER = 4  # reports
+# Scores by how much they say about where it is; one is preferred to the largest z from 70 % of that on.
+_MOST_SPECIFIC = tuple(map(SCORES.index, ("bin", "profile_bin", "window", "shift", "profile_chi2", "chi2")))
+_NEARLY_LARGEST = 0.7
+_MIN_ENTRIES = 10.0  # of a bin whose mean is compared
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
-    """Counts of a histogram: of a report, of some, or of a reference.
+class Counts:
+    """Counts of a histogram in one report, in several, or in a reference.
 
     Parameters
     ----------
     counts
-        Flat, flow included, in ROOT's order; of weighted contents as many as would have such errors; of a profile its
-        bin entries.
+        Flat, flow included, in ROOT's order. Weighted contents: the number of unweighted fills with the same relative
+        error. Profiles: bin entries.
     sizes
         Cells along x[, y[, z]].
     moments
-        Of a profile: bin entries, sums of y and of y**2, shape ``(3, cell)``.
+        Profiles: bin entries, sums of y and of y**2, shape ``(3, cell)``.
     reports
-        How many reports were added.
+        Number of reports that were added.
     """
 
     counts: Floats
@@ -54,11 +52,11 @@ class Sample:
 
     @cached_property
     def cumulated(self) -> Floats:
-        """Along each axis, see `owtrend.kernels.two_sample.report.cumulated`."""
+        """Cumulative sums along each axis, see `owtrend.kernels.two_sample.report.cumulated`."""
         return kernels.cumulated(self.counts, self.sizes)
 
     def line(self, axis: int) -> Floats:
-        """Counts along an axis, flow included, over all others."""
+        """Counts along an axis, flow included, summed over all others."""
         first, last = self.bounds[axis : axis + 2]
         return np.diff(self.cumulated[first:last])
 
@@ -68,8 +66,8 @@ class Sample:
 
 
 @dataclass(eq=False)
-class Total:
-    """Counts that grow: a sum of samples."""
+class RunningCounts:
+    """A sum of `Counts` that grows."""
 
     counts: Floats
     sizes: NDArray[np.int64]
@@ -78,132 +76,51 @@ class Total:
     reports: int
 
     @classmethod
-    def of(cls, *samples: "Sample | Total") -> Self:
-        """So many samples, added."""
-        first, *others = samples
+    def from_counts(cls, first: "Counts | RunningCounts", *others: "Counts | RunningCounts") -> Self:
+        """The sum of all given."""
         moments = None if first.moments is None else first.moments.copy()
-        made = cls(first.counts.copy(), first.sizes, first.cumulated.copy(), moments, first.reports)
-        for one in others:
-            made.add(one)
-        return made
+        total = cls(first.counts.copy(), first.sizes, first.cumulated.copy(), moments, first.reports)
+        for other in others:
+            total.add(other)
+        return total
 
-    def add(self, one: "Sample | Total", sign: int = 1) -> None:
-        """Or, with a ``sign`` of -1, take away."""
+    def add(self, other: "Counts | RunningCounts", sign: int = 1) -> None:
+        """Add, or with a ``sign`` of -1 subtract."""
         add = np.add if sign > 0 else np.subtract
-        add(self.counts, one.counts, out=self.counts)
-        add(self.cumulated, one.cumulated, out=self.cumulated)
-        if self.moments is not None and one.moments is not None:
-            add(self.moments, one.moments, out=self.moments)
-        self.reports += sign * one.reports
+        add(self.counts, other.counts, out=self.counts)
+        add(self.cumulated, other.cumulated, out=self.cumulated)
+        if self.moments is not None and other.moments is not None:
+            add(self.moments, other.moments, out=self.moments)
+        self.reports += sign * other.reports
 
-    def sample(self) -> Sample:
-        """As it is now."""
-        made = Sample(
-            self.counts.copy(), self.sizes, None if self.moments is None else self.moments.copy(), self.reports
-        )
-        vars(made)["cumulated"] = self.cumulated.copy()
-        return made
-
-
-@dataclass(frozen=True, eq=False)
-class Null:
-    """What is usual for a histogram when nothing is wrong, as its earlier runs had it.
-
-    It only ever widens what counting statistics alone would give: fills that come in bunches, conditions that change
-    from run to run.
-
-    Parameters
-    ----------
-    excess
-        How much larger chi2 is than expected, ``(look,)``: by so much counts tell less than they seem to.
-    location, scale
-        Of z, after that, ``(look, score)``; 0 and 1 where counting is all.
-    """
-
-    excess: Floats
-    location: Floats
-    scale: Floats
-
-    @classmethod
-    def of(cls, runs: Sequence[Floats]) -> "Null":
-        """From the `summary` of earlier runs."""
-        if len(runs) < KNOWN_RUNS:
-            return _PLAIN
-        held = np.stack(runs)
-        count, location, scale = held[..., 0], held[..., 1], held[..., 2]
-        known = (count > 0).sum(axis=0)
-        middle = _median(location)
-        wide = np.sqrt(_median(scale**2) + (1.4826 * _median(np.abs(location - middle))) ** 2)
-        return _widened(middle, wide, np.where(known >= KNOWN_RUNS, np.nansum(count, axis=0), 0))
-
-    @classmethod
-    def of_reports(cls, seen: Sequence[Floats]) -> "Null":
-        """From what was `ReportScores.seen` in earlier reports of a run that has no others before it.
-
-        Only the excess, and that of the quietest reports: what goes wrong in the run must not become usual in it.
-        """
-        if len(seen) < _KNOWN_REPORTS:
-            return _PLAIN
-        ordered = np.sort([one[:, -1] for one in seen], axis=0)  # NaN last
-        known = np.isfinite(ordered).sum(axis=0)
-        at = (_QUIET * np.maximum(known - 1, 0)).astype(np.intp)
-        quiet = np.where(known >= _KNOWN_REPORTS, ordered[at, np.arange(len(LOOKS))], 1.0)
-        return replace(_PLAIN, excess=np.where(quiet > _MUCH, quiet, 1.0))
-
-
-_PLAIN = Null(np.ones(len(LOOKS)), np.zeros((len(LOOKS), len(SCORES))), np.ones((len(LOOKS), len(SCORES))))
-
-
-def summary(seen: Sequence[Floats]) -> Floats:
-    """Count, median and spread (as sigma) of `ReportScores.seen` in the reports of a run; ``(look, score + 1, 3)``."""
-    if not seen:
-        return np.full((len(LOOKS), len(SCORES) + 1, 3), np.nan)
-    held = np.stack(seen)
-    middle = _median(held)
-    spread = 1.4826 * _median(np.abs(held - middle))
-    return np.stack([np.isfinite(held).sum(axis=0).astype(float), middle, spread], axis=-1)
-
-
-def _median(values: Floats) -> Floats:
-    """Along the first dim, of those that are known; NaN where none is."""
-    ordered = np.sort(values, axis=0)  # NaN last
-    known = np.isfinite(ordered).sum(axis=0)
-    low, high = np.maximum((known - 1) // 2, 0), known // 2
-    high = np.minimum(high, np.maximum(known - 1, 0))
-    pick = [np.take_along_axis(ordered, at[None], axis=0)[0] for at in (low, high)]
-    return np.where(known > 0, (pick[0] + pick[1]) / 2, np.nan)
-
-
-def _widened(location: Floats, scale: Floats, count: Floats) -> Null:
-    """Only what is wider than chance by two errors of the median and of the spread."""
-    known, root = count > 0, np.sqrt(np.maximum(count, 1))
-    error = 2 * 1.25 * scale / root
-    excess = np.where(known & (location - error > 1), location, 1.0)[:, -1]
-    moved = np.where(known, location - np.fmax(error, 2 * 1.25 / root), 0.0)
-    wider = np.where(known, scale / (1 + 2 * 1.17 / root), 1.0)
-    return Null(excess, np.fmax(np.nan_to_num(moved[:, :-1]), 0), np.fmax(np.nan_to_num(wider[:, :-1]), 1))
+    def to_counts(self) -> Counts:
+        """A copy of the present sum."""
+        moments = None if self.moments is None else self.moments.copy()
+        counts = Counts(self.counts.copy(), self.sizes, moments, self.reports)
+        vars(counts)["cumulated"] = self.cumulated.copy()
+        return counts
 
 
 @dataclass(frozen=True, eq=False)
 class ReportScores:
-    """What one report looked like.
+    """Scores of one report.
 
     Parameters
     ----------
-    seen
-        Normal z of each score against each reference, and behind them chi2 by what is expected of it, ``(look, score +
-        1)``; NaN where there is none.
+    raw
+        Normal z of each score by counting statistics alone, then chi2 divided by its expectation; ``(comparison,
+        score + 1)``; NaN where there is none.
     z
-        Normal z of each score, told what is usual for the histogram.
+        Normal z of each score, conditional on the null model, ``(comparison, score)``.
     total
-        Of all of them as one, for as many as they are: normal z.
+        Normal z of the least likely score, after the trials factor of all of them.
     worst
-        Look and score that tell most: of those with nearly the largest z the one that says where.
+        Comparison and score that say most: among those with nearly the largest z the most specific one.
     told, means
-        What `owtrend.kernels.two_sample.report.FIELDS` says of that look, and of a profile `values`.
+        `owtrend.kernels.two_sample.report.FIELDS` of the worst comparison, and of a profile `values`.
     """
 
-    seen: Floats
+    raw: Floats
     z: Floats
     total: float
     worst: tuple[int, int]
@@ -212,77 +129,79 @@ class ReportScores:
 
 
 @dataclass(eq=False)
-class Watched:
+class HistogramMonitor:
     """One binning of a histogram in one run.
 
     Parameters
     ----------
-    pool
-        The reference: other runs, added; None if there are none.
-    null
-        What is usual in other runs; None if that is not known.
+    reference
+        Other runs, added; None if there are none.
+    null_model
+        Learned from other runs; None if they are too few.
     scores
-        Which of `SCORES` have a meaning, by number; None: all.
+        Numbers of the `SCORES` that make sense; None: all.
     """
 
-    pool: Sample | None = None
-    null: Null | None = None
+    reference: Counts | None = None
+    null_model: NullModel | None = None
     scores: tuple[int, ...] | None = None
-    good: Total | None = None
-    seen: list[Floats] = field(default_factory=list)
-    _last: Total | None = None  # of the good reports the latest, together, and all before them
-    _older: Total | None = None
-    _own: tuple[int, Null] = (0, _PLAIN)
-    _recent: deque[Sample] = field(default_factory=lambda: deque(maxlen=RECENT - 1))
+    accepted: RunningCounts | None = None
+    raw: list[Floats] = field(default_factory=list)
+    _latest: RunningCounts | None = None  # the last accepted reports, and all accepted ones before them
+    _earlier: RunningCounts | None = None
+    _own_null: tuple[int, NullModel] = field(default_factory=lambda: (0, NullModel.counting()))
+    _recent: deque[Counts] = field(default_factory=lambda: deque(maxlen=RECENT - 1))
 
-    def look(self, report: Sample) -> ReportScores | None:
-        """A report beside its references; None if there is nothing to compare, or nothing was counted."""
-        null = self.null or self._of_reports()
-        parts = [part for one in (report, self.pool, self.good, self._last, self._older) for part in _parts(one)]
-        seen, told, means = kernels.looks(*parts, report.bounds, null.excess, _LEAST)
+    def test(self, report: Counts) -> ReportScores | None:
+        """Compare a report with its references; None if there is no reference, or no counts."""
+        null = self.null_model or self._null_from_reports()
+        groups = report, self.reference, self.accepted, self._latest, self._earlier
+        parts = [part for group in groups for part in _parts(group)]
+        raw, told, means = kernels.looks(*parts, report.bounds, null.overdispersion, _MIN_ENTRIES)
         if self.scores is not None:
-            seen[:, [n for n in range(len(SCORES)) if n not in self.scores]] = np.nan
-        z, total, number, score = kernels.verdict(seen, null.location, null.scale, _TELLING, _NEARLY)
-        if number < 0:
+            raw[:, [score for score in range(len(SCORES)) if score not in self.scores]] = np.nan
+        z, total, comparison, score = kernels.verdict(raw, null.location, null.scale, _MOST_SPECIFIC, _NEARLY_LARGEST)
+        if comparison < 0:
             return None
-        self.seen.append(seen)
-        return ReportScores(seen, z, total, (number, score), told[number], means[number])
+        self.raw.append(raw)
+        return ReportScores(raw, z, total, (comparison, score), told[comparison], means[comparison])
 
-    def learn(self, report: Sample) -> None:
-        """Take a report for a good one."""
-        if self._last is not None and self._older is not None:
-            first = self._recent[0]
-            self._older.add(first)
-            self._last.add(first, -1)
-            self._last.add(report)
-        if self.good is None:
-            self.good = Total.of(report)
+    def accept(self, report: Counts) -> None:
+        """Add a good report to the references."""
+        if self._latest is not None and self._earlier is not None:
+            oldest = self._recent[0]
+            self._earlier.add(oldest)
+            self._latest.add(oldest, -1)
+            self._latest.add(report)
+        if self.accepted is None:
+            self.accepted = RunningCounts.from_counts(report)
         else:
-            self.good.add(report)
+            self.accepted.add(report)
         self._recent.append(report)
-        if self._older is None and self.good.reports > RECENT:
-            self._last, self._older = Total.of(*self._recent), Total.of(self.good)
-            self._older.add(self._last, -1)
+        if self._earlier is None and self.accepted.reports > RECENT:
+            self._latest = RunningCounts.from_counts(*self._recent)
+            self._earlier = RunningCounts.from_counts(self.accepted)
+            self._earlier.add(self._latest, -1)
 
-    def pair(self, finding: ReportScores, report: Sample) -> tuple[Sample, Sample]:
-        """What was compared in the look that tells most; to be asked for before the report is learned."""
-        number = finding.worst[0]
-        first = {1: self.good, 3: self._last}.get(number)
-        data = report if first is None else Total.of(first, report).sample()
-        reference = {0: self.pool, 1: self.pool, 2: self.good, 3: self._older}[number]
-        assert reference is not None, "a look has a reference"
-        return data, reference if isinstance(reference, Sample) else reference.sample()
+    def compared(self, scores: ReportScores, report: Counts) -> tuple[Counts, Counts]:
+        """Data and reference of the comparison that says most; to be called before the report is accepted."""
+        comparison = scores.worst[0]
+        added = {1: self.accepted, 3: self._latest}.get(comparison)
+        data = report if added is None else RunningCounts.from_counts(added, report).to_counts()
+        reference = {0: self.reference, 1: self.reference, 2: self.accepted, 3: self._earlier}[comparison]
+        assert reference is not None, "a comparison has a reference"
+        return data, reference if isinstance(reference, Counts) else reference.to_counts()
 
-    def _of_reports(self) -> Null:
-        """From the reports before, looked at again after each fourth."""
-        known = len(self.seen) // _AGAIN * _AGAIN
-        if known != self._own[0]:
-            self._own = known, Null.of_reports(self.seen[:known])
-        return self._own[1]
+    def _null_from_reports(self) -> NullModel:
+        """From the earlier reports of this run, learned anew after every fourth."""
+        known = len(self.raw) // _RELEARN_AFTER * _RELEARN_AFTER
+        if known != self._own_null[0]:
+            self._own_null = known, NullModel.from_reports(self.raw[:known])
+        return self._own_null[1]
 
 
-def _parts(one: Sample | Total | None) -> tuple[Floats, Floats, Floats]:
-    """What `owtrend.kernels.two_sample.report.looks` takes of it."""
-    if one is None:
+def _parts(group: Counts | RunningCounts | None) -> tuple[Floats, Floats, Floats]:
+    """Arguments of `owtrend.kernels.two_sample.report.looks`."""
+    if group is None:
         return _NO_CELLS, _NO_CELLS, _NO_MOMENTS
-    return one.counts, one.cumulated, _NO_MOMENTS if one.moments is None else one.moments
+    return group.counts, group.cumulated, _NO_MOMENTS if group.moments is None else group.moments

@@ -76,7 +76,7 @@ def test_a_hot_channel_is_flagged_while_it_is_there_and_nowhere_else(scored):
     assert set(of_bins["histogram"]) == {"a"}
     assert len(of_bins) == 6
     assert of_bins["why"].iloc[0].startswith("position [cm] 7 to 8: ")
-    assert "beside 3 runs, 300000 to 300002" in of_bins["why"].iloc[0]
+    assert "compared with 3 runs, 300000 to 300002" in of_bins["why"].iloc[0]
     start, stop = of_bins["start"].iloc[0], of_bins["stop"].iloc[0]
     assert stop - start == np.timedelta64(120, "s")
     assert set(flags["run"]) == {RUNS[3]}
@@ -86,7 +86,7 @@ def test_a_share_that_rises_is_told_of_the_histogram_whose_it_is(scored):
     flags = owtrend.open(scored).findings()
     shares = flags[flags["score"] == "fraction"]
     assert set(shares["histogram"]) == {"a"}
-    assert shares["why"].str.startswith("fraction of its component: a: ").all()
+    assert shares["why"].str.startswith("fraction of a in its component: ").all()
 
 
 def test_incidents_join_what_belongs_together(scored):
@@ -118,7 +118,7 @@ def test_what_there_is_no_score_of_is_an_error(scored, files, tmp_path):
     with pytest.raises(NotFoundError, match="none of the runs"):
         archive.scores("EMC", runs=[])
     making.ingest(files, tmp_path / "new")
-    with pytest.raises(NotFoundError, match="no scores yet; `owtrend compute`"):
+    with pytest.raises(NotFoundError, match="no scores yet; run `owtrend compute`"):
         owtrend.open(tmp_path / "new").scores("EMC")
     assert owtrend.open(tmp_path / "new").findings().empty
 
@@ -237,7 +237,7 @@ def test_a_new_epoch_that_a_person_told_has_no_reference_before_it(scored, tmp_p
     with_reference = [bool(np.nan_to_num(null[looks.run_index(run)]).any()) for run in RUNS]
     assert with_reference == [False, True, True, True, False, True]
     text = owtrend.open(store).findings()["why"]
-    assert not text.str.contains("beside 4 runs").any()
+    assert not text.str.contains("compared with 4 runs").any()
     with pytest.raises(NotFoundError, match="no subsystem 'ECM'; it has EMC"):
         compute.compute(store, workers=0, config=Config(scores=ScoreConfig(epochs={"ECM": [1]})))
 

@@ -333,7 +333,7 @@ def test_what_is_flagged_is_marked_told_and_found_by_its_incident(scored_page):
     expect(page.get_by_text("No findings in this run.")).to_be_visible()
     page.get_by_label("Incidents").select_option(index=1)
     page.wait_for_url("**run=3&subsystem=EMC&histogram=steady**start=2018-06-01T14:11:00**")
-    expect(page.get_by_text("steady is not there")).to_be_visible(timeout=10_000)  # another run, all pictures anew
+    expect(page.get_by_text("steady is missing")).to_be_visible(timeout=10_000)  # another run, all pictures anew
     page.locator("select[size]").select_option("odd")
     expect(page.get_by_text("position [cm] 2 to 3").first).to_be_visible(timeout=10_000)
     page.wait_for_function(f"() => ({GLYPHS})(['Score', 'Scatter']).length > 1")

@@ -30,16 +30,16 @@ def test_histograms_that_change_together_are_of_one_component():
     owner = np.array([0, 1, 2, 3, 0, 1, 2, 3, 0])
     found = learn(reports[:, owner])
     assert found.count == 4
-    assert len({(a, b) for a, b in zip(owner, found.of, strict=True)}) == 4
+    assert len({(a, b) for a, b in zip(owner, found.labels, strict=True)}) == 4
     assert found.certain.all()
-    np.testing.assert_array_equal(found.reports[:, found.of[0]], reports[:, 0])
+    np.testing.assert_array_equal(found.reports[:, found.labels[0]], reports[:, 0])
 
 
 def test_a_histogram_filled_rarely_joins_the_component_that_its_few_reports_fit():
     reports = turns(600, 4)
     rare = reports[:, 2] & (np.random.default_rng(1).random(600) < 0.1)
     found = learn(np.column_stack([reports, rare]))
-    assert found.of[4] == found.of[2]
+    assert found.labels[4] == found.labels[2]
     assert found.certain[4]
 
 
@@ -48,13 +48,13 @@ def test_what_never_changed_has_none_and_what_changed_once_is_not_certain():
     never, once = np.zeros(60, dtype=bool), np.zeros(60, dtype=bool)
     once[np.flatnonzero(reports[:, 1])[3]] = True
     found = learn(np.column_stack([reports, never, once]))
-    assert found.of[3] == -1
+    assert found.labels[3] == -1
     assert found.certain.tolist() == [True, True, True, False, False]
-    assert found.members(found.of[0]).tolist() == [0]
+    assert found.members(found.labels[0]).tolist() == [0]
 
 
 def test_nothing_at_all_has_no_components():
-    assert learn(np.zeros((0, 3), dtype=bool)).of.tolist() == [-1, -1, -1]
+    assert learn(np.zeros((0, 3), dtype=bool)).labels.tolist() == [-1, -1, -1]
 
 
 SECTORS = np.repeat(np.arange(18) % 5, 10)
@@ -86,14 +86,14 @@ def same(found, owner):
 def test_bins_that_change_together_are_of_one_component_however_few_of_their_changes_are_seen(per_hour, owner):
     found = learn_cells(changes(20, per_hour, owner))
     assert found.count == owner.max() + 1
-    assert same(found.of, owner)
+    assert same(found.labels, owner)
     assert found.certain.mean() > 0.95
 
 
 def test_twenty_components_that_fill_one_histogram_are_told_apart_in_one_run():
     owner = np.arange(400) % 20
     found = learn_cells(changes(1, 200, owner))
-    assert same(found.of, owner)
+    assert same(found.labels, owner)
     assert found.certain.all()
 
 
@@ -102,14 +102,14 @@ def test_twenty_components_that_fill_one_histogram_are_told_apart_in_one_run():
 def test_a_histogram_of_one_component_is_one(runs, per_hour):
     found = learn_cells(changes(runs, per_hour, np.zeros(180, dtype=int)))
     assert found.count == 1
-    assert set(found.of.tolist()) <= {0, -1}
+    assert set(found.labels.tolist()) <= {0, -1}
     filled = changes(runs, per_hour, np.zeros(180, dtype=int)).any(axis=0)
-    np.testing.assert_array_equal(found.of == 0, filled)
+    np.testing.assert_array_equal(found.labels == 0, filled)
 
 
 def test_a_sector_that_was_dead_for_half_a_run_stays_with_its_component():
     found = learn_cells(changes(1, 100, SECTORS, dead=range(10)))
-    assert same(found.of, SECTORS)
+    assert same(found.labels, SECTORS)
 
 
 def test_a_bin_with_few_changes_is_not_certain_and_one_without_has_no_component():
@@ -118,18 +118,18 @@ def test_a_bin_with_few_changes_is_not_certain_and_one_without_has_no_component(
     once = np.flatnonzero(changed[:, 17])[5]
     changed[:, 17] = np.arange(len(changed)) == once
     found = learn_cells(changed)
-    assert found.of[4] == -1
+    assert found.labels[4] == -1
     assert not found.certain[[4, 17]].any()
     assert np.delete(found.certain, [4, 17]).all()
     others = np.delete(np.arange(180), 4)
-    np.testing.assert_array_equal(changed[:, SECTORS == 2].any(axis=1), found.reports[:, found.of[25]])
-    assert (found.of[others] >= 0).all()
+    np.testing.assert_array_equal(changed[:, SECTORS == 2].any(axis=1), found.reports[:, found.labels[25]])
+    assert (found.labels[others] >= 0).all()
 
 
 def test_a_histogram_that_never_changed_has_no_components_of_its_bins():
     found = learn_cells(np.zeros((40, 3), dtype=bool))
     assert found.count == 0
-    assert found.of.tolist() == [-1, -1, -1]
+    assert found.labels.tolist() == [-1, -1, -1]
 
 
 def test_the_archive_tells_the_components_of_bins_as_a_comparison_takes_them(tmp_path):

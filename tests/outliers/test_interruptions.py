@@ -1,4 +1,4 @@
-"""What went wrong with the sending, told of small runs made by hand."""
+"""Interruptions of the sending, in small runs made by hand."""
 
 from datetime import timedelta
 
@@ -12,16 +12,16 @@ from tests import making
 
 def flags_of(tmp_path, *runs):
     """Flags of runs: per run its rows by histogram, and keywords of `making.write_run`."""
-    for number, (rows, told) in enumerate(runs):
+    for number, (rows, options) in enumerate(runs):
         start = making.START + timedelta(hours=number)
-        making.write_run(tmp_path / "files", rows, run=300000 + number, **{"start": start, **told})
+        making.write_run(tmp_path / "files", rows, run=300000 + number, **{"start": start, **options})
     making.ingest(tmp_path / "files", tmp_path / "store")
     compute.compute(tmp_path / "store", workers=0)
     return owtrend.open(tmp_path / "store").findings()
 
 
 def growing(snapshots=12, bins=3, every=1):
-    """Counts that grow by ten in each bin in every so many snapshots."""
+    """Counts that grow by ten in each bin in every ``every``-th snapshot."""
     return [[10 * (number // every + 1)] * (bins + 2) for number in range(snapshots)]
 
 
@@ -30,11 +30,11 @@ def minutes(flags):
     return list(zip(*(one.tolist() for one in since), strict=True))
 
 
-def test_a_run_without_any_has_none(tmp_path):
+def test_an_undisturbed_run_has_no_findings(tmp_path):
     assert flags_of(tmp_path, ({"a": growing(), "b": growing()}, {})).empty
 
 
-def test_a_restart_of_one_histogram_is_told_of_it_and_one_of_all_of_the_subsystem(tmp_path):
+def test_a_restart_concerns_one_histogram_or_the_whole_subsystem(tmp_path):
     again = [*growing(6), *growing(6)]
     held = {name: growing() for name in "bcd"}
     flags = flags_of(tmp_path, ({"a": again, **held}, {}), (dict.fromkeys("abcd", again), {}))
@@ -42,8 +42,8 @@ def test_a_restart_of_one_histogram_is_told_of_it_and_one_of_all_of_the_subsyste
     assert found["histograms"].tolist() == [("a",), ()]
     assert minutes(found) == [(5, 6), (65, 66)]
     assert found["why"].tolist() == [
-        "a began to count from zero again",
-        "all 4 histograms began to count from zero again",
+        "a restarted from zero",
+        "all 4 histograms restarted from zero",
     ]
     assert np.isinf(found["z"]).all()
 
@@ -53,11 +53,11 @@ def test_missing_snapshots_are_a_gap(tmp_path):
     late = [[10 * number] * 5 for number in range(8, 14)]
     flags = flags_of(tmp_path, ({"a": late}, {"start": making.START + timedelta(minutes=7)}))
     (found,) = flags[flags["score"] == "gap"].to_dict("records")
-    assert found["why"] == "3 snapshots are missing: none in 4.0 min"
+    assert found["why"] == "3 snapshots missing: none for 4.0 min"
     assert found["histograms"] == ()
 
 
-def test_a_histogram_that_is_gone_is_told_for_as_long_as_it_is(tmp_path):
+def test_a_missing_histogram_is_found_for_as_long_as_it_is_missing(tmp_path):
     for_a_while = [None if 4 <= number < 7 else row for number, row in enumerate(growing())]
     for_good = [None if number >= 9 else row for number, row in enumerate(growing())]
     held = {name: growing() for name in "cdef"}
@@ -65,27 +65,27 @@ def test_a_histogram_that_is_gone_is_told_for_as_long_as_it_is(tmp_path):
     found = flags[flags["score"] == "absent"]
     assert found["histogram"].tolist() == ["a", "b"]
     assert minutes(found) == [(3, 6), (8, 11)]
-    assert found["why"].tolist() == ["a is not there for a while", "b is not there"]
+    assert found["why"].tolist() == ["a is missing for a while", "b is missing"]
 
 
-def test_a_component_that_is_silent_for_three_times_as_long_as_usual_is_told(tmp_path):
+def test_a_component_that_is_silent_three_times_as_long_as_normal_is_found(tmp_path):
     quiet, others = growing(40, every=2), [growing(41, every=2)[1 + number] for number in range(40)]
     quiet[10:18] = [quiet[9]] * 8
     flags = flags_of(tmp_path, ({"a": quiet, "b": quiet, **dict.fromkeys("cdef", others)}, {}))
     (found,) = flags[flags["score"] == "silent"].to_dict("records")
     assert found["histograms"] == ("a", "b")
-    assert found["why"] == "a and 1 more did not change for 10.0 min, usually for 2.0 min"
+    assert found["why"] == "a and 1 more did not change for 10.0 min, normally for 2.0 min"
 
 
-def test_another_binning_in_a_run_is_told(tmp_path):
+def test_another_binning_in_a_run_is_found(tmp_path):
     rows = [*growing(6, bins=4), *[[10 * number] * 4 for number in range(9, 15)]]
     flags = flags_of(tmp_path, ({"a": rows, "b": growing(), "c": growing()}, {}))
     (found,) = flags[flags["score"] == "binning"].to_dict("records")
-    assert (found["histogram"], found["why"]) == ("a", "a was binned anew: 2 bins, 4 before")
+    assert (found["histogram"], found["why"]) == ("a", "a changed its binning: 2 bins, 4 before")
 
 
 @pytest.mark.parametrize(("more", "count"), [(0, 0), (1, 0), (3, 1)])
-def test_snapshots_after_the_end_are_told_where_every_snapshot_brought_news(tmp_path, more, count):
+def test_snapshots_after_the_end_are_found_where_every_snapshot_brought_news(tmp_path, more, count):
     rows = growing(20)
     flags = flags_of(tmp_path, ({"a": [*rows, *[rows[-1]] * more]}, {}))
     assert flags["score"].tolist() == ["after_end"] * count
@@ -97,7 +97,7 @@ def test_quiet_snapshots_at_the_end_are_nothing_where_components_report_now_and_
     assert flags.empty
 
 
-def test_a_file_that_cannot_be_read_is_told_with_its_run(tmp_path):
+def test_an_unreadable_file_is_a_finding_of_its_run(tmp_path):
     making.write_run(tmp_path / "files", {"a": growing()})
     last = sorted((tmp_path / "files").rglob("*.root"))[-1]
     last.write_bytes(last.read_bytes()[:300])

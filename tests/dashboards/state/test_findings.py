@@ -145,7 +145,7 @@ def test_scores_of_several_runs_lie_side_by_side_whatever_the_trend_shows(page, 
 
 def test_missing_rows_are_marked_where_they_are(scored):
     page = HistogramPage(Session(scored, run=3, histogram="steady"))
-    assert "steady is not there" in text(page.why)
+    assert "steady is missing" in text(page.why)
     (absent,) = (mark for mark in marks(page._scores.object) if mark.label == "interruption")
     assert [one.split(" · ")[1:] for one in absent.dimension_values("told")] == [["absent"]]
 

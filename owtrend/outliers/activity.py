@@ -1,0 +1,74 @@
+"""When the histograms of a run were present, reported, and restarted: the stored states, unpacked."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from owtrend.store.reader import SubsystemReader
+from owtrend.trends.run_trends import HELD, REPORTED, RESTART
+
+__all__ = ["RunActivity", "in_ns", "median_wait"]
+
+
+@dataclass(frozen=True, eq=False)
+class RunActivity:
+    """States of the histograms of a run in each of its rows.
+
+    Parameters
+    ----------
+    times
+        Ends of the snapshots, ``(time,)``.
+    state
+        Bits of `owtrend.trends.run_trends`, ``(time, histogram)``.
+    """
+
+    times: NDArray[np.datetime64]
+    state: NDArray[np.uint8]
+
+    @classmethod
+    def from_store(cls, view: SubsystemReader, run: int, columns: slice | None = None) -> Self:
+        """Read from the stored trends of a run; ``columns``: some histograms, by their order in the registry."""
+        run_index = view.run_index(run)
+        times = view.times(run_index)
+        columns = slice(0, len(view.registry.histograms)) if columns is None else columns
+        return cls(times, view.trend_block("state", run_index, slice(0, len(times)), columns))
+
+    def without(self, ignored: NDArray[np.bool_]) -> Self:
+        """The same with some histograms never present, such as gauges, which count nothing."""
+        return replace(self, state=np.where(ignored, 0, self.state))
+
+    @cached_property
+    def held(self) -> NDArray[np.bool_]:
+        """Whether each snapshot holds each histogram, ``(time, histogram)``."""
+        return self.state & HELD > 0
+
+    @cached_property
+    def reported(self) -> NDArray[np.bool_]:
+        """Whether each histogram changed in each snapshot, ``(time, histogram)``."""
+        return self.state & REPORTED > 0
+
+    @cached_property
+    def restarted(self) -> NDArray[np.bool_]:
+        """Whether each histogram counted from zero again, ``(time, histogram)``."""
+        return self.state & RESTART > 0
+
+    @cached_property
+    def wait(self) -> float:
+        """Median time between two reports of a histogram [ns]."""
+        return median_wait(self.times, self.reported)
+
+
+def median_wait(times: NDArray[np.datetime64], reported: NDArray[np.bool_]) -> float:
+    """Median time between two reports of a histogram [ns]; between snapshots if no histogram reports twice."""
+    waits = [np.diff(times[column].astype("datetime64[ns]").view("int64")) for column in reported.T if column.sum() > 1]
+    if waits:
+        return float(np.median(np.concatenate(waits)))
+    return float(np.median(np.diff(times.view("int64")))) if len(times) > 1 else 60e9
+
+
+def in_ns(time: np.datetime64 | float) -> int:
+    """A time, or a length of time, in whole ns."""
+    return int(time.astype("datetime64[ns]").view("int64")) if isinstance(time, np.datetime64) else int(time)

@@ -1,0 +1,137 @@
+"""What a run is compared with: the good runs before it, and what their scores looked like."""
+
+import hashlib
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from owtrend.kernels.two_sample.report import z_of
+from owtrend.outliers.monitor import Counts, RunningCounts
+from owtrend.outliers.null_model import KNOWN_RUNS, NullModel
+
+__all__ = ["NULL_RUNS", "PoolEntry", "ReferencePool", "ScoreSettings", "accepted_runs"]
+
+NULL_RUNS = 20  # that a null model is learned from, at most
+
+
+@dataclass(frozen=True)
+class ScoreSettings:
+    """Settings that scores depend on.
+
+    Parameters
+    ----------
+    tests
+        Histograms that are tested, in all subsystems.
+    budget
+        False alarms in eight hours, all histograms together.
+    last
+        Runs in a reference.
+    adapt_after
+        As many runs in a row that are wrong throughout become the new reference; 0: never.
+    epochs
+        Runs of the subsystem with which another epoch begins.
+    """
+
+    tests: int
+    budget: float = 1.0
+    last: int = 5
+    adapt_after: int = 3
+    epochs: tuple[int, ...] = ()
+
+    @property
+    def digest(self) -> bytes:
+        """Hash of the settings that a score depends on in addition to its references; 8 bytes."""
+        return hashlib.blake2b(f"{self.budget} {self.last} {self.adapt_after}".encode(), digest_size=8).digest()
+
+    @property
+    def warm_up(self) -> int:
+        """Runs back that a reference may need: some of them may have been wrong."""
+        return 2 * max(self.last, self.adapt_after)
+
+    def threshold(self, wait: float) -> float:
+        """Normal z from which on a report is flagged, where a histogram reports every ``wait`` ns.
+
+        Bonferroni's: the budget is shared by all reports of all histograms in eight hours. Correlated reports, flags
+        that fall together, and discrete counts only lower the rate of false alarms.
+        """
+        reports = self.tests * 8 * 3600e9 / wait
+        return float(z_of(np.array([np.log(self.budget / max(reports, 2 * self.budget))]))[0])
+
+
+def accepted_runs(rejected: Sequence[bool], adapt_after: int) -> list[bool]:
+    """Runs, in order of time, that references are made from: the good ones.
+
+    After ``adapt_after`` rejected runs in a row these are the new normal, and the runs before them no longer are.
+    """
+    ends = [
+        last
+        for last in range(adapt_after, len(rejected) + 1)
+        if adapt_after and all(rejected[last - adapt_after : last])
+    ]
+    if not ends:
+        return [not bad for bad in rejected]
+    last = ends[-1]
+    first = last
+    while first and rejected[first - 1]:
+        first -= 1
+    return [first <= number < last or (number >= last and not bad) for number, bad in enumerate(rejected)]
+
+
+@dataclass(frozen=True, eq=False)
+class PoolEntry:
+    """A run in the pool: its good reports, or, if it is ``rejected`` because most were bad, all of them."""
+
+    run: int
+    mode: str
+    binning: tuple[Any, ...]
+    counts: Counts
+    rejected: bool
+
+
+@dataclass
+class ReferencePool:
+    """Earlier runs of one histogram: their counts, and the summaries of their scores."""
+
+    settings: ScoreSettings
+    entries: deque[PoolEntry] = field(init=False)
+    summaries: deque[tuple[bool, NDArray[np.float64]]] = field(default_factory=lambda: deque(maxlen=NULL_RUNS))
+
+    def __post_init__(self) -> None:
+        self.entries = deque(maxlen=self.settings.warm_up)
+
+    def reference(self, binning: tuple[Any, ...], mode: str) -> tuple[Counts | None, list[int]]:
+        """The last good runs of this binning and mode, added, and their run numbers."""
+        alike = [entry for entry in self.entries if entry.binning == binning and entry.mode == mode]
+        accepted = accepted_runs([entry.rejected for entry in alike], self.settings.adapt_after)
+        chosen = [entry for entry, good in zip(alike, accepted, strict=True) if good][-self.settings.last :]
+        if not chosen:
+            return None, []
+        return RunningCounts.from_counts(*(entry.counts for entry in chosen)).to_counts(), [e.run for e in chosen]
+
+    def null_model(self) -> NullModel | None:
+        """The null model of the accepted runs; None if they are too few."""
+        accepted = accepted_runs([rejected for rejected, _ in self.summaries], self.settings.adapt_after)
+        known = [summary for (_, summary), good in zip(self.summaries, accepted, strict=True) if good]
+        return NullModel.from_runs(known) if len(known) >= KNOWN_RUNS else None
+
+    def add_summary(
+        self, summary: NDArray[np.float64], reported: NDArray[np.bool_], flagged: NDArray[np.bool_]
+    ) -> None:  # fmt: skip
+        """Add the scores of a finished run, as `owtrend.outliers.null_model.summary` has them."""
+        if np.isfinite(summary).any():
+            self.summaries.append((bool(2 * flagged.sum() > reported.sum()), summary))
+
+    def add_run(
+        self, run: int, mode: str, binning: tuple[Any, ...], total: RunningCounts | None,
+        accepted: RunningCounts | None,
+    ) -> None:  # fmt: skip
+        """Add the counts of a finished run: of all its reports, and of the good ones."""
+        if total is None:
+            return
+        rejected = accepted is None or 2 * accepted.reports < total.reports
+        counts = total if accepted is None or rejected else accepted
+        self.entries.append(PoolEntry(run, mode, binning, counts.to_counts(), rejected))

@@ -1,0 +1,35 @@
+"""Reasons: one sentence on the score that says most."""
+
+import numpy as np
+
+from owtrend.model.axis import Axis
+from owtrend.outliers.explain import reason
+from owtrend.outliers.monitor import SCORES, Counts, HistogramMonitor
+
+AXES = (Axis.spaced(20, 0, 10, "energy [GeV]"),)
+
+
+def found(data, reference):
+    """Score and reason of a report compared with runs 7 and 8."""
+    sizes = np.array([22], dtype=np.int64)
+    monitor = HistogramMonitor(Counts(np.asarray(reference, dtype=float), sizes))
+    report = Counts(np.asarray(data, dtype=float), sizes)
+    scores = monitor.test(report)
+    assert scores is not None
+    return SCORES[scores.worst[1]], reason(scores, monitor.compared(scores, report), AXES, [7, 8])
+
+
+def test_reasons_name_bins_by_their_axis():
+    flat, data = np.full(22, 1000.0), np.full(22, 100.0)
+    data[3] = 400
+    score, text = found(data, flat)
+    assert score == "bin"
+    assert text.startswith("energy [GeV] 1 to 1.5: 400 counts where 114 are expected (compared with 2 runs, 7 to 8; ")
+    data[3] = 100
+    data[10:14] = 40
+    score, text = found(data, flat)
+    assert score == "window"
+    assert text.startswith("energy [GeV] 4.5 to 6.5: 160 counts where 356 are expected")
+    score, text = found(np.linspace(90, 110, 22), flat)
+    assert score == "shift"
+    assert text.startswith("shifted to larger energy [GeV]: a mean of 5.1")
