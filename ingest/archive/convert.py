@@ -1,9 +1,8 @@
 """Snapshots -> rows of the store: order, duplicates, number classes, layouts; one run of one subsystem at a time."""
 
-import json
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.decode.reader import SnapshotReader
-from owtrend import __version__
 from owtrend.errors import SnapshotError
 from owtrend.model.histogram import display_name
 from owtrend.model.registry import COUNTS, SAME, SUMS, WEIGHTS, Registry, Segment, segments_of
-from owtrend.model.rows import AMBIGUOUS_TIME, UNCHANGED, RunRows, outranks, unchanged
+from owtrend.model.rows import AMBIGUOUS_TIME, UNCHANGED, FileKey, Provenance, RunRows, settle, unchanged
 from owtrend.model.snapshot import Snapshot
+from owtrend.store import quarantine
 from owtrend.store.layout import TIME_CHUNK
 from owtrend.store.reader import SubsystemReader
 from owtrend.store.repository import Store
@@ -25,7 +24,6 @@ from owtrend.store.transaction import write_cells
 
 __all__ = ["RunResult", "RunTask", "SourceFile", "convert_run", "survey"]
 
-DECODER = f"owtrend {__version__}"
 _of_thread = threading.local()
 _DTYPES = {COUNTS: np.int32, WEIGHTS: np.float64, SUMS: np.float64}
 
@@ -46,7 +44,7 @@ class SourceFile:
     mtime: int = 0
 
     @property
-    def ledger(self) -> tuple[str, int, int]:
+    def ledger(self) -> FileKey:
         """What makes it the file that was taken in before, from whichever folder above what its name told."""
         return self.told, self.size, self.mtime
 
@@ -114,10 +112,10 @@ def quarantine_line(file: SourceFile, reason: str, name: str | None = None, *, l
 
     ``lasting``: this decoder finds the same whenever it reads the file, so it need not be read again.
     """
-    when = str(np.datetime64(file.time, "ns").astype("datetime64[s]"))
-    fields = {"source": file.source, "object": name, "subsystem": file.subsystem, "run": file.run, "time": when}
-    read = {"file": file.ledger, "decoder": DECODER} if lasting else {}
-    return json.dumps({**fields, "reason": reason, **read})
+    return quarantine.entry(
+        file.source, reason, subsystem=file.subsystem, run=file.run, time=file.time, name=name,
+        unreadable=file.ledger if lasting else None,
+    )  # fmt: skip
 
 
 def survey(task: RunTask) -> list[Segment]:
@@ -179,10 +177,18 @@ class _Row:
 
     time: int
     digest: bytes
-    provenance: dict[str, Any]
+    provenance: Provenance
     flags: int
     old: int
     layout: tuple[int, ...] = ()
+
+    @property
+    def entries(self) -> float:
+        return self.provenance.entries
+
+    @property
+    def source(self) -> str:
+        return self.provenance.source
 
 
 class _Merged:
@@ -194,7 +200,7 @@ class _Merged:
         if held is not None and view is not None:
             for run_index in range(len(held)):
                 layout = view.layouts.layouts[held.layout[run_index]]
-                provenance = json.loads(held.provenance[run_index])
+                provenance = Provenance.from_json(held.provenance[run_index])
                 time, digest = int(held.time[run_index]), held.digest[run_index].tobytes()
                 self.old[time] = _Row(time, digest, provenance, int(held.flags[run_index]), run_index, layout)
         self.files: dict[int, list[SourceFile]] = {}
@@ -224,13 +230,10 @@ class _Merged:
                 yield best
 
     def _row(self, file: SourceFile, snapshot: Snapshot) -> _Row:
-        provenance = {
-            **{name: asdict(file)[name] for name in ("source", "told", "size", "mtime", "mode")},
-            "timezone": self.task.timezone,
-            "entries": snapshot.entries,
-            "decoder": DECODER,
-            "unsupported": len(snapshot.unsupported),
-        }
+        provenance = Provenance(
+            source=file.source, parsed=file.told, size=file.size, mtime=file.mtime, mode=file.mode,
+            timezone=self.task.timezone, entries=snapshot.entries, unsupported=len(snapshot.unsupported),
+        )  # fmt: skip
         return _Row(file.time, snapshot.digest, provenance, AMBIGUOUS_TIME * file.ambiguous, -1)
 
     def _better(
@@ -238,21 +241,15 @@ class _Merged:
     ) -> tuple[_Row, Snapshot | None]:
         if best is None:
             return row, snapshot
-        if best[0].digest == row.digest:
+        settled = settle(best[0], row)
+        if settled is None:
             self.result.duplicates += 1
-            best[0].provenance.setdefault("duplicates", []).append(list(file.ledger))
+            best[0].provenance.duplicates.append(file.ledger)
             return best
-        wins = outranks(row.provenance["entries"], row.digest, best[0].provenance["entries"], best[0].digest)
-        winner, loser = ((row, snapshot), best[0]) if wins else (best, row)
-        other = loser.provenance
-        reason = (
-            f"same time as {winner[0].provenance['source']} but other content, with {other['entries']:.0f} entries "
-            f"against {winner[0].provenance['entries']:.0f}; the one with more is kept"
-        )
-        self.result.quarantine.append(quarantine_line(replace(file, source=other["source"]), reason))
-        ledger = [other["told"], other["size"], other["mtime"]]
-        winner[0].provenance.setdefault("duplicates", []).append(ledger)
-        return winner
+        winner, loser, reason = settled
+        self.result.quarantine.append(quarantine_line(replace(file, source=loser.source), reason))
+        winner.provenance.duplicates.append(loser.provenance.file)
+        return (row, snapshot) if winner is row else best
 
 
 class _Block:
@@ -324,13 +321,13 @@ def _assemble(task: RunTask, rows: Sequence[_Row], held: RunRows | None) -> tupl
     digests = np.array([np.frombuffer(row.digest, dtype=np.uint8) for row in rows], dtype=np.uint8).reshape(-1, 16)
     flags = np.array([row.flags & ~UNCHANGED for row in rows], dtype=np.uint8)
     flags |= np.uint8(UNCHANGED) * unchanged(digests)
-    modes = [row.provenance.get("mode", "") for row in rows]
+    modes = [row.provenance.mode for row in rows]
     return RunRows(
         time=np.array([row.time for row in rows], dtype=np.int64),
         layout=np.array(numbers, dtype=np.int32),
         flags=flags,
         digest=digests,
-        provenance=tuple(json.dumps(row.provenance) for row in rows),
+        provenance=tuple(row.provenance.to_json() for row in rows),
         mode=next(filter(None, modes), held.mode if held else ""),
         accumulation=task.accumulation,
     ), list(layouts)
@@ -345,17 +342,6 @@ def _registry(view: SubsystemReader | None) -> Registry:
     return view.registry if view else Registry()
 
 
-def damaged_files(quarantine: Iterable[str]) -> dict[tuple[str, int, int], str]:
-    """The files that this decoder could not read, with their lines of the quarantine."""
-    lines = ((json.loads(line), line) for line in quarantine)
-    return {tuple(fields["file"]): line for fields, line in lines if fields.get("decoder") == DECODER}
-
-
-def known_files(provenance: Sequence[str]) -> set[tuple[str, int, int]]:
+def known_files(provenance: Sequence[str]) -> set[FileKey]:
     """The files that the rows of a run came from, also those dropped as duplicates: not to be read again."""
-    known = set()
-    for line in provenance:
-        fields: Mapping[str, Any] = json.loads(line)
-        known.add((fields["told"], fields["size"], fields["mtime"]))
-        known |= {tuple(ledger) for ledger in fields.get("duplicates", [])}
-    return known
+    return {file for line in provenance for file in Provenance.from_json(line).files}

@@ -18,6 +18,7 @@ from owtrend.compute import cluster
 from owtrend.errors import SnapshotError, UsageError
 from owtrend.model.registry import Layouts, Registry
 from owtrend.model.rows import CUMULATIVE, RESET
+from owtrend.store.quarantine import unreadable_files
 from owtrend.store.reader import Reader
 from owtrend.store.repository import Store
 from owtrend.store.transaction import Transaction
@@ -267,7 +268,7 @@ def _tasks(
     for file in files:
         groups.setdefault((file.subsystem, file.run), []).append(file)
     tasks = []
-    damaged = convert.damaged_files(reader.quarantine)
+    damaged = unreadable_files(reader.quarantine)
     summary.quarantine += [damaged[file.ledger] for file in files if file.ledger in damaged]
     for (subsystem, run), members in sorted(groups.items()):
         known: set[Any] = set(damaged)

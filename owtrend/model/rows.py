@@ -7,19 +7,86 @@ This module knows what a slot says, and how the rows of a run are put together f
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from owtrend import __version__
+
 __all__ = [
-    "AMBIGUOUS_TIME", "CUMULATIVE", "RESET", "UNCHANGED", "RunRows", "TailRow", "merged_order", "outranks", "shown",
-    "unchanged",
+    "AMBIGUOUS_TIME", "CUMULATIVE", "DECODER", "RESET", "UNCHANGED", "FileKey", "Provenance", "Rival", "RunRows",
+    "TailRow", "merged_order", "settle", "shown", "unchanged",
 ]  # fmt: skip
 
 UNCHANGED, AMBIGUOUS_TIME = 1, 2  # flags of a row
 CUMULATIVE, RESET = 0, 1  # accumulation of a run
+
+DECODER = f"owtrend {__version__}"
+FileKey = tuple[str, int, int]  # path, size and time of change [ns]: what makes it the same file in another folder
+
+
+@dataclass(kw_only=True)
+class Provenance:
+    """Where a row comes from; stored as a line of JSON.
+
+    Parameters
+    ----------
+    source
+        Where the snapshot came from, for people.
+    parsed
+        The part of the path that gave run and time.
+    size, mtime
+        Of the file [bytes], [ns].
+    mode
+        HLT mode.
+    entries
+        Sum of the entries of all histograms.
+    unsupported
+        How many objects were no histograms.
+    timezone
+        Time zone of the times in file names.
+    received
+        When a live snapshot came, UTC.
+    duplicates
+        Files of the same run and time that were dropped.
+    """
+
+    source: str
+    parsed: str = ""
+    size: int = 0
+    mtime: int = 0
+    mode: str = ""
+    timezone: str | None = None
+    entries: float
+    decoder: str = DECODER
+    unsupported: int = 0
+    received: str | None = None
+    duplicates: list[FileKey] = field(default_factory=list)
+
+    @property
+    def file(self) -> FileKey:
+        return self.parsed, self.size, self.mtime
+
+    @property
+    def files(self) -> list[FileKey]:
+        """The file of the row and those dropped as its duplicates: none is to be read again."""
+        return [self.file, *self.duplicates]
+
+    def to_json(self) -> str:
+        fields = {_STORED_AS.get(name, name): value for name, value in vars(self).items()}
+        return json.dumps({name: value for name, value in fields.items() if value is not None and value != []})
+
+    @classmethod
+    def from_json(cls, line: str) -> Self:
+        fields = {_CALLED.get(name, name): value for name, value in json.loads(line).items()}
+        fields["duplicates"] = [tuple(file) for file in fields.get("duplicates", [])]
+        return cls(**{name: fields[name] for name in cls.__dataclass_fields__ if name in fields})
+
+
+_STORED_AS = {"parsed": "told"}  # keys of stored lines that have other names here
+_CALLED = {stored: name for name, stored in _STORED_AS.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +174,35 @@ def shown(same: NDArray[np.bool_], additive: bool) -> int:
     return len(same) if not additive else int(changed[-1]) + 1 if len(changed) else 0
 
 
-def outranks(entries: float, digest: bytes, other_entries: float, other_digest: bytes) -> bool:
-    """Which of two snapshots of one time is kept: the one with more entries, whatever came first."""
-    return (entries, digest) > (other_entries, other_digest)
+class Rival(Protocol):
+    """What decides which of two snapshots at one time is kept."""
+
+    @property
+    def entries(self) -> float: ...
+    @property
+    def digest(self) -> bytes: ...
+    @property
+    def source(self) -> str: ...
+
+
+R = TypeVar("R", bound=Rival)
+
+
+def settle(known: R, new: R) -> tuple[R, R, str] | None:
+    """Decide which of two snapshots of one run and time is kept.
+
+    The one with more entries, whichever came first, so that the order of arrival never matters.
+
+    Returns
+    -------
+    :
+        The one to keep, the other, and the reason for the quarantine; None if their contents are equal.
+    """
+    if known.digest == new.digest:
+        return None
+    winner, loser = (new, known) if (new.entries, new.digest) > (known.entries, known.digest) else (known, new)
+    reason = (
+        f"same time as {winner.source} but other content, with {loser.entries:.0f} entries against "
+        f"{winner.entries:.0f}; the one with more is kept"
+    )
+    return winner, loser, reason

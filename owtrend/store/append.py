@@ -1,7 +1,6 @@
 """Snapshots into a store one after the other: the door of a live detector. One commit for all that came together."""
 
 import contextlib
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from owtrend import __version__
 from owtrend.errors import SnapshotError, UsageError
 from owtrend.model import root_sums
 from owtrend.model.registry import COUNTS, SAME, SUMS, WEIGHTS, Layouts, Registry, Segment, segments_of
-from owtrend.model.rows import CUMULATIVE, RunRows, TailRow, outranks
+from owtrend.model.rows import CUMULATIVE, Provenance, RunRows, TailRow, settle
 from owtrend.model.snapshot import Snapshot
+from owtrend.store import quarantine
 from owtrend.store.layout import TIME_CHUNK
 from owtrend.store.reader import SubsystemReader
 from owtrend.store.repository import Store
@@ -198,9 +197,9 @@ class Appender:
                 if len(rows):
                     live.accumulations[run] = rows.accumulation
                 for number, when in enumerate(rows.time.tolist()):
-                    told = json.loads(rows.provenance[number])
+                    came = Provenance.from_json(rows.provenance[number])
                     slot = int(-1 - order[number]) if order[number] < 0 else -1
-                    known[when] = _Row(told["entries"], rows.digest[number].tobytes(), slot, told["source"])
+                    known[when] = _Row(came.entries, rows.digest[number].tobytes(), slot, came.source)
             live.rows[run] = known
         return live.rows[run]
 
@@ -245,18 +244,17 @@ class Appender:
         before = known.get(when)
         if known and when <= max(known):
             self._folding = None  # the rows that it folds may no longer be where it saw them
-        if before is not None and before.digest == row.digest:
+        if before is None:
+            result.added += 1
+        elif (settled := settle(before, row)) is None:
             result.duplicates += 1
             return
-        if before is not None:
-            wins = outranks(row.entries, row.digest, before.entries, before.digest)
-            winner, loser = (row, before) if wins else (before, row)
-            result.refused.append(_refusal(snapshot, winner, loser))
-            if not wins:
+        else:
+            winner, loser, reason = settled
+            result.refused.append(quarantine.entry(loser.source, reason, subsystem=subsystem, run=run, time=when))
+            if winner is before:
                 return
             result.replaced += 1
-        else:
-            result.added += 1
         row.slot = before.slot if before is not None and before.slot >= 0 else live.free_slot
         live.tail.setdefault(run, {})[row.slot] = when
         cells = {}
@@ -383,23 +381,10 @@ def _nanoseconds(snapshot: Snapshot) -> int:
 
 
 def _provenance(snapshot: Snapshot) -> str:
-    return json.dumps({
-        "source": snapshot.source, "told": snapshot.source, "size": 0, "mtime": 0, "mode": snapshot.mode or "",
-        "entries": snapshot.entries, "decoder": f"owtrend {__version__}", "unsupported": len(snapshot.unsupported),
-        "received": str(np.datetime64("now")),
-    })  # fmt: skip
-
-
-def _refusal(snapshot: Snapshot, winner: _Row, loser: _Row) -> str:
-    when = str(np.datetime64(_nanoseconds(snapshot), "ns").astype("datetime64[s]"))
-    reason = (
-        f"same time as {winner.source} but other content, with {loser.entries:.0f} entries against "
-        f"{winner.entries:.0f}; the one with more is kept"
-    )
-    return json.dumps({
-        "source": loser.source, "object": None, "subsystem": snapshot.subsystem, "run": snapshot.run, "time": when,
-        "reason": reason,
-    })  # fmt: skip
+    return Provenance(
+        source=snapshot.source, parsed=snapshot.source, mode=snapshot.mode or "", entries=snapshot.entries,
+        unsupported=len(snapshot.unsupported), received=str(np.datetime64("now")),
+    ).to_json()  # fmt: skip
 
 
 def _message(snapshots: Sequence[Snapshot]) -> str:

@@ -1,7 +1,6 @@
 """A state of the store, read lazily: its subsystems, runs, rows and cells, the tail joined in."""
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,10 +13,10 @@ from numpy.typing import NDArray
 from owtrend.errors import NotFoundError, StoreError
 from owtrend.model.registry import Layouts, Registry, Segment
 from owtrend.model.rows import UNCHANGED, RunRows, TailRow, merged_order, unchanged
-from owtrend.store import versions
+from owtrend.store import quarantine, versions
 from owtrend.store.layout import FORMAT, ROW_ARRAYS, RUN_ARRAYS, TAIL, TIME_CHUNK, padded, read_log, stored_names
 
-__all__ = ["Reader", "SubsystemReader", "open_quarantine", "read_tail"]
+__all__ = ["Reader", "SubsystemReader", "read_tail"]
 
 
 class Reader:
@@ -66,7 +65,7 @@ class Reader:
     @cached_property
     def quarantine(self) -> list[str]:
         """JSON lines of what could not be taken in."""
-        return open_quarantine(read_log(self._group, "quarantine"))
+        return quarantine.listed(read_log(self._group, "quarantine"))
 
 
 @dataclass
@@ -380,19 +379,3 @@ def read_tail(group: zarr.Group) -> Iterator[TailRow]:
     for slot, line in enumerate(group["tail_rows"][:]):
         if (row := TailRow.from_bytes(slot, line.tobytes())) is not None:
             yield row
-
-
-def open_quarantine(lines: Iterable[str]) -> list[str]:
-    """The lines of a quarantine that still hold: without whole files that were taken in later, or read again."""
-    still: dict[str, None] = {}
-    whole: dict[str, list[str]] = {}  # those of a file, not of an object in it, by source
-    for line in lines:
-        fields = json.loads(line)
-        if fields.get("taken") or "file" in fields:
-            for earlier in whole.pop(fields["source"], ()):
-                still.pop(earlier, None)
-        if not fields.get("taken"):
-            still[line] = None
-            if fields["object"] is None:
-                whole.setdefault(fields["source"], []).append(line)
-    return list(still)

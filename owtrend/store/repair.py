@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from owtrend.errors import NotFoundError, UsageError
+from owtrend.model.rows import Provenance
 from owtrend.model.snapshot import Snapshot
 from owtrend.store.append import appender
 from owtrend.store.check import rows_of
@@ -80,7 +81,7 @@ def merge(
                 snapshots = [
                     Snapshot(
                         histograms=histograms, subsystem=name, run=run, time=times[number],
-                        mode=rows.mode or None, source=json.loads(rows.provenance[number])["source"],
+                        mode=rows.mode or None, source=Provenance.from_json(rows.provenance[number]).source,
                     )
                     for number, histograms in zip(which, rows_of(view, view.run_indices[run], which), strict=True)
                 ]  # fmt: skip

@@ -1,6 +1,5 @@
 """Changes to a store that become visible all at once."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from owtrend.model.registry import Layouts, Registry
 from owtrend.model.rows import RunRows, TailRow
-from owtrend.store import versions
+from owtrend.store import quarantine, versions
 from owtrend.store.layout import (
     CELL_DIM,
     CELL_DTYPE,
@@ -37,7 +36,7 @@ from owtrend.store.layout import (
     read_log,
     stored_names,
 )  # fmt: skip
-from owtrend.store.reader import open_quarantine, read_tail
+from owtrend.store.reader import read_tail
 
 __all__ = ["Transaction", "write_cells"]
 
@@ -235,12 +234,9 @@ class Transaction:
 
     def quarantine(self, lines: Iterable[str], taken: Iterable[str] = ()) -> None:
         """List what could not be taken in, one JSON line each; sources that were ``taken`` are listed no longer."""
-        held = read_log(self.group, "quarantine")
-        listed = set(open_quarantine(held))
+        listed = dict.fromkeys(quarantine.listed(read_log(self.group, "quarantine")))
         new = [line for line in dict.fromkeys(lines) if line not in listed]
-        damaged = {fields["source"] for fields in map(json.loads, listed) if fields["object"] is None}
-        came = [json.dumps({"source": source, "taken": True}) for source in sorted(damaged & set(taken))]
-        append_log(self.group, "quarantine", [*came, *new])
+        append_log(self.group, "quarantine", [*quarantine.taken_lines(listed, taken), *new])
 
     def configure(self, text: str) -> None:
         """Keep the configuration that trends are made by, as JSON."""

@@ -14,6 +14,7 @@ import owtrend
 from ingest.archive import convert, ingest, naming
 from owtrend.errors import BinningChangedError, NotFoundError, StoreLockedError, UsageError
 from owtrend.model.rows import AMBIGUOUS_TIME
+from owtrend.store import quarantine
 from owtrend.store.append import appender
 from owtrend.store.check import check
 from owtrend.store.repository import Store
@@ -169,7 +170,7 @@ def test_a_damaged_file_is_read_again_by_another_decoder_only(tmp_path, monkeypa
         patched.setattr(convert.RunTask, "read", None)
         again = making.ingest(tmp_path / "data", tmp_path / "store")
     assert (again.known, again.quarantine) == (1, first.quarantine)
-    monkeypatch.setattr(convert, "DECODER", "owtrend of later")
+    monkeypatch.setattr(quarantine, "DECODER", "owtrend of later")
     assert making.ingest(tmp_path / "data", tmp_path / "store").known == 0
     assert len(owtrend.open(tmp_path / "store").quarantine) == 1
 

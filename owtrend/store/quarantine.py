@@ -1,0 +1,63 @@
+"""The quarantine: JSON lines on files and objects that could not be taken in."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from owtrend.model.rows import DECODER, FileKey
+
+__all__ = ["entry", "listed", "taken_lines", "unreadable_files"]
+
+
+def entry(
+    source: str, reason: str, *, subsystem: str | None, run: int | None, time: int, name: str | None = None,
+    unreadable: FileKey | None = None,
+) -> str:  # fmt: skip
+    """A line of the quarantine.
+
+    Parameters
+    ----------
+    time
+        Time of the snapshot [ns UTC].
+    name
+        The object, if it is not the whole file.
+    unreadable
+        The file, if this decoder can never read it: it is not read again.
+    """
+    fields: dict[str, Any] = {
+        "source": source, "object": name, "subsystem": subsystem, "run": run,
+        "time": str(np.datetime64(time, "ns").astype("datetime64[s]")), "reason": reason,
+    }  # fmt: skip
+    if unreadable is not None:
+        fields |= {"file": unreadable, "decoder": DECODER}
+    return json.dumps(fields)
+
+
+def listed(lines: Iterable[str]) -> list[str]:
+    """The lines of a log that still hold: without whole files that were taken in later, or read again."""
+    still: dict[str, None] = {}
+    whole: dict[str, list[str]] = {}  # lines on a file, not on an object in it, by source
+    for line in lines:
+        fields = json.loads(line)
+        if fields.get("taken") or "file" in fields:
+            for earlier in whole.pop(fields["source"], ()):
+                still.pop(earlier, None)
+        if not fields.get("taken"):
+            still[line] = None
+            if fields["object"] is None:
+                whole.setdefault(fields["source"], []).append(line)
+    return list(still)
+
+
+def taken_lines(lines: Iterable[str], sources: Iterable[str]) -> list[str]:
+    """Lines that take ``sources`` off the list, for those that are on it as whole files."""
+    on_list = {fields["source"] for fields in map(json.loads, lines) if fields["object"] is None}
+    return [json.dumps({"source": source, "taken": True}) for source in sorted(on_list & set(sources))]
+
+
+def unreadable_files(lines: Iterable[str]) -> dict[FileKey, str]:
+    """Files that this decoder can never read, each with its line."""
+    fields = ((json.loads(line), line) for line in lines)
+    return {tuple(one["file"]): line for one, line in fields if one.get("decoder") == DECODER}
