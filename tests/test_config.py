@@ -109,9 +109,9 @@ def test_events_are_those_in_a_range_if_so_configured(store):
 def test_a_reductor_that_does_not_fit_a_histogram_is_missing_there_and_told_once(store, caplog):
     with caplog.at_level(logging.WARNING, logger="owtrend"):
         counted(store, reductors={"*": ["mean(x=0:2)", "fraction(0,9)"], "nothing*": ["peak"]})
-    told = [record.getMessage() for record in caplog.records]
-    assert sum("no fraction_x(0,9) of it" in one for one in told) == 2
-    assert any("no histogram is like 'nothing*'" in one for one in told)
+    messages = [record.getMessage() for record in caplog.records]
+    assert sum("no fraction_x(0,9) of it" in one for one in messages) == 2
+    assert any("no histogram is like 'nothing*'" in one for one in messages)
     archive = owtrend.open(store)
     assert archive.trend("EMC", "h", "mean(x=0:2)", run=1).value.values.tolist() == [0.5, 0.5]
     trends = archive.trends("EMC", "*", ["fraction(0,9)"], run=1)

@@ -125,9 +125,9 @@ def test_uproot_reads_a_written_slice(every_class, tmp_path):
 
 
 def test_root_says_of_a_slice_what_owtrend_says(every_class):
-    told = json.loads((DATA / "slice" / "answers.json").read_text())
-    assert len(told["histograms"]) == len(every_class)
-    for key, root in told["histograms"].items():
+    answers = json.loads((DATA / "slice" / "answers.json").read_text())
+    assert len(answers["histograms"]) == len(every_class)
+    for key, root in answers["histograms"].items():
         one = every_class[tuple(json.loads(key))]
         assert (one.class_name, one.title, one.gauge) == (root["class"], root["title"], root["gauge"])
         for axis, edges, labels in zip(one.axes, root["edges"], root["labels"], strict=True):
@@ -148,9 +148,9 @@ def test_root_says_of_a_slice_what_owtrend_says(every_class):
 
 
 def test_what_is_written_are_the_bytes_that_root_was_asked_about(every_class):
-    told = json.loads((DATA / "slice" / "answers.json").read_text())
-    if uproot.__version__ == told["uproot"]:
-        assert {json.dumps(path): bytes_digest(one) for path, one in every_class.items()} == told["bytes"]
+    answers = json.loads((DATA / "slice" / "answers.json").read_text())
+    if uproot.__version__ == answers["uproot"]:
+        assert {json.dumps(path): bytes_digest(one) for path, one in every_class.items()} == answers["bytes"]
 
 
 @pytest.mark.parametrize(("start", "stop"), [(None, None), ("12:10", "12:20"), ("12:05:30", None), (None, "12:04")])
@@ -276,11 +276,11 @@ def test_a_three_dimensional_histogram_with_variable_edges_and_labels(tmp_path):
 
 def test_a_slice_file_tells_what_is_in_it(simulated, tmp_path):
     path = tmp_path / "slice.root"
-    told = slices.export_slice(simulated, 300000, "HLT", path, "12:05", "12:25", select=["fHistCluster*"])
+    summary = slices.export_slice(simulated, 300000, "HLT", path, "12:05", "12:25", select=["fHistCluster*"])
     read = SnapshotReader().read(path)
-    assert told.histograms == len(read) == 2
-    assert told.start.startswith("2018-06-01T12:04") or told.start.startswith("2018-06-01T12:05")
-    assert told.snapshots == 20
+    assert summary.histograms == len(read) == 2
+    assert summary.start.startswith("2018-06-01T12:04") or summary.start.startswith("2018-06-01T12:05")
+    assert summary.snapshots == 20
     with pytest.raises(NotFoundError, match="no histogram like 'nothing\\*'"):
         slices.export_slice(simulated, 300000, "HLT", path, select=["nothing*"])
     with pytest.raises(NotFoundError, match="no snapshot of run 300000"):

@@ -64,9 +64,9 @@ def columns_of(path):
 def test_a_table_has_the_trends_of_every_snapshot(simulated, tmp_path, ending):
     archive = owtrend.open(simulated)
     path = tmp_path / f"trends{ending}"
-    told = tables.export_trends(simulated, path, subsystem="HLT", histograms=["fHistCluster*"], reductors=["mean"])
+    summary = tables.export_trends(simulated, path, subsystem="HLT", histograms=["fHistCluster*"], reductors=["mean"])
     table = columns_of(path)
-    assert (told.rows, told.trends, told.runs) == (len(table["run"]), 2, 2)
+    assert (summary.rows, summary.trends, summary.runs) == (len(table["run"]), 2, 2)
     assert list(map(int, table["run"])) == sorted(map(int, table["run"]))
     assert set(table["subsystem"]) == {"HLT"}
     name = "fHistClusterChargeTot"
@@ -88,8 +88,8 @@ def test_a_table_has_the_trends_of_every_snapshot(simulated, tmp_path, ending):
 
 
 def test_absent_is_not_false_and_subsystems_share_a_table(small_store, tmp_path):
-    told = tables.export_trends(small_store, tmp_path / "t.ndjson", reductors=["entries"])
-    assert (told.rows, told.runs) == (10, 2)
+    summary = tables.export_trends(small_store, tmp_path / "t.ndjson", reductors=["entries"])
+    assert (summary.rows, summary.runs) == (10, 2)
     table = columns_of(tmp_path / "t.ndjson")
     assert table["subsystem"] == ["EMC"] * 6 + ["TPC"] * 4
     assert table["sometimes:reported"] == [True, None, True, None, None, None, None, None, None, None]
