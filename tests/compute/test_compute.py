@@ -104,6 +104,7 @@ def test_a_docstring_makes_no_trend_stale_and_a_formula_of_ones_own_does(store, 
     assert reasons == [{Stale.MISSING}, set(), {Stale.SETTINGS}]
 
 
+@pytest.mark.slow
 def test_small_blocks_and_two_processes_give_the_same_arrays(store, monkeypatch):
     def stored():
         view = owtrend.open(store).stored("EMC")
