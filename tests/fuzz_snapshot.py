@@ -1,7 +1,7 @@
-"""Coverage-guided search for a file that is neither a snapshot nor one OwtrendError: `python -m tests.fuzz_snapshot`.
+"""Coverage-guided search for files that fail with anything but an OwtrendError: `python -m tests.fuzz_snapshot`.
 
-Needs the extra ``fuzz`` (atheris). Arguments are libFuzzer's, after a folder for the files that it finds worth
-keeping; the defaults are 10,000 files, each within 2 s and the whole within 500 MB:
+Needs the extra ``fuzz`` (atheris). The first argument is a folder for the corpus, the others are libFuzzer's; by
+default 10,000 files, at most 2 s each, and 500 MB in all:
 
     python -m tests.fuzz_snapshot CORPUS -runs=10000
 """
@@ -34,7 +34,7 @@ def one_file(content: bytes) -> None:
 
 
 def mutate(content: bytes, max_size: int, seed: int) -> bytes:
-    """Half of the damage is ours, half libFuzzer's."""
+    """Damage a file, half of the time by libFuzzer."""
     if seed % 2:
         return atheris.Mutate(content, max_size)
     return mutations.mutated(content, random.Random(seed))[:max_size]
@@ -48,7 +48,7 @@ def main() -> None:
     defaults = ["-runs=10000", "-timeout=2", "-rss_limit_mb=500", "-max_len=100000"]
     arguments = [
         *sys.argv[2:],
-        *(one for one in defaults if not any(a.startswith(one.split("=")[0]) for a in sys.argv)),
+        *(option for option in defaults if not any(a.startswith(option.split("=")[0]) for a in sys.argv)),
     ]
     atheris.Setup([sys.argv[0], str(folder), *arguments], one_file, custom_mutator=mutate)
     atheris.Fuzz()

@@ -1,4 +1,4 @@
-"""Damage done to files in the ways that disks, networks and malice do it."""
+"""Damage to files as by disks, networks and attackers."""
 
 import random
 from pathlib import Path
@@ -9,7 +9,7 @@ _NUMBERS = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x10000, 0x40000000, 0x7F
 
 
 def bases(folder: Path) -> list[bytes]:
-    """The genuine files that are damaged."""
+    """Genuine files to damage."""
     return [path.read_bytes() for path in sorted(folder.glob("*.root")) if path.stat().st_size < 100_000]
 
 
@@ -21,7 +21,7 @@ def mutated(content: bytes, rng: random.Random) -> bytes:
     return bytes(data)
 
 
-def _place(data: bytearray, rng: random.Random) -> int:
+def _position(data: bytearray, rng: random.Random) -> int:
     """Anywhere, but more often in the header and near the end, where the lists of keys lie."""
     size = max(len(data), 1)
     return rng.choice((rng.randrange(size), rng.randrange(size), rng.randrange(min(size, 400)),
@@ -30,43 +30,43 @@ def _place(data: bytearray, rng: random.Random) -> int:
 
 def _bits(data: bytearray, rng: random.Random) -> None:
     if data:
-        data[_place(data, rng)] ^= 1 << rng.randrange(8)
+        data[_position(data, rng)] ^= 1 << rng.randrange(8)
 
 
 def _byte(data: bytearray, rng: random.Random) -> None:
     if data:
-        data[_place(data, rng)] = rng.randrange(256)
+        data[_position(data, rng)] = rng.randrange(256)
 
 
 def _number(data: bytearray, rng: random.Random) -> None:
-    width, place = rng.choice((2, 4, 4, 8)), _place(data, rng)
-    number = rng.choice((rng.choice(_NUMBERS), rng.randrange(1 << 8 * width), len(data), place))
-    data[place : place + width] = (number % (1 << 8 * width)).to_bytes(width, "big")
+    width, position = rng.choice((2, 4, 4, 8)), _position(data, rng)
+    number = rng.choice((rng.choice(_NUMBERS), rng.randrange(1 << 8 * width), len(data), position))
+    data[position : position + width] = (number % (1 << 8 * width)).to_bytes(width, "big")
 
 
 def _zeros(data: bytearray, rng: random.Random) -> None:
-    place = _place(data, rng)
-    width = min(rng.choice((8, 64, 4096)), len(data) - place)
-    data[place : place + width] = bytes(width)
+    position = _position(data, rng)
+    width = min(rng.choice((8, 64, 4096)), len(data) - position)
+    data[position : position + width] = bytes(width)
 
 
 def _copied(data: bytearray, rng: random.Random) -> None:
-    """A piece written to a second place, as by a lost seek."""
-    here, there, width = _place(data, rng), _place(data, rng), rng.choice((4, 50, 600))
+    """A piece copied to a second position, as by a lost seek."""
+    here, there, width = _position(data, rng), _position(data, rng), rng.choice((4, 50, 600))
     piece = data[here : here + width]
     data[there : there + len(piece)] = piece
 
 
 def _cut(data: bytearray, rng: random.Random) -> None:
-    del data[_place(data, rng) :]
+    del data[_position(data, rng) :]
 
 
 def _inserted(data: bytearray, rng: random.Random) -> None:
-    place = _place(data, rng)
-    data[place:place] = rng.randbytes(rng.choice((1, 4, 100)))
+    position = _position(data, rng)
+    data[position:position] = rng.randbytes(rng.choice((1, 4, 100)))
 
 
 def _swapped(data: bytearray, rng: random.Random) -> None:
-    here, there = _place(data, rng), _place(data, rng)
+    here, there = _position(data, rng), _position(data, rng)
     if data:
         data[here], data[there] = data[there], data[here]

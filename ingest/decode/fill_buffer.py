@@ -1,7 +1,7 @@
-"""Fills that ROOT still kept in a histogram's buffer when it was written, put into the bins as ROOT would.
+"""Unflushed fill buffers: fills that a histogram still had in its buffer when written, put into the bins as by ROOT.
 
-A histogram with a buffer, above all one that is to find its range by itself, collects its first fills and writes them
-as they are; its bins are empty until then. Sources: ``TH1::BufferEmpty`` and ``Fill`` of each class,
+A histogram with a buffer, above all one with automatic limits, collects its first fills and writes them unbinned; its
+bins are empty until the buffer is flushed. Sources: ``TH1::BufferEmpty`` and ``Fill`` of each class,
 ``TAxis::FindFixBin``, ``THLimitsFinder::FindGoodLimits`` of ROOT 6.40.
 """
 
@@ -27,30 +27,30 @@ _CONSIDER_FLOW = 1  # TH1::EStatOverflows
 _LARGEST = {"TH1C": 127, "TH1S": 32767, "TH1I": 2**31 - 1}
 
 
-def is_filled(found: RootObject, data: Buffer) -> bool:
-    """Whether fills wait in the buffer of a histogram; a negative count says that they are in the bins already."""
-    buffer = found.members.get("fBuffer")
+def is_filled(root_object: RootObject, data: Buffer) -> bool:
+    """Whether the buffer has fills that are not in the bins; a negative count means that they are."""
+    buffer = root_object.members.get("fBuffer")
     return bool(buffer is not None and buffer.count and np.frombuffer(data, ">f8", 1, buffer.offset)[0] > 0)
 
 
-def flushed(histogram: Histogram, found: RootObject, data: Buffer) -> Histogram:
+def flushed(histogram: Histogram, root_object: RootObject, data: Buffer) -> Histogram:
     """``histogram`` with the fills of its buffer in its bins and statistics.
 
     Raises
     ------
     SnapshotError
-        If ROOT would give it another binning in a way that is not known here.
+        If ROOT would choose a new binning in a way that owtrend cannot replay.
     """
-    buffer = found.members["fBuffer"].values(data)
+    buffer = root_object.members["fBuffer"].values(data)
     profile = histogram.kind == "MEAN"
     columns = 1 + len(histogram.axes) + profile  # weight, coordinates, profiled quantity
     count = int(buffer[0])
     if 1 + count * columns > len(buffer):
-        raise SnapshotError(f"its buffer of {len(buffer)} numbers states {count} fills")
+        raise SnapshotError(f"its fill buffer of {len(buffer)} numbers is too short for the {count} fills it states")
     fills = buffer[1 : 1 + count * columns].reshape(count, columns)
-    axes = _axes(histogram, found, fills[:, 1 : 1 + len(histogram.axes)])
-    if profile and (low := found.members["fYmin" if "fYmin" in found.members else "fZmin"]) != (
-        high := found.members["fYmax" if "fYmax" in found.members else "fZmax"]
+    axes = _axes(histogram, root_object, fills[:, 1 : 1 + len(histogram.axes)])
+    if profile and (low := root_object.members["fYmin" if "fYmin" in root_object.members else "fZmin"]) != (
+        high := root_object.members["fYmax" if "fYmax" in root_object.members else "fZmax"]
     ):
         fills = fills[(fills[:, -1] >= low) & (fills[:, -1] <= high)]
     weight, coordinates = fills[:, 0], fills[:, 1 : 1 + len(axes)]
@@ -63,17 +63,17 @@ def flushed(histogram: Histogram, found: RootObject, data: Buffer) -> Histogram:
     if profile:
         y = fills[:, -1]
         added = {"sumwy": weight * y, "sumwy2": weight * y * y, "bin_entries": weight}
-        squares, of = "bin_sumw2", "bin_entries"
+        squares, weights = "bin_sumw2", "bin_entries"
     else:
         added = {"contents": weight}
-        squares, of = "sumw2", "contents"
+        squares, weights = "sumw2", "contents"
     if squares not in parts and (weight != 1).any():
-        parts[squares] = abs(parts[of].astype(np.float64))
+        parts[squares] = abs(parts[weights].astype(np.float64))
     if squares in parts:
         added[squares] = weight * weight
     for name, values in added.items():
         _add(parts[name], bins, values, histogram.class_name if name == "contents" else "")
-    if found.members.get("fStatOverflows") == _CONSIDER_FLOW:
+    if root_object.members.get("fStatOverflows") == _CONSIDER_FLOW:
         inside[:] = True
     sums = dict(histogram.sums)
     sums["entries"] += len(fills)
@@ -84,7 +84,7 @@ def flushed(histogram: Histogram, found: RootObject, data: Buffer) -> Histogram:
 
 
 def _add(part: NDArray[Any], bins: NDArray[np.intp], values: NDArray[np.float64], class_name: str) -> None:
-    """Add in the part's own precision, one after the other; whole numbers stop at their largest."""
+    """Add one value after the other in the part's precision; integers stop at their largest value."""
     if part.dtype.kind == "f":
         np.add.at(part, bins, values.astype(part.dtype))
         return
@@ -110,38 +110,42 @@ def find_bins(axis: Axis, x: NDArray[np.float64]) -> NDArray[np.intp]:
     if axis.regular:
         width = (high - low) / len(axis)
         inside = np.where((x >= low) & (x < high), x, low)
-        found = 1 + (len(axis) * (inside - low) / (high - low)).astype(np.intp)
-        found += inside >= low + found * width  # rounding never moves a value off its edge, since ROOT 6.38
-        found -= inside < low + (found - 1) * width
+        number = 1 + (len(axis) * (inside - low) / (high - low)).astype(np.intp)
+        number += inside >= low + number * width  # rounding never moves a value off its edge, since ROOT 6.38
+        number -= inside < low + (number - 1) * width
     else:
-        found = np.searchsorted(axis.edges, x, side="right")
-    return np.where(x < low, 0, np.where(x < high, found, len(axis) + 1)).astype(np.intp)
+        number = np.searchsorted(axis.edges, x, side="right")
+    return np.where(x < low, 0, np.where(x < high, number, len(axis) + 1)).astype(np.intp)
 
 
-def _axes(histogram: Histogram, found: RootObject, coordinates: NDArray[np.float64]) -> tuple[Axis, ...]:
-    """The axes, with a range of their own where they were to find it in their first fills."""
-    roots = [found.members[f"f{letter}axis"].members for letter in "XYZ"[: len(histogram.axes)]]
+def _axes(histogram: Histogram, root_object: RootObject, coordinates: NDArray[np.float64]) -> tuple[Axis, ...]:
+    """The axes; automatic limits are set from the first fills."""
+    roots = [root_object.members[f"f{letter}axis"].members for letter in "XYZ"[: len(histogram.axes)]]
     limits = [(float(x.min()), float(x.max())) for x in coordinates.T]
     if any(root["fXmax"] <= root["fXmin"] for root in roots):
-        if found.members["fBits"] & _AUTO_POWER_OF_TWO or any(root["fBits"] & _IS_INTEGER for root in roots):
+        if root_object.members["fBits"] & _AUTO_POWER_OF_TWO or any(root["fBits"] & _IS_INTEGER for root in roots):
             raise SnapshotError(
-                "fills wait in its buffer for a binning in whole numbers or powers of two, not known here"
+                "its unflushed fill buffer would choose a binning in whole numbers or powers of two; owtrend cannot "
+                "replay that: call BufferEmpty() before writing"
             )
-        made = []
+        axes = []
         for axis, (low, high) in zip(histogram.axes, limits, strict=True):
             if low >= high and axis.labels:
                 low, high = 0.0, float(len(axis))
             first, last = good_limits(len(axis), low, high)
-            made.append(replace(Axis.spaced(len(axis), first, last), title=axis.title, labels=axis.labels))
-        return tuple(made)
+            axes.append(replace(Axis.spaced(len(axis), first, last), title=axis.title, labels=axis.labels))
+        return tuple(axes)
     for axis, root, (low, high) in zip(histogram.axes, roots, limits, strict=True):
         if root.get("fBits2", 0) & _CAN_EXTEND and (low < axis.edges[0] or high >= axis.edges[-1]):
-            raise SnapshotError("fills wait in its buffer that would extend an axis, which is not known here")
+            raise SnapshotError(
+                "its unflushed fill buffer would extend an axis; owtrend cannot replay that: "
+                "call BufferEmpty() before writing"
+            )
     return histogram.axes
 
 
 def good_limits(bins: int, low: float, high: float) -> tuple[float, float]:
-    """Range that ROOT gives an axis of ``bins`` bins whose first fills lie from ``low`` to ``high``."""
+    """Range that ROOT chooses for an axis of ``bins`` bins whose first fills lie from ``low`` to ``high``."""
     if low >= high:
         low, high = low - 1, high + 1
     margin = 0.1 * (high - low)
@@ -169,7 +173,7 @@ def _round_limits(low: float, high: float, bins: int) -> tuple[float, float, flo
         if step <= 1:
             exponent -= 1
         mantissa = step * 10.0**-exponent - 1e-10
-        rounded = next((one for one in (1, 2, 5) if mantissa <= one), 10)
+        rounded = next((digit for digit in (1, 2, 5) if mantissa <= digit), 10)
         step = (1 if rounded == 10 else rounded) * 10.0 ** (exponent + (rounded == 10))
         if abs(low / step) > 1e9:
             return low, high, step

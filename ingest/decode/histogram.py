@@ -1,4 +1,4 @@
-"""Objects of ROOT -> histograms: which of them are some, inside what, and where their numbers lie."""
+"""ROOT objects -> histograms: which objects are histograms, in which containers, and where their numbers lie."""
 
 import re
 from collections import Counter
@@ -15,7 +15,7 @@ __all__ = ["HistogramLayout", "cells", "cells_at_most", "is_container", "is_hist
 
 _HISTOGRAM = re.compile(r"TH[123][CSILFD]|TProfile(2D|3D)?")
 _COLLECTIONS = {"TList", "THashList", "TSortedList", "TObjArray", "TMap"}
-# Classes that hold histograms in members of theirs. A wrapper adds nothing to the path of what it holds.
+# Classes with histograms in their members. A wrapper adds nothing to the path of its histogram.
 _HOLDERS = {
     "AliCDBEntry": ("fObject",),
     "o2::quality_control::core::MonitorObject": ("mObject",),
@@ -35,7 +35,7 @@ _SUMS = ("fEntries", "fTsumw", "fTsumw2", "fTsumwx", "fTsumwx2", "fTsumwy", "fTs
 
 @dataclass(frozen=True, slots=True)
 class HistogramLayout:
-    """Everything about a histogram but the numbers that accumulate, and where in the object's bytes those lie."""
+    """A histogram without its accumulating numbers, and the positions of these in the object's bytes."""
 
     path: Path
     class_name: str
@@ -56,65 +56,65 @@ def is_container(class_name: str) -> bool:
 
 
 def cells_at_most(class_name: str, objlen: int) -> int:
-    """How many cells a histogram of ``objlen`` bytes can have."""
+    """Largest number of cells in a histogram of ``objlen`` bytes."""
     return objlen // _ITEM_SIZES.get(class_name[-1], 8)
 
 
-def cells(found: RootObject) -> int:
-    """How many cells a histogram has by its axes, flow included."""
+def cells(histogram: RootObject) -> int:
+    """Number of cells by the axes, flow included."""
     count = 1
-    for axis in _axes(found):
+    for axis in _axes(histogram):
         count *= max(axis.members["fNbins"], -2) + 2
     return count
 
 
-def leaves(found: RootObject, path: Path) -> Iterator[tuple[Path, RootObject]]:
-    """``(path, object)`` of the object at ``path`` itself, or of everything inside it if it is a container.
+def leaves(root_object: RootObject, path: Path) -> Iterator[tuple[Path, RootObject]]:
+    """Yields (path, object) of the object itself, or of everything in it if it is a container.
 
     Objects of one name in one container get ``#2``, ``#3``, ... from the second on. Each object comes once.
     """
-    yield from _leaves(found, path, set())
+    yield from _leaves(root_object, path, set())
 
 
-def _leaves(found: RootObject, path: Path, seen: set[int]) -> Iterator[tuple[Path, RootObject]]:
-    inside = list(_held(found)) if is_container(found.class_name) else []
-    if not is_container(found.class_name) or (found.missing and not inside):
-        yield path, found
+def _leaves(root_object: RootObject, path: Path, seen: set[int]) -> Iterator[tuple[Path, RootObject]]:
+    items = list(_items(root_object)) if is_container(root_object.class_name) else []
+    if not is_container(root_object.class_name) or (root_object.missing and not items):
+        yield path, root_object
         return
     names: Counter[str] = Counter()
-    for held, own_name in inside:
-        if id(held) in seen:  # a second pointer to it, or a circle
+    for item, given_name in items:
+        if id(item) in seen:  # a second pointer to it, or a circle
             continue
-        seen.add(id(held))
-        name = own_name or held.name
+        seen.add(id(item))
+        name = given_name or item.name
         names[name] += 1
-        yield from _leaves(held, (*path, name if names[name] == 1 else f"{name}#{names[name]}"), seen)
+        yield from _leaves(item, (*path, name if names[name] == 1 else f"{name}#{names[name]}"), seen)
 
 
-def _held(found: RootObject) -> Iterator[tuple[RootObject, str]]:
-    """What a container holds, with the name that a map gives it; wrappers taken off."""
-    if found.class_name == "TMap":
-        items = found.items or []
+def _items(container: RootObject) -> Iterator[tuple[RootObject, str]]:
+    """Yields the items of a container without their wrappers, each with its key in a map, else an empty name."""
+    if container.class_name == "TMap":
+        items = container.items or []
         for key, value in zip(items[::2], items[1::2], strict=True):
             if value is not None:
                 yield _unwrapped(value), key.name if key is not None else ""
         return
-    for item in found.items or []:
+    for item in container.items or []:
         if item is not None:
             yield _unwrapped(item), ""
-    for member in _HOLDERS.get(found.class_name, ()):
-        held = found.members.get(member)
-        if not isinstance(held, RootObject):
+    for member in _HOLDERS.get(container.class_name, ()):
+        value = container.members.get(member)
+        if not isinstance(value, RootObject):
             continue
-        if held.items is None or is_histogram(held.class_name):
-            yield _unwrapped(held), ""
-        else:  # the one collection of an entry or a canvas is not a level of its own
-            drawn = found.class_name in _PADS  # which also keep a list of colours
-            yield from (one for one in _held(held) if not (drawn and one[0].class_name == "TObjArray"))
+        if value.items is None or is_histogram(value.class_name):
+            yield _unwrapped(value), ""
+        else:  # the only collection of an entry or a canvas adds no level
+            is_pad = container.class_name in _PADS  # a pad also has a list of colours
+            yield from (pair for pair in _items(value) if not (is_pad and pair[0].class_name == "TObjArray"))
 
 
-def _unwrapped(held: RootObject) -> RootObject:
-    inside = held
+def _unwrapped(item: RootObject) -> RootObject:
+    inside = item
     while inside.class_name in _WRAPPERS and not inside.missing:
         (member,) = _HOLDERS[inside.class_name]
         deeper = inside.members.get(member)
@@ -124,19 +124,19 @@ def _unwrapped(held: RootObject) -> RootObject:
     return inside
 
 
-def layout(found: RootObject, path: Path, data: Buffer, max_cells: int) -> HistogramLayout:
-    """Where the numbers of a histogram lie.
+def layout(histogram: RootObject, path: Path, data: Buffer, max_cells: int) -> HistogramLayout:
+    """Layout of a histogram in the bytes ``data`` of its object.
 
     Raises
     ------
     SnapshotError
-        If it has more cells than ``max_cells``, or its arrays are not as long as its axes tell.
+        If it has more cells than ``max_cells``, or its arrays do not fit its axes.
     """
-    members, name = found.members, found.class_name
-    if found.missing:
-        raise SnapshotError(found.missing)
+    members, name = histogram.members, histogram.class_name
+    if histogram.missing:
+        raise SnapshotError(histogram.missing)
     profile = name.startswith("TProfile")
-    if (size := cells(found)) > max_cells:
+    if (size := cells(histogram)) > max_cells:
         raise SnapshotError(f"{size:,} cells, more than max_cells={max_cells:,}")
     parts = [("sumwy" if profile else "contents", members["TArray"])]
     if profile:  # class versions before 2010 have no fBinSumw2
@@ -145,37 +145,39 @@ def layout(found: RootObject, path: Path, data: Buffer, max_cells: int) -> Histo
         others = [("sumw2", "fSumw2")]
     parts += [(part, members[member]) for part, member in others if member in members and members[member].count]
     for part, array in parts:
-        if array.count != size or min(axis.members["fNbins"] for axis in _axes(found)) < 1:
-            raise SnapshotError(f"{part} has {array.count:,} cells where the axes have {size:,}")
+        if array.count != size or min(axis.members["fNbins"] for axis in _axes(histogram)) < 1:
+            raise SnapshotError(f"{part} has {array.count:,} cells, but the axes have {size:,}")
     mode = members["fErrorMode"] if profile else 0
     if not 0 <= mode < len(ERROR_OPTIONS):
-        raise SnapshotError(f"error mode {mode}; TProfile knows 0 to {len(ERROR_OPTIONS) - 1}")
+        raise SnapshotError(f"error mode {mode}; TProfile has 0 to {len(ERROR_OPTIONS) - 1}")
     return HistogramLayout(
         path=path,
         class_name=name,
-        axes=tuple(_axis(axis, data) for axis in _axes(found)),
+        axes=tuple(_axis(axis, data) for axis in _axes(histogram)),
         title=members["fTitle"],
         error_option=ERROR_OPTIONS[mode],
         gauge=bool(members["fBits"] & _IS_AVERAGE),
         parts=tuple(parts),
-        sums=tuple((one[1:].lower(), found.places[one]) for one in _SUMS if one in found.places),
+        sums=tuple((member[1:].lower(), histogram.places[member]) for member in _SUMS if member in histogram.places),
     )
 
 
-def _axes(found: RootObject) -> list[RootObject]:
-    dimension = int((re.findall(r"\d", found.class_name) or ["1"])[0])
-    return [found.members[f"f{letter}axis"] for letter in "XYZ"[:dimension]]
+def _axes(histogram: RootObject) -> list[RootObject]:
+    dimension = int((re.findall(r"\d", histogram.class_name) or ["1"])[0])
+    return [histogram.members[f"f{letter}axis"] for letter in "XYZ"[:dimension]]
 
 
-def _axis(found: RootObject, data: Buffer) -> Axis:
-    members = found.members
-    named = members.get("fLabels")  # Geant4's own writer leaves the list out
-    items = named.items if isinstance(named, RootObject) and named.items else []
+def _axis(axis: RootObject, data: Buffer) -> Axis:
+    members = axis.members
+    label_list = members.get("fLabels")  # Geant4's writer leaves the list out
+    items = label_list.items if isinstance(label_list, RootObject) and label_list.items else []
     labels = {label.members["fUniqueID"]: label.name for label in items if label is not None}
     if members["fXbins"].count:
         edges = members["fXbins"].values(data)
         if len(edges) != members["fNbins"] + 1:
-            raise SnapshotError(f"an axis of {members['fNbins']} bins has {len(edges)} edges")
+            raise SnapshotError(
+                f"an axis of {members['fNbins']} bins has {len(edges)} edges, not {members['fNbins'] + 1}"
+            )
         return Axis(edges, regular=False, title=members["fTitle"], labels=labels)
     spaced = Axis.spaced(members["fNbins"], members["fXmin"], members["fXmax"])
     return Axis(spaced.edges, title=members["fTitle"], labels=labels)

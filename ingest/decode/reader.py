@@ -1,4 +1,4 @@
-"""A ROOT file -> Snapshot, without ROOT: the first of a layout member by member, the following by what they share."""
+"""A ROOT file -> `Snapshot`, without ROOT: objects of a new layout member by member, known layouts by a template."""
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
@@ -24,23 +24,25 @@ from owtrend.model.snapshot import Snapshot
 __all__ = ["SnapshotReader", "written"]
 
 _FOLDERS = {"TDirectory", "TDirectoryFile"}
-_DEPTH = 64  # of folders in folders
-_CLASS_RECORDS, _FOLDER_LISTS, _TEMPLATES = 16, 4, 2**13  # remembered at most: of files, of one folder, in all
-_LONGEST_KEPT = 2**20  # bytes of an object that is compared with the next
-_LONGEST = 200  # of a reason; names in a damaged file may be anything
+_DEPTH = 64  # nested folders
+_CLASS_RECORDS = 16  # class layouts kept
+_FOLDER_LISTS = 4  # lists of keys kept per folder
+_TEMPLATES = 2**13  # keys kept in all
+_LONGEST_KEPT = 2**20  # [bytes] packed objects up to this size are kept to compare with the next file
+_LONGEST = 200  # [characters] of a reason: names in a damaged file may be anything
 _BYTES_PER_CELL = 32  # of a profile with all its parts, the most that a histogram needs
 
 
 @dataclass(slots=True)
 class _Slot:
-    """One key of a folder, and what is known of its object from the file before."""
+    """One key of a folder, with what the file before had in its place."""
 
     key: Key
     path: Path
     template: Template | None = None
-    packed: bytes | None = None  # the bytes of the object in the file before
-    contents: Contents | None = None  # and what they held
-    unsupported: dict[str, str] = field(default_factory=dict)  # what is no histogram in it, by class
+    packed: bytes | None = None  # packed bytes of the object in the file before
+    contents: Contents | None = None  # and their numbers
+    unsupported: dict[str, str] = field(default_factory=dict)  # names of other objects in it, with their class
 
     @property
     def is_folder(self) -> bool:
@@ -49,15 +51,15 @@ class _Slot:
 
 @dataclass(slots=True)
 class _Folder:
-    """The keys of one folder as they were in some file."""
+    """The keys of one folder in an earlier file."""
 
     keys: KeyList
     slots: list[_Slot]
 
 
 @dataclass(slots=True)
-class _Found:
-    """What was read of one file so far."""
+class _FileRead:
+    """Everything read from one file so far."""
 
     histograms: dict[Path, tuple[Contents, int] | Histogram] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
@@ -66,40 +68,41 @@ class _Found:
 
 
 class _Histograms(Mapping[Path, Histogram]):
-    """The histograms of one file: their numbers are there, the objects are made when asked for."""
+    """The histograms of one file. Their numbers are in memory; the objects are created on access."""
 
-    def __init__(self, found: dict[Path, tuple[Contents, int] | Histogram]) -> None:
-        self._found = found
+    def __init__(self, entries: dict[Path, tuple[Contents, int] | Histogram]) -> None:
+        self._entries = entries
 
     def __getitem__(self, path: Path) -> Histogram:
-        one = self._found[path]
-        if not isinstance(one, Histogram):
-            contents, number = one
-            one = self._found[path] = contents[number]
-        return one
+        entry = self._entries[path]
+        if isinstance(entry, Histogram):
+            return entry
+        contents, number = entry
+        histogram = self._entries[path] = contents[number]
+        return histogram
 
     def __iter__(self) -> Iterator[Path]:
-        return iter(self._found)
+        return iter(self._entries)
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self._entries)
 
 
 class SnapshotReader:
-    """Reads files of monitoring histograms, each into a `Snapshot`; keep one reader per thread.
+    """Reader of files of monitoring histograms, each into a `Snapshot`; use one reader per thread.
 
-    It remembers the layouts of what it read, so that the next snapshot of the same detector takes a tenth of the
-    time. What it gives never depends on that.
+    It remembers the layouts of the objects it read, so the next snapshot of the same detector takes a tenth of the
+    time. The result never depends on that.
 
     Parameters
     ----------
     max_cells
-        A histogram with more cells (bins, flow included) is refused by name before it is unpacked. Below it, memory
-        stays under twice the unpacked size of the largest object beside the histograms themselves.
+        Histograms with more cells (bins, flow included) are listed in ``problems`` and not unpacked. Memory beyond the
+        histograms themselves stays under twice the unpacked size of the largest object.
     patterns
-        How names tell subsystem, run and time, if not as Overwatch's do.
+        Patterns of file names with subsystem, run and time, in addition to Overwatch's.
     timezone
-        Zone of the times in names; what a snapshot carries is UTC.
+        Zone of the times in names. Times of snapshots are UTC.
 
     Examples
     --------
@@ -127,104 +130,103 @@ class SnapshotReader:
         source
             Path, or the file's contents.
         name
-            Path that tells subsystem, run and time, if it is not that of ``source``.
+            Path with subsystem, run and time, if ``source`` has another or none.
 
         Returns
         -------
         :
-            Every histogram inside, also in folders and containers; where a key has several cycles, the highest. What
-            cannot be read is in ``problems``, what is no histogram in ``unsupported``.
+            All histograms, also those in folders and containers, each in its highest cycle. ``problems`` lists
+            histograms that could not be read, ``unsupported`` the objects that are no histograms.
 
         Raises
         ------
         SnapshotError
-            If it is no ROOT file, empty, cut short or damaged beyond its objects; one line says what was found.
+            If the file is no ROOT file, empty, cut short, or damaged outside its objects.
         """
-        told_by_path = isinstance(source, str | FilePath)
-        label = name or (str(source) if told_by_path else "<bytes>")
-        found = _Found()
+        label = name or (str(source) if isinstance(source, str | FilePath) else "<bytes>")
+        read = _FileRead()
         with RootFile(FilePath(source) if isinstance(source, str) else source, label, self._scratch) as file:
             try:
                 classes, layouts = self._classes_of(file)
-                self._folder(file, file.root, (), layouts, classes, found)
+                self._folder(file, file.root, (), layouts, classes, read)
             except DAMAGE as error:
                 raise SnapshotError(
                     f"{label}: damaged ROOT file ({_reason(error)}); copy it again or leave it out"
                 ) from error
             try:
                 when_written = file.written
-            except SnapshotError:  # only who needs the date refuses a file without
+            except SnapshotError:  # a file without a date is refused only where the date is needed
                 when_written = None
-        told = naming.parse(label, self.patterns) or naming.FileName()
+        file_name = naming.parse(label, self.patterns) or naming.FileName()
         return Snapshot(
-            histograms=_Histograms(found.histograms),
-            subsystem=told.subsystem,
-            run=told.run,
-            time=naming.to_utc(told.time, self.timezone)[0] if told.time else None,
-            mode=told.mode,
+            histograms=_Histograms(read.histograms),
+            subsystem=file_name.subsystem,
+            run=file_name.run,
+            time=naming.to_utc(file_name.time, self.timezone)[0] if file_name.time else None,
+            mode=file_name.mode,
             written=when_written,
             source=label,
-            problems=found.problems,
-            unsupported=found.unsupported,
+            problems=read.problems,
+            unsupported=read.unsupported,
         )
 
     def _classes_of(self, file: RootFile) -> tuple[ClassLayouts, bytes]:
-        """The class layouts that a file carries, and what tells them from others."""
+        """The class layouts that a file carries, and their hash."""
         record = file.class_record()
         if record is None:
             return ClassLayouts(), b""
         key, packed = record
-        known_by = xxhash.xxh3_128_digest(packed)
-        if known_by not in self._classes:
-            self._classes[known_by] = read_class_layouts(unpack(packed, key.objlen), key.keylen)
+        digest = xxhash.xxh3_128_digest(packed)
+        if digest not in self._classes:
+            self._classes[digest] = read_class_layouts(unpack(packed, key.objlen), key.keylen)
             if len(self._classes) > _CLASS_RECORDS:
                 self._classes.popitem(last=False)
-        self._classes.move_to_end(known_by)
-        return self._classes[known_by], known_by
+        self._classes.move_to_end(digest)
+        return self._classes[digest], digest
 
     def _folder(
-        self, file: RootFile, position: int, path: Path, layouts: bytes, classes: ClassLayouts, found: _Found
+        self, file: RootFile, position: int, path: Path, layouts: bytes, classes: ClassLayouts, read: _FileRead
     ) -> None:
-        """Read the keys of the folder whose record lies at ``position``, and all below."""
-        if position in found.folders or len(path) > _DEPTH:
-            raise SnapshotError("a folder inside itself")
-        found.folders.add(position)
+        """Read the folder whose record lies at ``position``, and all folders in it."""
+        if position in read.folders or len(path) > _DEPTH:
+            raise SnapshotError(f"a folder contains itself, or folders are nested more than {_DEPTH} deep")
+        read.folders.add(position)
         record = file.key_list(position)
         if not len(record):
             return
         folder, nbytes, seeks = self._remembered(record, path, layouts)
-        histograms = found.histograms
+        histograms = read.histograms
         for slot, size, seek in zip(folder.slots, nbytes, seeks, strict=True):
             start, template = seek + slot.key.keylen, slot.template
             try:
                 if template is not None:
-                    # Components report every few minutes: most objects are as they were in the snapshot before.
-                    packed = bytes(file.bytes(start, seek + size))  # of a file whose memory the next is read into
+                    # Components report every few minutes: most objects are unchanged since the snapshot before.
+                    packed = bytes(file.bytes(start, seek + size))  # a copy: the next file overwrites this memory
                     contents = slot.contents if packed == slot.packed else None
                     if contents is None:
                         data = file.unpacked(start, seek + size, slot.key.objlen)
                         if (contents := template.contents(data)) is None:
-                            self._walk(slot, data, classes, found)
+                            self._walk(slot, data, classes, read)
                             continue
                         if len(packed) <= _LONGEST_KEPT:
                             slot.packed, slot.contents = packed, contents
-                    for number, one in enumerate(template.paths):
-                        histograms[one] = contents, number
+                    for number, histogram_path in enumerate(template.paths):
+                        histograms[histogram_path] = contents, number
                     if slot.unsupported:
-                        found.unsupported |= slot.unsupported
+                        read.unsupported |= slot.unsupported
                 elif slot.is_folder:
-                    self._folder(file, start, slot.path, layouts, classes, found)
+                    self._folder(file, start, slot.path, layouts, classes, read)
                 else:
-                    self._object(file, slot, start, seek + size, classes, found)
+                    self._object(file, slot, start, seek + size, classes, read)
             except DAMAGE as error:
-                found.problems[display_name(slot.path)] = _reason(error)
+                read.problems[display_name(slot.path)] = _reason(error)
 
     def _remembered(self, record: Buffer, path: Path, layouts: bytes) -> tuple[_Folder, list[int], list[int]]:
-        """The folder as known from another file, or else anew; size and position of each of its keys."""
+        """The folder as in an earlier file, or a new one; size and position of each of its keys."""
         known = self._folders.get((layouts, path), [])
-        for place, folder in enumerate(known):
+        for number, folder in enumerate(known):
             if again := folder.keys.again(record):
-                known.insert(0, known.pop(place))
+                known.insert(0, known.pop(number))
                 self._folders.move_to_end((layouts, path))
                 return folder, *again
         keys = KeyList(record)
@@ -235,79 +237,82 @@ class SnapshotReader:
             if (before := known_slots.get(_identity(key))) is not None:
                 slot.template, slot.unsupported = before.template, before.unsupported
             slots.append(slot)
-        folder = _Folder(keys, slots)
-        self._folders[layouts, path] = [folder, *known[: _FOLDER_LISTS - 1]]
+        remembered = _Folder(keys, slots)
+        self._folders[layouts, path] = [remembered, *known[: _FOLDER_LISTS - 1]]
         self._folders.move_to_end((layouts, path))
-        self._slots += 1 + len(slots) - sum(1 + len(one.slots) for one in known[_FOLDER_LISTS - 1 :])
+        self._slots += 1 + len(slots) - sum(1 + len(folder.slots) for folder in known[_FOLDER_LISTS - 1 :])
         while self._slots > _TEMPLATES and len(self._folders) > 1:
             _, dropped = self._folders.popitem(last=False)
-            self._slots -= sum(1 + len(one.slots) for one in dropped)
-        return folder, [key.nbytes for key in keys.keys], [key.seek for key in keys.keys]
+            self._slots -= sum(1 + len(folder.slots) for folder in dropped)
+        return remembered, [key.nbytes for key in keys.keys], [key.seek for key in keys.keys]
 
-    def _object(self, file: RootFile, slot: _Slot, start: int, stop: int, classes: ClassLayouts, found: _Found) -> None:
-        """Read an object of which no template is known, if it may hold histograms of a size that we want."""
+    def _object(
+        self, file: RootFile, slot: _Slot, start: int, stop: int, classes: ClassLayouts, read: _FileRead
+    ) -> None:
+        """Read an object without a template, if it can have histograms of at most ``max_cells`` cells."""
         class_name, objlen = slot.key.class_name, slot.key.objlen
         if not is_histogram(class_name) and not is_container(class_name):
-            found.unsupported[display_name(slot.path)] = class_name
+            read.unsupported[display_name(slot.path)] = class_name
             return
         if is_histogram(class_name) and cells_at_most(class_name, objlen) > self.max_cells:
             begins = file.beginning(start, stop, objlen)
             if (size := cells(read_beginning(begins, objlen, class_name, slot.key.keylen, classes))) > self.max_cells:
                 raise SnapshotError(f"{size:,} cells, more than max_cells={self.max_cells:,}")
         if objlen > _BYTES_PER_CELL * self.max_cells + 2**20:
-            raise SnapshotError(f"{objlen:,} bytes, more than histograms of max_cells={self.max_cells:,} may need")
-        self._walk(slot, file.unpacked(start, stop, objlen), classes, found)
+            raise SnapshotError(f"{objlen:,} bytes, more than histograms of max_cells={self.max_cells:,} can need")
+        self._walk(slot, file.unpacked(start, stop, objlen), classes, read)
 
-    def _walk(self, slot: _Slot, data: Buffer, classes: ClassLayouts, found: _Found) -> None:
-        """Read one object member by member, and remember its layout if all of it could be read."""
+    def _walk(self, slot: _Slot, data: Buffer, classes: ClassLayouts, read: _FileRead) -> None:
+        """Read one object member by member; remember its layout if all of it could be read."""
         histograms, unsupported, problems = [], {}, {}
-        for path, one in leaves(read_key_object(data, slot.key.class_name, slot.key.keylen, classes), slot.path):
-            if not is_histogram(one.class_name):
-                unsupported[display_name(path)] = one.class_name
+        for path, leaf in leaves(read_key_object(data, slot.key.class_name, slot.key.keylen, classes), slot.path):
+            if not is_histogram(leaf.class_name):
+                unsupported[display_name(path)] = leaf.class_name
                 continue
             try:
-                histograms.append((one, layout(one, path, data, self.max_cells)))
+                histograms.append((leaf, layout(leaf, path, data, self.max_cells)))
             except DAMAGE as error:
                 problems[display_name(path)] = _reason(error)
-        template = Template(data, [own for _, own in histograms])
+        template = Template(data, [histogram_layout for _, histogram_layout in histograms])
         contents = template.contents(data)
         assert contents is not None, "an object differs from its own template"
-        again = not problems
-        for number, (one, own) in enumerate(histograms):
-            found.histograms[own.path] = contents, number
-            if is_filled(one, data):  # its bins, and where it has none its binning, are only now made
-                again = False
+        reusable = not problems
+        for number, (leaf, histogram_layout) in enumerate(histograms):
+            path = histogram_layout.path
+            read.histograms[path] = contents, number
+            if is_filled(leaf, data):  # the buffer decides its bins, sometimes its binning: no template
+                reusable = False
                 try:
-                    found.histograms[own.path] = flushed(contents[number], one, data)
+                    read.histograms[path] = flushed(contents[number], leaf, data)
                 except SnapshotError as error:
-                    del found.histograms[own.path]
-                    problems[display_name(own.path)] = _reason(error)
-        found.unsupported |= unsupported
-        found.problems |= problems
-        slot.template = template if again else None
+                    del read.histograms[path]
+                    problems[display_name(path)] = _reason(error)
+        read.unsupported |= unsupported
+        read.problems |= problems
+        slot.template = template if reusable else None
         slot.packed = slot.contents = None
         slot.unsupported = unsupported
 
 
 def written(path: FilePath) -> datetime:
-    """When a file was last written by its own header: local time of the writing host, no zone.
+    """Time of the last write of a file, by its header: local time of the writing host, no zone.
 
     Raises
     ------
     SnapshotError
-        If it is no ROOT file.
+        If the file is no ROOT file, or its header has no valid date.
     """
     with RootFile(path, str(path)) as file:
         return file.written
 
 
 def _identity(key: Key) -> tuple[str, str, int, int]:
-    """What two keys must share for their objects to have one layout, as far as a list of keys can tell."""
+    """The fields of a key that objects of one layout share."""
     return key.name, key.class_name, key.keylen, key.objlen
 
 
 def _reason(error: Exception) -> str:
-    """The first line of an exception's text, with its class where the text alone would say little."""
+    """First line of an error's text, with the class of errors that are not ours."""
     line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     line = line if len(line) < _LONGEST else f"{line[:_LONGEST]}..."
     return line if isinstance(error, SnapshotError) else f"{line} ({type(error).__name__})"

@@ -1,4 +1,4 @@
-"""Bytes of a known layout -> numbers: the fixed ones compared, the others put into native order."""
+"""Bytes of an object of known layout -> numbers: fixed bytes are compared, the others put into native order."""
 
 import numba
 import numpy as np
@@ -19,23 +19,28 @@ def take(data: NDArray[np.uint8], fixed: NDArray[np.uint8], fields: NDArray[np.i
     data
         Bytes of an object, shape ``(length,)``.
     fixed
-        The bytes that it must have outside ``fields``, joined.
+        The expected bytes outside ``fields``, joined.
     fields
-        Per run of big-endian numbers its offset in ``data``, the width of one [bytes], how many, and where they go in
-        ``out``; shape ``(field, 4)``, in order of offset, not overlapping.
+        Runs of big-endian numbers, shape ``(field, 4)``: offset in ``data``, width of a number [bytes], count, and
+        offset in ``out``. In order of offset, not overlapping.
     out
-        Written to; all of it only if True is returned.
+        Result; complete only if True is returned.
+
+    Returns
+    -------
+    :
+        True if all fixed bytes are as expected.
     """
     position = 0
-    held = 0
+    compared = 0
     for f in range(len(fields) + 1):
         begin = fields[f, _OFFSET] if f < len(fields) else len(data)
         difference = np.uint8(0)
         for i in range(begin - position):
-            difference |= data[position + i] ^ fixed[held + i]
+            difference |= data[position + i] ^ fixed[compared + i]
         if difference:
             return False
-        held += begin - position
+        compared += begin - position
         if f == len(fields):
             break
         width, count, target = fields[f, _WIDTH], fields[f, _COUNT], fields[f, _TARGET]

@@ -12,8 +12,8 @@ def collection(*items, name="", class_name="TList"):
     return RootObject(class_name, {"fName": name}, items=list(items))
 
 
-def paths(found, path=("key",)):
-    return ["/".join(path) for path, _ in leaves(found, path)]
+def paths(root_object, path=("key",)):
+    return ["/".join(path) for path, _ in leaves(root_object, path)]
 
 
 def test_a_histogram_is_its_own_only_leaf():
@@ -31,7 +31,7 @@ def test_a_container_without_a_name_is_called_by_its_class():
     assert paths(collection(collection(named("a"), class_name="TObjArray"))) == ["key/TObjArray/a"]
 
 
-def test_the_list_of_an_entry_is_no_level_and_a_wrapper_none():
+def test_the_list_of_an_entry_and_a_wrapper_add_no_level():
     entry = RootObject("AliCDBEntry", {"fObject": collection(named("a"))})
     assert paths(entry) == ["key/a"]
     wrapped = RootObject("o2::quality_control::core::MonitorObject", {"mObject": named("a")})
@@ -50,28 +50,28 @@ def test_a_canvas_shows_what_is_drawn_but_not_its_colours():
     assert paths(canvas) == ["key/pad/h", "key/frame"]
 
 
-def test_circles_and_second_pointers_end():
+def test_circles_and_second_pointers_are_left_out():
     first = named("a")
     circle = collection(first, first, name="circle")
     circle.items.append(circle)
     assert paths(collection(circle, first)) == ["key/circle/a"]
 
 
-def test_what_could_not_be_read_of_a_container_is_named_by_its_class():
-    unread = RootObject("AliCDBEntry", missing="the file does not tell the layout")
-    assert [(path, one.class_name) for path, one in leaves(unread, ("key",))] == [(("key",), "AliCDBEntry")]
+def test_an_unread_container_is_returned_with_its_class():
+    unread = RootObject("AliCDBEntry", missing="the file lacks the layout")
+    assert [(path, leaf.class_name) for path, leaf in leaves(unread, ("key",))] == [(("key",), "AliCDBEntry")]
 
 
 @pytest.mark.parametrize(
     ("class_name", "expected"),
     [("TH1C", 800), ("TH2S", 400), ("TH3I", 200), ("TH1L", 100), ("TH1F", 200), ("TH2D", 100), ("TProfile2D", 100)],
 )
-def test_cells_that_so_many_bytes_can_hold(class_name, expected):
+def test_the_largest_number_of_cells_in_800_bytes(class_name, expected):
     assert is_histogram(class_name)
     assert cells_at_most(class_name, 800) == expected
 
 
 @pytest.mark.parametrize("class_name", ["TH2Poly", "TH1K", "THnSparseT<TArrayD>", "TGraph", "TTree"])
-def test_what_has_no_array_of_cells_is_no_histogram(class_name):
+def test_classes_without_an_array_of_cells_are_no_histograms(class_name):
     assert not is_histogram(class_name)
     assert not is_container(class_name)

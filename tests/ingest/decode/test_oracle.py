@@ -1,4 +1,4 @@
-"""Every number that ROOT 6.40 gave of the real files and that a decoder can give; see docs/explanation/decoding.md."""
+"""Decoded numbers of the real files against the answers of ROOT 6.40; see docs/explanation/decoding.md."""
 
 import json
 import math
@@ -14,7 +14,7 @@ NUMBERS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}  # which JSON ha
 
 
 class Comparison:
-    """Ours beside ROOT's, number by number; equal, or to 1e-9 where ROOT sums in another order."""
+    """Our numbers against ROOT's: equal, or to 1e-9 where ROOT sums in another order."""
 
     def __init__(self):
         self.compared, self.wrong = 0, []
@@ -34,7 +34,7 @@ def inner(histogram, entry):
 
 
 def filled(histogram, flow=False):
-    """Contents as ROOT has them: the mean of an empty bin of a profile is 0 there."""
+    """Contents as in ROOT, where the mean of an empty bin of a profile is 0."""
     values = np.asarray(histogram.values(flow), dtype=np.float64)
     return np.where(histogram.part("bin_entries", flow) == 0, 0, values) if histogram.kind == "MEAN" else values
 
@@ -92,7 +92,7 @@ def compare_efficiency(passed, total, entry, expect):
 
 
 @pytest.mark.slow
-def test_every_number_of_root_that_a_decoder_can_give(shared):
+def test_decoded_numbers_equal_roots(shared):
     @cache
     def read(name):
         return SnapshotReader(max_cells=MAX_CELLS).read(shared / name)

@@ -75,7 +75,7 @@ def test_details_that_no_answer_shows(classes):
     assert all(part.flags.aligned for histogram in classes.values() for part in histogram.parts.values())
 
 
-def test_the_name_tells_and_bytes_read_like_the_file():
+def test_bytes_are_read_like_a_file_and_a_given_name_is_parsed():
     snapshot = SnapshotReader().read(FIRST.read_bytes(), name="data/TPChistos_12_B_2018_01_01_00_00_00.root")
     assert (snapshot.subsystem, snapshot.run, snapshot.mode) == ("TPC", 12, "B")
     assert snapshot.time == np.datetime64("2017-12-31T23:00:00", "ns")
@@ -84,7 +84,7 @@ def test_the_name_tells_and_bytes_read_like_the_file():
 
 
 @pytest.mark.parametrize("packing", ["zlib", "lzma", "lz4", "zstd"])
-def test_every_packing_gives_the_same_also_in_several_blocks(packing):
+def test_every_packing_method_gives_the_same_also_in_several_blocks(packing):
     plain = SnapshotReader().read(ROOT_FILES / "packed_none.root")
     packed = SnapshotReader().read(ROOT_FILES / f"packed_{packing}.root")
     assert packed["small"] == plain["small"]
@@ -94,7 +94,7 @@ def test_every_packing_gives_the_same_also_in_several_blocks(packing):
         assert np.array_equal(packed["large"].parts["contents"][cells], cells.astype(np.float32))
 
 
-def test_what_a_reader_remembers_never_shows():
+def test_results_never_depend_on_what_a_reader_remembers():
     """One reader for all files, in every order, gives what a new one gives each time."""
     files = [*sorted(ROOT_FILES.glob("EMC*.root")), CLASSES, ROOT_FILES / "packed_zlib.root"]
     alone = {path: SnapshotReader().read(path).digest for path in files}
@@ -114,7 +114,7 @@ def test_following_snapshots_are_not_walked(monkeypatch):
         assert (len(snapshot), dict(snapshot.problems)) == (12, {})
 
 
-def test_a_new_title_costs_only_its_own_histogram_the_speed(tmp_path, monkeypatch):
+def test_after_a_new_title_only_that_histogram_is_walked_again(tmp_path, monkeypatch):
     paths = []
     for number in range(3):
         held = {name: making.th1([0, number, 0], name) for name in ("stays", "changes")}
@@ -133,7 +133,7 @@ def test_a_new_title_costs_only_its_own_histogram_the_speed(tmp_path, monkeypatc
     assert reader.read(paths[2])["changes"].title == "title of changes"
 
 
-def test_what_did_not_change_is_neither_unpacked_nor_made_again(tmp_path, monkeypatch):
+def test_an_unchanged_object_is_neither_unpacked_nor_created_again(tmp_path, monkeypatch):
     first = making.write(tmp_path / "1.root", {"still": making.th1([0, 1, 2, 0]), "fed": making.th1([0, 1, 1, 0])})
     second = making.write(tmp_path / "2.root", {"still": making.th1([0, 1, 2, 0]), "fed": making.th1([0, 1, 5, 0])})
     reader = SnapshotReader()
@@ -245,7 +245,7 @@ def test_files_over_2_gb_are_read_where_their_objects_lie(tmp_path):
         assert file["TH1F"].values().tolist() == here["TH1F"].values().tolist()
 
 
-def test_the_header_tells_when_a_file_was_written(tmp_path):
+def test_the_header_has_the_time_of_the_last_write(tmp_path):
     before = datetime.now().replace(microsecond=0)
     path = making.write(tmp_path / "x.root", {"h": making.th1([0, 1, 0])})
     assert before <= root_file.written(path) <= datetime.now()

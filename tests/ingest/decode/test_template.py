@@ -34,18 +34,18 @@ OBJECTS = list(objects())
 
 
 @given(chosen=st.sampled_from(OBJECTS), change=st.data())
-def test_any_other_byte_is_noticed_and_any_number_is_read(chosen, change):
+def test_a_change_of_any_fixed_byte_is_noticed_and_any_number_is_read(chosen, change):
     class_name, data, key, classes = chosen
     first, template = walked(data, class_name, key, classes)
     other = bytearray(data)
-    place = change.draw(st.integers(0, len(data) - 1))
-    other[place] ^= change.draw(st.integers(1, 255))
+    position = change.draw(st.integers(0, len(data) - 1))
+    other[position] ^= change.draw(st.integers(1, 255))
     contents = template.contents(bytes(other))
     accumulating = any(
-        offset <= place < offset + width * count
+        offset <= position < offset + width * count
         for (_, array) in template.layouts[0].parts
         for offset, width, count in [(array.offset, np.dtype(array.kind).itemsize, array.count)]
-    ) or any(offset <= place < offset + 8 for _, offset in template.layouts[0].sums)
+    ) or any(offset <= position < offset + 8 for _, offset in template.layouts[0].sums)
     assert (contents is not None) == accumulating
     if contents is not None:
         again = contents[0]
@@ -53,7 +53,7 @@ def test_any_other_byte_is_noticed_and_any_number_is_read(chosen, change):
         assert again.digest != first.digest
 
 
-def test_another_length_is_another_layout():
+def test_an_object_of_another_length_has_another_layout():
     class_name, data, key, classes = OBJECTS[0]
     _, template = walked(data, class_name, key, classes)
     assert template.contents(data + b"\0") is None
