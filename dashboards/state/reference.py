@@ -65,11 +65,11 @@ def slice_reference(
     subsystem, path, histogram_name = (cumulative.attrs[key] for key in ("subsystem", "path", "name"))
     try:
         found = archive.reference(subsystem, like=int(cumulative["run"].item()), select=[glob.escape(histogram_name)])
-        held, _ = found.held(path)
+        histograms, _ = found.histograms(path)
         content = _as_slice(found.histogram(path), whole)
     except (BinningChangedError, NotFoundError):
         return SliceReference(whole, "the rest of this run", True, cumulative)
-    runs = [run for run, snapshot in zip(found.runs, found.slices, strict=True) if path in snapshot][-len(held) :]
+    runs = [run for run, snapshot in zip(found.runs, found.slices, strict=True) if path in snapshot][-len(histograms) :]
     name = f"run {runs[0]}" if len(runs) == 1 else f"{len(runs)} earlier runs, {runs[0]} to {runs[-1]}"
     return SliceReference(content, name, False, cumulative)
 

@@ -1,4 +1,4 @@
-"""One histogram's reports as bare counts: what it gained in each row that reported, flat, with what labels it."""
+"""Reports of one histogram as bare counts: the increment of each row that reported, flat, with its labels."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,28 +12,28 @@ from owtrend.histograms.difference import increments
 from owtrend.model import schema
 from owtrend.model.axis import Axis
 
-__all__ = ["Reports"]
+__all__ = ["ReportCounts"]
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Reports:
-    """What a histogram gained in each row that reported something.
+class ReportCounts:
+    """Increments of a histogram in the rows that reported something.
 
     Parameters
     ----------
     dim, bins
-        Of the rows, ``time`` or ``snapshot``; of the axes.
+        Dims of the rows, ``time`` or ``snapshot``, and of the axes.
     counts
-        ``(report, cell)``, flow bins excluded, the last axis fastest: of weighted contents as many as would have such
-        errors. What moved out of a bin counts as nothing gained.
+        ``(report, cell)``, flow bins excluded, the last axis fastest; of weighted contents the effective counts. A
+        negative increment counts as 0.
     weights
-        What a count of each report weighs: contents = counts * weights.
+        Weight of a count in each report: contents = counts * weights.
     begins, times
-        Its interval; a report that begins with its run begins when it ends.
+        Interval of each report; the first of a run has no begin, so its end is used.
     coords
-        Of the rows and bins, for what is made of them.
+        Coordinates of the rows and bins, for results.
     """
 
     name: str
@@ -48,15 +48,15 @@ class Reports:
     coords: dict[str, Any]
 
     @classmethod
-    def of(cls, histogram: xr.Dataset, axes: tuple[Axis, ...] | None = None) -> "Reports":
-        """Those of a histogram as `Archive.histogram` gives it, of one run or several.
+    def from_histogram(cls, histogram: xr.Dataset, axes: tuple[Axis, ...] | None = None) -> "ReportCounts":
+        """Reports of a histogram from `Archive.histogram`, of one run or several.
 
         Raises
         ------
         DimsError
             If it has no rows in time, or no counts: a profile, a gauge.
         BinningChangedError
-            If its bins are not those of ``axes``.
+            If its bins differ from ``axes``.
         NotFoundError
             If no row reported anything.
         """
@@ -65,26 +65,26 @@ class Reports:
         if "contents" not in histogram or histogram.attrs.get("gauge"):
             kind = "gauge" if "contents" in histogram else "profile"
             raise DimsError(f"{name}: a {kind} has no counts to learn a shape from; choose a histogram of counts")
-        own = tuple(_axis(histogram, letter) for letter in bins)
-        if axes is not None and [one.binning for one in own] != [one.binning for one in axes]:
+        histogram_axes = tuple(_axis(histogram, letter) for letter in bins)
+        if axes is not None and [axis.binning for axis in histogram_axes] != [axis.binning for axis in axes]:
             raise BinningChangedError(
-                f"{name}: its bins are not those that the model was trained on; train one on these"
+                f"{name}: its bins differ from those that the model was trained on; train one on these"
             )
         if histogram.attrs.get("flow"):
             histogram = histogram.isel(dict.fromkeys(bins, slice(1, -1)))
-        gained = increments(histogram)
-        dim = schema.time_dim(gained)
-        contents = gained["contents"].transpose(dim, *bins).values
+        increment = increments(histogram)
+        dim = schema.time_dim(increment)
+        contents = increment["contents"].transpose(dim, *bins).values
         flat = np.maximum(contents.reshape(len(contents), -1).astype(np.float64), 0.0)
         total = flat.sum(axis=1)
         weights = np.ones(len(flat))
-        if "sumw2" in gained:
+        if "sumw2" in increment:
             with np.errstate(divide="ignore", invalid="ignore"):
-                weights = gained["sumw2"].values.reshape(len(flat), -1).sum(axis=1) / total
-        good = gained["reported"].values & (total > 0) & np.isfinite(weights) & (weights > 0)
+                weights = increment["sumw2"].values.reshape(len(flat), -1).sum(axis=1) / total
+        good = increment["reported"].values & (total > 0) & np.isfinite(weights) & (weights > 0)
         if not good.any():
-            raise NotFoundError(f"{name}: no report that counted anything")
-        kept = gained.isel({dim: good})
+            raise NotFoundError(f"{name}: no report has any counts")
+        kept = increment.isel({dim: good})
         coords = {
             str(key): coord for key, coord in kept.coords.items()
             if key not in ("sum", schema.RECEIVED) and set(coord.dims) <= {dim, *bins}
@@ -92,8 +92,8 @@ class Reports:
         times = kept[schema.TIME].values
         starts = kept["start"].values
         return cls(
-            name=name, dim=dim, bins=bins, axes=own, counts=flat[good] / weights[good, None], weights=weights[good],
-            runs=np.broadcast_to(kept["run"].values, times.shape).astype(np.int64),
+            name=name, dim=dim, bins=bins, axes=histogram_axes, counts=flat[good] / weights[good, None],
+            weights=weights[good], runs=np.broadcast_to(kept["run"].values, times.shape).astype(np.int64),
             begins=np.where(np.isnat(starts), times, starts), times=times, coords=coords,
         )  # fmt: skip
 

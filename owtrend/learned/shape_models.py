@@ -1,4 +1,4 @@
-"""What a good histogram looks like: models that learn the shapes that good reports take, by name."""
+"""Models that learn the shapes of a histogram in good reports, by name."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -11,35 +11,34 @@ from numpy.typing import NDArray
 from owtrend.errors import NotFoundError, OwtrendError, UsageError
 from owtrend.kernels.shapes.anscombe import SHIFT, mean_shares, pulls
 
-__all__ = ["MODELS", "Autoencoder", "Mean", "Nmf", "Pca", "ShapeModel", "model_of", "scikit_learn", "shape_model"]
+__all__ = ["MODELS", "Autoencoder", "Mean", "Nmf", "Pca", "ShapeModel", "scikit_learn", "shape_model",
+           "shape_model_by_name"]  # fmt: skip
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 
 class ShapeModel(Protocol):
-    """What learns the shapes that a histogram takes while nothing is wrong.
+    """Protocol of a model of the shapes that a histogram takes in good reports.
 
-    Contents are ``(report, cell)``, bins in range only, as counts: of weighted contents as many as would have such
-    errors. A model is made without arguments, once for all good reports and once more without each of their runs.
+    Contents are counts ``(report, cell)``, bins in range only; of weighted contents the effective counts. A model is
+    created without arguments, once for all good reports and once without each of their runs.
 
     Attributes
     ----------
     parameters
-        How many numbers it takes from a report to tell what is expected, the scale included.
+        How many numbers are fitted to a report, the scale included.
     """
 
     parameters: int
 
     def fit(self, counts: Floats, variations: int) -> Any:
-        """Learn from good reports, which vary in so many ways more than counting explains; see
-        `owtrend.learned.shape`.
-        """
+        """Learn from good reports, which vary in ``variations`` ways beyond counting noise."""
 
     def expected(self, counts: Floats, trusted: Bools) -> Floats:
-        """What good reports would hold whose ``trusted`` bins are those of ``counts``: same shape, scale included.
+        """Contents of good reports that agree with the ``trusted`` bins of ``counts``, scale included; same shape.
 
-        What stands in the other bins must not matter: a hot channel would else bend the model.
+        The other bins must have no effect, or a hot channel would bend the model.
         """
 
 
@@ -47,8 +46,8 @@ class _Linear:
     """Shares that are sums of a few shapes: expected = weights @ shapes, fitted by weighted least squares.
 
     Weights are 1 / (mean counts + 3/8), the inverse of the variance of counts (Keenan, Kotula, Surf. Interface Anal.
-    36 (2004) 203, who scale by the square root of the mean), with that of few counts kept from zero as in Anscombe's
-    transformation. So thousands of bins with a count now and then weigh no more than they can tell.
+    36 (2004) 203, who scale by the square root of the mean), kept from zero as in Anscombe's transformation, so that
+    thousands of nearly empty bins do not weigh too much.
     """
 
     positive = False
@@ -70,7 +69,7 @@ class _Linear:
         return np.maximum(self.weights(counts, trusted) @ self.shapes, 0.0)
 
     def weights(self, counts: Floats, trusted: Bools) -> Floats:
-        """Of the shapes in each report, ``(report, shape)``."""
+        """Weight of each shape in each report, ``(report, shape)``."""
         if trusted.all():
             right = counts @ self._weighted
             upper = np.broadcast_to(self._products.sum(axis=0), (len(counts), self._products.shape[1]))
@@ -85,19 +84,19 @@ class _Linear:
         normal[:, diagonal, diagonal] += 1e-9 * np.trace(normal, axis1=1, axis2=2)[:, None] + 1e-300
         if not self.positive:
             return np.asarray(np.linalg.solve(normal, right[..., None])[..., 0], dtype=np.float64)
-        found = np.maximum(right / normal[:, diagonal, diagonal], 0.0)
-        for _ in range(200):  # coordinate descent, all reports at once: there are but a few shapes
-            before = found.copy()
-            for one in range(size):
-                rest = right[:, one] - np.einsum("tk,tk->t", normal[:, one], found)
-                found[:, one] = np.maximum(found[:, one] + rest / normal[:, one, one], 0.0)
-            if np.abs(found - before).max() <= 1e-6 * max(found.max(), 1e-300):
+        weights = np.maximum(right / normal[:, diagonal, diagonal], 0.0)
+        for _ in range(200):  # coordinate descent, all reports at once, as there are only a few shapes
+            before = weights.copy()
+            for shape in range(size):
+                rest = right[:, shape] - np.einsum("tk,tk->t", normal[:, shape], weights)
+                weights[:, shape] = np.maximum(weights[:, shape] + rest / normal[:, shape, shape], 0.0)
+            if np.abs(weights - before).max() <= 1e-6 * max(weights.max(), 1e-300):
                 break
-        return found
+        return weights
 
 
 class Mean(_Linear):
-    """One shape, the mean of all good reports: how any other way to vary looks from a plain reference."""
+    """One shape, the mean of all good reports, as a plain reference has it."""
 
     def fit(self, counts: Floats, variations: int) -> None:
         share = mean_shares(counts)
@@ -105,28 +104,29 @@ class Mean(_Linear):
 
 
 class Pca(_Linear):
-    """The mean and the principal components of what differs from it, by singular values.
+    """The mean and the principal components of the residuals, by singular values.
 
-    Of residuals in Anscombe's transformation, see `owtrend.kernels.shapes.anscombe.pulls`, so that all bins have the
-    same noise, as principal components suppose, and reports weigh by how much they counted.
+    Residuals are in Anscombe's transformation, see `owtrend.kernels.shapes.anscombe.pulls`, so that all bins have the
+    same noise, as principal components assume, and reports with more counts weigh more.
     """
 
     def fit(self, counts: Floats, variations: int) -> None:
         share = mean_shares(counts)
         size = float(counts.sum(axis=1).mean())
         residuals = pulls(counts, counts.sum(axis=1, keepdims=True) * share)
-        own, vectors = np.linalg.eigh(residuals @ residuals.T)  # ten times faster than the singular values of all bins
-        first = np.argsort(own)[::-1][:variations]
-        loadings = vectors[:, first].T @ residuals / np.sqrt(np.maximum(own[first, None], 1e-300))
-        moved = loadings * np.sqrt(share * size + SHIFT) / size  # to first order, of shares
-        self._keep(np.concatenate([share[None], moved]), share * size)
+        # Ten times faster than the singular values of all bins.
+        eigenvalues, vectors = np.linalg.eigh(residuals @ residuals.T)
+        first = np.argsort(eigenvalues)[::-1][:variations]
+        loadings = vectors[:, first].T @ residuals / np.sqrt(np.maximum(eigenvalues[first, None], 1e-300))
+        changes = loadings * np.sqrt(share * size + SHIFT) / size  # of shares, to first order
+        self._keep(np.concatenate([share[None], changes]), share * size)
 
 
 class Nmf(_Linear):
-    """A mixture of shapes none of which is negative anywhere: triggers, beams, particles, each with a rate of its own.
+    """A mixture of shapes that are nowhere negative: triggers, beams, particles, each with its own rate.
 
-    Lee, Seung, Nature 401 (1999) 788, by scikit-learn, on counts scaled as `_Linear` tells; one shape more than there
-    are ways to vary.
+    Lee, Seung, Nature 401 (1999) 788, by scikit-learn, on counts scaled as in `_Linear`; one shape more than there are
+    ways to vary.
     """
 
     positive = True
@@ -147,12 +147,12 @@ class Nmf(_Linear):
 
 
 class Autoencoder(Pca):
-    """Shapes on a curved surface: a neural network narrows the principal components down and gives them back.
+    """Shapes on a curved surface: a neural network maps the principal components to fewer numbers and back.
 
-    Hinton, Salakhutdinov, Science 313 (2006) 504, with its first and last layer linear and taken from `Pca`, as sixty
-    reports cannot teach a network thousands of bins; scikit-learn's ``MLPRegressor`` is the rest. A gain that drifts
-    is one number but moves a peak along several components: the bottleneck has half as many, rounded up. Where there
-    are fewer than two components nothing can be curved, and it is `Pca`.
+    Hinton, Salakhutdinov, Science 313 (2006) 504. The first and last layer are linear and taken from `Pca`, as sixty
+    reports are too few to train a network on thousands of bins; the rest is scikit-learn's ``MLPRegressor``. A drifting
+    gain is one number but moves a peak along several components, so the bottleneck has half as many, rounded up. With
+    fewer than two components it is `Pca`.
     """
 
     def fit(self, counts: Floats, variations: int) -> None:
@@ -180,10 +180,10 @@ class Autoencoder(Pca):
         self.parameters = narrow + 1
 
     def _inner(self, counts: Floats, trusted: Bools) -> tuple[Floats, Floats]:
-        """Components as shares of the scale, and the scale."""
-        found = self.weights(counts, trusted)
-        scale = np.maximum(found[:, :1], 1e-300)
-        return found[:, 1:] / scale, scale
+        """Weights of the components divided by the scale, and the scale."""
+        weights = self.weights(counts, trusted)
+        scale = np.maximum(weights[:, :1], 1e-300)
+        return weights[:, 1:] / scale, scale
 
     def expected(self, counts: Floats, trusted: Bools) -> Floats:
         if self._network is None:
@@ -198,25 +198,25 @@ MODELS: dict[str, Callable[[], ShapeModel]] = {"mean": Mean, "pca": Pca, "nmf": 
 
 
 def shape_model(name: str) -> Callable[[Any], Any]:
-    """Add a `ShapeModel` of your own to those that ``archive.learn(..., model=name)`` knows.
+    """Register a `ShapeModel` of your own for ``archive.learn(..., model=name)``.
 
     Raises
     ------
     UsageError
-        If the name is taken by another one.
+        If another model has the name.
     """
 
-    def added(made: Any) -> Any:
-        if name in MODELS and MODELS[name] is not made:
+    def register(model: Any) -> Any:
+        if name in MODELS and MODELS[name] is not model:
             raise UsageError(f"there is a shape model {name!r} already; take another name")
-        MODELS[name] = made
-        return made
+        MODELS[name] = model
+        return model
 
-    return added
+    return register
 
 
-def model_of(model: str | Callable[[], ShapeModel]) -> tuple[str, Callable[[], ShapeModel]]:
-    """Name and maker of a model: of a name, or of what makes one, such as a class.
+def shape_model_by_name(model: str | Callable[[], ShapeModel]) -> tuple[str, Callable[[], ShapeModel]]:
+    """Name and class (or other maker) of a model, from either.
 
     Raises
     ------
@@ -232,7 +232,7 @@ def model_of(model: str | Callable[[], ShapeModel]) -> tuple[str, Callable[[], S
 
 @contextmanager
 def scikit_learn() -> Iterator[None]:
-    """Around an import of it: OwtrendError, which says how to get it, where it is not there."""
+    """Import scikit-learn within this context: an OwtrendError says how to install it where it is missing."""
     try:
         yield
     except ImportError as error:
@@ -240,5 +240,5 @@ def scikit_learn() -> Iterator[None]:
 
 
 def _quiet() -> Any:
-    """Around a fit: one that has not converged is as good as its held-out reports say."""
+    """Ignore warnings of a fit: if it has not converged, the held-out reports show how good it is."""
     return warnings.catch_warnings(action="ignore")

@@ -15,8 +15,8 @@ def archive(tmp_path_factory):
     """Five runs of twelve minutes of one shape, the fourth with a hot bin and twice the rate."""
     folder = tmp_path_factory.mktemp("reference")
     for run in range(5):
-        gain = SHAPE * (2 if run == 3 else 1) + (np.array([0, 0, 0, 500, 0]) if run == 3 else 0)
-        rows = [(gain * minute).tolist() for minute in range(1, 13)]
+        increment = SHAPE * (2 if run == 3 else 1) + (np.array([0, 0, 0, 500, 0]) if run == 3 else 0)
+        rows = [(increment * minute).tolist() for minute in range(1, 13)]
         counted = [[0, (200 if run == 3 else 100) * minute, 0] for minute in range(1, 13)]
         making.write_run(folder / "data", {"h": rows, "events": counted}, run=300000 + run)
     making.ingest(folder / "data", folder / "store")
@@ -34,14 +34,14 @@ def test_slices_of_several_runs_add_up(archive):
     assert found.counted("h") == 2400
 
 
-def test_an_interval_of_one_run_counts_its_own_events(archive):
+def test_an_interval_of_one_run_counts_only_its_events(archive):
     start = archive.runs.loc[300000, "start"]
     found = archive.reference("EMC", 300000, start, start + np.timedelta64(3, "m"))
     assert found.histogram("h").values(flow=True).tolist() == (3 * SHAPE).tolist()
     assert found.events == (300.0,)
 
 
-def test_a_template_is_robust_against_a_bad_run_and_tells_the_spread(archive):
+def test_a_template_is_robust_against_a_bad_run_and_has_a_spread(archive):
     template = archive.reference("EMC", [300000, 300001, 300002, 300003, 300004]).template("h")
     assert template.value.tolist() == pytest.approx((SHAPE / SHAPE.sum()).tolist())
     assert template.slices == 5
@@ -61,7 +61,7 @@ def test_a_reference_ages(archive):
     assert found.age(found.slices[0].interval.stop + np.timedelta64(2, "D")) == np.timedelta64(2, "D")
 
 
-def test_comparable_runs_are_the_newest_before_of_a_like_rate(archive):
+def test_comparable_runs_are_the_newest_earlier_ones_with_a_similar_rate(archive):
     assert archive.reference("EMC", like=300004, last=2).runs == (300002, 300003)
     assert archive.reference("EMC", like=300004, last=2, rate_within=0.1).runs == (300001, 300002)
     assert archive.reference("EMC", like=300004, leave_out=[300002, 300003], last=1).runs == (300001,)
@@ -72,12 +72,12 @@ def test_comparable_runs_are_the_newest_before_of_a_like_rate(archive):
     [
         ({}, UsageError, "give its runs, or the run that it is to be like"),
         ({"runs": []}, UsageError, "at least one run"),
-        ({"runs": [300000, 300001], "start": "12:00"}, UsageError, "an interval is of one run; 2 runs were given"),
+        ({"runs": [300000, 300001], "start": "12:00"}, UsageError, "an interval needs a single run; 2 runs were given"),
         ({"like": 300000}, NotFoundError, "none of the 0 runs before 300000 is like it"),
         ({"runs": 1}, NotFoundError, "no run 1"),
     ],
 )
-def test_what_is_no_reference_is_said(archive, arguments, error, message):
+def test_an_invalid_reference_is_an_error(archive, arguments, error, message):
     with pytest.raises(error, match=message):
         archive.reference("EMC", **arguments)
 

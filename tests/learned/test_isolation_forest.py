@@ -13,7 +13,7 @@ HISTOGRAMS, REDUCTORS = 12, ["entries", "mean_x", "std_x"]
 
 
 def trends(seed, runs, rows=40, change=None):
-    """Reports each minute of twelve histograms over runs with a beam that decays; values and their errors."""
+    """Trends of twelve histograms that report each minute in runs with a decaying beam: values and their errors."""
     rng = np.random.default_rng(seed)
     size = runs * rows
     beam = np.exp(-np.tile(np.arange(rows), runs) / 30)[:, None] * rng.uniform(0.5, 1.5, (runs, 1)).repeat(rows, axis=0)
@@ -44,7 +44,7 @@ def judge(good, change=None, seed=2, **options):
     return unusual(good, trends(seed, 1, change=change), "5min", **options)
 
 
-def test_good_intervals_are_as_seldom_unusual_as_they_should_be(good):
+def test_p_values_of_good_intervals_are_calibrated(good):
     p = np.concatenate([judge(good, seed=seed).p_value.values for seed in range(20, 30)])
     assert len(p) == 80
     assert (p < 0.01).mean() <= 0.025
@@ -58,45 +58,45 @@ def test_a_beam_that_decays_raises_nothing_nor_does_a_higher_rate(good):
     assert (judge(good, double).p_value > 0.01).all()
 
 
-def test_one_trend_of_many_that_is_off_is_seen_and_named(good):
+def test_one_trend_that_is_off_is_found_and_named(good):
     def shifted(value):
         value[20:, 7, 1] += 0.5
 
-    made = judge(good, shifted)
-    assert (made.p_value[4:] < 0.01).all()
-    assert (made.p_value[:4] > 0.01).all()
-    assert all(text.startswith("mean_x of h7 +30.0 sigma") for text in made.why.values[4:])
-    assert made.why.values[0] == ""
-    told = made.blame.isel(time=-1)
-    assert told.argmax(...)["histogram"] == 7
-    assert REDUCTORS[int(told.argmax(...)["reductor"])] == "mean_x"
+    judged = judge(good, shifted)
+    assert (judged.p_value[4:] < 0.01).all()
+    assert (judged.p_value[:4] > 0.01).all()
+    assert all(text.startswith("mean_x of h7 +30.0 sigma") for text in judged.why.values[4:])
+    assert judged.why.values[0] == ""
+    largest = judged.contribution.isel(time=-1).argmax(...)
+    assert largest["histogram"] == 7
+    assert REDUCTORS[int(largest["reductor"])] == "mean_x"
 
 
 def test_a_hot_channel_in_one_histogram_is_no_loss_in_all_others(good):
     def hot(value):
         value[20:, 3, 0] *= 1.5
 
-    made = judge(good, hot)
-    assert (made.p_value[4:] < 0.01).all()
-    late = made.pull.isel(time=-1).sel(reductor="entries").values
+    judged = judge(good, hot)
+    assert (judged.p_value[4:] < 0.01).all()
+    late = judged.pull.isel(time=-1).sel(reductor="entries").values
     assert late[3] > 5
     assert np.abs(np.delete(late, 3)).max() < 5
 
 
-def test_what_is_missing_does_not_matter(good):
+def test_missing_values_do_not_matter(good):
     def missing(value):
         value[:, 5, 2] = np.nan
         value[10:20] = np.nan
 
-    made = judge(good, missing)
-    assert np.isnan(made.pull.sel(histogram="h5", reductor="std_x")).all()
-    empty = np.isnan(made.pull).all(("histogram", "reductor"))
-    assert np.isnan(made.p_value.values[empty.values]).all()
-    assert (made.p_value.values[~empty.values] > 0.01).all()
+    judged = judge(good, missing)
+    assert np.isnan(judged.pull.sel(histogram="h5", reductor="std_x")).all()
+    empty = np.isnan(judged.pull).all(("histogram", "reductor"))
+    assert np.isnan(judged.p_value.values[empty.values]).all()
+    assert (judged.p_value.values[~empty.values] > 0.01).all()
     assert empty.sum() == 2
 
 
-def test_a_trend_that_good_runs_hardly_have_is_left_out(good):
+def test_a_trend_rarely_present_in_good_runs_is_left_out(good):
     sparse = good.copy(deep=True)
     sparse["value"][:300, 4, 1] = np.nan
     assert np.isnan(judge(sparse).pull.sel(histogram="h4", reductor="mean_x")).all()
@@ -106,36 +106,36 @@ def test_the_same_seed_gives_the_same_answer(good):
     xr.testing.assert_identical(judge(good, seed=3), judge(good, seed=3))
 
 
-def test_what_cannot_be_judged_is_said(good):
+def test_trends_that_cannot_be_judged_are_an_error(good):
     with pytest.raises(UsageError, match="at least 10 of two runs are needed"):
         judge(good.isel(snapshot=good.run == 0))
     with pytest.raises(DimsError, match="of the same histograms and reductors"):
         judge(good.isel(histogram=slice(0, 5)))
-    with pytest.raises(DimsError, match=r"expected trends as archive\.trends"):
+    with pytest.raises(DimsError, match=r"expected trends from archive\.trends"):
         judge(good.isel(histogram=0))
 
 
-def test_without_scikit_learn_it_is_said_how_to_get_it(good, monkeypatch):
+def test_the_error_without_scikit_learn_says_how_to_install_it(good, monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.ensemble", None)
     with pytest.raises(OwtrendError, match=r'pip install "owtrend\[learn\]"'):
         judge(good)
 
 
-def test_an_archive_tells_which_intervals_of_a_run_are_unlike_good_runs(tmp_path):
+def test_an_archive_finds_the_intervals_of_a_run_that_are_unlike_good_runs(tmp_path):
     rng = np.random.default_rng(4)
     shape = np.array([0, 200, 500, 300, 100, 0])
     for run in range(6):
-        held = {}
+        histograms = {}
         for name in ("a", "b", "c"):
-            gained = rng.poisson(shape, (30, 6))
+            increments = rng.poisson(shape, (30, 6))
             if run == 5 and name == "b":
-                gained[15:, 4] += 200
-            held[name] = gained.cumsum(axis=0).tolist()
-        making.write_run(tmp_path / "data", held, run=300000 + run)
+                increments[15:, 4] += 200
+            histograms[name] = increments.cumsum(axis=0).tolist()
+        making.write_run(tmp_path / "data", histograms, run=300000 + run)
     making.ingest(tmp_path / "data", tmp_path / "store")
-    made = owtrend.open(tmp_path / "store").unusual("EMC", 300005, slice(300000, 300005), every="3min")
-    assert made.attrs["runs"] == (300000, 300001, 300002, 300003, 300004)
-    assert made.sizes["time"] == 10
-    assert (made.p_value.values[6:] < 0.05).all()
-    assert (made.p_value.values[:5] > 0.05).mean() >= 0.8
-    assert all(" of b " in text for text in made.why.values[6:])
+    judged = owtrend.open(tmp_path / "store").unusual("EMC", 300005, slice(300000, 300005), every="3min")
+    assert judged.attrs["runs"] == (300000, 300001, 300002, 300003, 300004)
+    assert judged.sizes["time"] == 10
+    assert (judged.p_value.values[6:] < 0.05).all()
+    assert (judged.p_value.values[:5] > 0.05).mean() >= 0.8
+    assert all(" of b " in text for text in judged.why.values[6:])

@@ -21,46 +21,46 @@ def learned():
     return {name: owtrend.learn_shape(good, name) for name in MODELS}
 
 
-def share_below(made, limit=0.01):
-    return float((made.p_value < limit).mean())
+def fraction_below(scored, limit=0.01):
+    return float((scored.p_value < limit).mean())
 
 
 @pytest.mark.parametrize("name", FLEXIBLE)
-def test_a_shape_that_varies_as_it_does_is_none_of_the_outliers_that_chi2_makes_of_it(learned, name):
+def test_a_shape_with_a_known_variation_is_no_outlier_though_plain_chi2_says_so(learned, name):
     new = varied(2, 20)
     total = owtrend.increments(varied(1, 8))["contents"].sum("snapshot")
     reference = varied(1, 8).isel(snapshot=0).copy()
     reference["contents"] = total
     plain = owtrend.compare(owtrend.increments(new), reference, scores=["chi2_ndf"])
-    assert share_below(plain) > 0.9
-    assert share_below(learned[name].score(new)) <= 0.02
+    assert fraction_below(plain) > 0.9
+    assert fraction_below(learned[name].score(new)) <= 0.02
 
 
 @pytest.mark.parametrize("name", FLEXIBLE)
-def test_a_hot_channel_is_seen_and_told_where_it_is(learned, name):
-    made = learned[name].score(varied(3, 4, "hot channel", 0.01))
-    assert share_below(made) > 0.9
-    assert all(f"amplitude {BINS // 3} to {BINS // 3 + 1}: " in text for text in made.why.values if text)
-    assert (made.pull.argmax("x") == BINS // 3).mean() > 0.9
+def test_a_hot_channel_is_found_and_located(learned, name):
+    scored = learned[name].score(varied(3, 4, "hot channel", 0.01))
+    assert fraction_below(scored) > 0.9
+    assert all(f"amplitude {BINS // 3} to {BINS // 3 + 1}: " in text for text in scored.why.values if text)
+    assert (scored.pull.argmax("x") == BINS // 3).mean() > 0.9
 
 
 @pytest.mark.parametrize("name", FLEXIBLE)
-def test_a_dead_region_is_seen_and_told_as_one(learned, name):
-    made = learned[name].score(varied(4, 4, "dead region", 0.05))
-    assert share_below(made) == 1
+def test_a_dead_region_is_found_as_one_region(learned, name):
+    scored = learned[name].score(varied(4, 4, "dead region", 0.05))
+    assert fraction_below(scored) == 1
     low = 2 * BINS // 5
-    assert all(f"amplitude {low} to {low + 5}: 0 counts where " in text for text in made.why.values)
+    assert all(f"amplitude {low} to {low + 5}: 0 counts where " in text for text in scored.why.values)
 
 
 @pytest.mark.parametrize("name", FLEXIBLE)
-def test_what_varies_farther_than_ever_is_seen_too(learned, name):
-    made = learned[name].score(varied(5, 4, "mix out of range", 0.95))
-    assert share_below(made) > 0.9
-    assert made.look_p_value.sel(look="reach").max() < 0.01
+def test_a_known_variation_that_goes_too_far_is_found(learned, name):
+    scored = learned[name].score(varied(5, 4, "mix out of range", 0.95))
+    assert fraction_below(scored) > 0.9
+    assert scored.statistic_p_value.sel(statistic_name="distance").max() < 0.01
 
 
 @pytest.mark.parametrize("name", FLEXIBLE)
-def test_half_of_all_counts_in_one_bin_do_not_change_what_is_expected_of_the_others(learned, name):
+def test_half_of_all_counts_in_one_bin_do_not_change_the_expectation_of_the_others(learned, name):
     clean, hot = (learned[name].score(varied(6, 2, "hot channel", size)) for size in (1e-9, 1.0))
     others = np.arange(BINS) != BINS // 3
     off = hot.pull.values[:, others]
@@ -69,7 +69,7 @@ def test_half_of_all_counts_in_one_bin_do_not_change_what_is_expected_of_the_oth
     assert total == pytest.approx(1, abs=0.01)
 
 
-def test_p_values_of_good_reports_are_as_small_as_they_say_and_no_smaller():
+def test_p_values_of_good_reports_are_calibrated():
     below = []
     for seed in range(6):
         model = owtrend.learn_shape(varied(10 + seed, 6), "pca")
@@ -79,14 +79,14 @@ def test_p_values_of_good_reports_are_as_small_as_they_say_and_no_smaller():
     assert (p < 0.01).mean() < 0.02
 
 
-def test_the_chance_has_an_interval_that_holds_it(learned):
-    made = learned["pca"].score(varied(7, 4, "hot channel", 0.003))
-    small = made.p_value < 0.05
+def test_the_p_value_lies_in_its_interval(learned):
+    scored = learned["pca"].score(varied(7, 4, "hot channel", 0.003))
+    small = scored.p_value < 0.05
     assert small.any()
-    assert ((made.p_low <= made.p_value) & (made.p_value <= made.p_high)).values[small].all()
+    assert ((scored.p_low <= scored.p_value) & (scored.p_value <= scored.p_high)).values[small].all()
 
 
-def test_a_model_can_be_pickled_and_says_what_it_was_trained_on(learned):
+def test_a_model_can_be_pickled_and_keeps_its_training_data(learned):
     for model in learned.values():
         again = pickle.loads(pickle.dumps(model))
         assert repr(again).startswith("<owtrend.Learned ")
@@ -97,7 +97,7 @@ def test_a_model_can_be_pickled_and_says_what_it_was_trained_on(learned):
         assert again.variations >= 1
 
 
-def test_components_are_those_of_scikit_learn():
+def test_components_agree_with_scikit_learn():
     rng = np.random.default_rng(0)
     base, other = rng.dirichlet(np.full(30, 3.0), 2)
     mix = rng.uniform(0, 0.3, (50, 1))
@@ -105,17 +105,17 @@ def test_components_are_those_of_scikit_learn():
     model = Pca()
     model.fit(counts, 1)
     left = pulls(counts, counts.sum(axis=1, keepdims=True) * mean_shares(counts))
-    its = PCA(1).fit(left).components_[0] * np.sqrt(model.level + 3 / 8)
-    mine = model.shapes[1]
-    assert abs(mine @ its) / np.linalg.norm(mine) / np.linalg.norm(its) > 0.999
+    expected = PCA(1).fit(left).components_[0] * np.sqrt(model.level + 3 / 8)
+    component = model.shapes[1]
+    assert abs(component @ expected) / np.linalg.norm(component) / np.linalg.norm(expected) > 0.999
 
 
 def test_without_variations_every_model_is_the_mean():
     rng = np.random.default_rng(1)
     counts = rng.poisson(np.linspace(5, 50, 20), (30, 20)).astype(float)
     expected = []
-    for made in (Mean, Pca, Nmf, Autoencoder):
-        model = made()
+    for model_class in (Mean, Pca, Nmf, Autoencoder):
+        model = model_class()
         model.fit(counts, 0)
         expected.append(model.expected(counts, np.ones(counts.shape, dtype=bool)))
     for other in expected[1:]:
@@ -129,7 +129,7 @@ def test_a_bottleneck_needs_fewer_numbers_than_components():
 
 
 class Flat:
-    """Every bin alike: a model of one's own."""
+    """A user's own model: the same content in every bin."""
 
     parameters = 1
 
@@ -141,7 +141,7 @@ class Flat:
         return np.repeat(level[:, None], self.bins, axis=1)
 
 
-def test_a_model_of_ones_own_is_passed_or_named():
+def test_a_users_own_model_can_be_passed_or_registered():
     rng = np.random.default_rng(2)
     good = histogram(rng.poisson(100, (60, 20)), np.repeat(np.arange(6), 10))
     hot = rng.poisson(100, (10, 20))
@@ -149,7 +149,7 @@ def test_a_model_of_ones_own_is_passed_or_named():
     new = histogram(hot, np.zeros(10))
     passed = owtrend.learn_shape(good, Flat)
     assert passed.model_name == "Flat"
-    assert share_below(passed.score(new)) == 1
+    assert fraction_below(passed.score(new)) == 1
     try:
         assert owtrend.shape_model("flat")(Flat) is Flat
         np.testing.assert_array_equal(owtrend.learn_shape(good, "flat").score(new).p_value, passed.score(new).p_value)
@@ -161,7 +161,7 @@ def test_a_model_of_ones_own_is_passed_or_named():
     assert model.parameters == 1
 
 
-def test_weighted_contents_count_as_many_as_would_have_their_errors():
+def test_weighted_contents_are_scored_as_effective_counts():
     rng = np.random.default_rng(3)
     gained, runs = rng.poisson(80, (60, 25)), np.repeat(np.arange(6), 10)
     plain, heavy = histogram(gained, runs), histogram(gained, runs)
@@ -178,7 +178,7 @@ def test_a_single_run_is_held_out_in_five_pieces():
     assert np.isfinite(model.held_out[:, :2]).all()
 
 
-def test_a_bad_report_among_the_good_ones_is_left_out_and_told():
+def test_a_bad_report_among_the_good_ones_is_left_out_and_listed():
     rng = np.random.default_rng(5)
     gained = rng.poisson(80, (40, 25))
     gained[13, 3] += 3000
@@ -194,28 +194,28 @@ def test_a_bad_report_among_the_good_ones_is_left_out_and_told():
         (lambda h: h.assign_attrs(gauge=True), "pca", DimsError, "a gauge has no counts"),
         (lambda h: h.rename(contents="sumwy"), "pca", DimsError, "a profile has no counts"),
         (lambda h: h.isel(snapshot=0), "pca", DimsError, "no dim time or snapshot"),
-        (lambda h: (h * 0).assign_attrs(h.attrs), "pca", NotFoundError, "no report that counted anything"),
+        (lambda h: (h * 0).assign_attrs(h.attrs), "pca", NotFoundError, "no report has any counts"),
     ],
 )
-def test_what_cannot_be_learned_is_said(change, model, error, message):
+def test_data_that_cannot_be_learned_from_is_an_error(change, model, error, message):
     taken = change(varied(1, 2))
     with pytest.raises(error, match=message):
         owtrend.learn_shape(taken, model)
 
 
-def test_other_bins_are_refused(learned):
-    with pytest.raises(BinningChangedError, match="its bins are not those that the model was trained on"):
+def test_different_bins_are_an_error(learned):
+    with pytest.raises(BinningChangedError, match="its bins differ from those that the model was trained on"):
         learned["pca"].score(varied(1, 1).isel(x=slice(0, 50)))
 
 
-def test_without_scikit_learn_it_is_said_how_to_get_it(monkeypatch):
+def test_the_error_without_scikit_learn_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.decomposition", None)
     with pytest.raises(OwtrendError, match=r'pip install "owtrend\[learn\]"'):
         owtrend.learn_shape(varied(1, 4), "nmf")
     assert owtrend.learn_shape(varied(1, 4), "pca").variations >= 1
 
 
-def test_an_archive_learns_from_runs_and_tells_runs_and_version(tmp_path):
+def test_an_archive_learns_from_runs_and_keeps_runs_and_version(tmp_path):
     rng = np.random.default_rng(6)
     shape = np.array([0, 200, 500, 300, 100, 0])
     for run in range(4):
@@ -229,10 +229,10 @@ def test_an_archive_learns_from_runs_and_tells_runs_and_version(tmp_path):
     model = archive.learn("EMC", "h", runs=[300000, 300001, 300002])
     assert model.runs == (300000, 300001, 300002)
     assert model.version == archive.version
-    made = model.score(archive.histogram("EMC", "h", run=300003))
-    assert made.pull.dims == ("time", "x")
-    assert (made.p_value.values[8:] < 0.01).all()
-    assert (made.p_value.values[:8] > 0.01).all()
-    assert "position [cm] 3 to 4" in made.why.values[-1]
+    scored = model.score(archive.histogram("EMC", "h", run=300003))
+    assert scored.pull.dims == ("time", "x")
+    assert (scored.p_value.values[8:] < 0.01).all()
+    assert (scored.p_value.values[:8] > 0.01).all()
+    assert "position [cm] 3 to 4" in scored.why.values[-1]
     flow = model.score(archive.histogram("EMC", "h", run=300003, flow=True))
-    np.testing.assert_array_equal(flow.p_value, made.p_value)
+    np.testing.assert_array_equal(flow.p_value, scored.p_value)

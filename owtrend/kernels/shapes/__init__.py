@@ -1,1 +1,1 @@
-"""Shapes of histograms: stable variances, how many ways they vary, tails of scores."""
+"""Shapes of histograms: stable variances, number of variations, tails of scores."""

@@ -1,4 +1,4 @@
-"""In how many ways reports differ from their mean by more than noise."""
+"""Number of ways in which reports vary by more than noise."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,23 +9,23 @@ __all__ = ["MOST", "variations"]
 
 Floats = NDArray[np.float64]
 MOST = 8
-_FLIPS = 19  # copies with random signs: once in twenty times noise alone is above them all
-_ALONE, _LONE = 0.5, 2.0  # share of a component that is of one report, and by how much it is above the next
+_FLIPS = 19  # copies with random signs: noise alone is above them all once in twenty times
+_ONE_REPORT, _GAP = 0.5, 2.0  # fraction of a component in one report, and its size relative to the next component
 
 
 def variations(counts: Floats, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp], int]:
-    """Rows that are like others, rows that are not, and how many ways to vary the first have in common.
+    """Rows that are like others, rows that are not, and the number of variations that the first have in common.
 
     Parallel analysis by random signs (Hong, Sheng, Dobriban, arXiv:2012.02985), one component after the other: the
-    first singular value of what is left is compared with those of 19 copies with random signs. They keep the noise of
-    each bin and report, also where it is not Poisson's, and undo what bins have in common.
+    first singular value of the residuals is compared with those of 19 copies with random signs. The copies keep the
+    noise of each bin and report, Poisson or not, and undo what bins have in common.
 
     Parameters
     ----------
     counts
         ``(report, cell)``.
     rows
-        Which of them are looked at.
+        Numbers of the reports to use.
     """
     rng = np.random.default_rng(0)
     lone: list[int] = []
@@ -37,16 +37,16 @@ def variations(counts: Floats, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp]
         for found in range(most + 1):
             if found == most:
                 return rows, np.array(lone, dtype=np.intp), found
-            own, vectors = np.linalg.eigh(left @ left.T)
+            eigenvalues, vectors = np.linalg.eigh(left @ left.T)
             main = vectors[:, -1]
             worst = int(np.argmax(main**2))
-            if main[worst] ** 2 > _ALONE and own[-1] > _LONE * own[-2]:
+            if main[worst] ** 2 > _ONE_REPORT and eigenvalues[-1] > _GAP * eigenvalues[-2]:
                 lone.append(int(rows[worst]))
                 rows = np.delete(rows, worst)
                 break
-            # The mean and the components before have taken their directions out, which random signs fill again.
+            # The residuals lack the directions of the mean and of earlier components, which random signs fill again.
             fuller = len(rows) / (len(rows) - 1 - found)
-            if own[-1] <= fuller * max(_flipped(left, rng) for _ in range(_FLIPS)):
+            if eigenvalues[-1] <= fuller * max(_flipped(left, rng) for _ in range(_FLIPS)):
                 return rows, np.array(lone, dtype=np.intp), found
             left = left - np.outer(main, main @ left)
 

@@ -5,7 +5,7 @@ from owtrend.kernels.shapes.parallel_analysis import variations
 
 
 def reports(seed, rows, bins, ways, counts=20_000, noise=1):
-    """Poisson counts of a mean shape and so many others mixed in; each fill counts ``noise`` times."""
+    """Poisson counts of a mean shape mixed with ``ways`` others; each fill counts ``noise`` times."""
     rng = np.random.default_rng(seed)
     shapes = rng.dirichlet(np.full(bins, 2.0), ways + 1)
     mix = rng.uniform(0, 0.3, (rows, ways))
@@ -19,23 +19,23 @@ def found(counts):
 
 @pytest.mark.parametrize("ways", [0, 1, 2, 3])
 @pytest.mark.parametrize("bins", [60, 600])
-def test_as_many_ways_to_vary_as_there_are(ways, bins):
+def test_the_number_of_variations_is_found(ways, bins):
     kept, lone, number = found(reports(1, 60, bins, ways))
     assert number == ways
     assert len(kept) == 60
     assert len(lone) == 0
 
 
-def test_fills_that_come_four_at_a_time_are_noise_still():
+def test_fills_in_groups_of_four_are_still_noise():
     assert found(reports(2, 60, 200, 0, noise=4))[2] == 0
 
 
-def test_by_chance_a_way_is_seen_in_few_cases():
+def test_noise_is_rarely_taken_for_a_variation():
     assert np.mean([found(reports(seed, 40, 100, 0))[2] > 0 for seed in range(100)]) <= 0.1
 
 
-def test_a_report_unlike_all_others_is_left_out_and_makes_no_way_of_its_own():
-    counts = reports(4, 40, 100, 0)  # without the hot bin there is no way to vary either
+def test_a_report_unlike_all_others_is_left_out_and_is_no_variation():
+    counts = reports(4, 40, 100, 0)  # without the hot bin there is no variation either
     counts[7, 50] += 5000
     kept, lone, number = found(counts)
     assert lone.tolist() == [7]
