@@ -1,7 +1,7 @@
-"""Are p-values what they say? Each score's, of many good histograms, at 0.5 to 100 counts a bin.
+"""Calibration of the p-values of each score with many good histograms, at 0.5 to 100 counts a bin.
 
 ``python -m benchmarks.studies.calibration --trials 10000`` simulates pairs of one shape, and prints the tables of
-docs/explanation/calibration.md: forty minutes on one core, of which half are those by component.
+docs/explanation/calibration.md in forty minutes on one core, half of them for the table by component.
 """
 
 import argparse
@@ -30,19 +30,19 @@ BY_DEFAULT_PULLS = (
 )  # fmt: skip
 BY_EXACT_PULLS = ("max_pull", "bad_bins(3)")
 SECTORS, PER_SECTOR, COMPONENTS = 18, 10, 5
-FULLER = (2000,)  # counts a bin, at which it shows in every histogram that components are ahead of each other
+FULLER = (2000,)  # counts a bin: here every histogram shows that components are ahead of each other
 SLICE, CYCLE, JITTER = 60, 5.0, 0.7  # minutes
-RUNS = 20  # that the map of components is learned from
+RUNS = 20  # from which the map of components is learned
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the p-values of one score and case are: the worst of several comes first in order."""
+    """Verdict on the p-values of one score in one case; the worst has the lowest rank."""
 
     word: str
-    below: tuple[float, ...]  # share of p-values at each of LEVELS or below
+    below: tuple[float, ...]  # fraction of p-values at each of LEVELS or below
 
     @property
     def rank(self) -> int:
@@ -54,10 +54,10 @@ class Verdict:
 
 
 def verdict(p: Floats) -> Verdict:
-    """Not calibrated if more than a share a of them is at a or below, else uniform by Kolmogorov's test (p > 0.01).
+    """Not calibrated if more than a fraction a is at a or below, else uniform by Kolmogorov's test (p > 0.01).
 
-    More than the binomial error allows: as many are there by luck less than once in a thousand times. What is neither
-    is conservative. What has no p-value, such as a pair of which one is empty, is left out.
+    More means more than the binomial error allows: as many are there by luck less than once in a thousand times. All
+    else is conservative. Pairs without a p-value, as where one is empty, are left out.
     """
     p = p[~np.isnan(p)]
     if not len(p):
@@ -94,12 +94,12 @@ def paired(
     )  # fmt: skip
 
 
-def p_values(pairs: Iterator[tuple[Floats, Floats]], of: NDArray[np.intp]) -> dict[str, Floats]:
-    """Of each score those of all pairs of data and reference."""
+def p_values(pairs: Iterator[tuple[Floats, Floats]], component: NDArray[np.intp]) -> dict[str, Floats]:
+    """P-values of each score for all pairs of data and reference."""
     found: dict[str, list[float]] = {}
     for data, reference in pairs:
         for pull, names in (("beta_binomial", BY_DEFAULT_PULLS), ("exact", BY_EXACT_PULLS)):
-            pair = paired(data, reference, of, pull)
+            pair = paired(data, reference, component, pull)
             for name in names:
                 shown = f"{name}, exact pulls" if pull == "exact" else name
                 found.setdefault(shown, []).append(float(parse(name)(pair).p_value[0]))
@@ -109,57 +109,57 @@ def p_values(pairs: Iterator[tuple[Floats, Floats]], of: NDArray[np.intp]) -> di
 def good(
     rng: np.random.Generator, trials: int, shape: Sequence[int], occupancy: float, times: float
 ) -> Iterator[tuple[Floats, Floats]]:
-    """Pairs of one shape, nine times as full at one end as at the other; the reference so many times larger."""
+    """Pairs of one shape, nine times as full at one end as at the other; the reference ``times`` as large."""
     expected = occupancy * np.linspace(0.2, 1.8, int(np.prod(shape))).reshape(shape)
     for _ in range(trials):
         yield rng.poisson(expected).astype(float), rng.poisson(times * expected).astype(float)
 
 
 def empty(rng: np.random.Generator, trials: int, occupancy: float, times: float) -> Floats:
-    """P-values of the score `empty` of a bin with so many counts, at a known scale."""
-    of, score, found = np.zeros(1, dtype=np.intp), parse("empty"), []
+    """P-values of the score `empty` for a bin with few counts, at a known scale."""
+    component, score, found = np.zeros(1, dtype=np.intp), parse("empty"), []
     for data, reference in zip(
         rng.poisson(occupancy, (trials, 1)), rng.poisson(times * occupancy, (trials, 1)), strict=True
     ):
-        pair = paired(data.astype(float), reference.astype(float), of, "exact", scale=1 / times)
+        pair = paired(data.astype(float), reference.astype(float), component, "exact", scale=1 / times)
         found.append(float(score(pair).p_value[0]))
     return np.array(found)
 
 
 def sectors() -> NDArray[np.intp]:
-    """The component of each bin: sectors in turn."""
+    """Component of each bin: sectors in turn."""
     return np.repeat(np.arange(SECTORS) % COMPONENTS, PER_SECTOR)
 
 
 def ahead(rng: np.random.Generator, times: float) -> Floats:
-    """Exposure of each component in a slice, in slices: it begins and ends with a report, up to a cycle before."""
+    """Exposure of each component in ``times`` slices [slices]: begin and end are its last reports before."""
     before, after = rng.uniform(0, CYCLE, (2, COMPONENTS))
     return times + (before - after) / SLICE
 
 
 def jittered(rng: np.random.Generator, trials: int, occupancy: float, times: float) -> Iterator[tuple[Floats, Floats]]:
-    """As `good`, each component at an exposure of its own."""
-    expected, of = occupancy * np.linspace(0.2, 1.8, SECTORS * PER_SECTOR), sectors()
+    """Pairs as from `good`, with an exposure for each component."""
+    expected, component = occupancy * np.linspace(0.2, 1.8, SECTORS * PER_SECTOR), sectors()
     for _ in range(trials):
-        data, reference = (rng.poisson(expected * ahead(rng, whole)[of]).astype(float) for whole in (1, times))
+        data, reference = (rng.poisson(expected * ahead(rng, whole)[component]).astype(float) for whole in (1, times))
         yield data, reference
 
 
 def learned(rng: np.random.Generator, occupancy: float) -> NDArray[np.intp]:
-    """The map of components from the snapshots, one a minute, of some runs of an hour."""
-    of, changed = sectors(), []
+    """Map of components learned from the snapshots, one a minute, of some runs of an hour."""
+    component, changed = sectors(), []
     rate = occupancy / SLICE * np.linspace(0.2, 1.8, SECTORS * PER_SECTOR)
     for _ in range(RUNS):
         waits = rng.normal(CYCLE, JITTER, (COMPONENTS, 2 * SLICE // int(CYCLE))).clip(min=JITTER)
         reports = waits.cumsum(axis=1) - CYCLE * rng.random((COMPONENTS, 1))
         last = np.array([[row[row <= end].max(initial=0) for row in reports] for end in range(SLICE + 1)])
-        gained = np.diff(last, axis=0)[:, of] * rate
-        changed.append(rng.poisson(gained) > 0)
+        expected = np.diff(last, axis=0)[:, component] * rate
+        changed.append(rng.poisson(expected) > 0)
     return learn_cells(np.concatenate(changed)).labels
 
 
 def one_scale(trials: int, occupancies: Sequence[float] = OCCUPANCIES, seed: int = 20_180_601) -> Iterator[str]:
-    """Tables in Markdown, line by line: of each score the worst verdict over `SHAPES`."""
+    """Tables in Markdown, line by line: the worst verdict of each score over `SHAPES`."""
     for label, times in REFERENCES.items():
         table: dict[str, list[Verdict]] = {}
         for occupancy in occupancies:
@@ -179,24 +179,24 @@ def one_scale(trials: int, occupancies: Sequence[float] = OCCUPANCIES, seed: int
 def by_component(
     trials: int, occupancies: Sequence[float] = (*OCCUPANCIES, *FULLER), times: int = 10, seed: int = 20_180_601
 ) -> Iterator[str]:
-    """A table in Markdown, line by line: components ahead of each other, with no map of them and with that learned."""
+    """A table in Markdown, line by line: components ahead of each other, without a map and with the learned one."""
     table: dict[str, list[Any]] = {}
     for occupancy in occupancies:
         _, found = np.unique(
             learned(np.random.default_rng([seed, int(10 * occupancy)]), occupancy), return_inverse=True
         )
         table.setdefault("components found", []).append(found.max() + 1)
-        for with_map, of in ((", no map", np.zeros_like(found)), (", with the map", found)):
+        for with_map, component in ((", no map", np.zeros_like(found)), (", with the map", found)):
             rng = np.random.default_rng([seed, int(10 * occupancy), times, SECTORS])
-            for name, p in p_values(jittered(rng, trials, occupancy, times), of).items():
+            for name, p in p_values(jittered(rng, trials, occupancy, times), component).items():
                 table.setdefault(name + with_map, []).append(verdict(p))
     ordered = dict(sorted(table.items(), key=lambda line: line[0].split(", ")[:-1]))
     yield from _lines(f"Components ahead of each other, reference {times} times as large", occupancies, ordered)
 
 
-def _order(one: Verdict) -> tuple[int, float]:
-    """The worst first: of equal ones that which has the most small p-values."""
-    return one.rank, -one.below[0] if one.below else 0.0
+def _order(verdict: Verdict) -> tuple[int, float]:
+    """Key that sorts the worst first; of equal ones the one with the most small p-values."""
+    return verdict.rank, -verdict.below[0] if verdict.below else 0.0
 
 
 def _lines(title: str, occupancies: Sequence[float], table: dict[str, list[Any]]) -> Iterator[str]:

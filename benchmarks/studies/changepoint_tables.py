@@ -1,5 +1,4 @@
-"""Makes the tables of `owtrend.kernels.series.changepoint_null`: how clear the clearest change of a series is that has
-none.
+"""Tables of `owtrend.kernels.series.changepoint_null`: size of the clearest change in series without one.
 
 ``python -m benchmarks.studies.changepoint_tables`` simulates normal points and prints them, in ten minutes on one core.
 """
@@ -15,15 +14,15 @@ from owtrend.kernels.series.noise import clipped, noise
 
 @numba.njit(nogil=True)
 def clearest(trials: int, points: int, given: bool, seed: int) -> NDArray[np.float64]:
-    """Of each of some series of normal points, the penalty above which they have no change."""
+    """Penalty above which each of some series of normal points has no change."""
     np.random.seed(seed)  # noqa: NPY002 - numba's own generator
-    found, errors = np.empty(trials), np.ones(points)
+    penalties, errors = np.empty(trials), np.ones(points)
     for trial in range(trials):
         value = np.random.standard_normal(points)  # noqa: NPY002
         factor, _, _ = noise(value, errors, given)
         sigma = errors * factor
-        found[trial] = strongest(clipped(value, sigma, CLIP), sigma, SHORTEST)
-    return found
+        penalties[trial] = strongest(clipped(value, sigma, CLIP), sigma, SHORTEST)
+    return penalties
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
-"""Change points and scores on public series with labels (TCPD, NAB), beside plain baselines: prints two tables.
+"""Change points and scores on public series with labels (TCPD, NAB), and of plain baselines: prints two tables.
 
 ``python -m benchmarks.studies.labelled_series FOLDER``, with the folders ``tcpd`` and ``nab`` inside. Nothing is tuned
-to them.
+to these series.
 """
 
 import json
@@ -20,8 +20,8 @@ from owtrend.trends.changepoint import change_points, noticed
 from owtrend.trends.zscore import mad_zscore
 
 MARGIN = 5  # points by which a change may be off, as in TCPD
-PROBATION = 0.15  # of a series, at most 750 points, in which nothing counts, as in NAB
-FALSE = 0.11  # what a false alarm costs in NAB's standard profile; a window missed costs 1
+PROBATION = 0.15  # first part of a series, at most 750 points, that does not count, as in NAB
+FALSE = 0.11  # cost of a false alarm in NAB's standard profile; a missed window costs 1
 
 
 def trend(value: Sequence[float] | NDArray, time: NDArray | None = None) -> xr.Dataset:
@@ -31,18 +31,18 @@ def trend(value: Sequence[float] | NDArray, time: NDArray | None = None) -> xr.D
 
 
 def ours(value: Sequence[float]) -> list[int]:
-    """By `owtrend.change_points`."""
+    """Change points by `owtrend.change_points`."""
     return change_points(trend(value))["index"].tolist()
 
 
 def ours_without_drifts(value: Sequence[float]) -> list[int]:
-    """Those that are no drift."""
+    """Change points that are no drift."""
     found = change_points(trend(value))
     return found["index"][~found["drift"]].tolist()
 
 
 def plain(value: Sequence[float]) -> list[int]:
-    """The usual least squares at a penalty of 2 log(n) sigma**2 (ruptures' PELT), sigma from plain differences."""
+    """Standard least squares at a penalty of 2 log(n) sigma**2 (ruptures' PELT), sigma from plain differences."""
     numbers = np.asarray(value, dtype=float)
     sigma = np.full(len(numbers), max(np.diff(numbers).std() / np.sqrt(2), 1e-12))
     return segments(numbers, sigma, 2 * np.log(len(numbers)), 1).tolist()
@@ -54,14 +54,14 @@ METHODS: dict[str, Callable[[Sequence[float]], list[int]]] = {
 
 
 def f1(annotations: Sequence[Sequence[int]], found: Sequence[int]) -> float:
-    """Of change points, the begin included, within five points (van den Burg, Williams, arXiv:2003.06222, eq. 4)."""
+    """F1 of change points, the begin included, within five points (van den Burg, Williams, arXiv:2003.06222, eq. 4)."""
 
     def hit(truth: set[int]) -> int:
         left, count = sorted({0, *found}), 0
-        for one in sorted(truth):
-            near = [other for other in left if abs(other - one) <= MARGIN]
+        for true in sorted(truth):
+            near = [point for point in left if abs(point - true) <= MARGIN]
             if near:
-                left.remove(min(near, key=lambda other: abs(other - one)))
+                left.remove(min(near, key=lambda point: abs(point - true)))
                 count += 1
         return count
 
@@ -72,12 +72,12 @@ def f1(annotations: Sequence[Sequence[int]], found: Sequence[int]) -> float:
 
 
 def cover(annotations: Sequence[Sequence[int]], found: Sequence[int], n: int) -> float:
-    """How well segments cover those of each person, in the mean (the same, eq. 6)."""
-    mine = [set(range(a, b)) for a, b in pairwise(sorted({0, n, *found}))]
+    """Mean over annotators of how well segments cover theirs (the same, eq. 6)."""
+    segments_found = [set(range(a, b)) for a, b in pairwise(sorted({0, n, *found}))]
     scores = []
-    for one in annotations:
-        pieces = [set(range(a, b)) for a, b in pairwise(sorted({0, n, *one}))]
-        scores.append(sum(len(p) * max(len(p & m) / len(p | m) for m in mine) for p in pieces) / n)
+    for annotation in annotations:
+        pieces = [set(range(a, b)) for a, b in pairwise(sorted({0, n, *annotation}))]
+        scores.append(sum(len(p) * max(len(p & m) / len(p | m) for m in segments_found) for p in pieces) / n)
     return float(np.mean(scores))
 
 
@@ -99,44 +99,44 @@ def tcpd(folder: Path) -> pd.DataFrame:
 def nab_score(series: Sequence[tuple[NDArray, list[tuple[int, int]], NDArray]], limit: float) -> tuple[float, int, int]:
     """NAB's standard profile, 0 for no alarm and 100 for one at the begin of each window; windows found; false alarms.
 
-    Each of ``series``: scores, windows as rows, whether a row counts (Lavin, Ahmad, arXiv:1510.03336).
+    Each of ``series`` has scores, windows as rows, and a mask of the rows that count (Lavin, Ahmad, arXiv:1510.03336).
     """
-    total, windows_, found, false = 0.0, 0, 0, 0
+    total, windows_seen, found, false = 0.0, 0, 0, 0
     for score, windows, counts in series:
         alarms = np.flatnonzero(counts & (score >= limit))
         inside = np.zeros(len(score), dtype=bool)
         for first, last in windows:
-            windows_ += 1
+            windows_seen += 1
             inside[first : last + 1] = True
             hits = alarms[(alarms >= first) & (alarms <= last)]
             if len(hits):
-                place = -(last - hits[0] + 1) / (last - first + 1)
-                total += (2 / (1 + np.exp(5 * place)) - 1) / (2 / (1 + np.exp(-5)) - 1)
+                position = -(last - hits[0] + 1) / (last - first + 1)
+                total += (2 / (1 + np.exp(5 * position)) - 1) / (2 / (1 + np.exp(-5)) - 1)
                 found += 1
             else:
                 total -= 1
         for alarm in alarms[~inside[alarms]]:
             false += 1
             before = [window for window in windows if window[1] < alarm]
-            place = (alarm - before[-1][1]) / max(before[-1][1] - before[-1][0], 1) if before else np.inf
-            total += FALSE * (2 / (1 + np.exp(min(5 * place, 700))) - 1 if place < 3 else -1)
-    return 100 * (total + windows_) / (2 * windows_), found, false
+            position = (alarm - before[-1][1]) / max(before[-1][1] - before[-1][0], 1) if before else np.inf
+            total += FALSE * (2 / (1 + np.exp(min(5 * position, 700))) - 1 if position < 3 else -1)
+    return 100 * (total + windows_seen) / (2 * windows_seen), found, false
 
 
 def _spaced(score: NDArray, apart: int = 30) -> NDArray:
-    """Only scores above all of the points just before them, as one incident."""
+    """Scores that exceed all of the points just before them, else 0, so that each incident counts once."""
     highest = pd.Series(score).rolling(apart, 1).max().shift(1, fill_value=0)
     return np.where(score >= highest, score, 0)
 
 
 def mad(value: NDArray, time: NDArray) -> NDArray:
-    """`owtrend.trends.zscore.mad_zscore` of the last 200 points."""
+    """Scores by `owtrend.trends.zscore.mad_zscore` with the last 200 points."""
     scored = mad_zscore(trend(value, time), window=200, least=50)
     return np.nan_to_num(np.abs(scored["score"].values), posinf=1e3)
 
 
 def steps(value: NDArray, time: NDArray) -> NDArray:
-    """`owtrend.trends.changepoint.noticed`: the significance at each alarm, else 0."""
+    """Significance at each alarm of `owtrend.trends.changepoint.noticed`, else 0."""
     out = np.zeros(len(value))
     for raised, clear in noticed(trend(value, time))[["raised", "significance"]].itertuples(index=False):
         out[raised] = clear
@@ -144,7 +144,7 @@ def steps(value: NDArray, time: NDArray) -> NDArray:
 
 
 def sliding(value: NDArray, _: NDArray) -> NDArray:
-    """Plain: distance from the mean of the last 200 points in units of their standard deviation."""
+    """Distance from the mean of the last 200 points in units of their standard deviation."""
     past = pd.Series(value).shift(1).rolling(200, 50)
     with np.errstate(divide="ignore", invalid="ignore"):
         score = np.abs(value - past.mean().to_numpy()) / past.std().to_numpy()
@@ -171,8 +171,8 @@ def nab(folder: Path) -> pd.DataFrame:
         best = max(limits[limits > 0], key=lambda limit: nab_score(series, limit)[0])
         for label, limit in (("best", best), ("fixed", 6.0)):
             score, found, false = nab_score(series, limit)
-            told = {"NAB": round(score, 1), "found": found, "false": false}
-            rows.append({"detector": name, "limit": f"{limit:.1f} ({label})", **told})
+            result = {"NAB": round(score, 1), "found": found, "false": false}
+            rows.append({"detector": name, "limit": f"{limit:.1f} ({label})", **result})
     return pd.DataFrame(rows)
 
 

@@ -26,7 +26,7 @@ FAULTS = {
 
 
 def varied(seed: int, runs: int, fault: str = "none", size: float = 0.0) -> xr.Dataset:
-    """A falling spectrum with a peak, whose share goes from 10 to 60 %: two triggers, mixed anew in each report."""
+    """A falling spectrum with a peak of 10 to 60 % of the counts: two triggers with another mix in each report."""
     rng = np.random.default_rng(seed)
     x = (np.arange(BINS) + 0.5) / BINS
     mix = rng.uniform(0.1, 0.6, (runs * REPORTS, 1)) if fault != "mix out of range" else size
@@ -41,10 +41,10 @@ def varied(seed: int, runs: int, fault: str = "none", size: float = 0.0) -> xr.D
     return histogram(rng.poisson(expected), np.repeat(np.arange(runs), REPORTS))
 
 
-def histogram(gained: np.ndarray, runs: np.ndarray) -> xr.Dataset:
-    """As `Archive.histogram` gives it, of reports and their runs."""
-    total = np.concatenate([gained[runs == run].cumsum(axis=0) for run in np.unique(runs)])
-    edges = np.arange(gained.shape[1] + 1.0)
+def histogram(increments: np.ndarray, runs: np.ndarray) -> xr.Dataset:
+    """A histogram as from `Archive.histogram`, from increments and their runs."""
+    total = np.concatenate([increments[runs == run].cumsum(axis=0) for run in np.unique(runs)])
+    edges = np.arange(increments.shape[1] + 1.0)
     times = np.datetime64("2018-06-01", "ns") + np.arange(len(runs)) * np.timedelta64(5, "m")
     entries = total.sum(axis=1, keepdims=True).astype(float)
     return xr.Dataset(
@@ -59,7 +59,7 @@ def histogram(gained: np.ndarray, runs: np.ndarray) -> xr.Dataset:
 
 
 def varying(runs: int = RUNS) -> None:
-    """Share of reports with p < 0.01, by model."""
+    """Print the fraction of reports with p < 0.01, by model."""
     models = {name: owtrend.learn_shape(varied(1, runs), name) for name in MODELS}
     reference = varied(1, runs).isel(snapshot=slice(0, 1)).copy()
     reference["contents"][:] = owtrend.increments(varied(1, runs))["contents"].sum("snapshot").values
@@ -74,7 +74,7 @@ def varying(runs: int = RUNS) -> None:
 
 
 def simulated(folder: Path) -> None:
-    """The same for the simulated detector, whose shapes do not vary, and the forest for all its trends."""
+    """Print the same for the simulated detector, whose shapes do not vary, and the forest of all its trends."""
     seeds = sorted(int(path.name.split("-")[0]) for path in folder.glob("*-clean"))
     clean = {seed: owtrend.open(folder / f"{seed}-clean" / "store") for seed in seeds}
     hits: dict[tuple[str, str], list[bool]] = defaultdict(list)
@@ -106,7 +106,7 @@ def simulated(folder: Path) -> None:
 
 
 def forest(folder: Path, clean: dict[int, owtrend.Archive]) -> None:
-    """Good: the runs of half of the seeds, as the detector is always the same."""
+    """Print the results of the forest; the runs of half of the seeds are the good ones."""
     seeds = list(clean)
     half = seeds[: len(seeds) // 2]
     shares: dict[str, list[bool]] = defaultdict(list)

@@ -2,9 +2,9 @@
 
 ``python benchmarks/studies/run2.py EMC-FOLDER TPC-FOLDER HLT-FOLDER [--workers N] [--sizes S,M,L,XL]``
 
-The folders hold snapshot files of one subsystem each, which are taken again and again: so many whole runs, each as
-long as runs were. What it costs to decode, sort, pack and commit them is that of different ones, for nothing is
-remembered from file to file but layouts, and the file before is always another.
+The folders hold snapshot files of one subsystem each, which are repeated to make whole runs with the lengths of Run 2.
+Repeated files cost as much to decode, sort, pack and commit as different ones: only layouts are remembered from file to
+file, and the file before is always another.
 """
 
 import argparse
@@ -26,8 +26,8 @@ from owtrend.cli.output import progress_bar, store_size
 from owtrend.compute import compute
 
 DOCUMENT = Path(__file__).resolve().parent.parent.parent / "docs" / "run2.md"
-# Of November 2015 to December 2018, from ALICE's logbook: runs, their median and mean length in minutes, and the share
-# of the time in which a subsystem sent snapshots.
+# November 2015 to December 2018, from ALICE's logbook: number of runs, their median and mean length [min], and the
+# fraction of the time in which a subsystem sent snapshots.
 RUNS, MEDIAN, MEAN = 3300, 58.0, 93.0
 SHARES = {"EMC": 0.88, "TPC": 0.86, "HLT": 1.0}
 FILES, CELLS = 841_000, 9.0e11
@@ -36,7 +36,7 @@ _MINUTE = 60 * 10**9  # ns
 
 @dataclass(frozen=True)
 class Sample:
-    """The files of some runs, how many cells they hold, flow included, and how many bytes."""
+    """The files of some runs, their number of cells, flow included, and of bytes."""
 
     runs: int
     files: list[SourceFile]
@@ -46,7 +46,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a sample took [s], and the size of its store [bytes]."""
+    """Times of a sample [s], and the size of its store [bytes]."""
 
     sample: Sample
     conversion: float
@@ -56,7 +56,7 @@ class Measured:
 
 
 def lengths(runs: int) -> list[int]:
-    """Minutes of so many runs, evenly over a log-normal distribution with the median and mean of Run 2."""
+    """Lengths of runs [min], evenly over a log-normal distribution with the median and mean of Run 2."""
     sigma = np.sqrt(2 * np.log(MEAN / MEDIAN))
     quantiles = [NormalDist().inv_cdf((number + 0.5) / runs) for number in range(runs)]
     minutes = MEDIAN * np.exp(sigma * np.array(quantiles))
@@ -120,7 +120,7 @@ def main() -> None:
 
 
 def document(results: dict[str, Measured], workers: int) -> str:
-    """docs/run2.md; the last result is what the whole is told from."""
+    """Text of docs/run2.md; all of Run 2 is extrapolated from the last result."""
     largest = list(results.values())[-1]
     by_files, by_cells = FILES / len(largest.sample.files), CELLS / largest.sample.cells
 

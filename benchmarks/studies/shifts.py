@@ -1,10 +1,10 @@
-"""Simulated shifts with every kind of fault, and clean ones: what is found, how soon, and what is false.
+"""Simulated shifts with every kind of fault, and clean ones: faults found, how soon, and false incidents.
 
 ``python -m benchmarks.studies.shifts --shifts 20 --first-seed 1000 [--keep FOLDER] [--detector NAME]...`` prints
 tables.
 
 A shift is six runs of 80 minutes, one fill, of a tenth of the detector. One has all ten faults, their sizes drawn from
-those documented, one has none; the clean one of a seed has fills of its own, those of seed + 1,000,000.
+the documented range, one has none. The clean shift of a seed has its own fills, from seed + 1,000,000.
 """
 
 import argparse
@@ -24,14 +24,14 @@ import pandas as pd
 import owtrend
 from benchmarks.studies import rivals
 from benchmarks.studies.incidents import (
-    Finding,
-    Incident,
-    Reports,
+    FaultMatch,
+    IncidentSpan,
+    ReportTimes,
     clopper_pearson,
-    find,
     garwood,
     incidents,
     is_true,
+    match_fault,
     timed,
 )
 from ingest.archive import ingest
@@ -42,17 +42,17 @@ from owtrend.errors import UsageError
 
 __all__ = ["DETECTORS", "Detector", "Result", "Shift", "judged", "prepared", "rate", "share", "table", "tables"]
 
-Detector = Callable[[Path], pd.DataFrame]  # store -> flags, a table with the columns of benchmarks.studies.incidents
+Detector = Callable[[Path], pd.DataFrame]  # store -> findings, a table with the columns of benchmarks.studies.incidents
 HOURS = 8.0  # of a shift
 CLEAN = 1_000_000  # added to the seed
 CYCLE = np.timedelta64(int(simulate.REPORT_CYCLE), "s")
 
 
 def ours(store: Path) -> pd.DataFrame:
-    """What owtrend flags once all is computed."""
+    """Findings of owtrend after the computation."""
     compute.compute(store)
-    flags: pd.DataFrame = owtrend.open(store).findings()
-    return flags
+    findings: pd.DataFrame = owtrend.open(store).findings()
+    return findings
 
 
 DETECTORS: dict[str, Detector] = {
@@ -64,27 +64,27 @@ DETECTORS: dict[str, Detector] = {
 
 @dataclass(frozen=True)
 class Shift:
-    """A store, what is wrong in it, and how many hours it has."""
+    """A store, its faults and its length."""
 
     store: Path
     faults: tuple[Fault, ...]
     hours: float
-    reports: Reports
+    reports: ReportTimes
 
 
 @dataclass(frozen=True)
 class Result:
-    """What one detector made of a faulty shift and the clean one of the same seed.
+    """Result of one detector for a faulty shift and the clean one of the same seed.
 
-    ``by_chance`` tells what it would have found in the windows of the faults had there been none: by the flags of the
-    clean shift, whose runs and histograms have the same names and times.
+    ``by_chance`` are the matches of the same faults with findings of the clean shift, whose runs and histograms have
+    the same names and times: found though there is no fault.
     """
 
-    findings: tuple[Finding, ...]
-    by_chance: tuple[Finding, ...]
+    matches: tuple[FaultMatch, ...]
+    by_chance: tuple[FaultMatch, ...]
     true: int  # incidents
     false: int  # of the faulty shift
-    elsewhere: int  # are true by time, but of another subsystem than the fault
+    elsewhere: int  # true by time, but in another subsystem than the fault
     false_clean: int  # of the clean shift
     flagged: float  # hours of the clean shift in incidents
     hours: float  # of either shift
@@ -93,12 +93,12 @@ class Result:
 def prepared(folder: Path, seed: int, *, clean: bool, runs: int = 6, snapshots: int = 80, scale: float = 0.1) -> Shift:
     """A shift simulated into ``folder/<seed>-faults`` or ``-clean`` and converted there, unless it is there already.
 
-    What is kept is ``store`` and ``truth.json``.
+    ``store`` and ``truth.json`` are kept.
 
     Raises
     ------
     UsageError
-        If what is there was simulated otherwise.
+        If a shift simulated with other arguments is there.
     """
     place = folder / f"{seed}-{'clean' if clean else 'faults'}"
     seed += CLEAN * clean
@@ -111,25 +111,27 @@ def prepared(folder: Path, seed: int, *, clean: bool, runs: int = 6, snapshots: 
             ingest.ingest(ingest.find_files([files]), made / "store", workers=0)
             shutil.copy(files / "truth.json", made)
             made.rename(place)
-    told = simulate.Simulation.load(place)
+    simulation = simulate.Simulation.load(place)
     arguments = json.loads((place / "truth.json").read_text())["arguments"]
     expected = {"snapshots": snapshots, "scale": scale, "statistics": 1.0, "seed": seed}
-    if arguments != expected or len(told.runs) != runs:
-        raise UsageError(f"{place} was simulated with {arguments} in {len(told.runs)} runs, not {expected} in {runs}")
-    reports = Reports.of(owtrend.open(place / "store"), CYCLE)
-    return Shift(place / "store", told.faults, runs * snapshots / 60, reports)
+    if arguments != expected or len(simulation.runs) != runs:
+        raise UsageError(
+            f"{place} was simulated with {arguments} in {len(simulation.runs)} runs, not {expected} in {runs}"
+        )
+    reports = ReportTimes.from_archive(owtrend.open(place / "store"), CYCLE)
+    return Shift(place / "store", simulation.faults, runs * snapshots / 60, reports)
 
 
 def judged(detector: Detector, faulty: Shift, clean: Shift) -> Result:
-    """What a detector finds in both shifts."""
-    flags, false = (timed(detector(shift.store), shift.reports) for shift in (faulty, clean))
-    made, made_clean = incidents(flags), incidents(false)
-    true = [one for one in made if is_true(one, faulty.faults, faulty.reports)]
-    same = [one for one in true if is_true(one, faulty.faults, faulty.reports, same_subsystem=True)]
+    """Result of a detector for both shifts."""
+    findings, clean_findings = (timed(detector(shift.store), shift.reports) for shift in (faulty, clean))
+    found, found_clean = incidents(findings), incidents(clean_findings)
+    true = [incident for incident in found if is_true(incident, faulty.faults, faulty.reports)]
+    same = [incident for incident in true if is_true(incident, faulty.faults, faulty.reports, same_subsystem=True)]
     return Result(
-        tuple(find(fault, flags, faulty.reports) for fault in faulty.faults),
-        tuple(find(fault, false, clean.reports) for fault in faulty.faults),
-        len(true), len(made) - len(true), len(true) - len(same), len(made_clean), _hours(made_clean), faulty.hours,
+        tuple(match_fault(fault, findings, faulty.reports) for fault in faulty.faults),
+        tuple(match_fault(fault, clean_findings, clean.reports) for fault in faulty.faults),
+        len(true), len(found) - len(true), len(true) - len(same), len(found_clean), _hours(found_clean), faulty.hours,
     )  # fmt: skip
 
 
@@ -143,17 +145,18 @@ def _overview(results: dict[str, list[Result]]) -> str:
              "delay in reports: median, worst", "false per 8 h, clean", "false per 8 h, faulty", "true",
              "of another subsystem", "clean time in incidents")  # fmt: skip
     lines = []
-    for name, made in results.items():
-        found = [one for result in made for one in result.findings]
-        chance = [one for result in made for one in result.by_chance]
-        hours = sum(result.hours for result in made)
+    for name, outcomes in results.items():
+        found = [match for result in outcomes for match in result.matches]
+        chance = [match for result in outcomes for match in result.by_chance]
+        hours = sum(result.hours for result in outcomes)
         lines.append([
-            name, str(len(found)), share(sum(one.soon for one in found), len(found)),
-            share(sum(one.delay is not None for one in found), len(found)),
-            f"{sum(one.soon for one in chance)} / {sum(one.delay is not None for one in chance)}", _delays(found),
-            rate(sum(result.false_clean for result in made), hours), rate(sum(one.false for one in made), hours),
-            str(sum(result.true for result in made)), str(sum(result.elsewhere for result in made)),
-            f"{sum(result.flagged for result in made) / hours:.1%}",
+            name, str(len(found)), share(sum(match.soon for match in found), len(found)),
+            share(sum(match.delay is not None for match in found), len(found)),
+            f"{sum(match.soon for match in chance)} / {sum(match.delay is not None for match in chance)}",
+            _delays(found), rate(sum(result.false_clean for result in outcomes), hours),
+            rate(sum(result.false for result in outcomes), hours),
+            str(sum(result.true for result in outcomes)), str(sum(result.elsewhere for result in outcomes)),
+            f"{sum(result.flagged for result in outcomes) / hours:.1%}",
         ])  # fmt: skip
     return table(heads, lines)
 
@@ -162,16 +165,17 @@ def _by_kind(results: dict[str, list[Result]]) -> str:
     lines = []
     for kind in FAULTS:
         cells = []
-        for made in results.values():
-            found = [one for result in made for one in result.findings if one.fault.kind == kind]
-            all_found = sum(one.delay is not None for one in found)
-            cells.append(f"{share(sum(one.soon for one in found), len(found))}, {all_found}; {_delays(found)}")
+        for outcomes in results.values():
+            matches = (match for result in outcomes for match in result.matches)
+            found = [match for match in matches if match.fault.kind == kind]
+            all_found = sum(match.delay is not None for match in found)
+            cells.append(f"{share(sum(match.soon for match in found), len(found))}, {all_found}; {_delays(found)}")
         lines.append([kind, *cells])
     return table(["kind", *(f"{name}: by the 5th, at all; delay" for name in results)], lines)
 
 
 def share(found: int, of: int) -> str:
-    """Found of all, with the 95 % interval of Clopper and Pearson."""
+    """Number found of all, with the 95 % interval of Clopper and Pearson."""
     low, high = clopper_pearson(found, of)
     return f"{found}/{of} [{low:.0%}, {high:.0%}]"
 
@@ -183,23 +187,23 @@ def rate(count: int, hours: float) -> str:
     return f"{count / shifts:.2f} [{low / shifts:.2f}, {high / shifts:.2f}] ({count})"
 
 
-def _delays(findings: Sequence[Finding]) -> str:
-    known = [one.delay for one in findings if one.delay is not None]
+def _delays(matches: Sequence[FaultMatch]) -> str:
+    known = [match.delay for match in matches if match.delay is not None]
     return f"{np.median(known):g}, {max(known)}" if known else "-"
 
 
-def _hours(made: Sequence[Incident]) -> float:
-    return float(sum((one.stop - one.start) / np.timedelta64(3600, "s") for one in made))
+def _hours(spans: Sequence[IncidentSpan]) -> float:
+    return float(sum((span.stop - span.start) / np.timedelta64(3600, "s") for span in spans))
 
 
 def table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """In Markdown."""
+    """Table in Markdown."""
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [heads, ["---"] * len(heads), *lines])
 
 
 @contextmanager
 def _kept(folder: Path | None) -> Iterator[Path]:
-    """The folder, or one that is removed in the end."""
+    """The folder, or a temporary one."""
     if folder is not None:
         yield folder
     else:
@@ -216,7 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--snapshots", type=int, default=80)
     parser.add_argument("--scale", type=float, default=0.1)
     parser.add_argument("--detector", action="append", choices=list(DETECTORS), help="all, if none is named")
-    parser.add_argument("--keep", type=Path, help="folder of stores that are made once and used again")
+    parser.add_argument("--keep", type=Path, help="folder of stores to make once and reuse")
     asked = parser.parse_args(arguments)
     results: dict[str, list[Result]] = {name: [] for name in asked.detector or DETECTORS}
     with _kept(asked.keep) as folder:
@@ -224,12 +228,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             seed, size = asked.first_seed + number, {name: vars(asked)[name] for name in ("runs", "snapshots", "scale")}
             began = perf_counter()
             faulty, clean = (prepared(folder, seed, clean=clean, **size) for clean in (False, True))
-            told = [f"shift {number + 1} of {asked.shifts}, seed {seed}: made in {perf_counter() - began:.0f} s"]
-            for name, made in results.items():
+            progress = [f"shift {number + 1} of {asked.shifts}, seed {seed}: made in {perf_counter() - began:.0f} s"]
+            for name, outcomes in results.items():
                 began = perf_counter()
-                made.append(judged(DETECTORS[name], faulty, clean))
-                told.append(f"{name} {perf_counter() - began:.0f} s")
-            print(", ".join(told), file=sys.stderr, flush=True)
+                outcomes.append(judged(DETECTORS[name], faulty, clean))
+                progress.append(f"{name} {perf_counter() - began:.0f} s")
+            print(", ".join(progress), file=sys.stderr, flush=True)
             if asked.keep is None:
                 shutil.rmtree(faulty.store.parent)
                 shutil.rmtree(clean.store.parent)

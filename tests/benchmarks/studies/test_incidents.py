@@ -1,4 +1,4 @@
-"""Flags joined to incidents and held against the truth, by hand-made cases: reports every five minutes."""
+"""Findings joined to incidents and matched to faults, in cases made by hand: reports every five minutes."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -8,14 +8,14 @@ import pytest
 
 from benchmarks.studies.incidents import (
     COLUMNS,
-    Reports,
+    ReportTimes,
     clopper_pearson,
     concerns,
-    find,
     garwood,
     incidents,
     instant,
     is_true,
+    match_fault,
     timed,
 )
 from ingest.simulator.faults import Fault
@@ -30,15 +30,15 @@ def at(minute):
 
 EVERY_FIVE = np.array([at(minute) for minute in range(5, 61, 5)])
 KEYS = [(subsystem, RUN) for subsystem in ("EMC", "TPC")]
-REPORTS = Reports(
+REPORTS = ReportTimes(
     {key: {"a": EVERY_FIVE, "b": EVERY_FIVE + np.timedelta64(60, "s")} for key in KEYS},
     {key: np.array([at(minute) for minute in range(1, 61)]) for key in KEYS},
     np.timedelta64(300, "s"),
 )
 
 
-def flags(*lines, **more):
-    """Flags of ``(subsystem, histogram, from minute, to minute)``."""
+def findings(*lines, **more):
+    """Findings of ``(subsystem, histogram, from minute, to minute)``."""
     rows = [(subsystem, RUN, name, at(a), at(b), "zscore", 9.0, "") for subsystem, name, a, b in lines]
     return timed(pd.DataFrame(rows, columns=list(COLUMNS)).assign(**more), REPORTS)
 
@@ -46,8 +46,8 @@ def flags(*lines, **more):
 def fault(start, stop, histogram="a", subsystem="EMC"):
     times = {"start": START + timedelta(minutes=start), "stop": START + timedelta(minutes=stop)}
     names = () if histogram is None else (histogram,)
-    told = {"kind": "hot_channel", "size": 1.0, "where": (), "details": ""}
-    return Fault(run=RUN, subsystem=subsystem, histogram=histogram, histograms=names, **times, **told)
+    rest = {"kind": "hot_channel", "size": 1.0, "where": (), "details": ""}
+    return Fault(run=RUN, subsystem=subsystem, histogram=histogram, histograms=names, **times, **rest)
 
 
 @pytest.mark.parametrize(
@@ -68,12 +68,12 @@ def fault(start, stop, histogram="a", subsystem="EMC"):
         pytest.param([("EMC", "a", 5, 10), ("TPC", "a", 5, 40), ("EMC", "a", 30, 35)], 1, id="joined-by-a-third"),
     ],
 )
-def test_flags_join_to_incidents(lines, number):
-    assert len(incidents(flags(*lines))) == number
+def test_findings_join_to_incidents(lines, number):
+    assert len(incidents(findings(*lines))) == number
 
 
-def test_an_incident_lasts_from_its_first_flag_to_its_last_and_knows_its_parts():
-    (one,) = incidents(flags(("EMC", "a", 5, 10), ("TPC", "b", 6, 21), ("EMC", "a", 15, 20)))
+def test_an_incident_lasts_from_its_first_finding_to_its_last_and_lists_its_parts():
+    (one,) = incidents(findings(("EMC", "a", 5, 10), ("TPC", "b", 6, 21), ("EMC", "a", 15, 20)))
     assert (one.start, one.stop) == (at(5), at(21))
     assert one.parts == (("EMC", at(5), at(20)), ("TPC", at(6), at(21)))
 
@@ -90,7 +90,7 @@ def test_an_incident_lasts_from_its_first_flag_to_its_last_and_knows_its_parts()
 )
 def test_an_incident_is_true_if_it_overlaps_a_fault_or_five_reports_after(line, by_time, by_subsystem):
     faults = [fault(12, 17)]
-    (one,) = incidents(flags(line))
+    (one,) = incidents(findings(line))
     assert is_true(one, faults, REPORTS) is by_time
     assert is_true(one, faults, REPORTS, same_subsystem=True) is by_subsystem
     assert not is_true(one, [], REPORTS)
@@ -113,42 +113,42 @@ def test_an_incident_is_true_if_it_overlaps_a_fault_or_five_reports_after(line, 
     ],
 )
 def test_a_fault_is_found_by_the_reports_since_it_began(line, delay):
-    found = find(fault(12, 17), flags(line), REPORTS)
+    found = match_fault(fault(12, 17), findings(line), REPORTS)
     assert found.delay == delay
     assert found.soon is (delay in (1, 2, 3, 5))
 
 
-def test_the_earliest_flag_counts():
-    assert find(fault(12, 17), flags(("EMC", "a", 25, 30), ("EMC", "a", 15, 20)), REPORTS).delay == 2
+def test_the_earliest_finding_counts():
+    assert match_fault(fault(12, 17), findings(("EMC", "a", 25, 30), ("EMC", "a", 15, 20)), REPORTS).delay == 2
 
 
 def test_a_fault_of_whole_snapshots_is_measured_in_cycles():
     gap = fault(12, 16, histogram=None)
-    assert find(gap, flags(("EMC", None, 12, 16)), REPORTS).delay == 1
-    assert find(gap, flags(("EMC", "b", 16, 21)), REPORTS).delay == 2
-    assert find(gap, flags(("EMC", None, 41, 42)), REPORTS).delay is None
+    assert match_fault(gap, findings(("EMC", None, 12, 16)), REPORTS).delay == 1
+    assert match_fault(gap, findings(("EMC", "b", 16, 21)), REPORTS).delay == 2
+    assert match_fault(gap, findings(("EMC", None, 41, 42)), REPORTS).delay is None
 
 
-def test_a_flag_raised_at_the_end_of_a_run_is_of_all_its_time():
-    late = flags(("EMC", "a", 0, 60), raised=at(60))
-    assert find(fault(12, 17), late, REPORTS).delay == 10
+def test_a_finding_raised_at_the_end_of_a_run_counts_for_all_of_it():
+    late = findings(("EMC", "a", 0, 60), raised=at(60))
+    assert match_fault(fault(12, 17), late, REPORTS).delay == 10
     assert len(incidents(late)) == 1
 
 
-def test_a_flag_that_does_not_tell_when_it_was_raised_is_raised_by_its_first_report():
-    made = flags(("EMC", "a", 5, 10), ("EMC", "a", 5, 30), raised=[np.datetime64("NaT"), at(25)])
+def test_a_finding_without_a_raising_time_is_raised_by_its_first_report():
+    made = findings(("EMC", "a", 5, 10), ("EMC", "a", 5, 30), raised=[np.datetime64("NaT"), at(25)])
     assert made["raised"].tolist() == [pd.Timestamp(at(10)), pd.Timestamp(at(25))]
 
 
-def test_no_more_reports_in_the_run_are_counted_in_cycles():
+def test_after_the_last_report_of_a_run_cycles_are_counted():
     assert REPORTS.after(("EMC", RUN), "a", at(52), 2) == at(60)
     assert REPORTS.after(("EMC", RUN), "a", at(52), 5) == at(75)
     assert REPORTS.after(("EMC", RUN), "a", at(60), 2) == at(70)
     assert REPORTS.after(("EMC", RUN), None, at(12), 2) == at(22)
 
 
-def test_a_flag_of_an_empty_column_is_of_the_whole_subsystem():
-    made = flags(("EMC", np.nan, 12, 14), ("EMC", "a", 12, 14), ("EMC", "b", 12, 14))
+def test_a_finding_without_a_histogram_concerns_the_whole_subsystem():
+    made = findings(("EMC", np.nan, 12, 14), ("EMC", "a", 12, 14), ("EMC", "b", 12, 14))
     chosen = made["histogram"][concerns(made, fault(12, 17))]
     assert (chosen.isna().sum(), chosen.dropna().tolist()) == (1, ["a"])
 
@@ -157,13 +157,13 @@ def test_a_flag_of_an_empty_column_is_of_the_whole_subsystem():
     ("line", "minute"),
     [
         pytest.param(("EMC", "b", 12, 60), 16, id="first-report"),
-        pytest.param(("EMC", None, 12, 60), 13, id="of-all-the-first-snapshot"),
+        pytest.param(("EMC", None, 12, 60), 13, id="whole-subsystem-the-first-snapshot"),
         pytest.param(("EMC", "a", 12, 14), 14, id="its-end-if-no-report-is-in-it"),
         pytest.param(("HLT", "a", 12, 14), 14, id="its-end-if-nothing-is-known"),
     ],
 )
-def test_a_flag_is_raised_by_the_first_report_in_it(line, minute):
-    assert flags(line)["raised"].tolist() == [pd.Timestamp(at(minute))]
+def test_a_finding_is_raised_by_the_first_report_in_it(line, minute):
+    assert findings(line)["raised"].tolist() == [pd.Timestamp(at(minute))]
 
 
 def test_times_with_a_zone_are_taken_as_utc():
@@ -176,7 +176,7 @@ def test_times_with_a_zone_are_taken_as_utc():
 @pytest.mark.parametrize(
     ("count", "low", "high"), [(0, 0, 3.689), (1, 0.0253, 5.572), (5, 1.623, 11.668), (20, 12.217, 30.888)]
 )
-def test_garwood_intervals_are_those_of_tables(count, low, high):
+def test_garwood_intervals_agree_with_tables(count, low, high):
     assert garwood(count) == pytest.approx((low, high), abs=1e-3)
 
 
@@ -184,5 +184,5 @@ def test_garwood_intervals_are_those_of_tables(count, low, high):
     ("found", "of", "low", "high"),
     [(0, 20, 0, 0.1684), (10, 10, 0.6915, 1), (5, 10, 0.1871, 0.8129), (19, 20, 0.7513, 0.9987)],
 )
-def test_clopper_pearson_intervals_are_those_of_tables(found, of, low, high):
+def test_clopper_pearson_intervals_agree_with_tables(found, of, low, high):
     assert clopper_pearson(found, of) == pytest.approx((low, high), abs=1e-4)

@@ -1,4 +1,4 @@
-"""The labelled runs: what the labels tell, and what is found by them."""
+"""The labelled runs: their labels, and the anomalies found."""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,7 @@ import pytest
 
 import owtrend
 from benchmarks.studies import labelled_runs, rivals
-from benchmarks.studies.incidents import COLUMNS, Reports, timed
+from benchmarks.studies.incidents import COLUMNS, ReportTimes, timed
 
 pytestmark = pytest.mark.slow
 
@@ -23,10 +23,10 @@ def store(shared, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def reports(store):
-    return Reports.of(owtrend.open(store), labelled_runs.CYCLE)
+    return ReportTimes.from_archive(owtrend.open(store), labelled_runs.CYCLE)
 
 
-def flagged(faults, reports):
+def findings_at(faults, reports):
     rows = [(one.subsystem, one.run, one.histogram, one.start, one.stop, one.kind, 9.0, "") for one in faults]
     return timed(pd.DataFrame(rows, columns=list(COLUMNS)), reports)
 
@@ -43,35 +43,39 @@ def test_anomalies_last_from_the_snapshot_before_the_first_to_the_last(known):
     assert known.runs == (300101, 300102, 300103, 300104)
 
 
-def test_flags_of_all_anomalies_find_them_all_and_none_is_needless(known, reports):
-    flags = flagged(known.anomalies, reports)
-    assert labelled_runs.found(known, flags, reports) == ["report 1"] * len(known.anomalies)
-    assert labelled_runs.needless(known, flags, reports) == dict.fromkeys(known.runs, (0, 0))
+def test_findings_at_all_anomalies_match_them_all_and_none_is_false(known, reports):
+    findings = findings_at(known.anomalies, reports)
+    assert labelled_runs.found(known, findings, reports) == ["report 1"] * len(known.anomalies)
+    assert labelled_runs.false_incidents(known, findings, reports) == dict.fromkeys(known.runs, (0, 0))
 
 
-def test_flags_of_one_histogram_do_not_find_what_stops_the_whole_run(known, reports):
-    flags = flagged([one for one in known.anomalies if one.histograms], reports)
-    told = dict(zip((one.kind for one in known.anomalies), labelled_runs.found(known, flags, reports), strict=True))
-    assert told["stall"] == "no"
-    assert told["hot_channel"] == "report 1"
+def test_findings_of_one_histogram_do_not_match_an_anomaly_of_the_whole_run(known, reports):
+    findings = findings_at([one for one in known.anomalies if one.histograms], reports)
+    delays = dict(
+        zip((one.kind for one in known.anomalies), labelled_runs.found(known, findings, reports), strict=True)
+    )
+    assert delays["stall"] == "no"
+    assert delays["hot_channel"] == "report 1"
 
 
-def test_flags_of_benign_changes_and_of_the_clean_run_are_needless(known, reports):
+def test_findings_in_benign_changes_and_in_the_clean_run_are_false(known, reports):
     row = ("TOF", 300103, "hTOFRaws", "2024-05-01T14:20:05", "2024-05-01T14:21:05", "rate", 9.0, "")
     other = ("TOF", 300101, "hTOFRaws", "2024-05-01T10:05:55", "2024-05-01T10:06:58", "rate", 9.0, "")
-    flags = timed(pd.DataFrame([row, other], columns=list(COLUMNS)), reports)
+    findings = timed(pd.DataFrame([row, other], columns=list(COLUMNS)), reports)
     expected = dict.fromkeys(known.runs, (0, 0)) | {300101: (1, 0), 300103: (1, 1)}
-    assert labelled_runs.needless(known, flags, reports) == expected
+    assert labelled_runs.false_incidents(known, findings, reports) == expected
 
 
-def test_a_baseline_finds_the_hot_channel_and_flags_nothing_in_the_clean_run(known, store, reports):
-    flags = timed(rivals.autodqm_by_report(store), reports)
-    told = dict(zip((one.kind for one in known.anomalies), labelled_runs.found(known, flags, reports), strict=True))
-    assert told["hot_channel"] == "report 1"
-    assert labelled_runs.needless(known, flags, reports)[300101] == (0, 0)
+def test_a_baseline_finds_the_hot_channel_and_nothing_in_the_clean_run(known, store, reports):
+    findings = timed(rivals.autodqm_by_report(store), reports)
+    delays = dict(
+        zip((one.kind for one in known.anomalies), labelled_runs.found(known, findings, reports), strict=True)
+    )
+    assert delays["hot_channel"] == "report 1"
+    assert labelled_runs.false_incidents(known, findings, reports)[300101] == (0, 0)
 
 
-def test_the_command_prints_what_is_found_and_what_is_needless(shared, capsys):
+def test_the_command_prints_what_is_found_and_what_is_false(shared, capsys):
     labelled_runs.main([str(shared / "generated" / "runs"), "--detector=autodqm-report"])
     lines = capsys.readouterr().out.splitlines()
     assert "| 300103 | hot_channel | EMC | EMCTRQA_histTRUL0hits | 88.0 | report 1 |" in lines

@@ -1,4 +1,4 @@
-"""Public series with labelled changes, beside plain baselines; the tables are in docs/explanation/changepoints.md."""
+"""Public series with labelled changes, and plain baselines; the tables are in docs/explanation/changepoints.md."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def test_f1_and_covering_by_hand():
     assert cover([[50]], [], 100) == 0.5
 
 
-def test_segments_cover_those_of_people_better_than_by_the_plain_penalty(shared):
+def test_segments_agree_with_annotators_better_than_with_the_plain_penalty(shared):
     mean = tcpd(shared / "tcpd").mean(numeric_only=True)
     assert mean["owtrend cover"] > mean["plain PELT, 2 log n cover"] + 0.1
     assert mean["owtrend cover"] > mean["none cover"] + 0.1

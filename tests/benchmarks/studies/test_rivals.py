@@ -1,4 +1,4 @@
-"""The baselines: their formulas by hand and by SciPy, and what they find in an archive of two histograms."""
+"""The baselines: their formulas by hand and by SciPy, and their findings in an archive of two histograms."""
 
 import json
 from datetime import timedelta
@@ -20,16 +20,16 @@ def store(tmp_path_factory):
     folder = tmp_path_factory.mktemp("rivals")
     rng = np.random.default_rng(1)
     for number, run in enumerate((*GOOD, BAD)):
-        gained = rng.poisson(1000.0, (2, ROWS, 20))
+        increments = rng.poisson(1000.0, (2, ROWS, 20))
         if run == BAD:
-            gained[0, HOT:, 7] += 4000
-        flow = np.pad(gained.cumsum(axis=1), ((0, 0), (0, 0), (1, 1)))
+            increments[0, HOT:, 7] += 4000
+        flow = np.pad(increments.cumsum(axis=1), ((0, 0), (0, 0), (1, 1)))
         start = making.START + timedelta(hours=number)
         making.write_run(folder / "files", {"flat": flow[0], "steady": flow[1]}, run, start=start)
     making.ingest(folder / "files", folder / "store")
-    wrong = {"run": BAD, "subsystem": "EMC", "histograms": ["flat"]}
-    whole = {"run": GOOD[0], "subsystem": "EMC", "histograms": []}
-    (folder / "truth.json").write_text(json.dumps({"runs": [*GOOD, BAD], "faults": [wrong, whole]}))
+    fault = {"run": BAD, "subsystem": "EMC", "histograms": ["flat"]}
+    gap = {"run": GOOD[0], "subsystem": "EMC", "histograms": []}
+    (folder / "truth.json").write_text(json.dumps({"runs": [*GOOD, BAD], "faults": [fault, gap]}))
     return folder / "store"
 
 
@@ -50,44 +50,44 @@ def test_references_are_the_last_good_runs(run, expected):
 
 
 def test_autodqm_by_report_flags_the_hot_bin_from_its_first_report_on(store):
-    flags = rivals.autodqm_by_report(store)
-    assert set(zip(flags["run"], flags["histogram"], strict=True)) == {(BAD, "flat")}
+    findings = rivals.autodqm_by_report(store)
+    assert set(zip(findings["run"], findings["histogram"], strict=True)) == {(BAD, "flat")}
     first = np.datetime64(making.START + timedelta(hours=2), "ns")
     ends = [first + np.timedelta64(60 * row, "s") for row in range(HOT, ROWS)]
-    assert flags["stop"].tolist() == ends
-    assert flags["start"].tolist() == [end - np.timedelta64(60, "s") for end in ends]
-    assert (flags["z"] > rivals.PULL_CUT).all()
+    assert findings["stop"].tolist() == ends
+    assert findings["start"].tolist() == [end - np.timedelta64(60, "s") for end in ends]
+    assert (findings["z"] > rivals.PULL_CUT).all()
 
 
 def test_a_lower_cut_flags_good_reports_too(store):
-    flags = rivals.autodqm_by_report(store, pull_cut=0.5)
-    assert len(flags) > ROWS - HOT
-    assert flags["z"].min() < 5
+    findings = rivals.autodqm_by_report(store, pull_cut=0.5)
+    assert len(findings) > ROWS - HOT
+    assert findings["z"].min() < 5
 
 
-def test_autodqm_by_run_flags_the_run_when_it_is_over(store):
-    flags = rivals.autodqm_by_run(store)
-    assert flags[["run", "histogram"]].values.tolist() == [[BAD, "flat"]]
+def test_autodqm_by_run_flags_the_run_at_its_end(store):
+    findings = rivals.autodqm_by_run(store)
+    assert findings[["run", "histogram"]].values.tolist() == [[BAD, "flat"]]
     first = np.datetime64(making.START + timedelta(hours=2), "ns")
-    assert flags["raised"].tolist() == flags["stop"].tolist() == [first + np.timedelta64(60 * (ROWS - 1), "s")]
-    assert flags["start"].tolist() == [first - np.timedelta64(60, "s")]
+    assert findings["raised"].tolist() == findings["stop"].tolist() == [first + np.timedelta64(60 * (ROWS - 1), "s")]
+    assert findings["start"].tolist() == [first - np.timedelta64(60, "s")]
 
 
 def test_o2_flags_the_step_of_mean_and_rate_at_its_first_report(store):
-    flags = rivals.o2_tpc(store)
+    findings = rivals.o2_tpc(store)
     step = np.datetime64(making.START + timedelta(hours=2, minutes=HOT), "ns")
-    assert set(flags[flags["stop"] == step][["histogram", "score"]].itertuples(index=False, name=None)) >= {
+    assert set(findings[findings["stop"] == step][["histogram", "score"]].itertuples(index=False, name=None)) >= {
         ("flat", "mean_x"),
         ("flat", "rate"),
     }
-    assert not ((flags["run"] == BAD) & (flags["histogram"] == "flat") & (flags["stop"] < step)).any()
+    assert not ((findings["run"] == BAD) & (findings["histogram"] == "flat") & (findings["stop"] < step)).any()
 
 
 def test_several_references_are_averaged_by_their_relative_probabilities():
     rng = np.random.default_rng(2)
     references = rng.poisson(np.linspace(1, 60, 30), (3, 30)).astype(float)
     data = rng.poisson(np.linspace(2, 50, 30), (1, 30)).astype(float)
-    pulls = np.array([oracles.beta_binomial_pull(data[0], its, rivals.TOLERANCE) for its in references])
+    pulls = np.array([oracles.beta_binomial_pull(data[0], reference, rivals.TOLERANCE) for reference in references])
     q = stats.chi2.sf(pulls**2, 1).mean(axis=0)
     squares = stats.chi2.isf(q, 1)
     used = np.count_nonzero(data[0] + references.sum(axis=0))
@@ -97,10 +97,10 @@ def test_several_references_are_averaged_by_their_relative_probabilities():
     assert (chi2[0], pull[0]) == pytest.approx(expected, rel=1e-6)
 
 
-def test_bins_that_are_empty_everywhere_do_not_thin_the_mean():
-    data, its = np.array([[30.0, 10.0]]), np.array([[20.0, 20.0]])
-    wide = [np.pad(one, ((0, 0), (0, 50))) for one in (data, its)]
-    np.testing.assert_allclose(rivals.outlying(*wide), rivals.outlying(data, its))
+def test_bins_that_are_empty_everywhere_do_not_lower_the_mean():
+    data, reference = np.array([[30.0, 10.0]]), np.array([[20.0, 20.0]])
+    wide = [np.pad(counts, ((0, 0), (0, 50))) for counts in (data, reference)]
+    np.testing.assert_allclose(rivals.outlying(*wide), rivals.outlying(data, reference))
 
 
 def test_empty_and_negative_rows_are_not_judged():
