@@ -1,4 +1,4 @@
-"""Snapshots appended one after the other, as a live detector sends them."""
+"""Snapshots appended one by one, as a live detector sends them."""
 
 import time
 from collections.abc import Iterator
@@ -18,14 +18,13 @@ from owtrend.store.repository import Store
 
 @pytest.fixture
 def sets(source: Source) -> list[list[Snapshot]]:
-    """Decoded: of each minute of the first run, one snapshot of every subsystem."""
+    """Decoded snapshots of the first run: for each minute, one of every subsystem."""
     run = min(file.run for file in source.files)
     reader, minutes = SnapshotReader(), {}
     for file in sorted((file for file in source.files if file.run == run), key=lambda file: file.time):
-        own = minutes.setdefault(file.subsystem, [])
-        held = dict(reader.read(file.path).items())  # made, so that only appending is timed
-        own.append(replace(reader.read(file.path), histograms=held))
-    return [list(one) for one in zip(*minutes.values(), strict=False)]
+        histograms = dict(reader.read(file.path).items())  # decoded here, so that only appending is timed
+        minutes.setdefault(file.subsystem, []).append(replace(reader.read(file.path), histograms=histograms))
+    return [list(together) for together in zip(*minutes.values(), strict=False)]
 
 
 def folders(tmp_path: Path) -> Iterator[Path]:
@@ -34,7 +33,7 @@ def folders(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_append_against_numpy(source: Source, sets: list[list[Snapshot]], compare: Compare, tmp_path: Path) -> None:
-    """All sets of the first run to a new store, a commit and a step of folding for each, against `np.savez` of the
+    """All sets of the first run into a new store, with a commit and a step of folding each, against `np.savez` of the
     same parts and sums, a file per snapshot.
     """
     new = folders(tmp_path)
@@ -63,7 +62,7 @@ def test_append_against_numpy(source: Source, sets: list[list[Snapshot]], compar
 
 
 def test_one_append(source: Source, sets: list[list[Snapshot]], record: Record, tmp_path: Path) -> None:
-    """The 99th percentile of the time that one set takes, from the call to the commit; its median beside it."""
+    """The 99th percentile of the time of one set, from the call to the commit, against its median."""
     seconds = []
     with appender(Store.create(tmp_path / "store")) as live:
         for number, together in enumerate(sets):
@@ -72,5 +71,5 @@ def test_one_append(source: Source, sets: list[list[Snapshot]], record: Record, 
             if number:  # the first compiles
                 seconds.append(time.perf_counter() - began)
             live.fold(seconds=0)
-    slow, usual = np.quantile(seconds, 0.99), np.median(seconds)
-    record("one append, 99th percentile", source.label, slow, "s", "its median", usual, target="< 0.1 s")
+    slow, median = np.quantile(seconds, 0.99), np.median(seconds)
+    record("one append, 99th percentile", source.label, slow, "s", "its median", median, target="< 0.1 s")

@@ -1,4 +1,4 @@
-"""Histograms beside references: pulls, looks, all scores of a snapshot, and a pass over an archive."""
+"""Histograms compared with references: pulls, scores of one report and of a snapshot, a pass over an archive."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def scipy_pulls(data: NDArray, reference: NDArray, totals: NDArray) -> NDArray:
 
 
 def test_beta_binomial(counts: tuple[NDArray, NDArray], compare: Compare) -> None:
-    """The log of the probability of each bin, told the reference; against SciPy's ``betabinom.logpmf``."""
+    """The log of the probability of each bin given the reference, against SciPy's ``betabinom.logpmf``."""
     data, plain = counts
     totals, table = np.full_like(plain, plain.sum()), beta_binomial.log_factorials()
     law = data.sum(axis=1, keepdims=True), plain + 1, totals - plain + 1
@@ -96,8 +96,8 @@ def test_one_look(counts: tuple[NDArray, NDArray], compare: Compare) -> None:
 
 
 def test_all_scores_of_a_live_snapshot(size: Size, compare: Compare, rng: np.random.Generator) -> None:
-    """A report of every histogram of EMC, TPC and HLT beside five runs and beside its own run, all scores; in one
-    thread. Against NumPy's chi2 of each beside the same five runs.
+    """A report of every histogram of EMC, TPC and HLT against five runs and against its own run, all scores, in one
+    thread; compared with NumPy's chi2 of each against the same five runs.
     """
     watched: list[tuple[HistogramMonitor, Counts]] = []
     for subsystem in COMPONENTS:
@@ -134,7 +134,7 @@ def test_all_scores_of_a_live_snapshot(size: Size, compare: Compare, rng: np.ran
 
 def test_a_pass_over_an_archive(source: Source, size: Size, store: Path, compare: Compare) -> None:
     """All scores of all reports of all runs, stored, on the threads of this process; against reading the cells alone.
-    Where every histogram changes in every snapshot, as in what is not simulated, there is five times as much to do.
+    Inputs that are not simulated have five times as much to do, as every histogram changes in every snapshot.
     """
     opened = Store.open(store)
 

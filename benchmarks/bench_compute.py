@@ -18,7 +18,7 @@ from owtrend.compute import compute
 from owtrend.model.registry import COUNTS, WEIGHTS
 from owtrend.store.repository import Store
 
-# Noted for Overwatch with ROOT 6.40, 100 histograms, on a shared machine of two cores: CPU seconds for each new file.
+# Measured for Overwatch with ROOT 6.40, 100 histograms, on a shared machine of two cores: CPU seconds per new file.
 OVERWATCH_SECONDS = 4.4
 
 
@@ -27,7 +27,7 @@ def by_numpy(store: Path) -> None:
 
 
 def gigabytes(store: Path) -> float:
-    """Size of all cells of all snapshots, were they float64."""
+    """Size of all cells of all snapshots as float64 [GB]."""
     reader = Store.open(store).reader()
     views = [reader.subsystem(name) for name in reader.subsystems]
     widths = [view.registry.size(COUNTS) + view.registry.size(WEIGHTS) for view in views]
@@ -36,7 +36,7 @@ def gigabytes(store: Path) -> float:
 
 
 def check(store: Path) -> None:
-    """A few stored means are NumPy's, up to what binning does: ROOT's are of the filled values."""
+    """A few stored means agree with NumPy's, up to the effect of binning: ROOT's are of the filled values."""
     opened = owtrend.open(store)
     for subsystem, run, name, ((mean, std), *_) in islice(plain.numpy_trends(store), 5):
         ours = opened.trend(subsystem, name, "mean", run=run)["value"].values
@@ -70,7 +70,7 @@ def test_trends_on_two_workers(
 
 def test_ingest_and_trends_against_overwatch(source: Source, record: Record, tmp_path: Path) -> None:
     """CPU seconds of ingest, all trends and all scores, against those noted for Overwatch on as many files of 100
-    histograms; it also draws the newest snapshot each time, which owtrend does when somebody looks. Not measured in
+    histograms. Overwatch also draws the newest snapshot each time, which owtrend does on request. Not measured in
     this run.
     """
     if source.histograms != 100:

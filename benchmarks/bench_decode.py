@@ -38,7 +38,7 @@ def test_decode_against_uproot(source: Source, compare: Compare) -> None:
 
 
 def test_decode_against_root(source: Source, compare: Compare, root: Callable[[Sequence[str]], int]) -> None:
-    """The same, against PyROOT in a process of its own: open the file, read every key, copy contents and sumw2 to
+    """The same, against PyROOT in its own process: open the file, read every key, copy contents and sumw2 to
     NumPy, free the object.
     """
     assert root(source.paths) == read_all(source)
@@ -49,7 +49,7 @@ def test_decode_against_root(source: Source, compare: Compare, root: Callable[[S
 
 
 def test_decode_against_unpacking_alone(source: Source, compare: Compare) -> None:
-    """The same, against libdeflate unpacking the same records and nothing else: what no reader can be faster than."""
+    """The same, against libdeflate unpacking the same records and nothing else: the limit for any reader."""
     packed = [block for path in source.paths for block in zlib_blocks(Path(path))]
 
     def theirs() -> None:

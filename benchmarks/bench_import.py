@@ -1,4 +1,4 @@
-"""Starting: `import owtrend`, and the first thing that people then do, each in a new interpreter."""
+"""Start-up: `import owtrend`, and the first thing that people do then, each in a new interpreter."""
 
 import os
 import subprocess

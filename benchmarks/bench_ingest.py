@@ -1,4 +1,4 @@
-"""A folder of ROOT files -> a committed store, from end to end; its size, and the memory it takes."""
+"""A folder of ROOT files to a committed store, from end to end: time, size on disk, memory."""
 
 from collections.abc import Callable, Iterable
 from itertools import count
@@ -16,7 +16,7 @@ from ingest.archive.convert import SourceFile
 
 
 def ingester(folder: Path, files: Iterable[SourceFile], **options: object) -> Callable[[], Path]:
-    """A function that takes the files into a new store at each call."""
+    """A function that ingests the files into a new store at each call."""
     numbers = count()
 
     def ingest() -> Path:
@@ -67,7 +67,7 @@ def test_ingest_against_uproot_and_numpy(source: Source, compare: Compare, tmp_p
 def test_two_workers_against_one(
     source: Source, size: Size, compare: Compare, workers: Callable[[int], str], tmp_path: Path
 ) -> None:  # fmt: skip
-    """Two worker processes against one, both already running; the same files as several runs, for a run of a
+    """Two worker processes against one, both already running; the same files as several runs, as a run of a
     subsystem is one task.
     """
     files = source.copied(max(size.copies, 2))
@@ -86,13 +86,13 @@ def test_size_on_disk(source: Source, record: Record, tmp_path: Path) -> None:
     """
     store = size_on_disk(ingester(tmp_path, source.files, workers=0)())
     plain.uproot_to_npz(source.files, tmp_path / "npz", compressed=True)
-    share = f"{store / source.bytes:.2f} of the ROOT files"
-    record("size", source.label, store, "B", "ROOT files", source.bytes, target=">= 4 x", remark=share)
+    fraction = f"{store / source.bytes:.2f} of the ROOT files"
+    record("size", source.label, store, "B", "ROOT files", source.bytes, target=">= 4 x", remark=fraction)
     record("size", source.label, store, "B", "savez_compressed", size_on_disk(tmp_path / "npz"))
 
 
 def test_peak_memory_of_ingest(source: Source, size: Size, record: Record, tmp_path: Path) -> None:
-    """One long run of the largest subsystem, made of its files again and again; the whole process, modules included;
+    """One long run of the largest subsystem, made by repeating its files; the whole process, modules included;
     against uproot and `np.savez` of a run.
     """
     files = source.prolonged(size.long)

@@ -1,4 +1,4 @@
-"""The loops over cells in memory, against NumPy; GB/s count 8 bytes for each cell, whatever its type."""
+"""Loops over cells in memory, against NumPy; GB/s count 8 bytes for each cell, whatever its type."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def label(cells: NDArray) -> str:
 
 
 def test_increments(cells: NDArray, compare: Compare) -> None:
-    """`kernels.cells.difference.increments` against the tests' twin, row by row in NumPy."""
+    """`kernels.cells.difference.increments` against the tests' oracle, row by row in NumPy."""
     entries = cells.sum(axis=1, dtype=np.float64)
     previous = difference.previous_rows(entries, True)
     np.testing.assert_array_equal(difference.increments(cells, previous), oracles.increments(cells, entries))

@@ -20,19 +20,19 @@ def cumulative(opened: owtrend.Archive, source: Source, histogram: str) -> xr.Da
 
 def a_slice(opened: owtrend.Archive, source: Source, histogram: str) -> NDArray:
     """From a quarter to three quarters of the run, by the store."""
-    found = cumulative(opened, source, histogram)
-    times = found["time"].values
-    return owtrend.time_slice(found, times[len(times) // 4], times[3 * len(times) // 4])["contents"].values
+    whole_run = cumulative(opened, source, histogram)
+    times = whole_run["time"].values
+    return owtrend.time_slice(whole_run, times[len(times) // 4], times[3 * len(times) // 4])["contents"].values
 
 
 def shown(opened: owtrend.Archive, source: Source, histogram: str) -> list[SourceFile]:
-    """The files of the first run up to the last that brought anything: unchanged ones after that are not shown."""
+    """The files of the first run up to the last with new entries: unchanged ones after that are not shown."""
     times = set(cumulative(opened, source, histogram)["time"].values.astype(np.int64).tolist())
     return [file for file in source.largest if file.time in times]
 
 
 def by_uproot(paths: list[str], histogram: str) -> NDArray:
-    """The same from the two ROOT files that bound the interval; nobody has to look for them."""
+    """The same from the two ROOT files that bound the interval, which are already known."""
     start, stop = paths[len(paths) // 4], paths[3 * len(paths) // 4]
     return plain.uproot_values(stop, histogram) - plain.uproot_values(start, histogram)
 

@@ -46,29 +46,31 @@ RUNS = {"tiny": 3, "S": 3300, "M": 3300}
 
 @pytest.fixture(scope="module")
 def few_and_many(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A store of 3 runs of two small snapshots, and one of as many as Run 2 had (if tiny, also 3)."""
+    """A store of 3 runs of two small snapshots, and one with as many runs as Run 2 (if tiny, also 3)."""
     many = RUNS[request.config.getoption("--size", default="tiny")]
-    run_indices = tmp_path_factory.mktemp("few"), tmp_path_factory.mktemp("many")
-    for run_index, runs in zip(run_indices, (3, many), strict=True):
-        with appender(Store.create(run_index / "store")) as live:
+    folders = tmp_path_factory.mktemp("few"), tmp_path_factory.mktemp("many")
+    for folder, runs in zip(folders, (3, many), strict=True):
+        with appender(Store.create(folder / "store")) as live:
             for first in range(0, runs, 100):
                 numbers = range(first, min(first + 100, runs))
                 live.append([small_snapshot(300000 + run, minute) for run in numbers for minute in (1, 2)])
             live.fold(everything=True)
-    return run_indices[0] / "store", run_indices[1] / "store"
+    return folders[0] / "store", folders[1] / "store"
 
 
 def small_snapshot(run: int, minute: int) -> Snapshot:
     contents = minute * np.arange(102, dtype=np.int32)
     sums = dict.fromkeys(("entries", "tsumw", "tsumw2", "tsumwx", "tsumwx2"), float(contents.sum()))
     axes = (Axis.spaced(100, 0.0, 100.0),)
-    one = Histogram(path=("h",), class_name="TH1I", axes=axes, parts={"contents": contents}, sums=sums)
+    histogram = Histogram(path=("h",), class_name="TH1I", axes=axes, parts={"contents": contents}, sums=sums)
     time = np.datetime64("2018-06-01T12:00", "ns") + np.timedelta64(minute, "m")
-    return Snapshot(histograms={one.path: one}, subsystem="EMC", run=run, time=time, source=f"{run} {minute}")
+    return Snapshot(
+        histograms={histogram.path: histogram}, subsystem="EMC", run=run, time=time, source=f"{run} {minute}"
+    )
 
 
 def test_one_run_among_many(few_and_many: tuple[Path, Path], compare: Compare) -> None:
-    """The store opened and one histogram of one run read, in a store of 3,300 runs (if tiny, 3), against one of 3."""
+    """Open a store of 3,300 runs (if tiny, 3) and read one histogram of one run, against a store of 3 runs."""
     few, many = few_and_many
 
     def read(store: Path) -> NDArray[np.int64]:
@@ -79,7 +81,7 @@ def test_one_run_among_many(few_and_many: tuple[Path, Path], compare: Compare) -
 
 
 def test_all_runs_of_a_histogram(few_and_many: tuple[Path, Path], compare: Compare) -> None:
-    """A store opened and `Archive.histogram` over all its runs ready to be read from, against one of 3 runs."""
+    """Open a store and prepare `Archive.histogram` over all its runs, against a store of 3 runs."""
     few, many = few_and_many
 
     def ready(store: Path) -> int:
@@ -90,7 +92,7 @@ def test_all_runs_of_a_histogram(few_and_many: tuple[Path, Path], compare: Compa
 
 
 def test_two_rows_of_all(few_and_many: tuple[Path, Path], compare: Compare) -> None:
-    """The first and the last snapshot of all, of a histogram that is ready; against a store of 3 runs."""
+    """Read the first and the last snapshot of a histogram prepared so, against a store of 3 runs."""
     few, many = (owtrend.open(store).histogram("EMC", "h").contents for store in few_and_many)
     where = f"{many.sizes['snapshot'] // 2} runs"
     compare("two rows", where, lambda: many[[0, -1]].values, "3 runs", lambda: few[[0, -1]].values, target="< 0.06 s")

@@ -1,4 +1,4 @@
-"""Options, inputs and the measuring itself: owtrend and its peer in turn, on the same files, in one run."""
+"""Options, inputs and measurement: owtrend and its peer in turn, on the same files, in one run."""
 
 import contextlib
 import json
@@ -60,7 +60,7 @@ def size(request: pytest.FixtureRequest) -> Size:
 def source(request: pytest.FixtureRequest, size: Size, tmp_path_factory: pytest.TempPathFactory) -> Source:
     """The simulated input, or an archive given by an option."""
     if request.param:
-        found = Source.of(Path(request.param).name, Path(request.param))
+        found = Source.from_folder(Path(request.param).name, Path(request.param))
     else:
         label = f"simulated {request.config.getoption('--size', default='tiny')}"
         found = Source.simulated(label, tmp_path_factory.mktemp("simulated"), size)
@@ -82,7 +82,7 @@ def store(source: Source, size: Size, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture
 def histogram(request: pytest.FixtureRequest, source: Source, store: Path) -> str:
-    """The largest 1-D histogram, or the largest of all, of the subsystem with the largest files; no profile."""
+    """Name of the largest 1-D histogram, or the largest of all, in the subsystem with the largest files; no profile."""
     table = owtrend.open(store).histograms(source.largest[-1].subsystem)
     table = table[(table["dims"] == 1) | (request.param == "largest")]
     return str(table.loc[~table["class"].str.startswith("TProfile"), "bins"].idxmax())
@@ -103,7 +103,7 @@ def record(request: pytest.FixtureRequest) -> Record:
         )  # fmt: skip
         assert math.isfinite(row.ratio)
         assert row.ratio > 0
-        assert row.reached in (True, False, None)  # only told: a slow machine fails no test
+        assert row.reached in (True, False, None)  # only reported: a slow machine fails no test
         request.config.stash[ROWS].append(row)
         return row
 
@@ -122,7 +122,7 @@ def compare(benchmark: Any, record: Record, size: Size) -> Compare:
         what: str, where: str, ours: Callable[[], Any], peer: str, theirs: Callable[[], Any], *,
         at_most: int = 7, **rest: Any,
     ) -> Row:  # fmt: skip
-        for _ in range(size.warm_up):  # then kernels are compiled, files in the page cache, modules imported
+        for _ in range(size.warm_up):  # compiles kernels, fills the page cache, imports modules
             ours(), theirs()
         seconds: tuple[list[float], list[float]] = [], []
 
@@ -140,7 +140,7 @@ def compare(benchmark: Any, record: Record, size: Size) -> Compare:
 
 @pytest.fixture(scope="session")
 def workers(size: Size) -> Iterator[Callable[[int], str]]:
-    """Address of a scheduler with so many warm worker processes (if tiny, threads) of one thread each."""
+    """Address of a scheduler with ``count`` warm worker processes (if tiny, threads) of one thread each."""
     from owtrend.compute.cluster import local_cluster
 
     with contextlib.ExitStack() as stack:
@@ -157,7 +157,7 @@ def workers(size: Size) -> Iterator[Callable[[int], str]]:
 
 @pytest.fixture(scope="session")
 def root(request: pytest.FixtureRequest) -> Iterator[Callable[[Sequence[str]], int]]:
-    """Has ROOT read all arrays of some files, in a process of its own; gives the number of histograms read."""
+    """Function that lets ROOT read all arrays of some files in its own process and returns the number of histograms."""
     python = request.config.getoption("--root-python", default="")
     if not python:
         pytest.skip("needs --root-python, a Python that has ROOT")

@@ -1,4 +1,4 @@
-"""What is measured on: a simulated detector, or a folder of snapshot files, always readable and in the page cache."""
+"""Inputs of the benchmarks: a simulated detector, or a folder of snapshot files; all readable and in the page cache."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,7 +18,7 @@ _MINUTE = 60 * 10**9  # ns
 
 @dataclass(frozen=True)
 class Size:
-    """Of the simulated input, and how often to measure."""
+    """Size of the simulated input, and how often to measure."""
 
     runs: int
     snapshots: int
@@ -50,11 +50,11 @@ class Source:
     def simulated(cls, label: str, folder: Path, size: Size) -> "Source":
         """A clean detector."""
         simulate(folder, runs=size.runs, snapshots=size.snapshots, scale=size.scale, faults=())
-        return cls.of(label, folder)
+        return cls.from_folder(label, folder)
 
     @classmethod
-    def of(cls, label: str, folder: Path) -> "Source":
-        """All that can be read in a folder, which brings it into the page cache."""
+    def from_folder(cls, label: str, folder: Path) -> "Source":
+        """All readable files of a folder; reading brings them into the page cache."""
         reader = SnapshotReader()
         files, cells, histograms = [], {}, {}
         for file in ingest.find_files([folder]).files:
@@ -81,12 +81,12 @@ class Source:
         return tuple(file for file in self.files if (file.subsystem, file.run) == (subsystem, run))
 
     def copied(self, copies: int) -> list[SourceFile]:
-        """The same files as if they were ``copies`` times as many runs."""
+        """The same files as ``copies`` times as many runs."""
         runs = len({file.run for file in self.files})
         return [replace(file, run=file.run + runs * copy) for copy in range(copies) for file in self.files]
 
     def prolonged(self, snapshots: int) -> list[SourceFile]:
-        """One run of ``snapshots`` minutes, made of the files of `largest` again and again."""
+        """One run of ``snapshots`` minutes, made by repeating the files of `largest`."""
         files = self.largest
         return [
             replace(files[number % len(files)], time=_MINUTE * (number + 1), source=f"{number}.root")

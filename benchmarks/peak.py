@@ -1,6 +1,6 @@
-"""Peak memory of one job in a process of its own: ``python -m benchmarks.peak JOB INPUT OUTPUT`` prints bytes.
+"""Peak memory of one job in its own process: ``python -m benchmarks.peak JOB OUTPUT`` prints bytes.
 
-By the kernel's high-water mark of the process itself; ``ru_maxrss`` of getrusage begins with the parent's.
+This is the kernel's high-water mark of the process; ``ru_maxrss`` of getrusage starts from the parent's.
 """
 
 import json
@@ -16,10 +16,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def peaks(jobs: Sequence[str], files: Iterable[object] | Path, output: Path) -> list[int]:
-    """Bytes that each job had in memory at most, modules included; they run side by side, each in its own process."""
-    told = str(files) if isinstance(files, Path) else json.dumps([asdict(file) for file in files])
+    """Peak memory of each job [bytes], modules included; they run at the same time, each in its own process."""
+    text = str(files) if isinstance(files, Path) else json.dumps([asdict(file) for file in files])
     commands = [[sys.executable, "-m", "benchmarks.peak", job, str(output / job)] for job in jobs]
-    run = partial(subprocess.run, cwd=ROOT, input=told, capture_output=True, text=True, check=True)
+    run = partial(subprocess.run, cwd=ROOT, input=text, capture_output=True, text=True, check=True)
     with ThreadPoolExecutor() as pool:
         return [int(done.stdout) for done in pool.map(run, commands)]
 
@@ -51,5 +51,5 @@ def _do(job: str, output: Path) -> None:
 
 if __name__ == "__main__":
     _do(sys.argv[1], Path(sys.argv[2]))
-    told = Path("/proc/self/status").read_text()
-    print(int(told.partition("VmHWM:")[2].split()[0]) * 1024)
+    status = Path("/proc/self/status").read_text()
+    print(int(status.partition("VmHWM:")[2].split()[0]) * 1024)

@@ -1,6 +1,6 @@
 """The peers: the same jobs by uproot and NumPy as a careful user would write them, without owtrend's store or kernels.
 
-uproot's caches are off, for they would answer from memory what owtrend reads from a file.
+uproot's caches are off: they would answer from memory where owtrend reads a file.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -53,7 +53,7 @@ def numpy_trends(location: Path) -> Iterator[tuple[str, int, str, list[tuple[NDA
     """Subsystem, run, histogram, and mean and standard deviation of the increments along each axis, from the bins.
 
     The cells are read from the same store, a run at once, as owtrend does; nothing is written. Restarts are not
-    looked for, profiles and sums are left out.
+    handled, profiles and sums are left out.
     """
     reader = Store.open(location).reader()
     for subsystem in reader.subsystems:
@@ -67,14 +67,14 @@ def numpy_trends(location: Path) -> Iterator[tuple[str, int, str, list[tuple[NDA
                         shape = [len(axis) for axis in segment.axes]
                         centres = [axis.centres for axis in segment.axes]
                         along = lines(block[:, segment.cells], shape)
-                        found = [_mean_and_std(line, x) for line, x in zip(along, centres, strict=True)]
-                        yield subsystem, run, "/".join(segment.path), found
+                        moments = [_mean_and_std(line, x) for line, x in zip(along, centres, strict=True)]
+                        yield subsystem, run, "/".join(segment.path), moments
 
 
 def lines(cumulative: NDArray, shape: Sequence[int]) -> list[NDArray]:
-    """What was gained in range along each axis, shape ``(time, bin)``, by whole-array NumPy, without restarts."""
-    gained = np.diff(cumulative.astype(np.float64), axis=0, prepend=0)
-    folded = gained.reshape(-1, *(n + 2 for n in reversed(shape)))[(slice(None), *(slice(1, -1),) * len(shape))]
+    """Increments in range along each axis, shape ``(time, bin)``, by whole-array NumPy, without restarts."""
+    increments = np.diff(cumulative.astype(np.float64), axis=0, prepend=0)
+    folded = increments.reshape(-1, *(n + 2 for n in reversed(shape)))[(slice(None), *(slice(1, -1),) * len(shape))]
     axes = tuple(range(1, folded.ndim))
     return [
         folded.sum(axis=tuple(axis for axis in axes if axis != folded.ndim - 1 - number))

@@ -31,7 +31,7 @@ THEMES = {
     "append": "Append: decoded snapshots one after the other",
     "store": "Store: cells read back, one run among thousands",
     "compute": "Compute: trends from the store",
-    "compare": "Compare: histograms beside references",
+    "compare": "Compare: histograms and references",
     "slice": "Slice: any time slice of any histogram",
     "page": "Page: in a headless browser",
     "kernels": "Kernels: arrays in memory",
@@ -44,7 +44,7 @@ _UNITS = {"s": ((1, "s"), (1e-3, "ms"), (1e-6, "µs")), "B": ((1e9, "GB"), (1e6,
 class Row:
     """One comparison. ``value`` and ``peer_value`` are seconds or bytes, so less is better and ``ratio`` > 1 is good.
 
-    ``target`` is such as ``>= 20 x`` (of the ratio), ``< 0.1 s`` or ``< 2 GiB`` (of the value), ``>= 1 GB/s`` or
+    ``target`` is for example ``>= 20 x`` (of the ratio), ``< 0.1 s`` or ``< 2 GiB`` (of the value), ``>= 1 GB/s`` or
     ``>= 400 M cells/s`` (of the rate), or empty.
     """
 
@@ -63,25 +63,25 @@ class Row:
 
     @property
     def ratio(self) -> float:
-        """The peer's value by ours."""
+        """The peer's value divided by ours."""
         return self.peer_value / self.value
 
     @property
     def reached(self) -> bool | None:
-        """Whether the target is reached; None without one."""
+        """True if the target is reached; None without a target."""
         if not self.target:
             return None
         match = re.fullmatch(r"(>=|<) ([\d.]+) (x|s|GiB|GB/s|M cells/s)", self.target)
         if match is None:
             raise ValueError(f"{self.benchmark}: cannot read the target {self.target!r}; see Row")
         sign, number, unit = match[1], float(match[2]), match[3]
-        found = {"x": self.ratio, "s": self.value, "GiB": self.value / 2**30}.get(unit, self.rate or 0.0)
-        return found >= number if sign == ">=" else found < number
+        measured = {"x": self.ratio, "s": self.value, "GiB": self.value / 2**30}.get(unit, self.rate or 0.0)
+        return measured >= number if sign == ">=" else measured < number
 
 
 @dataclass(frozen=True, kw_only=True)
 class Input:
-    """What was measured on."""
+    """One input of the benchmarks."""
 
     label: str
     runs: int
@@ -92,7 +92,7 @@ class Input:
 
 
 def run(arguments: Sequence[str], folder: Path = FOLDER) -> tuple[list[Input], list[Row]]:
-    """What the benchmarks record when pytest runs them with these options, in a process of their own.
+    """Run the benchmarks with these options of pytest in a process of their own; return what they recorded.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def run(arguments: Sequence[str], folder: Path = FOLDER) -> tuple[list[Input], l
 
 
 def record(path: Path, inputs: Iterable[Input], rows: Iterable[Row]) -> None:
-    """Write what `run` reads."""
+    """Write the file that `run` reads."""
     path.write_text(json.dumps({"inputs": list(map(asdict, inputs)), "rows": list(map(asdict, rows))}))
 
 
@@ -122,15 +122,15 @@ def benchmarks(folder: Path = FOLDER) -> dict[str, dict[str, str]]:
     """The docstring of each benchmark, by theme and name."""
     found: dict[str, dict[str, str]] = {}
     for path in sorted(folder.glob("bench_*.py")):
-        told = found.setdefault(path.stem.removeprefix("bench_"), {})
+        docstrings = found.setdefault(path.stem.removeprefix("bench_"), {})
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                told[node.name] = " ".join((ast.get_docstring(node) or "").split())
+                docstrings[node.name] = " ".join((ast.get_docstring(node) or "").split())
     return found
 
 
 def render(inputs: Sequence[Input], rows: Sequence[Row], command: str, machine: str) -> str:
-    """The document."""
+    """Text of docs/benchmarks.md."""
     measured = f"Measured {datetime.now(UTC):%Y-%m-%d} by `{command}` on {machine}"
     lines = [INTRODUCTION.read_text().rstrip(), "", measured, "", "## Inputs", ""]
     lines += _table(
@@ -141,12 +141,12 @@ def render(inputs: Sequence[Input], rows: Sequence[Row], command: str, machine: 
     known = benchmarks()
     for theme, heading in THEMES.items():
         lines += ["", f"## {heading}", ""]
-        mine = [row for row in rows if row.theme == theme]
+        of_theme = [row for row in rows if row.theme == theme]
         for name, text in known.get(theme, {}).items():
-            left_out = "" if any(row.benchmark == name for row in mine) else " *Not measured this time.*"
+            left_out = "" if any(row.benchmark == name for row in of_theme) else " *Not measured this time.*"
             lines.append(f"- `{name}`: {text}{left_out}")
-        if mine:
-            lines += ["", *_table(_HEAD, [_cells(row) for row in mine], numbers=range(2, 7))]
+        if of_theme:
+            lines += ["", *_table(_HEAD, [_cells(row) for row in of_theme], numbers=range(2, 7))]
     return "\n".join(lines) + "\n"
 
 
@@ -169,7 +169,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Iterable
 
 
 def _amount(value: float, unit: str) -> str:
-    """With three digits and the unit that suits."""
+    """The value with three digits and a suitable unit."""
     scale, name = next((pair for pair in _UNITS[unit] if value >= pair[0]), _UNITS[unit][-1])
     return f"{_digits(value / scale)} {name}"
 
@@ -181,8 +181,8 @@ def _digits(value: float) -> str:
 def machine() -> str:
     """CPU, cores, memory and versions, in a sentence."""
     information = Path("/proc/cpuinfo")
-    told = information.read_text() if information.exists() else ""
-    cpu = told.partition("model name")[2].partition(":")[2].partition("\n")[0].strip() or platform.processor()
+    text = information.read_text() if information.exists() else ""
+    cpu = text.partition("model name")[2].partition(":")[2].partition("\n")[0].strip() or platform.processor()
     cores = len(os.sched_getaffinity(0))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)

@@ -1,4 +1,4 @@
-"""The benchmarks run, and the page made of them is complete. How fast anything is, no test asks."""
+"""The benchmarks run, and their page is complete. No test depends on speed."""
 
 import math
 from pathlib import Path
@@ -13,7 +13,7 @@ from benchmarks.table import Input, Row
 from owtrend.comparison.scores import SCORES, parse
 from tests import making
 
-MADE = Row(
+ROW = Row(
     theme="decode", benchmark="test_decode_against_uproot", what="all files", input="EMC", value=0.02, unit="s",
     rate=150.0, rate_unit="MB/s", peer="uproot", peer_value=0.5, target=">= 20 x", remark="a remark",
 )  # fmt: skip
@@ -21,7 +21,7 @@ INPUT = Input(label="EMC", runs=1, files=64, histograms=100, cells=545005, bytes
 
 
 @pytest.mark.slow
-def test_every_benchmark_runs_and_gives_finite_ratios():
+def test_every_benchmark_runs_with_finite_ratios():
     inputs, rows = table.run(["--size=tiny"])
     assert [(one.label, one.files) for one in inputs] == [("simulated tiny", 12)]
     assert all(math.isfinite(row.ratio) and row.ratio > 0 for row in rows)
@@ -37,8 +37,8 @@ def test_the_page_has_a_heading_for_every_theme_and_names_every_benchmark():
     assert known.keys() == table.THEMES.keys()
     for theme, names in known.items():
         assert f"## {table.THEMES[theme]}" in text
-        for name, told in names.items():
-            assert told, f"{name} says nothing of what it compares"
+        for name, docstring in names.items():
+            assert docstring, f"{name} does not say what it compares"
             assert f"`{name}`" in text, "run benchmarks/table.py again"
 
 
@@ -47,7 +47,7 @@ def test_a_row_is_rendered_with_its_ratio_and_target(tmp_path: Path):
 
     def measure(arguments):
         seen.extend(arguments)
-        return [INPUT], [MADE]
+        return [INPUT], [ROW]
 
     page = tmp_path / "docs" / "benchmarks.md"
     table.main(["--size", "tiny", "--archive", "some/folder/EMC", "--output", str(page)], measure)
@@ -74,31 +74,31 @@ def test_a_row_is_rendered_with_its_ratio_and_target(tmp_path: Path):
         ("< 2 GiB", True),
     ],
 )
-def test_targets_are_of_the_ratio_the_value_or_the_rate(target: str, reached: bool | None):
-    assert Row(**(vars(MADE) | {"target": target})).reached is reached
+def test_targets_apply_to_the_ratio_the_value_or_the_rate(target: str, reached: bool | None):
+    assert Row(**(vars(ROW) | {"target": target})).reached is reached
 
 
 def test_a_target_that_cannot_be_read_is_an_error():
     with pytest.raises(ValueError, match=r"test_decode_against_uproot.*20 times"):
-        _ = Row(**(vars(MADE) | {"target": "20 times"})).reached
+        _ = Row(**(vars(ROW) | {"target": "20 times"})).reached
 
 
-def test_calibration_measures_what_compare_gives_and_every_score_that_has_a_p_value():
+def test_calibration_measures_the_p_values_of_compare_for_every_score_that_has_one():
     rng = np.random.default_rng(5)
     data, reference = rng.poisson(4, (5, 6)).astype(float), rng.poisson(9, (5, 6)).astype(float)
-    of = np.arange(30) % 2
+    numbers = np.arange(30) % 2
     brackets = {"bad_bins": "(3)", "outside": "(0, 9)", "x_outside": "(0, 3)", "y_outside": "(0, 3)"}
     names = [name + brackets.get(name, "") for name in SCORES]
     one, other = (making.table(counts[None], flow=False).isel(time=0) for counts in (data, reference))
-    component = one.contents.copy(data=of.reshape(5, 6))
+    component = one.contents.copy(data=numbers.reshape(5, 6))
     for pull in ("beta_binomial", "exact"):
-        for numbers, array in ((of, component), (0 * of, None)):
-            told = owtrend.compare(one, other, pull=pull, scores=names, component=array)
-            pair = calibration.paired(data, reference, numbers.astype(np.intp), pull)
-            np.testing.assert_allclose(pair.pulls[0], told.pull)
+        for of_bins, array in ((numbers, component), (0 * numbers, None)):
+            compared = owtrend.compare(one, other, pull=pull, scores=names, component=array)
+            pair = calibration.paired(data, reference, of_bins.astype(np.intp), pull)
+            np.testing.assert_allclose(pair.pulls[0], compared.pull)
             found = {name: parse(name)(pair).p_value[0] for name in calibration.BY_DEFAULT_PULLS}
-            assert found == {name: told.p_value.sel(score_name=name).item() for name in found}
-    assert set(told.score_name[told.p_value.notnull()].values) == {*calibration.BY_DEFAULT_PULLS, "empty"}
+            assert found == {name: compared.p_value.sel(score_name=name).item() for name in found}
+    assert set(compared.score_name[compared.p_value.notnull()].values) == {*calibration.BY_DEFAULT_PULLS, "empty"}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Comparisons: every pair that ROOT compared, faults that must be seen, and good data that must not."""
+"""Comparisons: every pair that ROOT compared, faults that must be found, and good data without findings."""
 
 import json
 from functools import cache
@@ -33,7 +33,7 @@ def score_of(compared, name, what="score"):
 
 
 def of_a_file(histogram):
-    """A histogram of a ROOT file as `Archive.histogram` gives it."""
+    """A histogram of a ROOT file as from `Archive.histogram`."""
     dims = tuple("xyz"[: len(histogram.axes)])
     parts = {name: (dims, histogram.part(name)) for name in histogram.parts}
     sums = ("sum", np.array(list(histogram.sums.values())))
@@ -41,15 +41,15 @@ def of_a_file(histogram):
     for name, axis in zip(dims, histogram.axes, strict=True):
         edges = np.concatenate([[-np.inf], axis.edges, [np.inf]])
         coords |= {f"{name}_left": (name, edges[:-1]), f"{name}_right": (name, edges[1:])}
-    told = {"name": histogram.name, "subsystem": "", "gauge": False, "error_option": "", "flow": True,
-            "class": histogram.class_name, "variable_axes": ()}  # fmt: skip
-    return xr.Dataset({**parts, "sums": sums}, coords=coords, attrs=told)
+    attrs = {"name": histogram.name, "subsystem": "", "gauge": False, "error_option": "", "flow": True,
+             "class": histogram.class_name, "variable_axes": ()}  # fmt: skip
+    return xr.Dataset({**parts, "sums": sums}, coords=coords, attrs=attrs)
 
 
-def test_every_pair_that_root_compared_has_roots_numbers(shared):
-    """chi2, ndf, p, what to be careful of, Kolmogorov's distance and p, the last with flow bins, too: of 353 pairs.
+def test_comparisons_agree_with_root(shared):
+    """chi2, ndf, p, warnings, Kolmogorov's distance and p, the last also with flow bins, of 353 pairs.
 
-    But one: of two histograms whose edges are not the same ROOT refuses Kolmogorov's test with 0, and `compare` all.
+    One pair has different edges: there ROOT returns 0 for Kolmogorov's test, and `compare` refuses it.
     """
 
     @cache
@@ -62,27 +62,27 @@ def test_every_pair_that_root_compared_has_roots_numbers(shared):
         kind = ("UU", "UW", "WW").index(pair["chi2_option"])
         flat = [np.asarray(part, dtype=float).ravel() for h in (a, b) for part in (h.values(), h.variances())]
         chi2, ndf, weak = kernels.chi2(flat[0][None], flat[1][None], *flat[2:], kind)
-        told = [("chi2", chi2[0], 1e-9, 1e-12), ("ndf", ndf[0], 0, 0), ("igood", weak[0], 0, 0),
+        numbers = [("chi2", chi2[0], 1e-9, 1e-12), ("ndf", ndf[0], 0, 0), ("igood", weak[0], 0, 0),
                 ("chi2_p", kernels.chi2_probability(chi2, ndf)[0], 1e-6, 1e-300)]  # fmt: skip
         for flow, name in ((False, "ks_p"), (True, "ks_p_with_flow")):
-            data, variance, reference, its = (
+            data, variance, reference, reference_variance = (
                 np.asarray(part, dtype=float).ravel() for h in (a, b) for part in (h.values(flow), h.variances(flow))
             )
             distance = kernels.kolmogorov(data[None], reference, a.values(flow).shape)
-            n, m = data.sum() ** 2 / variance.sum(), reference.sum() ** 2 / its.sum()
+            n, m = data.sum() ** 2 / variance.sum(), reference.sum() ** 2 / reference_variance.sum()
             if not flow and "ks_max_distance" in pair:
-                told.append(("ks_max_distance", distance[0], 1e-9, 1e-13))
-            told.append((name, kernels.kolmogorov_probability(distance, np.array([n]), m)[0], 1e-6, 1e-40))
+                numbers.append(("ks_max_distance", distance[0], 1e-9, 1e-13))
+            numbers.append((name, kernels.kolmogorov_probability(distance, np.array([n]), m)[0], 1e-6, 1e-40))
         where = f"{pair['file']} {a.name} {b.name}"
         try:
             labelled = owtrend.compare(of_a_file(a), of_a_file(b), chi2=pair["chi2_option"], scores=["chi2_ndf", "ks"])
         except BinningChangedError:
             rebinned += 1
         else:
-            told += [("chi2", labelled.chi2.item(), 1e-9, 1e-12), ("ndf", labelled.ndf.item(), 0, 0),
+            numbers += [("chi2", labelled.chi2.item(), 1e-9, 1e-12), ("ndf", labelled.ndf.item(), 0, 0),
                      ("chi2_p", score_of(labelled, "chi2_ndf", "p_value"), 1e-6, 1e-300),
                      ("ks_p", score_of(labelled, "ks", "p_value"), 1e-6, 1e-40)]  # fmt: skip
-        for name, ours, relative, absolute in told:
+        for name, ours, relative, absolute in numbers:
             compared += 1
             if not abs(ours - pair[name]) <= max(relative * abs(pair[name]), absolute):
                 same = np.array_equal(a.axes[0].edges, b.axes[0].edges)
@@ -98,7 +98,7 @@ MAP = np.random.default_rng(1).poisson(30, (8, 7))
 
 @pytest.mark.parametrize("pull", PULLS)
 @pytest.mark.parametrize("normalise", ["integral", "entries", "robust", "none"])
-def test_a_histogram_beside_itself_has_no_pulls_and_no_distance(pull, normalise):
+def test_a_histogram_against_itself_has_no_pulls_and_no_distance(pull, normalise):
     got = owtrend.compare(one(MAP), one(MAP), pull=pull, normalise=normalise, scores=ALL)
     np.testing.assert_allclose(got.pull, 0, atol=1e-6)
     for name in ("chi2_ndf", "ks", "emd", "js", "max_pull", "mean_pull2", "bad_bins", "deviation", "empty"):
@@ -122,7 +122,7 @@ def test_the_scale_of_a_reference_does_not_matter_for_the_shape(factor, seed):
 
 @pytest.mark.parametrize("pull", PULLS)
 @pytest.mark.parametrize("normalise", ["integral", "robust", "entries", "none"])
-def test_a_hot_channel_that_is_empty_in_the_reference_is_seen(pull, normalise):
+def test_a_hot_channel_that_is_empty_in_the_reference_is_found(pull, normalise):
     reference, hot = np.full(50, 40), np.full(50, 40)
     reference[17], hot[17] = 0, 60
     got = owtrend.compare(one(hot), one(reference), pull=pull, normalise=normalise, scores=["max_pull", "bad_bins"])
@@ -137,7 +137,7 @@ def test_a_hot_channel_that_is_empty_in_the_reference_is_seen(pull, normalise):
 
 @pytest.mark.parametrize("pull", PULLS)
 @pytest.mark.parametrize("normalise", ["integral", "robust", "entries", "none"])
-def test_what_is_new_on_an_empty_reference_is_seen(pull, normalise):
+def test_new_content_against_an_empty_reference_is_found(pull, normalise):
     got = owtrend.compare(one([0, 0, 80, 0]), one([0, 0, 0, 0]), pull=pull, normalise=normalise, scores=ALL)
     assert got.pull[2] > 5
     assert got.empty == 2
@@ -146,7 +146,7 @@ def test_what_is_new_on_an_empty_reference_is_seen(pull, normalise):
     assert np.isnan(score_of(got, "chi2_ndf"))
 
 
-def test_an_empty_slice_says_so_and_how_likely_that_is_where_the_scale_is_known():
+def test_an_empty_slice_has_a_p_value_where_the_scale_is_known():
     nothing, reference = one([0, 0, 0]), one([40, 30, 30])
     got = owtrend.compare(nothing, reference, scores=["empty", "chi2_ndf"])
     assert (got.empty.item(), score_of(got, "empty")) == (1, 1)
@@ -217,7 +217,7 @@ def test_scores_by_hand():
     assert got.worst_y.sel(score_name="outside(1, 5)").values[0] == 1.5
 
 
-def test_dead_noisy_and_strips_without_a_look_at_the_reference():
+def test_dead_noisy_and_strip_scores_do_not_use_the_reference():
     towers = np.random.default_rng(4).poisson(40, (12, 10))
     towers[5, 5], towers[2, 7] = 0, 400
     names = ["dead", "noisy", "strip_median", "noisy(5, 2)"]
@@ -261,7 +261,7 @@ def test_profiles_are_compared_by_their_means(rooted):
     assert (owtrend.compare(late, late).pull.fillna(0) == 0).all()
 
 
-def test_efficiencies_are_compared_by_the_ends_of_their_intervals_that_face():
+def test_efficiencies_are_compared_by_the_facing_ends_of_their_intervals():
     good = owtrend.efficiency(one([90, 50, 0]), one([100, 100, 100]))
     bad = owtrend.efficiency(one([40, 52, 30]), one([100, 100, 100]))
     got = owtrend.compare(bad, good)
@@ -272,7 +272,7 @@ def test_efficiencies_are_compared_by_the_ends_of_their_intervals_that_face():
     assert got.ndf == 3
 
 
-def test_one_dead_region_and_one_hot_strip_are_told_apart():
+def test_a_dead_region_and_a_hot_strip_are_two_patches():
     rng = np.random.default_rng(9)
     reference, data = rng.poisson(500, (48, 24)), rng.poisson(5, (48, 24))
     data[10:16, 4:9] = 0
@@ -290,13 +290,13 @@ def test_one_dead_region_and_one_hot_strip_are_told_apart():
     assert data[tuple(strip.cells.T)].sum() == strip.value
 
 
-def test_a_weak_loss_over_many_bins_is_found_though_no_bin_shows_it():
+def test_a_weak_loss_over_many_bins_is_found_though_no_single_bin_is_bad():
     rng = np.random.default_rng(10)
     reference, data = rng.poisson(900, (40, 32)), rng.poisson(9, (40, 32))
     data[8:24, 8:16] = rng.poisson(6, (16, 8))
     compared = owtrend.compare(one(data), one(reference), scores=["bad_bins"])
     assert score_of(compared, "bad_bins") == 0
-    data[12, 12] = 90  # which hides nothing
+    data[12, 12] = 90  # must not hide the loss
     hot, weak = owtrend.patches(one(data), one(reference)).iloc[:2].itertuples()
     assert (hot.kind, hot.bins, hot.x_low, hot.y_low, hot.value) == ("connected", 1, 12, 12, 90)
     assert (weak.kind, weak.bins) == ("block", 16 * 8 - 1)
@@ -304,7 +304,7 @@ def test_a_weak_loss_over_many_bins_is_found_though_no_bin_shows_it():
     assert weak.pull < -6
 
 
-def test_good_maps_have_regions_no_more_often_than_their_p_values_say():
+def test_p_values_of_patches_in_good_maps_are_calibrated():
     rng = np.random.default_rng(11)
     reference = one(rng.poisson(300, (16, 12)))
     found = [len(owtrend.patches(one(rng.poisson(3, (16, 12))), reference, significance=0.05))
@@ -330,8 +330,8 @@ def test_p_values_of_good_data_are_calibrated_or_larger():
     rows, reference = table(rng.poisson(truth, (400, 40)), flow=False), one(rng.poisson(20 * truth))
     got = owtrend.compare(rows, reference, scores=["chi2_ndf", "max_pull", "ks"], pull="exact")
     for name in ("chi2_ndf", "max_pull", "ks"):
-        share = (score_of(got, name, "p_value") < 0.1).mean()
-        assert share < 0.16, name
+        fraction = (score_of(got, name, "p_value") < 0.1).mean()
+        assert fraction < 0.16, name
     assert (score_of(got, "chi2_ndf", "p_value") < 0.1).mean() > 0.05
     assert (score_of(got, "max_pull", "p_value") < 0.1).mean() > 0.05
 
@@ -366,32 +366,32 @@ HISTOGRAM = one([1, 2, 3])
         (lambda h: owtrend.patches(table([[1, 2, 3]] * 2, flow=False), h), DimsError, "still has rows"),
     ],
 )
-def test_what_cannot_be_compared_is_an_error_that_says_why(call, error, message):
+def test_histograms_that_cannot_be_compared_are_an_error_with_a_reason(call, error, message):
     with pytest.raises(error, match=message):
         call(HISTOGRAM)
 
 
 @pytest.mark.parametrize("pull", PULLS)
-def test_a_bin_from_which_entries_moved_away_has_a_pull_all_the_same(pull):
+def test_a_bin_with_a_negative_content_has_a_pull(pull):
     got = owtrend.compare(one([30, -4, 30]), one([30, 30, 30]), pull=pull, normalise="none")
     assert got.pull[1] < -4
     assert np.isfinite(got.pull).all()
     assert np.isnan(score_of(got, "js"))
 
 
-def test_a_reference_may_be_a_file_a_time_slice_or_slices_of_several_runs(tmp_path):
+def test_a_reference_can_be_a_file_a_time_slice_or_slices_of_several_runs(tmp_path):
     rng = np.random.default_rng(8)
     rows = {run: rng.poisson(50, (6, 12)).cumsum(axis=0).tolist() for run in (300000, 300001, 300002)}
     for run, counts in rows.items():
         making.write_run(tmp_path / "files", {"h": counts}, run=run)
     making.ingest(tmp_path / "files", tmp_path / "store")
     archive = owtrend.open(tmp_path / "store")
-    mine, its = (owtrend.time_slice(archive.histogram("EMC", "h", run=run)) for run in (300002, 300000))
-    expected = owtrend.compare(mine, its)
+    late, early = (owtrend.time_slice(archive.histogram("EMC", "h", run=run)) for run in (300002, 300000))
+    expected = owtrend.compare(late, early)
     (file,) = [path for path in (tmp_path / "files").rglob("*12_05_00.root") if "300000" in str(path)]
     for reference in (SnapshotReader().read(file), archive.time_slice("EMC", 300000), archive.reference("EMC", 300000)):
-        xr.testing.assert_equal(owtrend.compare(mine, reference), expected)
-    both = owtrend.compare(mine, archive.reference("EMC", [300000, 300001]), normalise="none")
+        xr.testing.assert_equal(owtrend.compare(late, reference), expected)
+    both = owtrend.compare(late, archive.reference("EMC", [300000, 300001]), normalise="none")
     totals = np.array(rows[300000][-1]) + rows[300001][-1]
     np.testing.assert_array_equal(both.expected, totals[1:-1])
-    assert owtrend.patches(mine, archive.reference("EMC", 300000)).equals(owtrend.patches(mine, its))
+    assert owtrend.patches(late, archive.reference("EMC", 300000)).equals(owtrend.patches(late, early))

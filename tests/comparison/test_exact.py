@@ -11,7 +11,7 @@ from owtrend.errors import UsageError
 from owtrend.kernels.two_sample import chi2_moments
 from tests.making import table
 
-HONEST = ["homogeneity", "chi2_permutation", "ks_permutation", "min_p"]
+EXACT = ["homogeneity", "chi2_permutation", "ks_permutation", "min_p"]
 OF = xr.DataArray(np.repeat([0, 1, -1], 20), dims="x")
 AHEAD = np.repeat([1.3, 0.7, 1.0], 20)
 
@@ -26,20 +26,20 @@ def p_of(compared, name):
 
 
 @pytest.mark.parametrize("shape", [(12,), (5, 6), (3, 3, 4)])
-def test_good_histograms_of_any_dimension_have_good_p_values_and_bad_ones_tiny_ones(shape):
+def test_p_values_are_large_for_good_histograms_and_tiny_for_bad_ones(shape):
     rng = np.random.default_rng(1)
     reference, good = rng.poisson(40, shape), rng.poisson(4, shape)
     bad = good.copy()
     bad[(1,) * len(shape)] = 90
-    got = owtrend.compare(one(good), one(reference), scores=HONEST)
+    got = owtrend.compare(one(good), one(reference), scores=EXACT)
     assert (got.p_value > 0.01).all()
-    wrong = owtrend.compare(one(bad), one(reference), scores=HONEST)
+    wrong = owtrend.compare(one(bad), one(reference), scores=EXACT)
     assert (wrong.p_value[[0, 1, 3]] < 1e-12).all()
     assert wrong.p_value[2] < 1e-3
     assert (wrong.worst_x[:, 0] == 1.5).all()
 
 
-def test_below_what_permutations_can_tell_the_p_value_goes_on():
+def test_p_values_too_small_for_permutations_come_from_bounds():
     data, reference = np.full(30, 40), np.full(30, 40)
     data[:10] = 120
     got = owtrend.compare(one(data), one(reference), scores=["ks_permutation", "chi2_permutation", "homogeneity", "ks"])
@@ -48,7 +48,7 @@ def test_below_what_permutations_can_tell_the_p_value_goes_on():
     assert p_of(got, "chi2_permutation") == p_of(got, "homogeneity")
 
 
-def test_more_permutations_tell_smaller_p_values():
+def test_more_permutations_resolve_smaller_p_values():
     data, reference = one([30, 20, 10, 12, 9, 4]), one([20, 22, 22, 21, 19, 20])
     few, more = (
         owtrend.compare(data, reference, scores=[f"ks_permutation({draws})"]).p_value.item() for draws in (9, 19_999)
@@ -57,7 +57,7 @@ def test_more_permutations_tell_smaller_p_values():
     assert 1e-5 < more < 0.1
 
 
-def test_homogeneity_is_the_chi2_in_standard_deviations():
+def test_homogeneity_is_chi2_in_standard_deviations():
     rng = np.random.default_rng(3)
     data, reference = rng.poisson(2, 40), rng.poisson(6, 40)
     got = owtrend.compare(one(data), one(reference), scores=["homogeneity"])
@@ -67,16 +67,16 @@ def test_homogeneity_is_the_chi2_in_standard_deviations():
     assert got.p_value.item() == pytest.approx(chi2_moments.chances(sums)[0].item())
 
 
-def test_weighted_negative_and_empty_histograms_have_none():
+def test_weighted_negative_and_empty_histograms_have_no_p_values():
     rng = np.random.default_rng(8)
     counts, reference = rng.poisson(50, 30), rng.poisson(50, 30)
-    weighted = owtrend.compare(one(2.5 * counts, weights=2.5**2 * counts[None]), one(reference), scores=HONEST)
+    weighted = owtrend.compare(one(2.5 * counts, weights=2.5**2 * counts[None]), one(reference), scores=EXACT)
     assert weighted.p_value.isnull().all()
     assert weighted.score.isnull().all()
     moved = counts.copy()
     moved[3] = -2
-    assert owtrend.compare(one(moved), one(reference), scores=HONEST[:3]).p_value.isnull().all()
-    assert owtrend.compare(one(0 * counts), one(reference), scores=HONEST).p_value.isnull().all()
+    assert owtrend.compare(one(moved), one(reference), scores=EXACT[:3]).p_value.isnull().all()
+    assert owtrend.compare(one(0 * counts), one(reference), scores=EXACT).p_value.isnull().all()
 
 
 def test_each_component_is_compared_as_if_alone():
@@ -98,10 +98,10 @@ def test_each_component_is_compared_as_if_alone():
 
 @pytest.mark.parametrize("pull", ["beta_binomial", "exact", "poisson", "gauss"])
 @pytest.mark.parametrize("normalise", ["integral", "robust"])
-def test_a_component_that_is_ahead_is_no_difference_once_the_map_is_known(pull, normalise):
+def test_a_component_that_is_ahead_is_no_difference_with_the_map(pull, normalise):
     rng = np.random.default_rng(5)
     data, reference = one(rng.poisson(2000 * AHEAD)), one(rng.poisson(9000, 60))
-    names = ["chi2_ndf", "ks", *HONEST]
+    names = ["chi2_ndf", "ks", *EXACT]
     plain = owtrend.compare(data, reference, scores=names, pull=pull)
     known = owtrend.compare(data, reference, scores=names, pull=pull, component=OF, normalise=normalise)
     assert (plain.p_value < 1e-6).all()
@@ -114,7 +114,7 @@ def test_a_component_that_is_ahead_is_no_difference_once_the_map_is_known(pull, 
         assert near < far / 3
 
 
-def test_a_hot_bin_is_seen_in_a_component_and_robust_leaves_it_out_of_the_scale():
+def test_a_hot_bin_is_found_in_a_component_and_left_out_of_the_robust_scale():
     rng = np.random.default_rng(6)
     counts = rng.poisson(100 * AHEAD)
     counts[25] = 1500
@@ -124,7 +124,7 @@ def test_a_hot_bin_is_seen_in_a_component_and_robust_leaves_it_out_of_the_scale(
     assert got.worst_x[0, 0] == 25.5
 
 
-def test_a_component_without_content_is_told_and_one_without_reference_is_taken_as_it_is():
+def test_an_empty_component_scores_1_and_one_without_reference_has_scale_1():
     reference, silent, fresh = np.full(60, 50), np.full(60, 50), np.full(60, 50)
     silent[:20], fresh[:20] = 0, 0
     gone = owtrend.compare(one(silent), one(reference), component=OF, scores=["empty", "chi2_ndf"])
@@ -137,7 +137,7 @@ def test_a_component_without_content_is_told_and_one_without_reference_is_taken_
     assert (new.pull[:20] > 5).all()
 
 
-def test_with_the_map_p_values_are_uniform_and_without_it_they_are_not():
+def test_p_values_are_uniform_with_the_map_and_not_without_it():
     rng = np.random.default_rng(7)
     plain, known = [], []
     for _ in range(150):
@@ -159,11 +159,11 @@ def test_with_the_map_p_values_are_uniform_and_without_it_they_are_not():
         ({"component": OF, "normalise": "none"}, "leave out one of the two"),
     ],
 )
-def test_a_map_that_does_not_fit_is_an_error_that_says_why(options, message):
+def test_a_map_that_does_not_fit_is_an_error_with_a_reason(options, message):
     counts = np.full(60, 5)
     with pytest.raises(UsageError, match=message):
         owtrend.compare(one(counts), one(counts), **options)
 
 
-def test_the_honest_scores_are_among_the_scores():
-    assert set(HONEST) <= set(SCORES)
+def test_the_exact_scores_are_among_the_scores():
+    assert set(EXACT) <= set(SCORES)
