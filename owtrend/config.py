@@ -27,7 +27,7 @@ class SubsystemConfig(_Strict):
         description="Further reductors to keep, by shell pattern of the histogram.",
     )
 
-    def of(self, histogram: str) -> list[str]:
+    def for_histogram(self, histogram: str) -> list[str]:
         """Reductors added for a histogram."""
         return [name for pattern, names in self.reductors.items() if fnmatchcase(histogram, pattern) for name in names]
 
@@ -57,7 +57,7 @@ class Config(_Strict):
     scores: ScoreConfig = Field(default_factory=ScoreConfig, description="Settings of the search for outliers.")
     subsystems: dict[str, SubsystemConfig] = Field(default_factory=dict, description="By name of the subsystem.")
 
-    def of(self, subsystem: str) -> SubsystemConfig:
+    def for_subsystem(self, subsystem: str) -> SubsystemConfig:
         """Settings of a subsystem."""
         return self.subsystems.get(subsystem) or SubsystemConfig()
 

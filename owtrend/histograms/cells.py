@@ -78,20 +78,20 @@ class _Segments:
     def size(self) -> int:
         return int(self.first[-1])
 
-    def of(self, cells: NDArray[np.intp]) -> NDArray[np.intp]:
+    def segment_numbers(self, cells: NDArray[np.intp]) -> NDArray[np.intp]:
         """Which segment each cell lies in."""
         return np.searchsorted(self.first, cells, side="right") - 1
 
     def stored(self, cells: NDArray[np.intp]) -> NDArray[np.intp]:
         """Where in the store each cell is."""
-        owner = self.of(cells)
+        owner = self.segment_numbers(cells)
         return np.array([segment.offset for segment in self.segments])[owner] + cells - self.first[owner]
 
     def labels(self, level: str, cells: NDArray[np.intp]) -> NDArray[Any]:
         """The ``histogram``, ``part``, ``bin`` or ``sum`` of each cell."""
         if level == "sum":
             return np.array([name for segment in self.segments for name in segment.names], dtype=object)[cells]
-        owner = self.of(cells)
+        owner = self.segment_numbers(cells)
         if level == "bin":
             return cells - self.first[owner]
         say: Callable[[Segment], str] = (lambda s: display_name(s.path)) if level == "histogram" else (lambda s: s.part)
@@ -196,7 +196,7 @@ class CellIndex(xr.Index):
     def _in_segments(self, chosen: NDArray[np.intp]) -> NDArray[np.intp]:
         """Which of the cells lie in these segments."""
         if not isinstance(self.cells, range):
-            return np.flatnonzero(np.isin(self.segments.of(self.cells), chosen))
+            return np.flatnonzero(np.isin(self.segments.segment_numbers(self.cells), chosen))
         first = self.segments.first
         cells = np.concatenate([np.empty(0, np.intp), *(np.arange(first[one], first[one + 1]) for one in chosen)])
         return cells[(cells >= self.cells.start) & (cells < self.cells.stop)] - self.cells.start
@@ -250,7 +250,10 @@ class _Cells(_Rows):
         block = self.view.cells(self.segments.array, run_index, rows, slice(first, last + 1))
         if block.shape[1] != len(stored) or (np.diff(stored) != 1).any():
             block = block[:, stored - first]
-        layouts, owners = self.view.layout(run_index)[rows], self.segments.numbers[np.unique(self.segments.of(cells))]
+        layouts, owners = (
+            self.view.layout(run_index)[rows],
+            self.segments.numbers[np.unique(self.segments.segment_numbers(cells))],
+        )
         if self.view.holds[layouts][:, owners].all():
             return block
         return np.where(_held(self.segments, run_index, rows, cells), block, 0)  # a slot may keep what was there before
@@ -267,7 +270,7 @@ class _Held(_Rows):
 
 def _held(segments: _Segments, run_index: int, rows: NDArray[np.intp], cells: NDArray[np.intp]) -> NDArray[np.bool_]:
     held = segments.view.holds[segments.view.layout(run_index)[rows]]
-    return held[:, segments.numbers[segments.of(cells)]]
+    return held[:, segments.numbers[segments.segment_numbers(cells)]]
 
 
 def _several(wanted: Any) -> list[Any]:

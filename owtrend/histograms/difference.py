@@ -42,19 +42,19 @@ def increments(histogram: xr.Dataset) -> xr.Dataset:
     changed = np.zeros(len(previous), dtype=bool)
     if schema.RECEIVED in histogram.coords:  # a report, though it may have nothing new for the region
         entries = _entries(histogram)
-        changed = _gain(entries, np.arange(len(entries)) - 1 if histogram.attrs["gauge"] else previous) != 0
+        changed = _increments(entries, np.arange(len(entries)) - 1 if histogram.attrs["gauge"] else previous) != 0
         histogram = histogram.drop_vars(schema.RECEIVED)
     gained = histogram.copy()
     for name in histogram.data_vars:
         variable = histogram[name].transpose(dim, ...)
         if variable.chunks is None:
-            values = _gain(variable.values, previous)
+            values = _increments(variable.values, previous)
             gained[name] = variable.copy(data=values)
-            news = _gain(variable.values, np.arange(len(values)) - 1) if histogram.attrs["gauge"] else values
+            news = _increments(variable.values, np.arange(len(values)) - 1) if histogram.attrs["gauge"] else values
             changed |= (news.reshape(len(news), -1) != 0).any(axis=1)
         else:
             variable = variable.chunk({dim: -1})
-            gained[name] = variable.copy(data=variable.data.map_blocks(_gain, previous, dtype=variable.dtype))
+            gained[name] = variable.copy(data=variable.data.map_blocks(_increments, previous, dtype=variable.dtype))
             changed |= (gained[name] != 0).any([d for d in variable.dims if d != dim]).values
     times = histogram[schema.TIME].values
     start = np.where(first, np.datetime64("NaT"), np.roll(times, 1))
@@ -183,7 +183,7 @@ def _entries(histogram: xr.Dataset) -> NDArray[np.float64]:
     return np.ascontiguousarray(histogram["sums"].sel(sum="entries").values, dtype=np.float64)
 
 
-def _gain(values: NDArray[Any], previous: NDArray[np.int64]) -> NDArray[Any]:
+def _increments(values: NDArray[Any], previous: NDArray[np.int64]) -> NDArray[Any]:
     flat = np.ascontiguousarray(values).reshape(len(values), -1)
     return kernels.increments(flat, previous).reshape(values.shape)
 

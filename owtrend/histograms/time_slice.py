@@ -120,7 +120,7 @@ def time_slices(
         found = [
             piece
             for one in run_histogram.by_binning(view, run, entry, strokes.cells)
-            if (piece := _Piece.of(one, begin, end)) is not None
+            if (piece := _Piece.from_interval(one, begin, end)) is not None
         ]
         pieces += [(piece, number) for number, piece in enumerate(found)]
     if not pieces:
@@ -164,7 +164,7 @@ class _Piece:
     reported: NDArray[np.datetime64]
 
     @classmethod
-    def of(cls, one: RunHistogram, begin: np.datetime64, end: np.datetime64) -> "_Piece | None":
+    def from_interval(cls, one: RunHistogram, begin: np.datetime64, end: np.datetime64) -> "_Piece | None":
         """None if no row lies in ``(begin, end]``."""
         first, last = _rows(one.times, begin, end)
         if first > last:
@@ -189,18 +189,18 @@ class _Piece:
 
     def histogram(self, path: Path) -> Histogram:
         one, segment = self.one, self.one.segment
-        parts = {part: self._gain(part) for part in one.parts}
+        parts = {part: self._increment(part) for part in one.parts}
         class_name = segment.class_name
         if "contents" in parts:
             letter, parts["contents"] = _fitting(class_name[-1], parts["contents"])
             class_name = class_name[:-1] + letter
         return Histogram(
             path=path, class_name=class_name, axes=one.axes, parts=parts, title=segment.title,
-            sums=dict(zip(one.sum_names, self._gain("sums").tolist(), strict=True)),
+            sums=dict(zip(one.sum_names, self._increment("sums").tolist(), strict=True)),
             error_option=segment.error_option, gauge=segment.gauge,
         )  # fmt: skip
 
-    def _gain(self, part: str) -> NDArray[Any]:
+    def _increment(self, part: str) -> NDArray[Any]:
         """What the part gained: int64, or float64 for all but contents, as ROOT has them."""
         with np.errstate(invalid="ignore"):  # an infinity less an infinity
             gained: NDArray[Any] = (self.one.read(part, self.rows) * self.signs[:, None]).sum(axis=0)

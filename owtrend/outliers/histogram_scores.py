@@ -213,7 +213,7 @@ def _counts(whole: RunHistogram, at: NDArray[np.intp], start: int, stop: int) ->
         with np.errstate(divide="ignore", invalid="ignore"):
             scale = sums["tsumw"] / sums["tsumw2"]
         scale = np.where(np.isfinite(scale) & (scale > 0), scale / _UNEVEN, 1.0)
-    counts = kernels.gained_in(window.native("contents"), rows, previous, scale)
+    counts = kernels.scaled_increments(window.native("contents"), rows, previous, scale)
     return [Counts(row, sizes) for row in counts]
 
 

@@ -1,9 +1,9 @@
-"""What one histogram gained in each row of a run: ROOT's statistics, and its distribution along each axis.
+"""Increments of one histogram, row by row: ROOT's statistics, and its distribution along each axis.
 
-Everything here is additive over time, so that the gains of an interval are the sum of those of its rows. Statistics are
-the differences of those that ROOT keeps at fill time (``fEntries``, ``fTsumw``, ...), so that means and widths equal
-ROOT's own. Where ROOT did not keep them (``fTsumw`` zero in spite of entries, as after ``SetBinContent``) they are made
-from the bins in range, as ``TH1::GetStats`` does.
+All of it is additive: the increments of an interval are the sum over its rows. Statistics are differences of the sums
+that ROOT keeps at fill time (``fEntries``, ``fTsumw``, ...), so that means and widths equal ROOT's. Where ROOT did not
+keep them (``fTsumw`` is zero in spite of entries, as after ``SetBinContent``) they come from the bins in range, as in
+``TH1::GetStats``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ from owtrend.model import root_sums
 from owtrend.model.axis import Axis
 from owtrend.model.histogram import bin_values, bin_variances, unfold
 
-__all__ = ["Gains"]
+__all__ = ["Increments"]
 
 Floats = NDArray[np.float64]
 Ranges = Mapping[str, tuple[int, int]]
@@ -30,8 +30,8 @@ NOWHERE: Ranges = {}
 
 
 @dataclass(frozen=True, eq=False)
-class Gains:
-    """Gains of one histogram in rows or intervals; each array has time as its last dim.
+class Increments:
+    """Increments of one histogram in rows or intervals; each array has time as its last dim.
 
     Parameters
     ----------
@@ -79,10 +79,10 @@ class Gains:
     events: Floats | None = None
 
     @classmethod
-    def of(
+    def from_rows(
         cls, whole: RunHistogram, rows: slice | None = None, ranges: Ranges = NOWHERE, parts: Sequence[str] = ()
     ) -> Self:
-        """The gains of one binning of a histogram in one run.
+        """The increments of one binning of a histogram in one run.
 
         Parameters
         ----------
@@ -106,12 +106,14 @@ class Gains:
         cells = _cut(one.read(weight), one.axes, ranges) if ranges else one.native(weight)
         sizes = [len(axis) for axis in axes] + [0] * (3 - len(axes))
         changed, content, along = lines(cells, previous, *sizes)
-        stats = dict(zip(one.sum_names, kernels.gain(kept, previous).T, strict=True))
+        stats = dict(zip(one.sum_names, kernels.plain_increments(kept, previous).T, strict=True))
         since = previous
         if segment.gauge:  # its rows are not differenced, but a report is still a row that is not like the one before
             since = np.arange(len(cells)) - 1
             changed, _, _ = lines(cells, since, *sizes)
-        changed |= (kernels.gain(kept, since) != 0).any(axis=1)  # what is new lay perhaps outside of the ranges
+        changed |= (kernels.plain_increments(kept, since) != 0).any(
+            axis=1
+        )  # what is new lay perhaps outside of the ranges
         bounds = np.cumsum([0, *(n + 2 for n in sizes if n)])
         per_axis = tuple(along[a:b] for a, b in pairwise(bounds))
         lost = np.full(len(cells), True) if ranges else _lost(one, kept, stats, previous)
@@ -120,7 +122,7 @@ class Gains:
         from_bins = lost.any() or unnamed
         needed = {"bin_entries", "sumwy", "sumwy2", "bin_sumw2"} if profile else {"sumw2"} if from_bins else set()
         held = {
-            name: kernels.gain(_cut(one.read(name), one.axes, ranges).astype(np.float64), previous).T
+            name: kernels.plain_increments(_cut(one.read(name), one.axes, ranges).astype(np.float64), previous).T
             for name in {*parts, *needed} & set(one.parts)
         }
         if from_bins:
@@ -134,7 +136,7 @@ class Gains:
         return cls(
             since=since[keep], lasting=none, timed=none,
             axes=axes, class_name=segment.class_name, error_option=segment.error_option, gauge=segment.gauge,
-            stats={name: gained[keep] for name, gained in stats.items()},
+            stats={name: values[keep] for name, values in stats.items()},
             along=tuple(line[:, keep] for line in per_axis), whole=content[0, keep], reported=changed[keep],
             begin=begin[keep], end=one.times[keep], parts={name: part[:, keep] for name, part in held.items()},
             restart=((previous < 0) & (np.arange(len(previous)) + first - extra > 0) & one.additive)[keep],
@@ -161,7 +163,7 @@ class Gains:
             return self.stats["tsumw"] ** 2 / self.stats["tsumw2"]
 
     def grouped(self, starts: Sequence[int]) -> Self:
-        """The gains of intervals: rows from each of ``starts`` to before the next; of a gauge the last row of each."""
+        """Increments of intervals, each from one of ``starts`` to before the next; of a gauge the last row of each."""
         first = np.asarray(starts, dtype=np.intp)
         last = np.append(first[1:], len(self)) - 1
 

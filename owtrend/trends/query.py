@@ -254,13 +254,13 @@ def over_intervals(
         events = event_counter(view, run, config, subsystem)
         value, error = [], []
         for single in reductors:
-            gains, estimate = intervals(view, run, entries[0], single, every, events)
+            increments, estimate = intervals(view, run, entries[0], single, every, events)
             value.append(estimate[0])
             error.append(estimate[1])
-        ends.append(gains.end)
-        start.append(gains.begin[:, None])
-        state.append((HELD + REPORTED * gains.reported + RESTART * gains.restart).astype(np.uint8)[:, None])
-        counts.append(len(gains.end))
+        ends.append(increments.end)
+        start.append(increments.begin[:, None])
+        state.append((HELD + REPORTED * increments.reported + RESTART * increments.restart).astype(np.uint8)[:, None])
+        counts.append(len(increments.end))
         values.append(np.stack(value, axis=1)[:, None])
         errors.append(np.stack(error, axis=1)[:, None])
     dims = (dim, "histogram", "reductor")

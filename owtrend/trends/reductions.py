@@ -14,7 +14,7 @@ from owtrend.kernels.cells import projections as kernels
 from owtrend.model import schema
 from owtrend.model.axis import Axis
 from owtrend.trends import fit
-from owtrend.trends.increments import Floats, Gains
+from owtrend.trends.increments import Floats, Increments
 
 __all__ = [
     "Estimate",
@@ -45,181 +45,181 @@ __all__ = [
 Estimate = tuple[Floats, Floats]  # value and error, each of shape ``(time,)``
 
 
-def entries(gains: Gains) -> Estimate:
+def entries(increments: Increments) -> Estimate:
     """Fills N, under- and overflow included (``GetEntries``), with the Poisson error sqrt(N)."""
-    return gains.stats["entries"], np.sqrt(np.abs(gains.stats["entries"]))
+    return increments.stats["entries"], np.sqrt(np.abs(increments.stats["entries"]))
 
 
-def integral(gains: Gains) -> Estimate:
+def integral(increments: Increments) -> Estimate:
     """Sum of the bins in range (``Integral``), of a profile of their means; error sqrt(sum of squared bin errors)."""
-    value, variance = gains.in_range()
+    value, variance = increments.in_range()
     return value, np.sqrt(variance)
 
 
-def rate(gains: Gains) -> Estimate:
+def rate(increments: Increments) -> Estimate:
     """Entries per second since the report before, N / t; error sqrt(N) / t [Hz].
 
     NaN where nothing was reported, and in the first report of a run, whose begin is not known.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        return gains.timed / gains.lasting, np.sqrt(np.abs(gains.timed)) / gains.lasting
+        return increments.timed / increments.lasting, np.sqrt(np.abs(increments.timed)) / increments.lasting
 
 
-def per_event(gains: Gains) -> Estimate:
+def per_event(increments: Increments) -> Estimate:
     """Entries per event E, counted since the report before; error (N / E) sqrt(1 / N + 1 / E), of independent counts.
 
     NaN where no event counter is configured.
     """
-    return _ratio(gains.stats["entries"], _events(gains))
+    return _ratio(increments.stats["entries"], _events(increments))
 
 
-def events(gains: Gains) -> Estimate:
+def events(increments: Increments) -> Estimate:
     """Events counted since the report before, with the Poisson error; none where nothing was reported."""
-    counted = _events(gains)
+    counted = _events(increments)
     return counted, np.sqrt(counted)
 
 
-def maximum(gains: Gains) -> Estimate:
+def maximum(increments: Increments) -> Estimate:
     """Content of the fullest bin of x in range, summed over other axes (``GetMaximum``).
 
     Error: the standard deviation of the greatest of all bins, `owtrend.kernels.cells.projections.fullest`: that of the
     bin where it stands alone, less where several are about as full. Of a profile the greatest mean; no error.
     """
-    line = gains.line("x")
-    error, _ = kernels.fullest(line, gains.line_variance("x"), gains.axes[0].centres)
+    line = increments.line("x")
+    error, _ = kernels.fullest(line, increments.line_variance("x"), increments.axes[0].centres)
     return line.max(axis=0), error
 
 
-def mean(gains: Gains, axis: str) -> Estimate:
+def mean(increments: Increments, axis: str) -> Estimate:
     """sum(w x) / sum(w) in range (``TH1::GetMean``); error std / sqrt(n_eff) (``GetMeanError``); NaN without fills."""
-    value, spread = gains.mean_and_std(axis)
+    value, spread = increments.mean_and_std(axis)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return value, spread / np.sqrt(gains.effective)
+        return value, spread / np.sqrt(increments.effective)
 
 
-def std(gains: Gains, axis: str) -> Estimate:
+def std(increments: Increments, axis: str) -> Estimate:
     """Square root of sum(w x**2) / sum(w) - mean**2, at least 0 (``TH1::GetStdDev``).
 
     Error std / sqrt(2 n_eff) (``GetStdDevError``), that of a normal distribution.
     """
-    _, spread = gains.mean_and_std(axis)
+    _, spread = increments.mean_and_std(axis)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return spread, spread / np.sqrt(2 * gains.effective)
+        return spread, spread / np.sqrt(2 * increments.effective)
 
 
-def skewness(gains: Gains, axis: str) -> Estimate:
+def skewness(increments: Increments, axis: str) -> Estimate:
     """Third standardised moment of the bins (``TH1::GetSkewness``), about `mean` in units of `std`.
 
     Error by the influence function (delta method), sqrt(6 / n_eff) of a normal distribution as ROOT has it of any. Of a
     profile each bin weighs by its mean, as in ROOT; no error.
     """
-    return _moment(gains, axis, 0, 0.0)
+    return _moment(increments, axis, 0, 0.0)
 
 
-def kurtosis(gains: Gains, axis: str) -> Estimate:
+def kurtosis(increments: Increments, axis: str) -> Estimate:
     """Fourth standardised moment of the bins less 3 (``TH1::GetKurtosis``); error as of `skewness`, normally
     sqrt(24 / n_eff).
     """
-    return _moment(gains, axis, 1, 3.0)
+    return _moment(increments, axis, 1, 3.0)
 
 
-def quantile(gains: Gains, axis: str, probability: float) -> Estimate:
+def quantile(increments: Increments, axis: str, probability: float) -> Estimate:
     """Where the content of the bins in range reaches a share (``TH1::GetQuantiles``), linear within a bin.
 
     Error: half of what lies between the quantiles of p - s and p + s, s = sqrt(p (1 - p) / n_eff) (Woodruff, J. Am.
     Stat. Assoc. 47 (1952) 635). Of a profile each bin weighs by its mean, as in ROOT; no error.
     """
-    edges = gains.axes["xyz".index(axis)].edges
-    value, error = kernels.quantiles(gains.line(axis), edges, probability, gains.effective)
-    return value, np.full_like(error, np.nan) if gains.profile else error
+    edges = increments.axes["xyz".index(axis)].edges
+    value, error = kernels.quantiles(increments.line(axis), edges, probability, increments.effective)
+    return value, np.full_like(error, np.nan) if increments.profile else error
 
 
-def median(gains: Gains, axis: str) -> Estimate:
+def median(increments: Increments, axis: str) -> Estimate:
     """`quantile` of one half."""
-    return quantile(gains, axis, 0.5)
+    return quantile(increments, axis, 0.5)
 
 
-def underflow(gains: Gains, axis: str) -> Estimate:
+def underflow(increments: Increments, axis: str) -> Estimate:
     """Share of all content that lies below the axis; error as of `fraction`."""
-    return _share(gains, gains.along["xyz".index(axis)][0])
+    return _share(increments, increments.along["xyz".index(axis)][0])
 
 
-def overflow(gains: Gains, axis: str) -> Estimate:
+def overflow(increments: Increments, axis: str) -> Estimate:
     """Share of all content that lies above the axis; error as of `fraction`."""
-    return _share(gains, gains.along["xyz".index(axis)][-1])
+    return _share(increments, increments.along["xyz".index(axis)][-1])
 
 
-def fraction(gains: Gains, axis: str, low: float, high: float) -> Estimate:
+def fraction(increments: Increments, axis: str, low: float, high: float) -> Estimate:
     """Share k / n of the content in range of all axes that lies in ``[low, high)``, bounds of bins.
 
     Error: half the interval of Wilson (1927) for one standard deviation, which is not zero where k is:
     sqrt(p (1 - p) / n + 1 / (4 n**2)) / (1 + 1 / n), n being effective entries.
     """
     number = "xyz".index(axis)
-    first, last = bin_range(gains.axes[number], low, high)
-    line = gains.along[number][1:-1]
-    return _share(gains, line[first:last].sum(axis=0), line.sum(axis=0))
+    first, last = bin_range(increments.axes[number], low, high)
+    line = increments.along[number][1:-1]
+    return _share(increments, line[first:last].sum(axis=0), line.sum(axis=0))
 
 
-def peak(gains: Gains, axis: str) -> Estimate:
+def peak(increments: Increments, axis: str) -> Estimate:
     """Centre of the fullest bin along an axis (the first of several, ``GetMaximumBin``).
 
     Error: sqrt(s**2 + width**2 / 12) with the standard deviation s of the place of the fullest bin,
     `owtrend.kernels.cells.projections.fullest`, and the width of that bin. Of a profile where the mean is greatest; no
     error.
     """
-    line, along = gains.line(axis), gains.axes["xyz".index(axis)]
+    line, along = increments.line(axis), increments.axes["xyz".index(axis)]
     number = line.argmax(axis=0)
-    _, spread = kernels.fullest(line, gains.line_variance(axis), along.centres)
+    _, spread = kernels.fullest(line, increments.line_variance(axis), along.centres)
     value = np.where(line.max(axis=0) > 0, along.centres[number], np.nan)
     return value, np.sqrt(spread**2 + np.diff(along.edges)[number] ** 2 / 12)
 
 
-def gauss(gains: Gains, axis: str, *window: float) -> Estimate:
+def gauss(increments: Increments, axis: str, *window: float) -> Estimate:
     """Mean of a normal distribution fitted to the bins, in a window or else within two widths of the mean it finds.
 
     Least squares with the errors that the fit expects, of effective entries; error from the covariance, which holds
     where the bins in the window are normally distributed. NaN where no fit is found, or its mean lies outside of the
     bins. Of a profile the bins hold its entries.
     """
-    return _fitted(gains, axis, fit.gauss, window, 0)
+    return _fitted(increments, axis, fit.gauss, window, 0)
 
 
-def gauss_width(gains: Gains, axis: str, *window: float) -> Estimate:
+def gauss_width(increments: Increments, axis: str, *window: float) -> Estimate:
     """Width of the normal distribution of `gauss`, with its error."""
-    return _fitted(gains, axis, fit.gauss, window, 1)
+    return _fitted(increments, axis, fit.gauss, window, 1)
 
 
-def mpv(gains: Gains, axis: str, *window: float) -> Estimate:
+def mpv(increments: Increments, axis: str, *window: float) -> Estimate:
     """Most probable value of a Landau distribution fitted to the bins, in a window or all; error as of `gauss`."""
-    return _fitted(gains, axis, fit.landau, window, 0)
+    return _fitted(increments, axis, fit.landau, window, 0)
 
 
-def ratio(gains: Gains, other: Gains) -> Estimate:
+def ratio(increments: Increments, other: Increments) -> Estimate:
     """Integral by that of another histogram; error of independent counts, r sqrt(1 / a + 1 / b) with effective entries
     (``TH1::Divide``). NaN where the other gained nothing.
     """
-    return _ratio(*(part for one in (gains, other) for part in one.in_range()))
+    return _ratio(*(part for one in (increments, other) for part in one.in_range()))
 
 
-def efficiency(gains: Gains, other: Gains) -> Estimate:
+def efficiency(increments: Increments, other: Increments) -> Estimate:
     """Integral k by that n of another histogram which holds all that this one has; error as of `fraction`."""
-    (passed, _), (total, variance) = gains.in_range(), other.in_range()
+    (passed, _), (total, variance) = increments.in_range(), other.in_range()
     with np.errstate(divide="ignore", invalid="ignore"):
         return _wilson(passed / total, total**2 / variance)
 
 
-def _moment(gains: Gains, axis: str, which: int, normal: float) -> Estimate:
-    made = gains.moments(axis)
+def _moment(increments: Increments, axis: str, which: int, normal: float) -> Estimate:
+    made = increments.moments(axis)
     with np.errstate(divide="ignore", invalid="ignore"):
-        error = np.sqrt(made[2 + which] / gains.effective)
-    return made[which] - normal, np.full_like(error, np.nan) if gains.profile else error
+        error = np.sqrt(made[2 + which] / increments.effective)
+    return made[which] - normal, np.full_like(error, np.nan) if increments.profile else error
 
 
-def _share(gains: Gains, part: Floats, whole: Floats | None = None) -> Estimate:
-    whole = gains.whole if whole is None else whole
+def _share(increments: Increments, part: Floats, whole: Floats | None = None) -> Estimate:
+    whole = increments.whole if whole is None else whole
     with np.errstate(divide="ignore", invalid="ignore"):
-        per_weight = np.abs(gains.stats["tsumw"] / gains.stats["tsumw2"])
+        per_weight = np.abs(increments.stats["tsumw"] / increments.stats["tsumw2"])
         per_weight = np.where(np.isnan(per_weight), 1.0, per_weight)  # nothing in range, and no weights known
         return _wilson(part / whole, whole * per_weight)
 
@@ -239,23 +239,29 @@ def _ratio(a: Floats, variance_a: Floats, b: Floats | None = None, variance_b: F
         return value, np.sqrt(variance_a / b**2 + value**2 * variance_b / b**2)
 
 
-def _events(gains: Gains) -> Floats:
-    return np.full(len(gains), np.nan) if gains.events is None else gains.events
+def _events(increments: Increments) -> Floats:
+    return np.full(len(increments), np.nan) if increments.events is None else increments.events
 
 
-def _fitted(gains: Gains, axis: str, shape: Callable[..., Any], window: Sequence[float], which: int) -> Estimate:
-    edges, line = gains.axes["xyz".index(axis)].edges, gains.along["xyz".index(axis)][1:-1]
+def _fitted(
+    increments: Increments, axis: str, shape: Callable[..., Any], window: Sequence[float], which: int
+) -> Estimate:
+    edges, line = increments.axes["xyz".index(axis)].edges, increments.along["xyz".index(axis)][1:-1]
     if window:
-        first, last = bin_range(gains.axes["xyz".index(axis)], *window)
+        first, last = bin_range(increments.axes["xyz".index(axis)], *window)
         edges, line = edges[first : last + 1], line[first:last]
     key = f"{shape.__name__} {axis} {window}"  # its position and its width are asked for one after the other
-    if key not in vars(gains):
+    if key not in vars(increments):
         with np.errstate(divide="ignore", invalid="ignore"):
-            line = line * np.abs(gains.stats["tsumw"] / gains.stats["tsumw2"])  # effective entries, which are Poisson's
-        found = np.array([shape(line[:, t], edges, windowed=bool(window)) for t in range(len(gains))]).reshape(-1, 4)
+            line = line * np.abs(
+                increments.stats["tsumw"] / increments.stats["tsumw2"]
+            )  # effective entries, which are Poisson's
+        found = np.array([shape(line[:, t], edges, windowed=bool(window)) for t in range(len(increments))]).reshape(
+            -1, 4
+        )
         found[(found[:, 0] < edges[0]) | (found[:, 0] > edges[-1])] = np.nan
-        vars(gains)[key] = found
-    found = vars(gains)[key]
+        vars(increments)[key] = found
+    found = vars(increments)[key]
     return found[:, which], found[:, 2 + which]
 
 

@@ -15,7 +15,7 @@ from owtrend.errors import NotFoundError, UsageError
 from owtrend.model.axis import Axis
 from owtrend.model.registry import Segment
 from owtrend.trends import reductions
-from owtrend.trends.increments import Gains, Ranges
+from owtrend.trends.increments import Increments, Ranges
 
 __all__ = ["DEFAULT", "REDUCTORS", "Kind", "Reductor", "applicable", "parse", "reductor"]
 
@@ -82,14 +82,14 @@ class Reductor:
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     other: str = ""
 
-    def __call__(self, gains: Gains, other: Gains | None = None) -> reductions.Estimate:
-        """Value and error of each gain, NaN where it has no meaning."""
+    def __call__(self, increments: Increments, other: Increments | None = None) -> reductions.Estimate:
+        """Value and error of each increment, NaN where it has no meaning."""
         extra: tuple[Any, ...] = (self.axis,) if self.kind.per_axis else ()
-        return self.kind.function(gains, *extra, *self.numbers, *(() if other is None else (other,)))
+        return self.kind.function(increments, *extra, *self.numbers, *(() if other is None else (other,)))
 
     @property
     def plain(self) -> bool:
-        """Whether the gains of all bins are all that it needs."""
+        """Whether the increments of all bins are all that it needs."""
         return not (self.ranges or self.kind.custom or self.other)
 
     def bins(self, axes: Sequence[Axis]) -> Ranges:

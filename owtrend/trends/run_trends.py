@@ -25,7 +25,7 @@ from owtrend.histograms.run_histogram import RunHistogram
 from owtrend.model import root_sums
 from owtrend.model.registry import HistogramEntry
 from owtrend.store.reader import SubsystemReader
-from owtrend.trends.increments import Gains
+from owtrend.trends.increments import Increments
 from owtrend.trends.reductions import Estimate
 from owtrend.trends.reductors import DEFAULT, Reductor, parse
 
@@ -68,7 +68,7 @@ def named(config: Config, subsystem: str) -> list[str]:
                 f"configuration, modules: {module!r} cannot be imported ({error}); it must lie where `python` looks "
                 "for modules, such as in a folder of PYTHONPATH"
             ) from error
-    settings = config.of(subsystem)
+    settings = config.for_subsystem(subsystem)
     more = [name for names in settings.reductors.values() for name in names]
     if settings.events is not None:
         more.insert(0, "per_event")
@@ -77,7 +77,7 @@ def named(config: Config, subsystem: str) -> list[str]:
 
 def settings_of(config: Config, subsystem: str) -> bytes:
     """Hash of the settings that the trends of a subsystem depend on, the code of modules included; 8 bytes."""
-    digest = hashlib.blake2b(config.of(subsystem).model_dump_json().encode(), digest_size=8)
+    digest = hashlib.blake2b(config.for_subsystem(subsystem).model_dump_json().encode(), digest_size=8)
     for module in config.modules:
         digest.update(f"\n{module}\n".encode() + _code_of(inspect.getsource(importlib.import_module(module))).encode())
     return digest.digest()
@@ -97,9 +97,9 @@ def _code_of(source: str) -> str:
 
 def added(config: Config, subsystem: str, entry: HistogramEntry) -> set[str]:
     """The reductors that the configuration adds for a histogram."""
-    settings = config.of(subsystem)
+    settings = config.for_subsystem(subsystem)
     counted = {"per_event"} if settings.events is not None else set()
-    return counted | {parse(name).name for name in settings.of(entry.name)}
+    return counted | {parse(name).name for name in settings.for_histogram(entry.name)}
 
 
 def kept(config: Config, subsystem: str, entry: HistogramEntry, name: str) -> bool:
@@ -109,23 +109,23 @@ def kept(config: Config, subsystem: str, entry: HistogramEntry, name: str) -> bo
 
 def event_counter(view: SubsystemReader, run: int, config: Config, subsystem: str) -> Events | None:
     """The events of a run, as the configuration says where to count them; None if it does not, or nobody counted."""
-    settings = config.of(subsystem)
+    settings = config.for_subsystem(subsystem)
     if settings.events is None:
         return None
     try:
         entry = view.registry.find(settings.events, f"{view.where}, event counter")
-        gains, (counted, _) = intervals(view, run, entry, parse(settings.count), None)
+        increments, (counted, _) = intervals(view, run, entry, parse(settings.count), None)
     except NotFoundError as error:
         _log.warning("no events are counted in run %d: %s", run, error)
         return None
-    order = np.argsort(gains.end, kind="stable")
-    counted, known = np.nan_to_num(counted[order]), gains.reported[order]
-    return Events(gains.end[order][known], np.cumsum(counted)[known]) if known.any() else None
+    order = np.argsort(increments.end, kind="stable")
+    counted, known = np.nan_to_num(counted[order]), increments.reported[order]
+    return Events(increments.end[order][known], np.cumsum(counted)[known]) if known.any() else None
 
 
 def require_found(config: Config, view: SubsystemReader, subsystem: str) -> None:
     """Raise NotFoundError or UsageError unless a subsystem has what its settings name, and can be counted by."""
-    settings = config.of(subsystem)
+    settings = config.for_subsystem(subsystem)
     where = f"{view.where}, configuration of {subsystem}"
     if settings.events is not None:
         entry = view.registry.find(settings.events, f"{where}, events")
@@ -179,7 +179,7 @@ def run_trends(
         ]
         for entry in histograms
     ]
-    totals: list[Gains | None] = [None] * len(histograms)
+    totals: list[Increments | None] = [None] * len(histograms)
     prefetched = Prefetched(view, run_index, histograms)
     held = [run_histogram.by_binning(view, run, entry, prefetched.cells) for entry in histograms]
     strict = all_of_them and len(histograms) == 1
@@ -197,19 +197,19 @@ def run_trends(
                 rows = slice(*np.searchsorted(one.rows, (first, last)))
                 if rows.start == rows.stop:
                     continue
-                gains = _joined_to(pieces, number, rows, events)
+                increments = _increments_continuing(pieces, number, rows, events)
                 mine = one.rows[rows]
-                out["state"][mine, column] = HELD + REPORTED * gains.reported + RESTART * gains.restart
+                out["state"][mine, column] = HELD + REPORTED * increments.reported + RESTART * increments.restart
                 for target, single in plain[column][number]:
-                    out["value"][mine, column, target], out["error"][mine, column, target] = single(gains)
-                totals[column] = _added(totals[column], gains.grouped([0]))
+                    out["value"][mine, column, target], out["error"][mine, column, target] = single(increments)
+                totals[column] = _sum(totals[column], increments.grouped([0]))
     for column, (pieces, reductors) in enumerate(zip(held, chosen, strict=True)):
         total = totals[column]
         for target, single in reductors:
             if total is None or not single.fits(pieces[-1].segment):
                 continue
             if not single.plain:
-                _apart(view, run, pieces, single, events, out, column, target, strict)
+                _read_separately(view, run, pieces, single, events, out, column, target, strict)
             else:
                 value, error = single(total)
                 out["run_value"][column, target], out["run_error"][column, target] = value[0], error[0]
@@ -219,7 +219,7 @@ def run_trends(
 def intervals(
     view: SubsystemReader, run: int, entry: HistogramEntry, single: Reductor, every: np.timedelta64 | None,
     events: Events | None = None,
-) -> tuple[Gains, Estimate]:  # fmt: skip
+) -> tuple[Increments, Estimate]:  # fmt: skip
     """One reductor of one histogram in a run, row by row or over intervals of ``every``.
 
     They are counted from the first snapshot of the run, which counts since the run began and is one by itself. Of a
@@ -227,9 +227,9 @@ def intervals(
     """
     pieces = run_histogram.by_binning(view, run, entry)
     origin = view.times(view.run_index(run))[0]
-    gains, values, errors = [], [], []
+    increments, values, errors = [], [], []
     for number, one in enumerate(pieces):
-        made = _joined_to(pieces, number, slice(0, len(one.rows)), events, single)
+        made = _increments_continuing(pieces, number, slice(0, len(one.rows)), events, single)
         groups = None if every is None else _groups(made.end, origin, every)
         coarse = made if groups is None else made.grouped(groups)
         if single.kind.custom:
@@ -237,16 +237,16 @@ def intervals(
             if number and _continues(pieces[number - 1], one):  # what was gained in its first row nobody knows
                 value[0] = error[0] = np.nan
         elif single.other:
-            other = _gains_beside(view, run, single.other, one, events)
+            other = _increments_of_other(view, run, single.other, one, events)
             value, error = single(coarse, other if groups is None else other.grouped(groups))
         else:
             value, error = single(coarse)
-        gains.append(coarse)
+        increments.append(coarse)
         values.append(value)
         errors.append(error)
-    if not gains:
+    if not increments:
         raise NotFoundError(f"{view.where}: run {run} has no histogram {entry.name!r}")
-    return _times_of(gains), (np.concatenate(values), np.concatenate(errors))
+    return _times_of(increments), (np.concatenate(values), np.concatenate(errors))
 
 
 def begins(times: NDArray[np.datetime64], held: NDArray[np.bool_]) -> NDArray[np.datetime64]:
@@ -260,36 +260,38 @@ def begins(times: NDArray[np.datetime64], held: NDArray[np.bool_]) -> NDArray[np
     return np.where(before < 0, np.datetime64("NaT"), times[before])
 
 
-def _joined_to(
+def _increments_continuing(
     pieces: Sequence[RunHistogram], number: int, rows: slice, events: Events | None, single: Reductor | None = None
-) -> Gains:
-    """The gains of some rows of one binning; where it goes on from the binning before, its statistics do.
+) -> Increments:
+    """The increments of some rows of one binning; where it goes on from the binning before, its statistics do.
 
     Which bins were gained in its first row nobody knows then: they are NaN, and so is what is made of bins.
     """
     one = pieces[number]
     ranges = {} if single is None else single.bins(one.axes)
-    gains = Gains.of(one, rows, ranges=ranges)
+    increments = Increments.from_rows(one, rows, ranges=ranges)
     if rows.start == 0 and number and pieces[number - 1].rows[-1] < one.rows[0]:
-        before, first = pieces[number - 1], np.arange(len(gains)) == 0
-        gains = replace(gains, begin=np.where(first, before.times[-1], gains.begin))
+        before, first = pieces[number - 1], np.arange(len(increments)) == 0
+        increments = replace(increments, begin=np.where(first, before.times[-1], increments.begin))
         if not _continues(before, one):
-            gains = replace(gains, restart=gains.restart | first & one.additive)
+            increments = replace(increments, restart=increments.restart | first & one.additive)
         else:
             last = dict(zip(before.sum_names, before.sums()[-1], strict=True))
             known = set() if ranges else {"entries"} if root_sums.are_lost(last) else set(last)
             stats = {
-                name: gained - np.where(first, last[name] if name in known else np.nan, 0.0)
-                for name, gained in gains.stats.items()
+                name: values - np.where(first, last[name] if name in known else np.nan, 0.0)
+                for name, values in increments.stats.items()
             }
-            along = tuple(np.where(first, np.nan, line) for line in gains.along)
-            parts = {name: np.where(first, np.nan, part) for name, part in gains.parts.items()}
-            whole = np.where(first, np.nan, gains.whole)
-            gains = replace(gains, stats=stats, along=along, parts=parts, whole=whole)
-        gains = gains.timed_since(np.where(np.isnat(gains.since), before.last_report, gains.since))
+            along = tuple(np.where(first, np.nan, line) for line in increments.along)
+            parts = {name: np.where(first, np.nan, part) for name, part in increments.parts.items()}
+            whole = np.where(first, np.nan, increments.whole)
+            increments = replace(increments, stats=stats, along=along, parts=parts, whole=whole)
+        increments = increments.timed_since(np.where(np.isnat(increments.since), before.last_report, increments.since))
     if events is not None:
-        gains = replace(gains, events=np.where(gains.reported, events.between(gains.since, gains.end), 0.0))
-    return gains
+        increments = replace(
+            increments, events=np.where(increments.reported, events.between(increments.since, increments.end), 0.0)
+        )
+    return increments
 
 
 def _continues(before: RunHistogram, after: RunHistogram) -> bool:
@@ -299,11 +301,11 @@ def _continues(before: RunHistogram, after: RunHistogram) -> bool:
     return bool(same and in_turn and after.entries[0] >= before.entries[-1])
 
 
-def _added(total: Gains | None, more: Gains) -> Gains:
-    """Two gains as one; of a gauge, and of the bins of another binning, the later."""
+def _sum(total: Increments | None, more: Increments) -> Increments:
+    """Two increments as one; of a gauge, and of the bins of another binning, the later."""
     if total is None or more.gauge:
         return more
-    stats = {name: total.stats[name] + gained if name in total.stats else gained for name, gained in more.stats.items()}
+    stats = {name: total.stats[name] + values if name in total.stats else values for name, values in more.stats.items()}
     joined = replace(
         more, stats=stats, begin=total.begin, reported=total.reported | more.reported, since=total.since,
         lasting=total.lasting + more.lasting, timed=total.timed + more.timed,
@@ -320,11 +322,11 @@ def _added(total: Gains | None, more: Gains) -> Gains:
     )
 
 
-def _apart(
+def _read_separately(
     view: SubsystemReader, run: int, pieces: Sequence[RunHistogram], single: Reductor, events: Events | None,
     out: TrendArrays, column: int, target: int, strict: bool,
 ) -> None:  # fmt: skip
-    """A reductor that needs more than the gains of all bins: read by itself.
+    """A reductor that needs more than the increments of all bins: read by itself.
 
     If it cannot be told of this histogram, that is an error where just that was asked for, else it is missing.
     """
@@ -378,8 +380,10 @@ def _custom(one: RunHistogram, single: Reductor, groups: Sequence[int] | None, r
     return made[:, 0], made[:, 1]
 
 
-def _gains_beside(view: SubsystemReader, run: int, name: str, one: RunHistogram, events: Events | None) -> Gains:
-    """The gains of another histogram in the rows of ``one``."""
+def _increments_of_other(
+    view: SubsystemReader, run: int, name: str, one: RunHistogram, events: Events | None
+) -> Increments:
+    """The increments of another histogram in the rows of ``one``."""
     entry = view.registry.find(name, view.where)
     found = run_histogram.by_binning(view, run, entry)
     if len(found) != 1 or not np.array_equal(found[0].rows, one.rows):
@@ -387,7 +391,7 @@ def _gains_beside(view: SubsystemReader, run: int, name: str, one: RunHistogram,
             f"{view.where}, run {run}: {name} and {'/'.join(one.segment.path)} are not held by the same snapshots in "
             "one binning each; a ratio needs that"
         )
-    return _joined_to(found, 0, slice(0, len(one.rows)), events)
+    return _increments_continuing(found, 0, slice(0, len(one.rows)), events)
 
 
 def _groups(ends: NDArray[np.datetime64], origin: np.datetime64, every: np.timedelta64) -> list[int]:
@@ -398,14 +402,14 @@ def _groups(ends: NDArray[np.datetime64], origin: np.datetime64, every: np.timed
     return [0, *(np.flatnonzero(np.diff(number)) + 1).tolist()]
 
 
-def _times_of(gains: Sequence[Gains]) -> Gains:
+def _times_of(increments: Sequence[Increments]) -> Increments:
     """The first, with the times and what goes with them of all."""
     return replace(
-        gains[0],
-        begin=np.concatenate([one.begin for one in gains]),
-        end=np.concatenate([one.end for one in gains]),
-        reported=np.concatenate([one.reported for one in gains]),
-        restart=np.concatenate([one.restart for one in gains]),
+        increments[0],
+        begin=np.concatenate([one.begin for one in increments]),
+        end=np.concatenate([one.end for one in increments]),
+        reported=np.concatenate([one.reported for one in increments]),
+        restart=np.concatenate([one.restart for one in increments]),
     )
 
 

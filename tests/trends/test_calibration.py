@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from owtrend.model.axis import Axis
-from owtrend.trends.increments import Gains
+from owtrend.trends.increments import Increments
 from owtrend.trends.reductors import parse
 
 pytestmark = pytest.mark.slow
@@ -22,13 +22,13 @@ SHAPES = {
 
 
 def replicas(axis, rows, **more):
-    """Gains of independent rows of counts at bin centres, shape ``(row, bin)``, flow included."""
+    """Increments of independent rows of counts at bin centres, shape ``(row, bin)``, flow included."""
     cells = np.asarray(rows, dtype=float)
     inside, centres = cells[:, 1:-1], axis.centres
     end = np.datetime64("2018-06-01T12:00", "ns") + np.arange(len(cells)) * np.timedelta64(60, "s")
     sums = {"entries": cells.sum(axis=1), "tsumw": inside.sum(axis=1), "tsumw2": inside.sum(axis=1)}
     sums |= {"tsumwx": inside @ centres, "tsumwx2": inside @ centres**2}
-    return Gains(
+    return Increments(
         axes=(axis,), class_name="TH1D", error_option="", gauge=False,
         stats=sums, along=(cells.T.copy(),), whole=cells.sum(axis=1), reported=np.ones(len(cells), bool),
         begin=end - np.timedelta64(60, "s"), end=end, restart=np.zeros(len(cells), bool),
@@ -77,22 +77,22 @@ CASES = [  # reductor, the shapes that it has something to tell of, tolerance
     ("spec", "shape", "tolerance"), [(spec, shape, tolerance) for spec, shapes, tolerance in CASES for shape in shapes]
 )
 def test_the_error_is_the_spread_of_poisson_variations(spec, shape, tolerance):
-    gains, other, both = varied(shape)
+    increments, other, both = varied(shape)
     if "gauss" in spec or spec == "mpv":
-        gains = gains_of(gains, 200)
+        increments = first_rows(increments, 200)
     single = parse(spec)
-    value, error = single(gains, {"other": other, "all": both}.get(single.other))
+    value, error = single(increments, {"other": other, "all": both}.get(single.other))
     known = np.isfinite(value)
     assert known.mean() > 0.95
     spread = value[known].std()
     if spec == "peak":  # the width of a bin is in the error, for it hides where in it the peak is
-        spread = np.hypot(spread, np.diff(gains.axes[0].edges)[0] / np.sqrt(12))
+        spread = np.hypot(spread, np.diff(increments.axes[0].edges)[0] / np.sqrt(12))
     quoted = np.median(error[known])
     assert quoted == pytest.approx(spread, rel=tolerance)
 
 
-def gains_of(gains, rows):
-    return replicas(gains.axes[0], gains.along[0].T[:rows])
+def first_rows(increments, rows):
+    return replicas(increments.axes[0], increments.along[0].T[:rows])
 
 
 @pytest.mark.parametrize("spec", ["underflow", "efficiency(all)"])

@@ -10,7 +10,7 @@ import owtrend
 from ingest.archive import ingest
 from ingest.archive.convert import SourceFile
 from owtrend.histograms import run_histogram
-from owtrend.trends.increments import Gains
+from owtrend.trends.increments import Increments
 from owtrend.trends.reductors import parse
 from tests import making
 
@@ -75,9 +75,9 @@ def test_every_reductor_of_every_real_histogram_is_roots(shared, tmp_path):
         (one,) = run_histogram.by_binning(view, 1, view.registry.find(path, ""))
         bounds = zip("xyz", expected["axis_range"], strict=False)
         ranges = {letter: (bins[0] - 1, bins[1]) for letter, bins in bounds if bins}
-        gains = Gains.of(one, ranges=ranges)
+        increments = Increments.from_rows(one, ranges=ranges)
         for name, number, root in answers_of(expected, bool(ranges)):
-            got = parse(name)(gains)[number][0]
+            got = parse(name)(increments)[number][0]
             compared += 1
             if not same(got, NUMBERS.get(root, root)):
                 wrong.append(f"{expected['file']} {path} {name}: {got} here, {root} in ROOT")

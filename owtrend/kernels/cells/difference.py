@@ -4,14 +4,14 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ZERO", "coefficients", "gain", "gained_in", "gaps", "increments", "previous_rows"]
+__all__ = ["ZERO", "coefficients", "gaps", "increments", "plain_increments", "previous_rows", "scaled_increments"]
 
-ZERO = -1  # the gain of this row counts from zero
+ZERO = -1  # the increment of this row counts from zero
 
 
 @numba.njit(nogil=True, cache=True)
 def previous_rows(entries: NDArray[np.float64], additive: bool) -> NDArray[np.int64]:
-    """Row that each row's gain counts from, shape ``(time,)``.
+    """Row that each row's increment counts from, shape ``(time,)``.
 
     ``ZERO`` for the first row, where the entries fell (a restart), and everywhere if not ``additive`` (reset mode,
     gauges). NaN entries never are a restart.
@@ -27,27 +27,27 @@ def previous_rows(entries: NDArray[np.float64], additive: bool) -> NDArray[np.in
 # One pass and no temporary: 0.15 ms for 3 MB blocks where NumPy needs 1.2 ms (two cores, one thread).
 @numba.njit(nogil=True, cache=True)
 def increments(cells: NDArray[np.generic], previous: NDArray[np.int64]) -> NDArray[np.generic]:
-    """Gain per row, shape ``(time, cell)``, in the dtype of ``cells``; ``previous`` has shape ``(time,)``."""
-    gained = cells.copy()
+    """Increment per row, shape ``(time, cell)``, in the dtype of ``cells``; ``previous`` has shape ``(time,)``."""
+    values = cells.copy()
     times, size = cells.shape
     for t in range(times):
         before = previous[t]
         if before >= 0:
             for c in range(size):
-                gained[t, c] -= cells[before, c]
-    return gained
+                values[t, c] -= cells[before, c]
+    return values
 
 
-def gain(rows: NDArray[np.float64], previous: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Gain per row of a few columns, shape ``(time, ...)``: `increments` without a compiler."""
-    gained = rows.copy()
+def plain_increments(rows: NDArray[np.float64], previous: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Increment per row of a few columns, shape ``(time, ...)``: `increments` without a compiler."""
+    values = rows.copy()
     from_row = previous >= 0
-    gained[from_row] -= rows[previous[from_row]]
-    return gained
+    values[from_row] -= rows[previous[from_row]]
+    return values
 
 
 def coefficients(previous: NDArray[np.int64], first: int, last: int) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-    """Rows, and +1 or -1 for each, whose sum is the gain of rows ``first`` to ``last`` (both included).
+    """Rows, and +1 or -1 for each, whose sum is the increment of rows ``first`` to ``last`` (both included).
 
     Increments telescope: without a restart two rows are left however long the interval is.
     """
@@ -70,12 +70,12 @@ def gaps(times: NDArray[np.datetime64]) -> NDArray[np.bool_]:
 
 # Eight times as fast as indexing: rows lie far apart in memory, as time is fastest there.
 @numba.njit(nogil=True, cache=True)
-def gained_in(
+def scaled_increments(
     cells: NDArray[np.generic], rows: NDArray[np.int64], previous: NDArray[np.int64], scale: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Gains of some rows, each times its ``scale``, never below zero; shape ``(row, cell)``, cells side by side.
+    """Increments of some rows, each times its ``scale``, never below zero; shape ``(row, cell)``, cells side by side.
 
-    ``previous`` has the row that each gain counts from, or ``ZERO``.
+    ``previous`` has the row that each increment counts from, or ``ZERO``.
     """
     count, size = len(rows), cells.shape[1]
     out = np.empty((count, size))
