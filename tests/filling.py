@@ -50,8 +50,8 @@ def filled(
         for power in (1, 2):
             sums[f"tsumw{letter}{power if power > 1 else ''}"] = (weighs * values**power)[inside].sum()
         parts = {"sumwy": summed(weighs * values), "sumwy2": summed(weighs * values**2), "bin_entries": summed(weighs)}
-    told = {key: float(value) for key, value in sums.items()}
-    return Histogram(path=("?",), class_name=name, axes=tuple(axes), parts=parts, sums=told, gauge=gauge)
+    stored_sums = {key: float(value) for key, value in sums.items()}
+    return Histogram(path=("?",), class_name=name, axes=tuple(axes), parts=parts, sums=stored_sums, gauge=gauge)
 
 
 def append(

@@ -50,7 +50,7 @@ def write(path: Path, histograms: Mapping[str, Any], packed: bool = True) -> Pat
 def write_beyond(source: Path, path: Path, offset: int) -> Path:
     """The top folder of a ROOT file with all its records moved by ``offset``, as ROOT writes files of over 2 GB.
 
-    What is between is a hole. Positions have 8 bytes then, which is told by the versions of file, folder and keys.
+    What is between is a hole. Positions have 8 bytes then, as the versions of file, folder and keys say.
     """
     data = source.read_bytes()
     head = struct.unpack_from(">iiiiiiibiii", data, 4)
@@ -133,8 +133,8 @@ def table(
     parts: dict[str, Any] = {"contents": (("time", *axes), counts), "sums": (("time", "sum"), stacked.astype(float))}
     if weights is not None:
         parts["sumw2"] = (("time", *axes), weights)
-    told = {
+    attrs = {
         "subsystem": "EMC", "name": "h", "class": f"TH{len(axes)}F", "gauge": False, "error_option": "", "flow": flow,
         "variable_axes": () if edges is None else tuple(axes),
     }  # fmt: skip
-    return xr.Dataset(parts, coords={**coords, "sum": list(sums), "run": 300000, "additive": True}, attrs=told)
+    return xr.Dataset(parts, coords={**coords, "sum": list(sums), "run": 300000, "additive": True}, attrs=attrs)

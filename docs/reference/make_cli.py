@@ -1,4 +1,4 @@
-"""Write cli.md beside this file from the help texts: `python docs/reference/make_cli.py`."""
+"""Write cli.md next to this file from the help texts: `python docs/reference/make_cli.py`."""
 
 from pathlib import Path
 

@@ -28,7 +28,7 @@ def increments(histogram: xr.Dataset) -> xr.Dataset:
     :
         The same variables and dtypes. Entry ``t`` covers ``(start, time]``; ``start`` is the snapshot before, NaT for
         the first of a run, which counts since the run began. After a ``restart`` (the entries fell), in reset mode and
-        for gauges the snapshot itself is the gain. ``reported`` tells whether anything changed. A bin is negative if
+        for gauges the snapshot itself is the gain. ``reported`` is true where anything changed. A bin is negative if
         its entries moved.
 
     Raises

@@ -154,7 +154,7 @@ def _matched(one: xr.Dataset, other: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset
 
 
 def _rows(histogram: xr.Dataset) -> dict[str, NDArray[Any]]:
-    """What tells the rows of a histogram: nothing if it has none."""
+    """Coordinates of the rows of a histogram; none if it has no rows."""
     dim = schema.time_dim(histogram)
     if dim not in histogram.dims:
         return {}

@@ -212,7 +212,7 @@ def find(view: SubsystemReader, run: int, entry: HistogramEntry, binning: int | 
     NotFoundError
         If no row of the run holds it, or it has not so many binnings.
     BinningChangedError
-        If the run has several binnings and none was chosen; the text tells since when.
+        If the run has several binnings and none was chosen; the text says since when.
     """
     found = by_binning(view, run, entry)
     if not found:

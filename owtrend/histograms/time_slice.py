@@ -29,7 +29,7 @@ _WIDER = {"C": "CSID", "S": "SID", "I": "ID", "L": "LD", "F": "FD", "D": "D"}  #
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """What a slice holds, as `owtrend.time_slice` tells it: ``(start, stop]`` cut to snapshots, UTC.
+    """Interval of a slice, as from `owtrend.time_slice`: ``(start, stop]`` cut to snapshots, UTC.
 
     ``start`` is NaT where it counts since the run (or this binning) began. ``reported``: in how many of the
     ``snapshots`` the entries changed.

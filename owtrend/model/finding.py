@@ -75,7 +75,7 @@ def table(flags: Iterable[Finding]) -> pd.DataFrame:
 
 
 def incidents(flags: pd.DataFrame) -> pd.DataFrame:
-    """Flags joined to what a person is told of once, in order of time.
+    """Findings joined to incidents, of which a person is notified once, in order of time.
 
     Flags of one subsystem at most two reports apart are one incident, and so are those of several subsystems that
     overlap; whatever scores found them.

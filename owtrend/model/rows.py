@@ -1,4 +1,4 @@
-"""What the rows of a run are, beside their cells: those in its chunks, and the tail of those that came last.
+"""Rows of a run without their cells: those in its chunks, and the tail of the latest.
 
 A chunk of the cell arrays holds 64 rows. To write each row of a live run there would rewrite 64 each time, so it goes
 to a *slot* of the tail instead, an array with chunks of one row, and `owtrend.store.append` folds 64 of them at once.

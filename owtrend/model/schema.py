@@ -34,8 +34,8 @@ def edge_at(bounds: NDArray[np.float64], value: float) -> int | None:
     Edges kept in float32, or typed by hand, are not the same to the last digit: a millionth of a bin is no difference.
     """
     nearest = int(np.abs(bounds - value).argmin())
-    beside = np.diff(bounds)[max(nearest - 1, 0) : nearest + 1].min()
-    return nearest if abs(bounds[nearest] - value) <= 1e-6 * beside else None
+    width = np.diff(bounds)[max(nearest - 1, 0) : nearest + 1].min()
+    return nearest if abs(bounds[nearest] - value) <= 1e-6 * width else None
 
 
 def time_dim(histogram: xr.Dataset) -> str:

@@ -17,7 +17,7 @@ __all__ = ["Snapshot", "find_path"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Snapshot(Mapping[Path, Histogram]):
-    """One subsystem's histograms as received at one time, cumulative since the run began unless told otherwise.
+    """One subsystem's histograms as received at one time, cumulative since the run began unless stated otherwise.
 
     A mapping from path to `Histogram`; ``snapshot["dir/name"]`` finds it by its displayed name too.
 
@@ -26,7 +26,7 @@ class Snapshot(Mapping[Path, Histogram]):
     histograms
         By path, in the order of the file.
     subsystem, run, time, mode
-        From the file's name where it tells, else None; ``time`` is UTC, the end of the snapshot; ``mode`` is the HLT's.
+        From the file's name, else None; ``time`` is UTC, the end of the snapshot; ``mode`` is the HLT's.
     written
         When the file was written, by its own header: local time of the writing host, no zone.
     source

@@ -25,7 +25,7 @@ __all__ = ["Appended", "Appender", "appender"]
 _DTYPES = {COUNTS: np.int32, WEIGHTS: np.float64, SUMS: np.float64}
 _SLOTS_KEPT = 256  # of an empty tail while a run goes on: what was in them stays on disk until it is overwritten
 _OVER_AFTER = 30 * 60 * 10**9  # ns: then no row of a run is waited for
-_RUNS_KEPT = 16  # beside those in the tail whose rows are remembered, of each subsystem
+_RUNS_KEPT = 16  # runs of each subsystem whose rows are remembered, in addition to those in the tail
 _FOLD_CELLS = 2**18  # of one step of folding: one chunk of the tail
 _Values = list[tuple[Segment, NDArray[Any] | None]]
 
@@ -126,7 +126,7 @@ class Appender:
             _require_whole(snapshot)
         for live in self._live.values():
             for run in live.rows.keys() - live.tail.keys() if len(live.rows) > _RUNS_KEPT else ():
-                del live.rows[run]  # which the store tells again if it is asked for
+                del live.rows[run]  # they are read from the store again if needed
         result = Appended("")
         try:
             prepared = [(snapshot, self._segments(snapshot)) for snapshot in snapshots]
@@ -145,7 +145,7 @@ class Appender:
         return result
 
     def fold(self, seconds: float | None = None, *, everything: bool = False) -> bool:
-        """Move rows from the tail into chunks of 64 rows, for at most about ``seconds``; tells whether none is left.
+        """Move rows from the tail into chunks of 64 rows, for about ``seconds`` at most; true if none is left.
 
         Parameters
         ----------
@@ -356,7 +356,9 @@ def _first(rows: RunRows, count: int) -> RunRows:
 def _require_whole(snapshot: Snapshot) -> None:
     for name in ("subsystem", "run", "time"):
         if getattr(snapshot, name) is None:
-            raise SnapshotError(f"{snapshot.source or 'snapshot'}: its {name} is not told; give a name that tells it")
+            raise SnapshotError(
+                f"{snapshot.source or 'snapshot'}: it has no {name}; set it, or give a source whose name has it"
+            )
     if not len(snapshot):
         raise SnapshotError(f"{snapshot.source or 'snapshot'}: no histogram in it")
     for one in snapshot.values():

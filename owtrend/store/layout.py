@@ -9,7 +9,7 @@
     tail_rows                     (slot, tail_byte)  what the rows are that are not in the arrays above yet
     tail_counts, tail_weights, tail_sums  (slot, cell)  their cells, see `owtrend.model.rows`
 
-and the trends beside them in ``trends/<subsystem>``. A missing chunk is not stored, so the rectangle costs nothing.
+and the trends in ``trends/<subsystem>``. A missing chunk is not stored, so the rectangle costs nothing.
 """
 
 import itertools

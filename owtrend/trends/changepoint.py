@@ -62,7 +62,7 @@ def change_points(
           of one point, enlarged if need be.
         - ``significance``: of the step, in sigma at its own place, of which there are many.
         - ``probability``: 1 - the chance that a series of as many points without a change has one as clear anywhere.
-        - ``drift``: one straight line describes this step, and those in the same direction beside it, as well.
+        - ``drift``: one straight line describes this step, and neighbouring ones in the same direction, as well.
         - ``scale``: by which errors were enlarged (NaN without errors); ``correlation`` of successive points, allowed
           for.
 
@@ -130,7 +130,7 @@ def epochs(trend: xr.Dataset, changes: pd.DataFrame | None = None) -> pd.DataFra
     -------
     :
         One row per epoch, in order, after the columns of the other dims: ``epoch`` from 0; ``first`` and ``last`` row
-        of ``trend`` that tells something, ``start`` and ``stop`` (UTC), ``first_run``, ``last_run``; ``points``;
+        of ``trend`` with a value, ``start`` and ``stop`` (UTC), ``first_run``, ``last_run``; ``points``;
         ``value`` with its ``error``, weighted, points beyond 3 sigma of their neighbours drawn in; ``chi2_ndf`` about
         it; ``probability`` that it begins with a change, NaN for the first.
 
@@ -183,7 +183,7 @@ def _epochs(points: Points, begins: NDArray[np.int64], probability: list[float])
 def noticed(trend: xr.Dataset, *, every: float = 10_000) -> pd.DataFrame:
     """The changes of a trend as they would have been noticed while it came in, and how late.
 
-    Each is told from the points up to ``raised`` alone: more points after them change nothing.
+    Each is found from the points up to ``raised`` alone: later points change nothing.
 
     Parameters
     ----------

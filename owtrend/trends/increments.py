@@ -92,7 +92,7 @@ class Increments:
             Per axis the first bin and the one behind the last (0 is the first in range): what lies outside does not
             count, and all statistics come from the bins that are left, entries too.
         parts
-            Additive parts whose increments are asked for, beside those that a profile needs.
+            Additive parts whose increments are requested, in addition to those that a profile needs.
         """
         first, last = (0, len(whole.rows)) if rows is None else (rows.start, rows.stop)
         extra = int(first > 0)  # the row before is needed, too

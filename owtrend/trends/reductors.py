@@ -157,10 +157,10 @@ def parse(spec: str) -> Reductor:
         raise UsageError(f"{spec!r}: expected a share from 0 to 1, not {numbers[0]:g}")
     if kind.custom and ranges:
         raise UsageError(f"{spec!r}: a function of your own takes no range; it can choose bins by owtrend.project")
-    told = [_text(number) for number in numbers]
-    told += [f"{letter}={_text(low)}:{_text(high)}" for letter, (low, high) in sorted(ranges.items())]
+    arguments = [_text(number) for number in numbers]
+    arguments += [f"{letter}={_text(low)}:{_text(high)}" for letter, (low, high) in sorted(ranges.items())]
     whole = f"{name}_{axis}" if axis else name
-    return Reductor(whole + (f"({','.join(told)})" if told else ""), kind, axis, tuple(numbers), ranges)
+    return Reductor(whole + (f"({','.join(arguments)})" if arguments else ""), kind, axis, tuple(numbers), ranges)
 
 
 def _text(number: float) -> str:

@@ -328,7 +328,7 @@ def _read_separately(
 ) -> None:  # fmt: skip
     """A reductor that needs more than the increments of all bins: read by itself.
 
-    If it cannot be told of this histogram, that is an error where just that was asked for, else it is missing.
+    If it is not defined for this histogram, that is an error where only it was requested, else it is missing.
     """
     entry = view.registry.histograms[pieces[0].segment.path]
     failures = Exception if single.kind.custom else OwtrendError  # people's functions may raise anything

@@ -28,8 +28,8 @@ class Points:
     value: NDArray[np.float64]
     error: NDArray[np.float64]  # usable: positive, known up to a factor unless `given`
     given: bool  # whether the errors are real
-    run: NDArray[np.int64]  # -1: not told
-    end: NDArray[np.datetime64]  # NaT: not told
+    run: NDArray[np.int64]  # -1: unknown
+    end: NDArray[np.datetime64]  # NaT: unknown
     start: NDArray[np.datetime64]
 
     def turn(self, point: int) -> np.datetime64:

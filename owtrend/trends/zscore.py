@@ -102,8 +102,8 @@ def rate_zscore(
     """How far each point is from what the interaction rate lets expect, as learned from the points before it.
 
     A line in the rate is fitted through them, weighted and robust; so that a reductor that follows a decaying beam
-    raises nothing. A rate farther from those before widens ``sigma``; one that was always the same up to now and then
-    is not tells nothing: the score is 0.
+    raises nothing. A rate farther from those before widens ``sigma``; one that was constant up to now and then
+    changes gives no information: the score is 0.
 
     Parameters
     ----------

@@ -20,13 +20,15 @@ CASES = json.loads((ROOT_FILES / "projections.json").read_text())["cases"]
 
 
 def arguments_of(case):
-    told = {name: slice(*value) if case["call"] == "project" else value for name, value in case["arguments"].items()}
-    return {**told, "axes": case["arguments"]["axes"]} if "axes" in told else told
+    arguments = {
+        name: slice(*value) if case["call"] == "project" else value for name, value in case["arguments"].items()
+    }
+    return {**arguments, "axes": case["arguments"]["axes"]} if "axes" in arguments else arguments
 
 
 def named(case):
-    told = " ".join(f"{name}={value}" for name, value in case["arguments"].items())
-    return f"{case['call']} {case['histogram']} {told}"
+    arguments = " ".join(f"{name}={value}" for name, value in case["arguments"].items())
+    return f"{case['call']} {case['histogram']} {arguments}"
 
 
 @pytest.mark.parametrize("case", CASES, ids=named)

@@ -36,16 +36,16 @@ def test_the_ratio_is_roots_and_nan_where_root_gives_zero_for_want_of_a_denomina
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair["passed"])
 def test_efficiencies_and_intervals_are_roots(projections, pair):
     passed, total = pair_of(projections, pair)
-    got, told = owtrend.efficiency(passed, total), pair["answers"]
+    got, answers = owtrend.efficiency(passed, total), pair["answers"]
     filled = total.contents.values != 0
-    np.testing.assert_allclose(got.value.values[filled], np.array(told["default"]["value"])[filled], rtol=1e-12)
-    expected = np.array(told["binomial_error"])[filled]
+    np.testing.assert_allclose(got.value.values[filled], np.array(answers["default"]["value"])[filled], rtol=1e-12)
+    expected = np.array(answers["binomial_error"])[filled]
     np.testing.assert_allclose(got.error.values[filled], expected, rtol=1e-10, atol=1e-15)
     assert np.isnan(got.value.values[~filled]).all()
     for end in ("lower", "upper"):
-        np.testing.assert_allclose(got[end].values, told["default"][end], rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(got[end].values, answers["default"][end], rtol=1e-9, atol=1e-12)
         wide = owtrend.efficiency(passed, total, level=0.95)[end].values
-        np.testing.assert_allclose(wide, told["0.95"][end], rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(wide, answers["0.95"][end], rtol=1e-9, atol=1e-12)
     assert got.attrs["interval"] == ("normal" if pair["weighted"] else "Clopper-Pearson")
 
 

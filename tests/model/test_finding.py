@@ -10,9 +10,9 @@ MINUTE = 60 * 10**9
 
 
 def flag(start, stop, subsystem="EMC", histograms=("h",), z=5.0, **more):
-    told = {"run": 1, "score": "bin", "why": f"at {start}", "report": 5 * MINUTE, **more}
+    rest = {"run": 1, "score": "bin", "why": f"at {start}", "report": 5 * MINUTE, **more}
     return Finding(
-        subsystem=subsystem, histograms=tuple(histograms), start=start * MINUTE, stop=stop * MINUTE, z=z, **told
+        subsystem=subsystem, histograms=tuple(histograms), start=start * MINUTE, stop=stop * MINUTE, z=z, **rest
     )
 
 

@@ -169,11 +169,11 @@ def simulated(tmp_path_factory):
 
 @pytest.mark.parametrize("subsystem", ["EMC", "TPC", "HLT"])
 def test_the_components_of_a_faulty_detector_are_found(simulated, subsystem):
-    told = json.loads((simulated / "data" / "truth.json").read_text())["components"][subsystem]
+    components = json.loads((simulated / "data" / "truth.json").read_text())["components"][subsystem]
     found = owtrend.open(simulated / "store").components(subsystem)
     assert found["certain"].all()
     groups = {frozenset(group.index) for _, group in found.groupby("component")}
-    truth = {frozenset(found.index.intersection(names)) for names in told.values()} - {frozenset()}
+    truth = {frozenset(found.index.intersection(names)) for names in components.values()} - {frozenset()}
     assert groups == truth
 
 

@@ -237,8 +237,8 @@ def test_only_one_process_appends(empty):
 
 
 @pytest.mark.parametrize("missing", ["subsystem", "run", "time"])
-def test_a_snapshot_that_does_not_tell_what_it_is_is_refused_with_all_that_came_with_it(empty, missing):
-    with appender(empty) as live, pytest.raises(SnapshotError, match=f"its {missing} is not told"):
+def test_a_snapshot_without_subsystem_run_or_time_is_refused_with_all_that_came_with_it(empty, missing):
+    with appender(empty) as live, pytest.raises(SnapshotError, match=f"it has no {missing}"):
         live.append([snapshot(1), replace(snapshot(2), **{missing: None})])
     assert owtrend.open(empty.location).runs.empty
 
@@ -333,7 +333,7 @@ def test_over_many_chunks_rows_come_in_any_order_and_are_folded_at_any_time(empt
 
 
 def test_plain_zarr_and_xarray_see_folded_rows_and_the_tail_apart(empty):
-    """As docs/architecture.md tells: without owtrend, by the arrays alone."""
+    """As docs/architecture.md says: without owtrend, by the arrays alone."""
     import json
 
     import icechunk

@@ -42,10 +42,10 @@ def test_every_class_of_root_comes_back_as_it_was_put_in(tmp_path):
     from ingest import SnapshotReader
 
     snapshot = SnapshotReader().read(CLASSES)
-    told = replace(snapshot, subsystem="QC", run=1, time=np.datetime64("2024-01-01", "ns"))
+    named = replace(snapshot, subsystem="QC", run=1, time=np.datetime64("2024-01-01", "ns"))
     store = Store.create(tmp_path / "store")
     with appender(store) as live:
-        live.append([told])
+        live.append([named])
     (histograms,) = rows_of(store.reader().subsystem("QC"), 0, np.arange(1))
     for path, one in snapshot.items():
         assert histograms[path] == one

@@ -24,8 +24,8 @@ def noise(seed=1):
 @pytest.mark.parametrize("score", [mad_zscore, zscore])
 def test_an_outlier_stands_out_and_rows_without_a_report_have_no_score(score):
     value = noise()
-    value[20], told = 1e6, np.arange(100) != 20
-    scored = score(trend(value).assign_coords(reported=("time", told)), window=30)
+    value[20], reported = 1e6, np.arange(100) != 20
+    scored = score(trend(value).assign_coords(reported=("time", reported)), window=30)
     assert scored["score"].dims == ("time",)
     assert np.nanargmax(scored["score"].values) == 70
     assert scored["p_value"][70] < 1e-4

@@ -17,5 +17,5 @@ def are_int32(values: NDArray[np.floating]) -> bool:
         whole = np.int32(x)
         # Both ends, for beyond them the compiler may make of the comparison one with the truncated float.
         inside = (x >= -2147483648.0) & (x < 2147483648.0)
-        exact &= inside & (x == whole) & ((x != 0) | ~np.signbit(x))  # 1 / -0.0 would raise; its sign tells
+        exact &= inside & (x == whole) & ((x != 0) | ~np.signbit(x))  # 1 / -0.0 would raise; its sign shows it
     return exact

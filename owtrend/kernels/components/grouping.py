@@ -99,8 +99,8 @@ def support(seen: Floats) -> NDArray[np.bool_]:
 def alike(seen: Floats, cells: NDArray[np.int64]) -> Numbers:
     """For each group the one that it is joined with, as one of both is likelier than two.
 
-    Two at a time, those first that gain most. What is compared are Dirichlet-multinomial distributions of the changes
-    over the snapshots, told no more than `assigned`, and the chance to choose these cells for a group: of thousands a
+    Two at a time, those first that gain most. Compared are Dirichlet-multinomial distributions of the changes over the
+    snapshots, with the same information as `assigned`, and the chance to choose these cells for a group: of thousands a
     few can always be found that agree by luck.
 
     Parameters
@@ -119,7 +119,7 @@ def alike(seen: Floats, cells: NDArray[np.int64]) -> Numbers:
         return spread + float(gammaln(few) - gammaln(few + counts.sum())) + size * float(np.log(max(size, 1) / number))
 
     held = {group: (seen[:, group], float(cells[group])) for group in range(seen.shape[1])}
-    alone = {group: evidence(*told) for group, told in held.items()}
+    alone = {group: evidence(*changes) for group, changes in held.items()}
 
     def gain(a: int, b: int) -> float:
         return evidence(held[a][0] + held[b][0], held[a][1] + held[b][1]) - alone[a] - alone[b]

@@ -9,7 +9,7 @@ __all__ = ["PHASE", "deviations"]
 
 Floats = NDArray[np.float64]
 
-PHASE = 1.25  # snapshot spacings: what nobody knows of when a window's counts began and ended, the others' included
+PHASE = 1.25  # snapshot spacings: uncertainty of when a window's counts began and ended, the others' included
 TOLERANCE = 0.03  # relative change of a rate that is none
 WINDOWS = 6  # reports
 
@@ -17,12 +17,12 @@ WINDOWS = 6  # reports
 def deviations(
     at: Sequence[Floats], counted: Sequence[Floats], blur: Sequence[Floats], usual: Floats, certainty: float
 ) -> tuple[list[Floats], list[Floats], list[NDArray[np.bool_]]]:
-    """Of each component and report, how far its rate is off, beside the median of the others.
+    """Deviation of the rate of each component in each report from the median of the others.
 
     Over the last one to six reports j to k, the log of the ratio of its counts to those of each other component,
     interpolated in time, less what is usual: their ratio in other runs, or before j in this one. What remains of the
     median over the others after the least that the unknown times allow, `PHASE` snapshots over the window, and
-    `TOLERANCE`, is told in its counting error.
+    `TOLERANCE`, is divided by its counting error.
 
     Parameters
     ----------
@@ -38,10 +38,10 @@ def deviations(
     Returns
     -------
     :
-        Per component: normal z, 0 within the tolerance, NaN where nothing can be told; relative deviation; and whether
-        that is beside other runs. Each ``(report,)``.
+        Per component: normal z, 0 within the tolerance, NaN where undefined; relative deviation; and whether it is
+        relative to other runs. Each ``(report,)``.
     """
-    scores, sizes, beside = [], [], []
+    scores, sizes, by_other_runs = [], [], []
     sharp = 1.5 * float(np.median(np.concatenate(blur)))
     for own, (times, counts) in enumerate(zip(at, counted, strict=True)):
         others = [number for number in range(len(at)) if number != own and len(at[number]) > 1]
@@ -53,13 +53,13 @@ def deviations(
                 for j in range(max(0, k - WINDOWS), k):
                     unsure = PHASE * (blur[own][j] + blur[own][k]) / 2
                     for pool in (True, False):
-                        told = _off(times, counts, theirs, j, k, expected if pool else None, unsure, certainty)
-                        if told is not None and not z[k] >= told[0]:
-                            z[k], size[k], by_pool[k] = *told, pool
+                        deviation = _off(times, counts, theirs, j, k, expected if pool else None, unsure, certainty)
+                        if deviation is not None and not z[k] >= deviation[0]:
+                            z[k], size[k], by_pool[k] = *deviation, pool
         scores.append(z)
         sizes.append(size)
-        beside.append(by_pool)
-    return scores, sizes, beside
+        by_other_runs.append(by_pool)
+    return scores, sizes, by_other_runs
 
 
 def _between(times: Floats, at: Floats, counted: Floats, blurred: NDArray[np.bool_]) -> Floats:
@@ -73,7 +73,7 @@ def _off(
     times: Floats, counts: Floats, theirs: Floats, j: int, k: int, expected: Floats | None, unsure: float,
     certainty: float,
 ) -> tuple[float, float] | None:  # fmt: skip
-    """Normal z and relative deviation in one window; None if it cannot be told."""
+    """Normal z and relative deviation in one window; None if undefined."""
     gained = max(counts[k] - counts[j], 0.5)
     other = theirs[:, k] - theirs[:, j]
     allowed, variance = unsure / (times[k] - times[j]) + TOLERANCE, 1 / gained

@@ -201,8 +201,8 @@ def described(
     -------
     :
         ``where`` ``(change, 3)``: first point after it, and the ends of its interval; ``strength`` ``(change,)``: the
-        least gain of chi2 per change that is lost if it is given up, alone or with one beside it; ``drift``: whether
-        one straight line describes this step, and those in the same direction beside it, as well.
+        least gain of chi2 per change that is lost if it is given up, alone or with a neighbour; ``drift``: whether
+        one straight line describes this step, and neighbouring ones in the same direction, as well.
     """
     n, changes = len(value), len(begins)
     bound = np.zeros(changes + 2, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Steps noticed while points come in: each is told from what came before and up to it, never from what came later."""
+"""Steps noticed while points come in: each from the points up to it, never from later ones."""
 
 import numba
 import numpy as np

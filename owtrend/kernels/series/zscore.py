@@ -107,8 +107,8 @@ def against_line(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
     """Each point against a line in ``cause``, such as the interaction rate, through those before it.
 
-    The line is fitted with weights 1 / error**2, points beyond 1.5 sigma counting less (Huber). Where the past tells
-    nothing of a slope, sigma grows with the distance in ``cause``, up to infinity. Parameters and results otherwise as
+    The line is fitted with weights 1 / error**2, points beyond 1.5 sigma counting less (Huber). Where the past
+    determines no slope, sigma grows with the distance in ``cause``, up to infinity. Parameters and results otherwise as
     of `against_median`.
     """
     n = len(value)

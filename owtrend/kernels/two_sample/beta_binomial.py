@@ -26,7 +26,7 @@ def log_factorials() -> Floats:
 
 @numba.njit(nogil=True, cache=True, inline="always")
 def log_factorial(n: float, table: Floats) -> float:
-    """ln(n!) of a whole number, told `log_factorials`."""
+    """ln(n!) of a whole number, from the table of `log_factorials`."""
     if n < _TABLE:
         return table[int(n)]
     return (n + 0.5) * math.log(n) - n + _HALF_LOG_2PI + 1 / (12 * n)
@@ -62,7 +62,7 @@ def _log_near(ratio: float) -> float:
 # 115 Mbin/s, without tolerance 205; SciPy's betabinom.logpmf 12. (One AMD core, 64 rows of 5,000 bins.)
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def log_beta_binomial(data: Floats, reference: Floats, reference_total: Floats, table: Floats) -> Floats:
-    """Log of the probability of the counts of each bin, told those of the reference and all of both.
+    """Log of the probability of the counts of each bin, given the reference and both totals.
 
     BetaBinomial(d; n, r + 1, R - r + 1), for whole numbers (n over d) (R over r) / (n + R over d + r) (R + 1) /
     (n + R + 1): what a flat prior and a reference r of R leave to expect.
@@ -161,9 +161,9 @@ def normal_quantile(log_p: float) -> float:
 def beta_binomial(
     data: Floats, amount: Floats, reference: Floats, reference_total: Floats, by_total: bool, table: Floats
 ) -> Floats:
-    """Pull per bin by the relative probability of what is there, signed by its difference from what is expected.
+    """Pull per bin from the relative probability of its counts, signed by the difference from the expectation.
 
-    With P the probability of d counts told those of the reference, q = P(d) / max(P(floor mu), P(ceil mu)), and the
+    With P the probability of d counts given the reference, q = P(d) / max(P(floor mu), P(ceil mu)), and the
     pull is the z of two normal tails of q together (AutoDQM, arXiv:2501.13789, ``chi2.isf(q, 1)``); there is no end to
     it where AutoDQM stops at 37. An empty bin of the reference is no special case: d counts there have a q of
     (t / (1 + t))**d. As q is no smaller than the true tail, the pull is a little small: 2.5 where 3 would be exact.

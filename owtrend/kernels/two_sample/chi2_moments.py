@@ -1,6 +1,6 @@
-"""Whether counts and a counted reference have one shape: Pearson's chi2 with what chance makes of it at any occupancy.
+"""Pearson's chi2 of counts and a counted reference, with its moments by chance at any occupancy.
 
-Of the counts d_j + r_j = m_j in each bin, and told both totals, the d_j are multivariate hypergeometric if the shapes
+Given the sums d_j + r_j = m_j in each bin and both totals, the counts d_j are multivariate hypergeometric if the shapes
 are the same. The mean and the variance of chi2 are then known exactly, however few the counts are, and its third
 cumulant very nearly, so that its tail is that of a gamma distribution with the same three (Pearson's type III).
 """
@@ -93,7 +93,7 @@ def _all_moments(sums: Floats) -> Floats:
 
 
 def moments(sums: Floats) -> tuple[Floats, Floats, Floats]:
-    """Mean, variance and skewness of chi2, told the margins; each ``(...,)``.
+    """Mean, variance and skewness of chi2, given the margins; each ``(...,)``.
 
     With N = n + R and f = n R the mean is (k - 1) N / (N - 1), and the variance, with e = N sum(1 / m) - k**2, is N**2
     ((N - 1) (N (N + 1) - 6 f) e + 2 N (k - 1) (N - k) (f - N + 1)) / (f (N - 1)**2 (N - 2) (N - 3)): Haldane,

@@ -1,9 +1,9 @@
-"""Two histograms of counts, told only the totals that do not tell them apart: permutations, and exact tails per bin.
+"""P-values of two histograms of counts, conditional on their totals: permutations, and exact tails per bin.
 
-If both are drawn from one distribution, whichever, then with the sum of both in each bin and the total of each given,
-the counts of the first are multivariate hypergeometric: every way of dealing out the fills is as likely as any other.
-So p-values that hold at any occupancy need no knowledge of the distribution. Where several components fill one
-histogram, each at a level of its own, the totals of each component are given. Blocks are ``(time, cell)``, cells in
+If both are drawn from one distribution, whichever, then given the sum of both in each bin and the total of each, the
+counts of the first are multivariate hypergeometric: every way to distribute the fills is equally likely. So p-values
+hold at any occupancy and need no knowledge of the distribution. Where several components fill one histogram, each with
+its own level, the totals of each component are given. Blocks are ``(time, cell)``, cells in
 range only; the reference has one row. Counts are whole numbers, not negative, in float64.
 """
 

@@ -1,7 +1,7 @@
-"""A histogram beside a reference: pulls per bin, chi2, Kolmogorov, transport, divergence, on blocks ``(time, cell)``.
+"""A histogram and a reference: pulls per bin, chi2, Kolmogorov, transport, divergence, on blocks ``(time, cell)``.
 
 Cells here are bins in range only; the reference has one row. Contents are float64 even where they are counts. NaN
-stands for what has no meaning: a distance from an empty histogram, the pull of a bin that has no error.
+stands for undefined results: a distance from an empty histogram, the pull of a bin that has no error.
 """
 
 import math

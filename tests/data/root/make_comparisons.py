@@ -53,5 +53,9 @@ for dims in BINS:
                 "ks": a.KolmogorovTest(b, "M"), "ks_p": a.KolmogorovTest(b),
             })  # fmt: skip
 z = [0.1, 0.25, 0.5, 0.7, 0.76, 0.9, 1.3, 2.0, 2.9, 4.0, 6.5]
-told = {"root": ROOT.gROOT.GetVersion(), "cases": cases, "kolmogorov": [[x, ROOT.TMath.KolmogorovProb(x)] for x in z]}
-Path(__file__).with_name("comparisons.json").write_text(json.dumps(told, separators=(",", ":")))
+answers = {
+    "root": ROOT.gROOT.GetVersion(),
+    "cases": cases,
+    "kolmogorov": [[x, ROOT.TMath.KolmogorovProb(x)] for x in z],
+}
+Path(__file__).with_name("comparisons.json").write_text(json.dumps(answers, separators=(",", ":")))

@@ -1,7 +1,7 @@
 """Made projections.root and projections.json: `python make_projections.py` in an environment with ROOT 6.40.
 
 Histograms with and without fills beyond their axes, weights, labels; what ROOT's projections, Rebin, Divide and
-TEfficiency make of them. A range is told by its edges here, and by its bins to ROOT.
+TEfficiency make of them. A range is given by its edges here, and by its bins to ROOT.
 """
 
 import itertools
@@ -135,20 +135,20 @@ for name, weights in (("plain", False), ("heavy", True)):
     efficiency = ROOT.TEfficiency(passed, total)
     wide = ROOT.TEfficiency(passed, total)
     wide.SetConfidenceLevel(0.95)
-    told = {"ratio": flat(ratio, "GetBinContent"), "ratio_error": flat(ratio, "GetBinError"),
+    answers = {"ratio": flat(ratio, "GetBinContent"), "ratio_error": flat(ratio, "GetBinError"),
             "binomial_error": flat(binomial, "GetBinError")}  # fmt: skip
     for key, one in (("default", efficiency), ("0.95", wide)):
         value = [one.GetEfficiency(i) for i in range(8)]
-        told[key] = {
+        answers[key] = {
             "value": value,
             "lower": [value[i] - one.GetEfficiencyErrorLow(i) for i in range(8)],
             "upper": [value[i] + one.GetEfficiencyErrorUp(i) for i in range(8)],
         }
-    pairs.append({"passed": passed.GetName(), "total": total.GetName(), "weighted": weights, "answers": told})
+    pairs.append({"passed": passed.GetName(), "total": total.GetName(), "weighted": weights, "answers": answers})
 
 file = ROOT.TFile(str(HERE / "projections.root"), "RECREATE", "", 101)
 for name, histogram in made.items():
     file.WriteTObject(histogram, name)
 file.Close()
-told = {"root": ROOT.gROOT.GetVersion(), "cases": cases, "pairs": pairs}
-(HERE / "projections.json").write_text(json.dumps(told, separators=(",", ":")))
+answers = {"root": ROOT.gROOT.GetVersion(), "cases": cases, "pairs": pairs}
+(HERE / "projections.json").write_text(json.dumps(answers, separators=(",", ":")))

@@ -1,4 +1,4 @@
-"""Made the snapshots and answers.json beside it: `python make_snapshots.py` in an environment with ROOT 6.40.
+"""Made the snapshots and answers.json next to it: `python make_snapshots.py` in an environment with ROOT 6.40.
 
 Three cumulative snapshots of one run. The answers are ROOT's own for each batch of fills *alone* (a histogram of the
 same kind filled with nothing else): what the time slice between two snapshots must give.

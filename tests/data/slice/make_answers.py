@@ -30,9 +30,9 @@ def write(path: str) -> None:
 def ask(path: str) -> None:
     import ROOT
 
-    told = json.loads(FILE.read_text())
+    answers = json.loads(FILE.read_text())
     file, found = ROOT.TFile(path), {}
-    for key in told["bytes"]:
+    for key in answers["bytes"]:
         *folders, name = json.loads(key)
         folder = file
         for part in folders:
@@ -54,7 +54,7 @@ def ask(path: str) -> None:
             "values": [histogram.GetBinContent(i) for i in cells],
             "errors": [histogram.GetBinError(i) for i in cells],
         }
-    lines = json.dumps({"root": ROOT.gROOT.GetVersion(), **told, "histograms": found}, ensure_ascii=False)
+    lines = json.dumps({"root": ROOT.gROOT.GetVersion(), **answers, "histograms": found}, ensure_ascii=False)
     FILE.write_text(lines.replace(', "[', ',\n"[') + "\n")
 
 

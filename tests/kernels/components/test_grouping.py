@@ -51,7 +51,7 @@ def test_halves_of_one_group_are_alike_and_two_groups_are_not():
 
 
 def test_a_few_cells_of_thousands_that_agree_by_luck_make_no_group():
-    """Six cells with two changes each, in the same two of forty reports, beside 4,000 that change everywhere."""
+    """Six cells with two changes each, in the same two of forty reports, and 4,000 that change everywhere."""
     seen = np.zeros((40, 2))
     seen[:, 0], seen[[7, 30], 1] = 300, 6
     assert grouping.alike(seen, np.array([4000, 6])).tolist() == [0, 0]

@@ -25,10 +25,10 @@ def test_sums_of_blocks_are_those_of_their_bins(values):
 
 def test_blocks_hold_whole_rows_and_columns():
     bounds, _ = blocks((8, 6))
-    told = bounds.tolist()
-    assert [[3, 4], [0, 6]] in told
-    assert [[0, 8], [2, 3]] in told
-    assert [[2, 4], [3, 4]] in told
+    listed = bounds.tolist()
+    assert [[3, 4], [0, 6]] in listed
+    assert [[0, 8], [2, 3]] in listed
+    assert [[2, 4], [3, 4]] in listed
 
 
 @pytest.mark.parametrize("axes", [1, 2, 3])
