@@ -35,7 +35,7 @@ from owtrend.store.reader import Reader, SubsystemReader
 from owtrend.store.repository import Store
 from owtrend.trends.query import every_interval, over_intervals, require_fitting, row_by_row, run_by_run
 from owtrend.trends.reductors import DEFAULT, applicable, parse
-from owtrend.trends.run_trends import named
+from owtrend.trends.settings import kept_reductors
 
 __all__ = ["Archive", "open"]
 
@@ -293,7 +293,7 @@ class Archive:
         names = reductors
         if names is None:
             names = [one for one in DEFAULT if any(parse(one).fits(entry.first) for entry in entries)]
-        named(self.config, subsystem)  # which makes the reductors of its modules known
+        kept_reductors(self.config, subsystem)  # which makes the reductors of its modules known
         chosen = [parse(one) for one in names]
         for one in chosen:
             if len(entries) == 1:

@@ -80,7 +80,7 @@ def store(tmp_path):
     ("settings", "error", "message"),
     [
         ({"events": "event"}, NotFoundError, "EMC, events: no histogram 'event'; did you mean 'events'"),
-        ({"events": "events", "count": "ratio(h)"}, UsageError, "count: .* does not count what events holds"),
+        ({"events": "events", "count": "ratio(h)"}, UsageError, "count: reductor .* has no meaning for events"),
         ({"events": "events", "count": "entries(x=0:9)"}, UsageError, "no bin begins or ends at 9"),
         ({"events": "events", "count": "many"}, NotFoundError, "no reductor 'many'"),
         ({"reductors": {"h": ["meen"]}}, NotFoundError, "no reductor 'meen'"),
@@ -111,7 +111,7 @@ def test_a_reductor_that_does_not_fit_a_histogram_is_missing_there_and_told_once
         counted(store, reductors={"*": ["mean(x=0:2)", "fraction(0,9)"], "nothing*": ["peak"]})
     messages = [record.getMessage() for record in caplog.records]
     assert sum("no fraction_x(0,9) of it" in one for one in messages) == 2
-    assert any("no histogram is like 'nothing*'" in one for one in messages)
+    assert any("no histogram matches 'nothing*'" in one for one in messages)
     archive = owtrend.open(store)
     assert archive.trend("EMC", "h", "mean(x=0:2)", run=1).value.values.tolist() == [0.5, 0.5]
     trends = archive.trends("EMC", "*", ["fraction(0,9)"], run=1)

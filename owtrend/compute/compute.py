@@ -17,7 +17,8 @@ from owtrend.store.layout import TIME_CHUNK
 from owtrend.store.reader import Reader
 from owtrend.store.repository import Store
 from owtrend.store.transaction import Transaction
-from owtrend.trends.run_trends import TrendArrays, named, path_of, require_found, run_trends, settings_of
+from owtrend.trends.run_trends import TrendArrays, path_of, run_trends
+from owtrend.trends.settings import kept_reductors, require_found, settings_hash
 
 __all__ = ["ComputeSummary", "compute"]
 
@@ -87,7 +88,7 @@ def compute(
         reader = store.reader()
         text = reader.config if config is None else config.model_dump_json()
         settings = from_json(text or "{}")
-        names = {name: tuple(named(settings, name)) for name in reader.subsystems}
+        names = {name: tuple(kept_reductors(settings, name)) for name in reader.subsystems}
         if config is not None:
             for name in reader.subsystems:
                 require_found(config, reader.subsystem(name), name)
@@ -152,7 +153,7 @@ def _tasks(
 def _trends(task: TrendTask) -> tuple[TrendTask, TrendArrays]:
     view, histograms = task.block.open()
     subsystem, config = task.block.subsystem, from_json(task.config or "{}")
-    named(config, subsystem)  # imports the modules of the configuration, which makes their reductors known
+    kept_reductors(config, subsystem)  # imports the modules of the configuration, which makes their reductors known
     return task, run_trends(view, task.run, histograms, task.names, config, subsystem)
 
 
@@ -177,5 +178,5 @@ def _write(
         view = reader.subsystem(subsystem)
         by_run = {view.run_index(run): arrays for (name, run), arrays in trends.items() if name == subsystem}
         revisions = {run_index: int(view.per_run["revision"][run_index]) for run_index in by_run}
-        transaction.write_trends(subsystem, names[subsystem], by_run, revisions, settings_of(config, subsystem))
+        transaction.write_trends(subsystem, names[subsystem], by_run, revisions, settings_hash(config, subsystem))
     transaction.commit(f"trends of {len(trends)} runs")

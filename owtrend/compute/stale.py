@@ -12,7 +12,7 @@ from owtrend.config import Config, config_of
 from owtrend.outliers.reference_pool import NULL_RUNS, ScoreSettings
 from owtrend.store import versions
 from owtrend.store.reader import Reader, SubsystemReader
-from owtrend.trends.run_trends import named, settings_of
+from owtrend.trends.settings import kept_reductors, settings_hash
 
 __all__ = [
     "Stale",
@@ -38,9 +38,9 @@ class Stale(StrEnum):
 
 def stale_trends(view: SubsystemReader, subsystem: str, config: Config) -> dict[int, Stale]:
     """By run, why its stored trends are not those that `compute` would give now; no others."""
-    stored, reductors = view.trend_names[1], named(config, subsystem)
+    stored, reductors = view.trend_names[1], kept_reductors(config, subsystem)
     columns = [stored.index(name) for name in reductors if name in stored]
-    settings = np.frombuffer(settings_of(config, subsystem), dtype=np.uint8)
+    settings = np.frombuffer(settings_hash(config, subsystem), dtype=np.uint8)
     found = {}
     for run, run_index in sorted(view.run_indices.items()):
         made_by = view.trend_versions[run_index, columns]

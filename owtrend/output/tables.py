@@ -21,7 +21,7 @@ from owtrend.store.reader import Reader, SubsystemReader
 from owtrend.store.repository import Store
 from owtrend.trends.query import row_by_row, run_by_run
 from owtrend.trends.reductors import Reductor, parse
-from owtrend.trends.run_trends import kept, named
+from owtrend.trends.settings import kept, kept_reductors
 
 __all__ = ["FORMATS", "ExportSummary", "export_trends", "run_table"]
 
@@ -164,7 +164,7 @@ def _chosen(
         held = np.zeros(len(view.registry), dtype=bool)
         for run in known:
             held |= _held(view, run)
-        reductors = [parse(one) for one in names or named(config_of(reader), name)]
+        reductors = [parse(one) for one in names or kept_reductors(config_of(reader), name)]
         entries, fitting = [], []
         for entry in view.registry.histograms.values():
             fits = [

@@ -28,11 +28,10 @@ from owtrend.trends.run_trends import (
     begins,
     event_counter,
     intervals,
-    kept,
     path_of,
     run_trends,
-    settings_of,
 )
+from owtrend.trends.settings import kept, settings_hash
 
 __all__ = ["every_interval", "over_intervals", "require_fitting", "row_by_row", "run_by_run"]
 
@@ -92,7 +91,7 @@ class _Source:
         made_by = self.view.trend_versions[self.run_indices][:, [which for which in self.which if which is not None]]
         stale = ((made_by != versions.TRENDS) & (made_by > 0)).any(axis=1)
         if any(one.name not in DEFAULT for one in self.reductors):
-            settings = np.frombuffer(settings_of(self.config, self.subsystem), dtype=np.uint8)
+            settings = np.frombuffer(settings_hash(self.config, self.subsystem), dtype=np.uint8)
             stale |= (self.view.trend_settings[self.run_indices] != settings).any(axis=1)
         found: NDArray[np.bool_] = self.fitting & stale
         return found

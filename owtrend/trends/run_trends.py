@@ -1,15 +1,9 @@
 """The reductors of some histograms in one run, row by row or over given intervals: trends."""
 
-import ast
-import hashlib
-import importlib
-import inspect
 import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
-from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -28,10 +22,11 @@ from owtrend.store.reader import SubsystemReader
 from owtrend.trends.increments import Increments
 from owtrend.trends.reductions import Estimate
 from owtrend.trends.reductors import DEFAULT, Reductor, parse
+from owtrend.trends.settings import kept
 
 __all__ = [
-    "HELD", "REPORTED", "RESTART", "Events", "TrendArrays", "begins", "event_counter", "named",
-    "require_found", "run_trends", "settings_of",
+    "HELD", "REPORTED", "RESTART", "Events", "TrendArrays", "begins", "event_counter",
+    "path_of", "run_trends",
 ]  # fmt: skip
 
 TrendArrays = dict[str, NDArray[Any]]
@@ -58,55 +53,6 @@ class Events:
         return np.asarray(last - np.where(np.isnat(begin), 0.0, first), dtype=np.float64)
 
 
-def named(config: Config, subsystem: str) -> list[str]:
-    """The reductors that are kept for a subsystem: the default ones, and what the configuration adds."""
-    for module in config.modules:
-        try:
-            importlib.import_module(module)
-        except ImportError as error:
-            raise UsageError(
-                f"configuration, modules: {module!r} cannot be imported ({error}); it must lie where `python` looks "
-                "for modules, such as in a folder of PYTHONPATH"
-            ) from error
-    settings = config.for_subsystem(subsystem)
-    more = [name for names in settings.reductors.values() for name in names]
-    if settings.events is not None:
-        more.insert(0, "per_event")
-    return list(dict.fromkeys([*DEFAULT, *(parse(name).name for name in more)]))
-
-
-def settings_of(config: Config, subsystem: str) -> bytes:
-    """Hash of the settings that the trends of a subsystem depend on, the code of modules included; 8 bytes."""
-    digest = hashlib.blake2b(config.for_subsystem(subsystem).model_dump_json().encode(), digest_size=8)
-    for module in config.modules:
-        digest.update(f"\n{module}\n".encode() + _code_of(inspect.getsource(importlib.import_module(module))).encode())
-    return digest.digest()
-
-
-@lru_cache
-def _code_of(source: str) -> str:
-    """A module without comments, docstrings and layout."""
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and ast.get_docstring(
-            node
-        ):
-            del node.body[0]
-    return ast.dump(tree)
-
-
-def added(config: Config, subsystem: str, entry: HistogramEntry) -> set[str]:
-    """The reductors that the configuration adds for a histogram."""
-    settings = config.for_subsystem(subsystem)
-    counted = {"per_event"} if settings.events is not None else set()
-    return counted | {parse(name).name for name in settings.for_histogram(entry.name)}
-
-
-def kept(config: Config, subsystem: str, entry: HistogramEntry, name: str) -> bool:
-    """Whether the trend of a histogram is kept."""
-    return name in DEFAULT or name in added(config, subsystem, entry)
-
-
 def event_counter(view: SubsystemReader, run: int, config: Config, subsystem: str) -> Events | None:
     """The events of a run, as the configuration says where to count them; None if it does not, or nobody counted."""
     settings = config.for_subsystem(subsystem)
@@ -121,24 +67,6 @@ def event_counter(view: SubsystemReader, run: int, config: Config, subsystem: st
     order = np.argsort(increments.end, kind="stable")
     counted, known = np.nan_to_num(counted[order]), increments.reported[order]
     return Events(increments.end[order][known], np.cumsum(counted)[known]) if known.any() else None
-
-
-def require_found(config: Config, view: SubsystemReader, subsystem: str) -> None:
-    """Raise NotFoundError or UsageError unless a subsystem has what its settings name, and can be counted by."""
-    settings = config.for_subsystem(subsystem)
-    where = f"{view.where}, configuration of {subsystem}"
-    if settings.events is not None:
-        entry = view.registry.find(settings.events, f"{where}, events")
-        counting = parse(settings.count)
-        if counting.kind.custom or counting.other or not counting.fits(entry.first):
-            raise UsageError(f"{where}, count: {settings.count!r} does not count what {settings.events} holds")
-        counting.require_bins(entry.first.axes)
-    for pattern, names in settings.reductors.items():
-        for name in names:
-            if other := parse(name).other:
-                view.registry.find(other, f"{where}, reductors, {name}")
-        if not any(fnmatchcase(entry.name, pattern) for entry in view.registry.histograms.values()):
-            _log.warning("%s, reductors: no histogram is like %r", where, pattern)
 
 
 def run_trends(

@@ -14,6 +14,7 @@ from owtrend.histograms import prefetch
 from owtrend.model.axis import Axis
 from owtrend.trends import run_trends
 from owtrend.trends.reductors import DEFAULT, REDUCTORS, parse
+from owtrend.trends.settings import kept, kept_reductors
 from tests import filling
 from tests.filling import MINUTE, START, filled
 
@@ -113,8 +114,8 @@ def specs(archive, name):
     """Every reductor that is kept of a histogram."""
     entry = archive.stored("EMC").registry.find(name, "")
     settings = archive.config
-    every = run_trends.named(settings, "EMC")
-    return [one for one in every if run_trends.kept(settings, "EMC", entry, one) and parse(one).fits(entry.first)]
+    every = kept_reductors(settings, "EMC")
+    return [one for one in every if kept(settings, "EMC", entry, one) and parse(one).fits(entry.first)]
 
 
 SLOW = {"gauss_x", "gauss_width_x(0,6)", "spread_of_bins"}
