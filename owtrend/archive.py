@@ -29,7 +29,7 @@ from owtrend.learned.isolation_forest import REDUCTORS, unusual
 from owtrend.learned.shape import Learned, learn_shape
 from owtrend.model.finding import incidents
 from owtrend.model.histogram import Path
-from owtrend.outliers.components import bin_components, learn
+from owtrend.outliers.components import bin_components, component_table
 from owtrend.outliers.results import flag_table, score_dataset
 from owtrend.store.reader import Reader, SubsystemReader
 from owtrend.store.repository import Store
@@ -434,12 +434,7 @@ class Archive:
         if histogram is not None:
             return bin_components(self.histogram(subsystem, histogram, runs=known[-20:] if runs is None else runs))
         made = self.trends(subsystem, reductors=["entries"], runs=known[-20:] if runs is None else runs)
-        found = learn(made["reported"].values)
-        counts = np.append(found.reports.sum(axis=0), 0)
-        index = pd.Index(made["histogram"].values, name="name")
-        return pd.DataFrame(
-            {"component": found.labels, "certain": found.certain, "reports": counts[found.labels]}, index=index
-        )
+        return component_table(made["reported"])
 
     def learn(
         self, subsystem: str, name: str | Path, runs: slice | Sequence[int] | None = None, model: Any = "pca",

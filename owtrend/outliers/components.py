@@ -8,6 +8,7 @@ each its own bins, the same is true of its bins.
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -16,7 +17,7 @@ from owtrend.histograms.difference import increments
 from owtrend.kernels.components import grouping as kernels
 from owtrend.model import schema
 
-__all__ = ["Components", "bin_components", "learn", "learn_cells"]
+__all__ = ["Components", "bin_components", "component_table", "learn", "learn_cells"]
 
 _LUCK = 1e-3
 _ROUNDS = 6
@@ -130,6 +131,14 @@ def learn_cells(changed: NDArray[np.bool_]) -> Components:
     luck = seen.shape[1] * reports.mean(axis=0)[mine] ** held.sum(axis=0)
     labels[filled], certain[filled] = mine, (luck < _LUCK) & (margin > -np.log(_LUCK))
     return Components(labels, reports, certain)
+
+
+def component_table(reported: xr.DataArray) -> pd.DataFrame:
+    """The component of each histogram, from the snapshots in which it reported; see `owtrend.Archive.components`."""
+    found = learn(reported.values)
+    counts = np.append(found.reports.sum(axis=0), 0)  # the last one is for histograms without a component, -1
+    columns = {"component": found.labels, "certain": found.certain, "reports": counts[found.labels]}
+    return pd.DataFrame(columns, index=pd.Index(reported["histogram"].values, name="name"))
 
 
 def bin_components(histogram: xr.Dataset) -> xr.DataArray:
