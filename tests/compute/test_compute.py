@@ -1,5 +1,6 @@
 import importlib
 import linecache
+import shutil
 import sys
 
 import numpy as np
@@ -17,14 +18,20 @@ from owtrend.trends.reductors import DEFAULT
 from tests import making, oracles
 
 
-@pytest.fixture
-def store(tmp_path):
-    rng = np.random.default_rng(1)
+@pytest.fixture(scope="module")
+def two_runs(tmp_path_factory):
+    folder, rng = tmp_path_factory.mktemp("two_runs"), np.random.default_rng(1)
     for run in (300000, 300001):
         rows = rng.poisson(5, (70, 8)).cumsum(axis=0)
-        making.write_run(tmp_path / "data", {"h": rows.tolist(), "g": rows[::-1].tolist()}, run=run)
-    making.ingest(tmp_path / "data", tmp_path / "store")
-    return tmp_path / "store"
+        making.write_run(folder / "data", {"h": rows.tolist(), "g": rows[::-1].tolist()}, run=run)
+    making.ingest(folder / "data", folder / "store")
+    return folder / "store"
+
+
+@pytest.fixture
+def store(two_runs, tmp_path):
+    """A copy for each test: 140 files take seconds to write."""
+    return shutil.copytree(two_runs, tmp_path / "store")
 
 
 def test_trends_equal_the_plain_numpy_way(store):
