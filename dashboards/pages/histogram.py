@@ -43,7 +43,7 @@ class HistogramPage(pn.viewable.Viewer):
         self.session = session
         self.controls = Controls(session)
         wide: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": 0, "stylesheets": [theme.TEXT]}
-        self.notes, self.heading, self.key, self.facts = (pn.pane.HTML("", **wide) for _ in range(4))
+        self.notes, self.heading, self.key, self.facts, self.stale = (pn.pane.HTML("", **wide) for _ in range(5))
         self.why = pn.pane.HTML("", **wide, css_classes=["reasons"])
         self.signs, self.score_signs = (
             pn.pane.HTML("", margin=0, stylesheets=[theme.TEXT], css_classes=["signs"]) for _ in range(2)
@@ -71,9 +71,10 @@ class HistogramPage(pn.viewable.Viewer):
                 self._whole, pn.Column(self._slice, self._pulls, **both), **both,
                 styles={"flex": "3 1 0", "gap": "12px"},
             ),
-            pn.Row(self.facts, self.everything, sizing_mode="stretch_width", margin=(6, 0, 0, 0), height=28),
+            pn.Row(self.facts, self.everything, sizing_mode="stretch_width", margin=(6, 0, 0, 0), min_height=28),
             self.why,
             self.slider,
+            self.stale,
             pn.Row(self._trend, self.signs, **both, styles={"flex": "2 1 0", "position": "relative"}),
             self._score_row,
             **both,
@@ -151,6 +152,8 @@ class HistogramPage(pn.viewable.Viewer):
             if changed & {"cumulative", "trend", "findings"}:
                 self._trend.object = self._trend_picture()
                 self._show_scores()
+                stale = text.stale(session)
+                self.stale.param.update(object=stale, visible=bool(stale))
             if changed & _NEW_PICTURES:
                 key = text.key(session, self._colours)
                 self.key.param.update(object=key, visible=bool(key))

@@ -11,7 +11,7 @@ from dashboards.pictures.scores import SIGNS, sign_of
 from dashboards.state.region import summed_over
 from dashboards.state.session import Session
 
-__all__ = ["entries", "heading", "key", "signs", "slice_facts", "time_text", "why"]
+__all__ = ["entries", "heading", "key", "signs", "slice_facts", "stale", "time_text", "why"]
 
 _WARNINGS = {
     "restart": "The entries fell: counting started again at zero. Counts before and after are added.",
@@ -83,6 +83,20 @@ def why(session: Session) -> str:
     if view.run in found.unscored:
         return f"<p>Not scored yet: run <b>owtrend compute {escape(session.archive.location)}</b></p>"
     return f"<p>✓ No findings in this {'run' if view.start is None and view.stop is None else 'slice'}.</p>"
+
+
+def stale(session: Session) -> str:
+    """A line about stored trends and scores of an earlier version or configuration; empty if there are none."""
+    trend, scores = session.loaded.trend, session.loaded.findings.scores
+    kinds = ["trend"] * (trend is not None and bool(trend["stale"].any()))
+    kinds += ["scores"] * (scores is not None and bool(scores["stale"].any()))
+    if not kinds:
+        return ""
+    words, them = " and ".join(kinds).capitalize(), "it" if kinds == ["trend"] else "them"
+    return (
+        f"<p>{words} made by an earlier version or configuration; "
+        f"<b>owtrend compute {escape(session.archive.location)}</b> brings {them} up to date.</p>"
+    )
 
 
 def key(session: Session, colours: Mapping[int, str]) -> str:
