@@ -1,6 +1,7 @@
 """The peer of the dashboards: one figure and a slider over the ROOT files of a run, by uproot, Panel and Bokeh alone.
 
-``python -m benchmarks.plain_page PORT FILE...``; the address tells the histogram. Prints the URL when pages can be had.
+``python -m benchmarks.plain_page PORT FILE...``; the address names the histogram. Prints the URL once the server
+accepts requests.
 """
 
 import sys

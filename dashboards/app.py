@@ -1,4 +1,4 @@
-"""The pages of one store by URL, and the server that shows them to any number of people."""
+"""The server of the pages of one store."""
 # mypy: allow-untyped-calls
 
 import asyncio
@@ -91,9 +91,9 @@ def create_app(location: str | Path) -> Callable[[], pn.viewable.Viewable]:
 
 
 def _framed(page: HistogramPage) -> list[Any]:
-    """A page beside its controls, and its address kept."""
+    """A page with its controls; the browser's address follows the view."""
     session, where = page.session, escape(page.session.archive.location)
-    text: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": 0, "stylesheets": [theme.TEXT]}
+    wide: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": 0, "stylesheets": [theme.TEXT]}
     address = pn.widgets.TextInput(visible=False)
     address.jscallback(value=_REMEMBER)
 
@@ -106,8 +106,8 @@ def _framed(page: HistogramPage) -> list[Any]:
     # Not one of Panel's indicators: each change of their look lays out the page and paints all pictures again.
     busy = pn.widgets.Checkbox(value=pn.state.param.busy, visible=False)
     busy.jscallback(value="document.body.classList.toggle('busy', cb_obj.active)")
-    brand = pn.pane.HTML('<div class="brand">owtrend</div>', **text)
-    store = pn.pane.HTML(f'<p class="store" title="{where}">{where}</p>', **text)
+    brand = pn.pane.HTML('<div class="brand">owtrend</div>', **wide)
+    store = pn.pane.HTML(f'<p class="store" title="{where}">{where}</p>', **wide)
     side = pn.Column(
         brand, page.controls, store, address, busy,
         width=304, sizing_mode="stretch_height", margin=0, styles=theme.SIDE,
@@ -119,28 +119,28 @@ def serve(
     location: str | Path, port: int = 8850, address: str = "127.0.0.1", show: bool = False,
     origins: Sequence[str] = (), ready: Callable[[str], None] | None = None,
 ) -> None:  # fmt: skip
-    """Show the pages of a store at ``http://address:port/`` until Ctrl-C. All they need comes from this server.
+    """Show the pages of a store at ``http://address:port/`` until Ctrl-C. They load nothing from elsewhere.
 
     Parameters
     ----------
     show
-        Open a browser, too.
+        Open a browser.
     origins
         Further names (``HOST`` or ``HOST:PORT``) under which browsers reach this server, for example behind a proxy.
     ready
-        Called with the URL as soon as pages can be had.
+        Called with the URL once the server accepts requests.
 
     Raises
     ------
     StoreError
         If there is no store at ``location``.
     UsageError
-        If the server cannot listen there, as when the port is in use.
+        If the server cannot listen there, for example because the port is in use.
     """
     names = {"localhost", "127.0.0.1"}
     if address not in names:
         names |= {address, socket.gethostname()}
-    pages = {"/": create_app(location)}  # a missing store is said first
+    pages = {"/": create_app(location)}  # a missing store is an error before the port is tried
     _require_free(address, port)
     server = pn.serve(
         pages, port=port, address=address, show=show, start=False, warm=True, verbose=False,
@@ -149,7 +149,7 @@ def serve(
     server.io_loop.asyncio_loop.set_exception_handler(_unless_closed)
     logging.getLogger("bokeh.server.views.ws").setLevel(logging.ERROR)  # it warns of every browser that leaves
     gc.collect()
-    gc.freeze()  # what start-up made stays: passing it over, a full collection holds all pages up for 50 ms, not 210
+    gc.freeze()  # objects from start-up stay: without them a full collection stops all pages for 50 ms, not 210
     server.start()
     if ready is not None:
         ready(f"http://{address}:{port}/")
@@ -160,7 +160,7 @@ def serve(
 
 
 def _unless_closed(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log what went wrong in the event loop; that a browser left while something was on its way to it is nothing."""
+    """Log errors of the event loop, except for data that was on its way to a browser that left."""
     if not isinstance(context.get("exception"), StreamClosedError | WebSocketClosedError):
         loop.default_exception_handler(context)
 

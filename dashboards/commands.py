@@ -1,4 +1,4 @@
-"""owtrend serve"""
+"""The command `owtrend serve`."""
 
 import click
 
@@ -8,9 +8,9 @@ __all__ = ["serve"]
 @click.command()
 @click.argument("store", type=str)
 @click.option("--port", default=8850, show_default=True, type=click.IntRange(1, 65535), help="Port of the pages.")
-@click.option("--address", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is all.")
-@click.option("--origin", "origins", multiple=True, help="HOST[:PORT] by which browsers reach it, too. Repeatable.")
-@click.option("--show", is_flag=True, help="Open a browser, too.")
+@click.option("--address", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 means all.")
+@click.option("--origin", "origins", multiple=True, help="Further HOST[:PORT] by which browsers reach it. Repeatable.")
+@click.option("--show", is_flag=True, help="Open a browser.")
 def serve(store: str, port: int, address: str, origins: tuple[str, ...], show: bool) -> None:
     """Serve the pages of STORE until Ctrl-C: histograms, their time slices and trends.
 
@@ -20,6 +20,6 @@ def serve(store: str, port: int, address: str, origins: tuple[str, ...], show: b
 
     def ready(url: str) -> None:
         click.echo(f"{store} is shown at {url}")
-        click.echo("Choose a run and a histogram, move the slider or draw a box on the trend. Ctrl-C ends it.")
+        click.echo("Choose a run and a histogram, move the slider or draw a box on the trend. Ctrl-C stops the server.")
 
     app.serve(store, port=port, address=address, show=show, origins=origins, ready=ready)

@@ -1,4 +1,4 @@
-"""One axis of a histogram as a picture needs it: title, true bin edges, labels, ticks, what the hover says of a bin."""
+"""One axis of a histogram in a picture: title, true bin edges, labels, ticks and hover text."""
 
 import json
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from dashboards.pictures import theme
 
 __all__ = ["BinAxis", "limits"]
 
-MAX_LABELS = 36  # more do not fit below a picture; then every second, third, ... is shown
+MAX_LABELS = 36  # more do not fit below a picture: every second, third, ... is shown
 
 _UNDER_CURSOR = """
 const bin = Math.min(Math.max(Math.floor((special_vars.%(name)s - %(low)s) / %(width)s), 0), %(bins)s - 1)
@@ -28,7 +28,7 @@ return labels.length ? labels[bin] : `${edge(bin)} to ${edge(bin + 1)}`
 class BinAxis:
     """Bins from ``left`` to ``right``; ``labels`` has one per bin, or none at all.
 
-    ``dimension`` is equal for the same axis of the same histogram and run: pictures that share it are zoomed together.
+    ``dimension`` is equal for the same axis of one histogram in one run. Pictures that share it are zoomed together.
     """
 
     dimension: hv.Dimension
@@ -39,17 +39,17 @@ class BinAxis:
     regular: bool
 
     @classmethod
-    def of(cls, histogram: xr.Dataset, name: str) -> "BinAxis":
-        """The axis ``name`` (x, y, z) of a histogram as `Archive.histogram` gives it, without flow."""
-        labels, told = histogram.coords.get(f"{name}_label"), histogram.attrs
-        owner = f"{told['subsystem']} {told['name']} in run {histogram['run'].item()}"
+    def from_histogram(cls, histogram: xr.Dataset, name: str) -> "BinAxis":
+        """The axis ``name`` (x, y, z) of a histogram, given as from `Archive.histogram`, without flow bins."""
+        labels, attrs = histogram.coords.get(f"{name}_label"), histogram.attrs
+        owner = f"{attrs['subsystem']} {attrs['name']} in run {histogram['run'].item()}"
         return cls(
             dimension=hv.Dimension(name, label=f"{name} of {owner}"),
             title=theme.plain(str(histogram[name].attrs.get("long_name", ""))),
             left=histogram[f"{name}_left"].values,
             right=histogram[f"{name}_right"].values,
             labels=() if labels is None else tuple(theme.plain(str(label)) for label in labels.values),
-            regular=name not in told["variable_axes"],
+            regular=name not in attrs["variable_axes"],
         )
 
     @property
@@ -65,7 +65,7 @@ class BinAxis:
         return float(self.left[0]), float(self.right[-1])
 
     def ticks(self, name: str) -> dict[str, Any]:
-        """HoloViews options for the ticks of axis ``name``: labels in the middle of their bins, where there are any."""
+        """HoloViews options for the ticks of axis ``name``: bin labels at the bin centres, if there are any."""
         if not self.labels:
             return {}
         every = -(-len(self.labels) // MAX_LABELS)
@@ -74,27 +74,27 @@ class BinAxis:
         return {f"{name}ticks": marked, **({"xrotation": 45} if crowded else {})}
 
     def tooltip(self, low: str, high: str, name: str = "bin") -> tuple[str, str]:
-        """Title (or ``name``), and the bin: its edges from the columns ``low`` and ``high``."""
+        """A line of hover text: title (or ``name``), and the bin edges from the columns ``low`` and ``high``."""
         return self.title or name, f"@{{{low}}}{{%.6g}} to @{{{high}}}{{%.6g}}"
 
     def tooltips(self, low: str, high: str) -> list[tuple[str, str]]:
-        """The same of a 1-D picture, which has the label of each bin in the column ``label``."""
+        """The same for a 1-D picture, with bin labels in the column ``label``."""
         return [(self.title or "bin", "@label")] if self.labels else [self.tooltip(low, high)]
 
     def under_cursor(self, name: str) -> CustomJSHover:
-        """Formats ``$x`` or ``$y`` of an image as the bin below it; for regular axes."""
+        """Formatter of ``$x`` or ``$y`` of an image: the bin under the cursor. For regular axes only."""
         low, high = self.limits
-        told = {"low": low, "width": (high - low) / len(self.left), "bins": len(self.left), "labels": list(self.labels)}
-        return CustomJSHover(code=_UNDER_CURSOR % {"name": name, **{k: json.dumps(v) for k, v in told.items()}})
+        bins = {"low": low, "width": (high - low) / len(self.left), "bins": len(self.left), "labels": list(self.labels)}
+        return CustomJSHover(code=_UNDER_CURSOR % {"name": name, **{k: json.dumps(v) for k, v in bins.items()}})
 
 
 def limits(
     values: ArrayLike, *, log: bool = False, zero: bool = False, padding: float = 0.06
 ) -> tuple[float, float]:  # fmt: skip
-    """Finite, unequal limits around the finite values, whatever they are.
+    """Finite, unequal limits around the finite ones of any values.
 
-    ``zero`` keeps zero inside and leaves no room beyond it; ``log`` takes only the positive values, and the room is a
-    factor of two.
+    ``zero`` keeps zero inside and leaves no room beyond it. ``log`` uses positive values only, with a factor of two as
+    room.
     """
     finite = np.asarray(values, dtype=np.float64).ravel()
     finite = finite[np.isfinite(finite) & ((finite > 0) | (not log))]

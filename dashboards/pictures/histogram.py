@@ -1,7 +1,7 @@
-"""Histograms, as xarray holds them -> HoloViews elements. Nothing here keeps state or reads a store.
+"""Histograms as xarray datasets -> HoloViews elements; keeps no state and reads no store.
 
 Every element brings its limits with it and redraws in place: in a `holoviews.DynamicMap` it follows the data until the
-user zooms, and then leaves the user's view alone.
+user zooms, and then keeps the user's zoom.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,12 +28,12 @@ __all__ = [
     "is_profile",
     "mesh",
     "printf",
-    "told",
+    "with_error",
 ]
 
-CROWD = 200  # of more bins than this, error bars are a smear; the hover still tells each
+CROWD = 200  # error bars of more bins are a smear; the hover text still has each error
 TOOLS = ["pan", "box_zoom", "wheel_zoom", "reset", "save"]
-_SHARE = {"entries": "share of entries", "content": "content per entry"}
+_PER_ENTRY = {"entries": "fraction of entries", "content": "content per entry"}
 _AXIS_COORDS = ("", "_left", "_right", "_label")
 _BARS = {"color": theme.BLUE, "line_width": 1, "lower_head": None, "upper_head": None}
 
@@ -42,7 +42,7 @@ def histogram(
     content: xr.Dataset, *, title: str = "", log: bool = False, normalised: bool = False,
     others: Mapping[int, xr.Dataset | None] | None = None,
 ) -> hv.Element | hv.Overlay:  # fmt: skip
-    """The picture of a histogram of one or two axes that has no rows in time, such as `owtrend.time_slice` gives.
+    """The picture of a histogram of one or two axes, without rows in time, such as a time slice.
 
     A 1-D histogram is a step line over its true bin edges with error bars, a profile is points with errors, 2-D is
     coloured by content with empty bins left blank.
@@ -50,7 +50,7 @@ def histogram(
     Parameters
     ----------
     title
-        Pictures of one histogram are zoomed together along its axes; heights apart for each title.
+        Pictures of one histogram share the zoom of its axes; heights are zoomed separately for each title.
     log
         Logarithmic contents: the y axis in 1-D, the colours in 2-D. Bins at or below zero are then not drawn. A
         profile in 1-D is always linear.
@@ -63,32 +63,32 @@ def histogram(
     if "y" in table.dims:
         return _map(table, title, label, log)
     further = [None if one is None else _table(one, normalised)[0] for one in (others or {}).values()]
-    beside = _Beside(tuple(others or ()), tuple(further))
+    overlay = _Overlay(tuple(others or ()), tuple(further))
     if is_profile(content):
-        return _points(table, title, label, beside)
-    return _steps(table, title, label, log, beside)
+        return _points(table, title, label, overlay)
+    return _steps(table, title, label, log, overlay)
 
 
 def is_profile(content: xr.Dataset) -> bool:
-    """Whether it holds means per bin, and not contents."""
+    """Whether a histogram holds means per bin, not contents."""
     return "sumwy" in content or bool(content.attrs.get("profile"))
 
 
 @dataclass(frozen=True)
-class _Beside:
-    """The same histogram of further runs, as lines."""
+class _Overlay:
+    """The same histogram in further runs, drawn as lines."""
 
     runs: tuple[int, ...]
     tables: tuple[xr.Dataset | None, ...]
 
     def heights(self, log: bool) -> list[float]:
-        """Whatever limits must hold."""
-        values = [_value_and_error(one)[0] for one in self.tables if one is not None]
-        return [height for one in values for height in one[np.isfinite(one) & ((one > 0) | (not log))].tolist()]
+        """Heights that the limits of the picture must include."""
+        values = [_value_and_error(table)[0] for table in self.tables if table is not None]
+        return [height for row in values for height in row[np.isfinite(row) & ((row > 0) | (not log))].tolist()]
 
     def drawn(self, dims: list[Any], base: float, log: bool = False) -> list[hv.Element]:
-        """A line for each, and the error bars of all; not one element with a colour for each line, which goes to the
-        browser as text and is drawn 20 times slower.
+        """A line per run, and the error bars of all. One element with a colour per line would reach the browser as
+        text, and be drawn 20 times slower.
         """
         lines, bars = [], [np.empty((0, 4))]
         colours: list[str] = []
@@ -96,7 +96,7 @@ class _Beside:
         for number, table in enumerate(self.tables):
             left, right, heights, error = np.empty((4, 0))
             if table is not None:
-                axis, (value, error) = BinAxis.of(table, "x"), _value_and_error(table)
+                axis, (value, error) = BinAxis.from_histogram(table, "x"), _value_and_error(table)
                 left, right = axis.left, axis.right
                 shown = np.isfinite(value) & ((value > 0) | (not log))
                 heights = np.where(shown, value, np.nan if is_profile(table) else base)
@@ -112,7 +112,7 @@ class _Beside:
                 colours += [theme.RUNS[number]] * len(at)
         if not lines:
             return []
-        if len(bars) == 1:  # of a crowd of bins
+        if len(bars) == 1:  # too many bins for error bars
             return lines
         columns = np.concatenate(bars).T
         whiskers = hv.Segments((*columns, np.array(colours, dtype=object)), [*dims, "to", "high"], ["colour"])
@@ -120,16 +120,16 @@ class _Beside:
 
 
 def as_xy(content: xr.Dataset) -> xr.Dataset:
-    """A histogram whose axes are called x and y, whichever they were."""
+    """A histogram with its axes renamed to x and y."""
     have = [axis for axis in "xyz" if axis in content.dims]
-    called = {f"{old}{end}": f"{new}{end}" for old, new in zip(have, "xy", strict=False) for end in _AXIS_COORDS}
-    variable = tuple(called[axis] for axis in content.attrs["variable_axes"])
-    renamed = content.rename({old: new for old, new in called.items() if old != new and old in content.variables})
+    names = {f"{old}{end}": f"{new}{end}" for old, new in zip(have, "xy", strict=False) for end in _AXIS_COORDS}
+    variable = tuple(names[axis] for axis in content.attrs["variable_axes"])
+    renamed = content.rename({old: new for old, new in names.items() if old != new and old in content.variables})
     return renamed.assign_attrs(variable_axes=variable)
 
 
 def _table(content: xr.Dataset, normalised: bool) -> tuple[xr.Dataset, str]:
-    """Values and variances, and what they are; the axes are called x and y."""
+    """Values and variances with axes x and y, and the name of the values."""
     content = as_xy(content)
     table = owtrend.values(content)
     if is_profile(content):
@@ -138,23 +138,23 @@ def _table(content: xr.Dataset, normalised: bool) -> tuple[xr.Dataset, str]:
     if not normalised:
         return table, label
     entries = float(content["sums"].sel(sum="entries")) or np.nan
-    return table.assign(value=table["value"] / entries, variance=table["variance"] / entries**2), _SHARE[label]
+    return table.assign(value=table["value"] / entries, variance=table["variance"] / entries**2), _PER_ENTRY[label]
 
 
-def _steps(table: xr.Dataset, title: str, label: str, log: bool, beside: _Beside) -> hv.Overlay:
-    axis, (value, error) = BinAxis.of(table, "x"), _value_and_error(table)
+def _steps(table: xr.Dataset, title: str, label: str, log: bool, overlay: _Overlay) -> hv.Overlay:
+    axis, (value, error) = BinAxis.from_histogram(table, "x"), _value_and_error(table)
     shown = np.isfinite(value) & ((value > 0) | (not log))
-    tops = [*np.stack([value, value + error])[:, shown].ravel(), *beside.heights(log)]
+    tops = [*np.stack([value, value + error])[:, shown].ravel(), *overlay.heights(log)]
     low, high = limits(tops, log=log, zero=True)
-    base = low * 1e-9 if log else 0.0  # a logarithmic axis has no zero; so deep that no zoom ends there
+    base = low * 1e-9 if log else 0.0  # a logarithmic axis has no zero: so low that no zoom reaches it
     heights, height = np.where(shown, value, base), _height(title)
-    labels = {"label": axis.labels} if axis.labels else {}  # only then: text takes its time to reach the browser
+    labels = {"label": axis.labels} if axis.labels else {}  # only then: text is slow to reach the browser
     bins = hv.Rectangles(
         (axis.left, np.full(len(value), base), axis.right, heights, value, error, *labels.values()),
         [axis.dimension, height, "right", "top"], ["content", "error", *labels],
     ).opts(
         fill_color=theme.BLUE, fill_alpha=0.14, line_color=None, hover_mode="vline",
-        hover_tooltips=[*axis.tooltips("left", "right"), (label, told("content"))],
+        hover_tooltips=[*axis.tooltips("left", "right"), (label, with_error("content"))],
         hover_formatters=printf("left", "right", "content", "error"),
     )  # fmt: skip
     along = np.concatenate([axis.left[:1], np.stack([axis.left, axis.right], axis=1).ravel(), axis.right[-1:]])
@@ -165,12 +165,12 @@ def _steps(table: xr.Dataset, title: str, label: str, log: bool, beside: _Beside
     down = np.minimum(error, heights - base)[marked] if log else error[marked]
     whiskers = axis.centres[marked], heights[marked], down, error[marked]
     bars = hv.ErrorBars(whiskers, axis.dimension, [height, "down", "up"]).opts(**_BARS)
-    further = beside.drawn([axis.dimension, height], base, log)
+    further = overlay.drawn([axis.dimension, height], base, log)
     return hv.Overlay([bins, *further, line, bars]).opts(**_heights(axis, title, label, (low, high)), logy=log)
 
 
-def _points(table: xr.Dataset, title: str, label: str, beside: _Beside) -> hv.Overlay:
-    axis, (value, error), height = BinAxis.of(table, "x"), _value_and_error(table), _height(title)
+def _points(table: xr.Dataset, title: str, label: str, overlay: _Overlay) -> hv.Overlay:
+    axis, (value, error), height = BinAxis.from_histogram(table, "x"), _value_and_error(table), _height(title)
     known = np.isfinite(value)
     left, right, value, error = axis.left[known], axis.right[known], value[known], error[known]
     labels = np.array(axis.labels or [""] * len(known), dtype=object)[known]
@@ -182,12 +182,12 @@ def _points(table: xr.Dataset, title: str, label: str, beside: _Beside) -> hv.Ov
         (centre, value, error, left, right, labels), axis.dimension, [height, "error", "left", "right", "label"]
     ).opts(
         color=theme.BLUE, size=6 if len(known) <= CROWD else 2,
-        hover_tooltips=[*axis.tooltips("left", "right"), (label, told("height"))],
+        hover_tooltips=[*axis.tooltips("left", "right"), (label, with_error("height"))],
         hover_formatters=printf("left", "right", "height", "error"),
     )  # fmt: skip
-    further = beside.drawn([axis.dimension, height], -np.inf)
+    further = overlay.drawn([axis.dimension, height], -np.inf)
     picture = hv.Overlay([*further, widths.opts(color=theme.BLUE, line_width=1), bars, points])
-    ylim = limits([*(value - error), *(value + error), *beside.heights(False)])
+    ylim = limits([*(value - error), *(value + error), *overlay.heights(False)])
     return picture.opts(**_heights(axis, title, label, ylim))
 
 
@@ -197,7 +197,7 @@ def _map(table: xr.Dataset, title: str, label: str, log: bool) -> hv.QuadMesh | 
     colour = np.where(empty, np.nan, content)
     parts = {"colour": colour, "content": content, "error": error}
     return mesh(
-        table, parts, [(label, told("content"))], title=title if label == "entries" else f"{title} · {label}",
+        table, parts, [(label, with_error("content"))], title=title if label == "entries" else f"{title} · {label}",
         clim=limits(colour, log=log, padding=0.0), cmap=theme.CMAP, cnorm="log" if log else "linear",
     )  # fmt: skip
 
@@ -211,26 +211,26 @@ def mesh(
     Parameters
     ----------
     parts
-        Arrays ``(y, x)`` by name: the colour, and what the tooltip tells.
+        Arrays ``(y, x)`` by name: the colour, then the columns of the hover text.
     lines
-        Of the tooltip, below the bin.
+        Lines of the hover text, below the bin.
     """
-    x, y = BinAxis.of(table, "x"), BinAxis.of(table, "y")
+    x, y = BinAxis.from_histogram(table, "x"), BinAxis.from_histogram(table, "y")
     options = frame(x, title) | y.ticks("y") | {
         "ylabel": y.title, "ylim": y.limits, "clabel": "", "colorbar": True, "bgcolor": theme.FRAME,
         "clipping_colors": {"NaN": "rgba(0, 0, 0, 0)"}, "hooks": [theme.figure],
     } | options  # fmt: skip
-    dims, told_parts = [x.dimension, y.dimension], printf(*list(parts)[1:])
+    dims, formatters = [x.dimension, y.dimension], printf(*list(parts)[1:])
     if x.regular and y.regular:  # one image, not one box per bin: 512 x 512 bins redraw at once
         bounds = (x.limits[0], y.limits[0], x.limits[1], y.limits[1])
         return hv.Image(np.dstack(list(parts.values()))[::-1], dims, list(parts), bounds=bounds).opts(
             **options, hover_tooltips=[(x.title or "x", "$x{0}"), (y.title or "y", "$y{0}"), *lines],
-            hover_formatters=told_parts | {"$x": x.under_cursor("x"), "$y": y.under_cursor("y")},
+            hover_formatters=formatters | {"$x": x.under_cursor("x"), "$y": y.under_cursor("y")},
         )  # fmt: skip
     return hv.QuadMesh((x.edges, y.edges, *parts.values()), dims, list(parts)).opts(
         **options, line_color=None,
         hover_tooltips=[x.tooltip("left", "right", "x"), y.tooltip("bottom", "top", "y"), *lines],
-        hover_formatters=told_parts | printf("left", "right", "bottom", "top"),
+        hover_formatters=formatters | printf("left", "right", "bottom", "top"),
     )  # fmt: skip
 
 
@@ -239,22 +239,22 @@ def _value_and_error(table: xr.Dataset) -> tuple[NDArray[np.float64], NDArray[np
 
 
 def _height(title: str) -> hv.Dimension:
-    """The dimension of heights, another for each title, for heights are not zoomed together."""
+    """The dimension of heights, one per title, because heights are not zoomed together."""
     return hv.Dimension("height", label=f"height in {title}")
 
 
-def told(column: str) -> str:
-    """What the tooltip says of a bin: a column and its error."""
+def with_error(column: str) -> str:
+    """Hover text for a column and its error."""
     return f"@{{{column}}}{{%.6g}} ± @{{error}}{{%.3g}}"
 
 
 def printf(*columns: str) -> dict[str, Any]:
-    """Formatters by which these columns of a tooltip are written as ``%.6g`` and the like."""
+    """Formatters for columns that the hover text writes as ``%.6g`` and the like."""
     return {f"@{{{name}}}": "printf" for name in columns}
 
 
 def frame(x: BinAxis, title: str) -> dict[str, Any]:
-    """Options that the pictures of all histograms have in common."""
+    """Options common to the pictures of all histograms."""
     return {
         "title": title, "fontsize": theme.SIZES, "xlabel": x.title, "xlim": x.limits, "responsive": True,
         "default_tools": TOOLS, "active_tools": ["box_zoom"], **x.ticks("x"),
@@ -268,7 +268,7 @@ def _heights(x: BinAxis, title: str, label: str, ylim: tuple[float, float]) -> d
 
 
 def following(low: float, high: float) -> Callable[[Any, Any], None]:
-    """Hook: the y axis takes new limits, unless the user has zoomed; reset always leads to the new ones."""
+    """Hook: the y axis takes new limits unless the user has zoomed; reset always leads to the new limits."""
 
     def hook(plot: Any, _: Any) -> None:
         axis = plot.handles["y_range"]

@@ -1,4 +1,4 @@
-"""Scores over time -> HoloViews: how sure it is that something is wrong, report by report. Stateless."""
+"""Scores over time -> HoloViews: significance report by report, with thresholds and findings. Keeps no state."""
 
 from collections.abc import Mapping
 from html import escape
@@ -17,59 +17,59 @@ from dashboards.pictures.trend import UTC, UTC_FORMAT, Timeline, apart, run_colo
 
 __all__ = ["SIGNS", "key", "score_trend", "sign_of"]
 
-# What found it -> marker, the same sign in text, and its name. Marks differ in shape, not only in colour.
+# Kind of finding -> marker, the same sign in text, and its name. Marks differ in shape, not only in colour.
 SIGNS = {
-    "score": ("triangle", "▲", "flagged"),
-    "fraction": ("square", "■", "share of its component"),
+    "score": ("triangle", "▲", "finding"),
+    "fraction": ("square", "■", "fraction of its component"),
     "rate": ("diamond", "◆", "rate of its component"),
     "interruption": ("x", "✕", "interruption"),
 }
-_SOFT = 2.0  # sigma; up to here heights are even, far above they are logarithmic: what is calm must not vanish
-_CALM = 10.0  # sigma; what is at least in the picture
+_SOFT = 2.0  # sigma; heights are linear below, logarithmic far above: so calm scores stay visible
+_CALM = 10.0  # sigma; the picture reaches at least here
 _TICKS = (0, 3, 10, 30, 100, 300, 1000, 10_000, 100_000)
 _TIP = """
 <div style="max-width: 380px; white-space: normal; font-size: 12px; line-height: 1.4">
-<b>@told</b><br>@why</div>
+<b>@heading</b><br>@why</div>
 """
 
 
 def sign_of(score: str, z: float) -> str:
-    """Key in `SIGNS` of what found a flag."""
+    """Key in `SIGNS` for a finding."""
     return "interruption" if np.isinf(z) else score if score in SIGNS else "score"
 
 
 def score_trend(
-    table: xr.Dataset, flags: pd.DataFrame, timeline: Timeline, *, title: str = "", shade: BoxAnnotation | None = None,
-    colours: Mapping[int, str] | None = None, times: bool = True,
+    table: xr.Dataset, findings: pd.DataFrame, timeline: Timeline, *, title: str = "",
+    shade: BoxAnnotation | None = None, colours: Mapping[int, str] | None = None, times: bool = True,
 ) -> hv.Overlay:  # fmt: skip
-    """All scores of a histogram as one, over UTC time, below them the threshold; and a mark for each flag.
+    """All scores of a histogram as one, over UTC time, with the threshold and a mark for each finding.
 
-    Scores below zero, which are better than usual, are drawn at zero; the tooltip tells them. What is no matter of
-    chance, such as a restart, has no score and is marked on the upper edge.
+    Scores below zero, better than normal, are drawn at zero; the hover text has the true value. A certain finding, such
+    as a restart, has no score and is marked on the upper edge.
 
     Parameters
     ----------
     table
-        ``total`` with ``time``, ``run`` and ``threshold``, NaN where nothing was reported.
-    flags
-        Of this histogram, as `owtrend.Archive.findings`.
+        ``total`` with ``time``, ``run`` and ``threshold``, NaN where there was no report.
+    findings
+        Those of this histogram, as from `owtrend.Archive.findings`.
     timeline
-        Where the runs lie.
+        Positions of the runs.
     times
-        Whether the axis tells them: not where it lies below another one.
+        Label the time axis; not needed directly below another one.
     """
     utc, total = table["time"].values, np.nan_to_num(table["total"].values, nan=np.nan, posinf=1e6)
     runs = np.broadcast_to(table["run"].values, utc.shape)
     places, known = timeline.placed(utc, runs), ~np.isnan(total)
-    flags = flags[flags["run"].isin(timeline.runs)]
-    heights, sure = _height(total[known]), flags["z"].to_numpy(dtype=float)
-    top = 1.12 * max([_height(_CALM), *heights, *_height(sure[np.isfinite(sure)])])
+    findings = findings[findings["run"].isin(timeline.runs)]
+    heights, z = _height(total[known]), findings["z"].to_numpy(dtype=float)
+    top = 1.12 * max([_height(_CALM), *heights, *_height(z[np.isfinite(z)])])
     several = len(timeline.runs) > 1
     line = hv.Curve(apart(places[known], heights, runs[known]), "time", "score").opts(
         color=theme.TICK if several else theme.BLUE, line_width=1, alpha=0.4
     )
     colour = run_colours(runs, colours)
-    calm = known & ~_marked(flags, utc, runs)  # the others have a mark in their place
+    calm = known & ~_marked(findings, utc, runs)  # the others have a mark instead
     points = hv.Scatter(
         (places[calm], _height(total[calm]), total[calm], utc[calm], runs[calm].astype(str), colour[calm]),
         "time", ["score", "z", "utc", "run", "colour"],
@@ -78,10 +78,10 @@ def score_trend(
         hover_tooltips=[*([("run", "@run")] if several else []), *UTC, ("score", "@z{%.2f}")],
         hover_formatters={"@z": "printf"} | UTC_FORMAT,
     )  # fmt: skip
-    layers = [*_thresholds(table, timeline, runs), line, points, *_marks(flags, timeline, top)]
+    layers = [*_thresholds(table, timeline, runs), line, points, *_marks(findings, timeline, top)]
     hooks = [theme.figure] + ([] if shade is None else [lambda plot, _: plot.state.add_layout(shade)])
     ticks = [value for value in _TICKS if _height(value) < top]
-    shown = ticks if len(ticks) < 5 else [0, *ticks[:0:-2][::-1]]  # the picture is low
+    shown = ticks if len(ticks) < 5 else [0, *ticks[:0:-2][::-1]]  # the picture is not high
     return hv.Overlay(layers).opts(
         title=title, fontsize=theme.SIZES, xlabel="UTC", ylabel="sigma", xformatter=timeline.formatter, responsive=True,
         xlim=(timeline.spans[0][0], timeline.spans[-1][1]), ylim=(-0.04 * top, top),
@@ -91,53 +91,53 @@ def score_trend(
 
 
 def _height(z: ArrayLike) -> NDArray[np.float64]:
-    """Of a score in the picture."""
+    """Height of a score in the picture."""
     return np.arcsinh(np.maximum(np.asarray(z, dtype=np.float64), 0) / _SOFT)
 
 
-def _kinds(flags: pd.DataFrame) -> NDArray[Any]:
-    """Of each flag, what found it."""
-    return np.array([sign_of(score, z) for score, z in zip(flags["score"], flags["z"], strict=True)], dtype=object)
+def _kinds(findings: pd.DataFrame) -> NDArray[Any]:
+    """The key in `SIGNS` of each finding."""
+    return np.array([sign_of(*pair) for pair in zip(findings["score"], findings["z"], strict=True)], dtype=object)
 
 
-def _marked(flags: pd.DataFrame, utc: NDArray[np.datetime64], runs: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether a report is flagged by its own score."""
-    own = flags[_kinds(flags) == "score"]
-    found = set(zip(own["run"].tolist(), own["stop"].to_numpy("datetime64[ns]").tolist(), strict=True))
-    return np.array([one in found for one in zip(runs.tolist(), utc.tolist(), strict=True)], dtype=bool)
+def _marked(findings: pd.DataFrame, utc: NDArray[np.datetime64], runs: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether the score of a report is itself a finding."""
+    scored = findings[_kinds(findings) == "score"]
+    reports = set(zip(scored["run"].tolist(), scored["stop"].to_numpy("datetime64[ns]").tolist(), strict=True))
+    return np.array([report in reports for report in zip(runs.tolist(), utc.tolist(), strict=True)], dtype=bool)
 
 
 def _thresholds(table: xr.Dataset, timeline: Timeline, runs: NDArray[np.int64]) -> list[hv.Element]:
-    """A dashed line over each run that has one."""
-    found = []
+    """A dashed line over each run that has a threshold."""
+    segments = []
     for run, (low, high) in zip(timeline.runs, timeline.spans, strict=True):
         known = table["threshold"].values[(runs == run) & np.isfinite(table["threshold"].values)]
         if len(known):
-            found.append((low, _height(known[0]), high, _height(known[0])))
-    lines = hv.Segments(found, ["time", "score", "to", "same"])
+            segments.append((low, _height(known[0]), high, _height(known[0])))
+    lines = hv.Segments(segments, ["time", "score", "to", "same"])
     return [lines.opts(color=theme.INK, line_dash="dashed", line_width=1.2, alpha=0.7)]
 
 
-def _marks(flags: pd.DataFrame, timeline: Timeline, top: float) -> list[hv.Element]:
-    """Of each kind that there is."""
-    kinds = _kinds(flags)
+def _marks(findings: pd.DataFrame, timeline: Timeline, top: float) -> list[hv.Element]:
+    """The marks of each kind of finding."""
+    kinds = _kinds(findings)
     layers = []
     for kind, (marker, _, name) in SIGNS.items():
-        mine = flags[kinds == kind]
-        if mine.empty:
+        rows = findings[kinds == kind]
+        if rows.empty:
             continue
-        stop, run, z = (mine[column].to_numpy() for column in ("stop", "run", "z"))
+        stop, run, z = (rows[column].to_numpy() for column in ("stop", "run", "z"))
         ends = dict(zip(timeline.runs, timeline.spans, strict=True))
         places = timeline.placed(stop.astype("datetime64[ns]"), run)
         places = np.array([min(max(at, ends[r][0]), ends[r][1]) for at, r in zip(places, run.tolist(), strict=True)])
         heights = np.full(len(z), 0.93 * top) if kind == "interruption" else _height(z)
-        sure = [f" · {value:.1f} sigma" if np.isfinite(value) else "" for value in z.tolist()]
-        words = [f"{one.stop:%F %T} UTC · {one.score.replace('_', ' ')}" for one in mine.itertuples()]
-        told = np.array([first + last for first, last in zip(words, sure, strict=True)], dtype=object)
-        why = np.array([theme.plain(one) for one in mine["why"]], dtype=object)
-        columns = places, heights, z, stop, run.astype(str), told, why
+        sigma = [f" · {value:.1f} sigma" if np.isfinite(value) else "" for value in z.tolist()]
+        words = [f"{row.stop:%F %T} UTC · {row.score.replace('_', ' ')}" for row in rows.itertuples()]
+        heading = np.array([first + last for first, last in zip(words, sigma, strict=True)], dtype=object)
+        why = np.array([theme.plain(words) for words in rows["why"]], dtype=object)
+        columns = places, heights, z, stop, run.astype(str), heading, why
         layers.append(
-            hv.Scatter(columns, "time", ["score", "z", "utc", "run", "told", "why"], label=name).opts(
+            hv.Scatter(columns, "time", ["score", "z", "utc", "run", "heading", "why"], label=name).opts(
                 color=theme.VERMILION, marker=marker, size=9, line_color=theme.VERMILION if marker == "x" else "white",
                 line_width=2 if marker == "x" else 0.5, nonselection_alpha=1, show_legend=False, hover_tooltips=_TIP,
             )
@@ -145,14 +145,15 @@ def _marks(flags: pd.DataFrame, timeline: Timeline, top: float) -> list[hv.Eleme
     return layers
 
 
-def key(flags: pd.DataFrame, thresholds: NDArray[np.float64]) -> str:
-    """What the signs mean, of those that there are, as HTML."""
-    known = set(_kinds(flags).tolist())
+def key(findings: pd.DataFrame, thresholds: NDArray[np.float64]) -> str:
+    """The key of the signs in the picture, as HTML."""
+    kinds = set(_kinds(findings).tolist())
     signs = [
         f'<span class="run"><span class="sign">{sign}</span>{escape(name)}</span>'
         for kind, (_, sign, name) in SIGNS.items()
-        if kind in known
+        if kind in kinds
     ]
-    found = sorted({f"{value:.1f}" for value in thresholds[np.isfinite(thresholds)].tolist()})
-    words = f"threshold {' to '.join(dict.fromkeys([found[0], found[-1]]))}" if found else ""
+    values = sorted(thresholds[np.isfinite(thresholds)].tolist())
+    ends = dict.fromkeys(f"{value:.1f}" for value in (values[:1] + values[-1:]))
+    words = f"threshold {' to '.join(ends)}" if ends else ""
     return "".join([*signs, f'<span class="run"><i class="threshold"></i>{words}</span>' if words else ""])

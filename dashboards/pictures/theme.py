@@ -1,4 +1,4 @@
-"""Colours fit for the colour-blind, type, number format and what makes a bare Bokeh figure one of ours."""
+"""Colours that the colour-blind can tell apart, type, number format, and the look of Bokeh figures."""
 
 import re
 import unicodedata
@@ -30,25 +30,25 @@ __all__ = [
     "reductor_name",
 ]
 
-# Okabe and Ito, https://jfly.uni-koeln.de/color/; cividis is even in lightness and the same to all eyes.
+# Okabe and Ito, https://jfly.uni-koeln.de/color/; cividis is even in lightness and the same for all eyes.
 BLUE, VERMILION = "#0072B2", "#D55E00"
 INK, MUTED, TICK, LINE, FRAME = "#1f2933", "#5f6b7a", "#9aa5b1", "#e3e7ec", "#f3f4f6"
-# Of further runs beside a blue one: told apart by all eyes, and none is the colour of a warning.
+# Further runs next to a blue one: all eyes can tell them apart, and none is the colour of a warning.
 RUNS = ("#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#000000", "#8C6BB1", "#A6A200")
 CMAP = "cividis"
 
 
 def _between(anchors: list[tuple[int, int, int]], steps: int) -> list[str]:
-    """Colours from the first to the last of some, each in as many steps."""
-    found = [
+    """Colours interpolated between anchors, in ``steps`` from each to the next."""
+    colours = [
         tuple(round(a + (b - a) * step / steps) for a, b in zip(low, high, strict=True))
         for low, high in pairwise(anchors)
         for step in range(steps)
     ]
-    return ["#{:02x}{:02x}{:02x}".format(*colour) for colour in [*found, anchors[-1]]]
+    return ["#{:02x}{:02x}{:02x}".format(*colour) for colour in [*colours, anchors[-1]]]
 
 
-# From too few over as usual to too many: blue and vermilion, darker where it is more.
+# From too few (blue) through as expected to too many (vermilion), darker for larger pulls.
 _FEW_TO_MANY = [
     (0, 40, 66),
     (0, 114, 178),
@@ -62,7 +62,7 @@ DIVERGING = _between(_FEW_TO_MANY, 30)
 SIZES = {"title": "14px", "labels": "12px", "ticks": "11px"}
 FONT = "Inter, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
-# Style sheets: of the page, of the widgets (each has a shadow root of its own) and of text in panes.
+# Style sheets for the page, for widgets (each has its own shadow root) and for text in panes.
 PAGE = f"""
 @keyframes busy {{ from {{ background-position: 100% 0; }} to {{ background-position: -100% 0; }} }}
 @keyframes appear {{ from {{ opacity: 0; }} to {{ opacity: 1; }} }}
@@ -107,7 +107,7 @@ b {{ color: {INK}; font-weight: 600; }}
 .warn {{ color: {VERMILION}; font-weight: 600; }}
 .wrong {{ color: {VERMILION}; font-size: 12px; line-height: 1.35; max-height: 114px; overflow: auto; }}
 .run {{ margin-right: 12px; white-space: nowrap; color: {INK}; }}
-.run.absent {{ color: {MUTED}; text-decoration: line-through; }}
+.run.absent {{ color: {MUTED}; }}
 .run i {{ display: inline-block; width: 12px; height: 12px; border-radius: 2px; margin-right: 5px; }}
 .run i {{ vertical-align: -1px; }}
 .run i.tick {{ width: 0; height: 9px; border-left: 2px solid {TICK}; border-radius: 0; }}
@@ -145,7 +145,7 @@ def number_format() -> CustomJSTickFormatter:
 
 
 def figure(plot: Any, element: Any) -> None:
-    """HoloViews hook: quiet grid, dark text, a frame that stays where it is; done once per figure, not per frame."""
+    """HoloViews hook: pale grid, dark text, a fixed frame; applied once per figure, not per redraw."""
     drawn = plot.state
     if _DONE in drawn.tags:
         return
@@ -196,13 +196,13 @@ def _greek(match: re.Match[str]) -> str:
 
 
 def axis_titles(histogram: Any) -> dict[str, str]:
-    """The title of each axis of a histogram, by its letter."""
+    """Titles of the axes of a histogram, by letter."""
     dims = () if histogram is None else [axis for axis in "xyz" if axis in histogram.dims]
     return {axis: plain(str(histogram[axis].attrs.get("long_name", ""))) for axis in dims}
 
 
 def reductor_name(reductor: str, axes: Mapping[str, str] | None = None) -> str:
-    """What people call a reductor, such as ``mean_x``; ``axes`` are the titles of axes by their letters.
+    """A reductor such as ``mean_x`` in words; ``axes`` are the titles of axes by letter.
 
     >>> reductor_name("std_x", {"x": "E (GeV)"})
     'std of E (GeV)'
@@ -213,7 +213,7 @@ def reductor_name(reductor: str, axes: Mapping[str, str] | None = None) -> str:
     if match is None:
         return reductor
     name, letter, inside = match[1].replace("_", " "), match[2], match[3] or ""
-    titles = {"t": "the profiled quantity"} | {one: title for one, title in (axes or {}).items() if title}
+    titles = {"t": "the profiled quantity"} | {axis: title for axis, title in (axes or {}).items() if title}
     numbers, behind = [], []
     for part in filter(None, (piece.strip() for piece in inside.split(","))):
         bounds = re.fullmatch(r"([xyz])=(.*):(.*)", part)

@@ -1,10 +1,11 @@
-"""Trends, as xarray holds them -> HoloViews elements: of one run over UTC, or of several with the time between cut out.
+"""Trends as xarray datasets -> HoloViews elements: one run over UTC, or several runs with the time between cut out.
 
-Nothing here keeps state or reads a store.
+Keeps no state and reads no store.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import holoviews as hv
@@ -15,14 +16,14 @@ from numpy.typing import NDArray
 
 from dashboards.pictures import theme
 from dashboards.pictures.axes import limits
-from dashboards.pictures.histogram import CROWD, TOOLS, printf, told
+from dashboards.pictures.histogram import CROWD, TOOLS, printf, with_error
 
 __all__ = ["UTC", "UTC_FORMAT", "Timeline", "apart", "run_colours", "time_limits", "trend", "trend_by_run"]
 
 UTC = [("UTC", "@utc{%F %T}")]
 UTC_FORMAT = {"@utc": "datetime"}
 
-# A tick's place -> the time that it stands for; the day, too, where it is another than that of the tick before.
+# Position of a tick -> its UTC time; with the day where the day differs from the tick before.
 _CLOCK = """
 const place = (at) => {
   for (const [low, high, shift] of spans) if (at >= low && at <= high) return new Date(at - shift)
@@ -39,7 +40,7 @@ return before != null && day(before) == day(when) ? clock : several ? `${day(whe
 
 @dataclass(frozen=True, eq=False)
 class Timeline:
-    """Where the times of runs lie on one axis: those of the chosen run where they are, the others right beside it."""
+    """Positions of several runs on one time axis: the chosen run at its true time, the others directly next to it."""
 
     runs: tuple[int, ...]
     shifts: tuple[np.timedelta64, ...]
@@ -47,30 +48,30 @@ class Timeline:
 
     @classmethod
     def from_table(cls, table: xr.Dataset, chosen: int) -> "Timeline":
-        """Of a trend over several runs, in order of time."""
+        """The runs of a trend or of scores, in order of time."""
         numbers = np.broadcast_to(table["run"].values, table["time"].shape)
-        own = {run: time_limits(table["time"].values[numbers == run]) for run in np.unique(numbers).tolist()}
-        own = dict(sorted(own.items(), key=lambda item: item[1][0]))
-        runs = list(own)
-        grid = np.timedelta64(10 if sum(_seconds(*span) for span in own.values()) > 5400 else 1, "m")
-        place = {chosen: np.timedelta64(0, "ns")}
-        at = runs.index(chosen)
-        for number in range(at + 1, len(runs)):  # so that what is a round time stays one
-            room = own[runs[number]][0] - (own[runs[number - 1]][1] + place[runs[number - 1]])
-            place[runs[number]] = -np.timedelta64(grid * np.floor((room - grid / 5) / grid), "ns")
-        for number in range(at - 1, -1, -1):
-            room = own[runs[number + 1]][0] + place[runs[number + 1]] - own[runs[number]][1]
-            place[runs[number]] = np.timedelta64(grid * np.floor((room - grid / 5) / grid), "ns")
-        shifts = tuple(place[run] for run in runs)
-        return cls(tuple(runs), shifts, tuple((own[r][0] + place[r], own[r][1] + place[r]) for r in runs))
+        spans = {run: time_limits(table["time"].values[numbers == run]) for run in np.unique(numbers).tolist()}
+        spans = dict(sorted(spans.items(), key=lambda item: item[1][0]))
+        runs = list(spans)
+        # Shifts are whole minutes (or ten), so that round times stay round.
+        grid = np.timedelta64(10 if sum(_seconds(*span) for span in spans.values()) > 5400 else 1, "m")
+        shift = {chosen: np.timedelta64(0, "ns")}
+        for before, run in pairwise(runs[runs.index(chosen) :]):
+            room = spans[run][0] - (spans[before][1] + shift[before])
+            shift[run] = -np.timedelta64(grid * np.floor((room - grid / 5) / grid), "ns")
+        for after, run in pairwise(runs[runs.index(chosen) :: -1]):
+            room = spans[after][0] + shift[after] - spans[run][1]
+            shift[run] = np.timedelta64(grid * np.floor((room - grid / 5) / grid), "ns")
+        shifted = tuple((low + shift[run], high + shift[run]) for run, (low, high) in spans.items())
+        return cls(tuple(runs), tuple(shift[run] for run in runs), shifted)
 
     def placed(self, times: NDArray[np.datetime64], runs: NDArray[np.int64]) -> NDArray[np.datetime64]:
-        """Places of times on the axis."""
+        """Positions of times on the axis."""
         shift = dict(zip(self.runs, self.shifts, strict=True))
         return times + np.array([shift[run] for run in runs.tolist()], dtype="timedelta64[ns]")
 
     def run_at(self, place: np.datetime64) -> int | None:
-        """The run to which a place belongs; None between runs."""
+        """The run at a position on the axis; None between runs."""
         found = [run for run, (low, high) in zip(self.runs, self.spans, strict=True) if low <= place <= high]
         return found[0] if found else None
 
@@ -95,20 +96,19 @@ def trend(
     gaps: Sequence[tuple[np.datetime64, np.datetime64, int]] = (), colours: Mapping[int, str] | None = None,
     timeline: Timeline | None = None,
 ) -> hv.Overlay:  # fmt: skip
-    """Value and error over UTC time, as `Archive.trend` gives them for one run or several.
+    """Value and error over UTC time, of one run or several; ``table`` is as from `Archive.trend`.
 
-    A snapshot in which the histogram did not report is no measurement: a pale tick on the lower edge. A dashed line is
-    where it restarted, a grey band a gap. ``shade`` is put below it: a box whose ``left`` and ``right`` can be set at
-    any time.
+    A snapshot without a report is no measurement: a pale tick on the lower edge. A dashed line marks a restart, a grey
+    band a gap. ``shade`` is drawn below the trend: a box whose ``left`` and ``right`` can be set at any time.
 
     Parameters
     ----------
     gaps
-        Begin, end and run of each interval in which snapshots were missed.
+        Start, end and run of each interval in which snapshots are missing.
     colours
-        Of the runs.
+        Colour of each run.
     timeline
-        Where the runs lie, if they are several.
+        Positions of the runs, if there are several.
     """
     times, several = table["time"].values, timeline is not None
     runs = np.broadcast_to(table["run"].values, times.shape)
@@ -118,7 +118,7 @@ def trend(
     value, error = table["value"].values, np.nan_to_num(table["error"].values)
     known = np.isfinite(value) & table["reported"].values
     low, high = limits([*(value - error)[known], *(value + error)[known]])
-    who = [("run", "@run")] if several else []
+    run_line = [("run", "@run")] if several else []
     line = hv.Curve(apart(places[known], value[known], runs[known]), "time", "value").opts(
         color=theme.TICK if several else theme.BLUE, line_width=1, alpha=0.4 + 0.3 * several
     )
@@ -128,7 +128,7 @@ def trend(
     points = hv.Scatter(
         (places, value, error, times, runs.astype(str), colour), "time", ["value", "error", "utc", "run", "colour"]
     ).iloc[known]
-    tip = [*who, *UTC, (label, told("value"))]
+    tip = [*run_line, *UTC, (label, with_error("value"))]
     layers = [
         *_marks(table, timeline, places, runs, gaps),
         line,
@@ -148,7 +148,7 @@ def trend(
         )
     hooks = [theme.figure] + ([] if shade is None else [lambda plot, _: plot.state.add_layout(shade)])
     return hv.Overlay(layers).opts(
-        title=title, fontsize=theme.SIZES, xlabel="UTC; the time between runs is cut out" if several else "UTC",
+        title=title, fontsize=theme.SIZES, xlabel="UTC, without the time between runs" if several else "UTC",
         ylabel=label, xformatter=timeline.formatter, responsive=True,
         xlim=(timeline.spans[0][0], timeline.spans[-1][1]),
         xticks=DatetimeTicker(desired_num_ticks=12) if several else None,
@@ -169,7 +169,7 @@ def trend_by_run(
     columns = (at, value, error, runs.astype(str), table["start"].values, table["stop"].values, colour)
     points = hv.Scatter(columns, "number", ["value", "error", "run", "start", "stop", "colour"]).opts(
         color=hv.dim("colour"), size=8, nonselection_alpha=1,
-        hover_tooltips=[("run", "@run"), ("UTC", "@start{%F %T} to @stop{%F %T}"), (label, told("value"))],
+        hover_tooltips=[("run", "@run"), ("UTC", "@start{%F %T} to @stop{%F %T}"), (label, with_error("value"))],
         hover_formatters=printf("value", "error") | {"@start": "datetime", "@stop": "datetime"},
     )  # fmt: skip
     hooks = [theme.figure] + ([] if shade is None else [lambda plot, _: plot.state.add_layout(shade)])
@@ -181,7 +181,7 @@ def trend_by_run(
 
 
 def time_limits(times: NDArray[np.datetime64]) -> tuple[np.datetime64, np.datetime64]:
-    """The span of a run's time axis: its snapshots, and before the first as much as lies between two."""
+    """Ends of a run's time axis: its snapshots, and one median interval before the first."""
     step = np.median(np.diff(times)) if len(times) > 1 else np.timedelta64(60, "s")
     return times[0] - step, times[-1] + step / 3
 
@@ -190,18 +190,18 @@ def _marks(
     table: xr.Dataset, timeline: Timeline, places: NDArray[np.datetime64], runs: NDArray[np.int64],
     gaps: Sequence[tuple[np.datetime64, np.datetime64, int]],
 ) -> list[hv.Element]:  # fmt: skip
-    """Bands where snapshots were missed, lines where the entries fell; nothing where there are none."""
-    found = []
+    """Bands where snapshots are missing, lines where the entries fell."""
+    marks = []
     if gaps:
-        begin, end, of = (np.array(column) for column in zip(*gaps, strict=True))
+        begin, end, gap_runs = (np.array(column) for column in zip(*gaps, strict=True))
         tip = [("", "gap: snapshots are missing")]
-        spans = hv.VSpans((timeline.placed(begin, of), timeline.placed(end, of)), ["time", "until"])
-        found.append(spans.opts(color=theme.TICK, alpha=0.28, line_color=None, hover_tooltips=tip))
+        spans = hv.VSpans((timeline.placed(begin, gap_runs), timeline.placed(end, gap_runs)), ["time", "until"])
+        marks.append(spans.opts(color=theme.TICK, alpha=0.28, line_color=None, hover_tooltips=tip))
     if table["restart"].values.any():
         lines = hv.VLines(places[table["restart"].values], "time")
-        tip = [("", "restart: the entries fell, counting began again")]
-        found.append(lines.opts(color=theme.VERMILION, line_dash="dashed", line_width=1.2, hover_tooltips=tip))
-    return found
+        tip = [("", "restart: the entries fell, counting started again at zero")]
+        marks.append(lines.opts(color=theme.VERMILION, line_dash="dashed", line_width=1.2, hover_tooltips=tip))
+    return marks
 
 
 def _rug(places: NDArray[np.datetime64], low: float, high: float) -> hv.Segments:
@@ -213,14 +213,14 @@ def _rug(places: NDArray[np.datetime64], low: float, high: float) -> hv.Segments
 
 
 def run_colours(runs: NDArray[np.int64], colours: Mapping[int, str] | None) -> NDArray[Any]:
-    """The colour of each point, by its run."""
+    """The colour of each point, from its run."""
     return np.array([(colours or {}).get(run, theme.BLUE) for run in runs.tolist()], dtype=object)
 
 
 def apart(
     places: NDArray[np.datetime64], value: NDArray[np.float64], runs: NDArray[np.int64]
 ) -> tuple[NDArray[np.datetime64], NDArray[np.float64]]:  # fmt: skip
-    """Points with a hole wherever another run begins."""
+    """Points with a hole before each new run."""
     ends = np.flatnonzero(np.diff(runs)) + 1
     return np.insert(places, ends, places[ends]), np.insert(value, ends, np.nan)
 

@@ -1,4 +1,4 @@
-"""Times as people give them -> an interval that begins and ends at snapshots; and times as text."""
+"""Times as users type them -> an interval between snapshots; and times as text."""
 
 from typing import Any
 
@@ -14,9 +14,9 @@ __all__ = ["between_snapshots", "text"]
 def between_snapshots(
     cumulative: xr.Dataset | None, start: Any, stop: Any, notes: list[str]
 ) -> tuple[np.datetime64 | None, np.datetime64 | None]:
-    """Cut to snapshots as `owtrend.time_slice` cuts, or widened to the next snapshot if none lies between.
+    """The interval from snapshot to snapshot, cut as `owtrend.time_slice` cuts; at least one snapshot.
 
-    None stands for an end of the run. What cannot be had is said in ``notes``, and the whole run is given instead.
+    None stands for an end of the run. An impossible interval becomes the whole run, with the reason in ``notes``.
     """
     if cumulative is None or (start is None and stop is None):
         return None, None
@@ -28,21 +28,21 @@ def between_snapshots(
         notes.append(f"{error}. The whole run is shown instead.")
         return None, None
     if last < first or first == len(times) - 1:
-        asked = f"{'run start' if start is None else start} to {'run end' if stop is None else stop}"
-        notes.append(f"There is no snapshot in the interval {asked}; the whole run is shown instead.")
+        wanted = f"{'run start' if start is None else start} to {'run end' if stop is None else stop}"
+        notes.append(f"There is no snapshot in the interval {wanted}; the whole run is shown instead.")
         return None, None
     last = max(last, first + 1)
     return None if first < 0 else times[first], None if last == len(times) - 1 else times[last]
 
 
 def text(time: np.datetime64) -> str:
-    """To the second, or as exactly as it takes."""
+    """A time as text, to the second or, where needed, finer."""
     return str(np.datetime_as_string(time, "s" if time == time.astype("datetime64[s]") else "auto"))
 
 
-def _last_before(times: Any, told: Any) -> int:
+def _last_before(times: Any, given: Any) -> int:
     """Index of the last of ``times`` at or before a time; -1 if all are later."""
-    when = parse_time(told.removesuffix("Z") if isinstance(told, str) else told, times[0])
+    when = parse_time(given.removesuffix("Z") if isinstance(given, str) else given, times[0])
     if np.isnat(when):
-        raise UsageError(f"not a time: {told!r}")
+        raise UsageError(f"not a time: {given!r}")
     return int(np.searchsorted(times, when, side="right")) - 1

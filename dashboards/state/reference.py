@@ -42,7 +42,7 @@ class Compared:
     """A projected slice with ``pull`` and ``expected`` per bin, NaN where there is nothing to compare with."""
 
     shown: xr.Dataset
-    words: str  # such as "compared with run 300000"
+    words: str  # such as "against run 300000", or "· " and why there are no pulls
 
 
 def slice_reference(
@@ -86,16 +86,16 @@ def compared(
     """
     empty = shown.assign({name: _like(shown, np.nan) for name in ("pull", "expected")})
     if reference.content is None:
-        return Compared(empty, reference.name)
+        return Compared(empty, f"· {reference.name}")
     content = _without(reference.content, part) if reference.is_rest else reference.content
     if not float(abs(content["sums"].sel(sum="entries"))):
         words = "no earlier run to compare with" if reference.is_rest else f"no entries in {reference.name}"
-        return Compared(empty, words)
+        return Compared(empty, f"· {words}")
     result = owtrend.compare(shown, region.projected(content, axes, ranges), scores=[], normalise="robust")
     pull, expected = (result[name].drop_vars(result[name].coords) for name in ("pull", "expected"))
     if "contents" in shown:
         pull = pull.where((expected != 0) | (shown["contents"] != 0))
-    return Compared(shown.assign(pull=pull, expected=expected), f"compared with {reference.name}")
+    return Compared(shown.assign(pull=pull, expected=expected), f"against {reference.name}")
 
 
 def _without(whole: xr.Dataset, part: xr.Dataset) -> xr.Dataset:

@@ -1,4 +1,4 @@
-"""Which axes of a histogram are shown, and which bins of the others: as text, and as `owtrend.project` takes it."""
+"""Projections as users type them: axes, and ranges of the axes that are summed over."""
 
 import re
 
@@ -18,44 +18,44 @@ _RANGE = re.compile(rf"(?:([xyz])\s*=\s*)?({_NUMBER})\s*(?::|to)\s*({_NUMBER})")
 
 
 def choices(histogram: xr.Dataset | None) -> list[str]:
-    """Axes onto which it can be projected; the first is what is shown unless another is chosen.
+    """Axes onto which a histogram can be projected; the first is the default.
 
     >>> choices(None)
     ['']
     """
-    have = "" if histogram is None else "".join(axis for axis in "xyz" if axis in histogram.dims)
-    return {2: ["", "x", "y"], 3: ["", "x", "y", "z", "xz", "yz"]}.get(len(have), [""])
+    count = 0 if histogram is None else sum(axis in histogram.dims for axis in "xyz")
+    return {2: ["", "x", "y"], 3: ["", "x", "y", "z", "xz", "yz"]}.get(count, [""])
 
 
 def summed_over(histogram: xr.Dataset, axes: str) -> list[str]:
-    """The axes that a projection onto ``axes`` has no more; of three shown as they are the last."""
-    have = [axis for axis in "xyz" if axis in histogram.dims]
-    return [axis for axis in have if axis not in (axes or have[:2])]
+    """Axes that a projection onto ``axes`` sums over; for ``""`` the third axis, if there is one."""
+    dims = [axis for axis in "xyz" if axis in histogram.dims]
+    return [axis for axis in dims if axis not in (axes or dims[:2])]
 
 
 def ranges(text: str, histogram: xr.Dataset, axes: str) -> Ranges:
-    """The range of each axis that is summed over, widened or narrowed to the nearest bin edges.
+    """The range of each axis that is summed over, moved to the nearest bin edges.
 
     Parameters
     ----------
     text
-        Such as ``y=2:5, z=0:1``; ``2:5`` if there is only one such axis. A range of all bins counts as none.
+        Such as ``y=2:5, z=0:1``, or ``2:5`` for a single axis. A range of all bins counts as none.
 
     Raises
     ------
     UsageError
-        If it is not that; the text says what is expected.
+        If the text is not such a range; the message says what is expected.
     """
-    gone, found = summed_over(histogram, axes), Ranges()
-    spans = {axis: schema.edges(histogram, axis) for axis in gone}
-    told = region_text({axis: span(histogram, axis) for axis in gone})
+    summed, found = summed_over(histogram, axes), Ranges()
+    spans = {axis: schema.edges(histogram, axis) for axis in summed}
+    possible = region_text({axis: span(histogram, axis) for axis in summed})
     for piece in filter(None, (part.strip() for part in text.split(","))):
-        if not gone:
+        if not summed:
             raise UsageError("no axis is summed over; choose a projection first")
         match = _RANGE.fullmatch(piece)
-        axis = (match[1] or (gone[0] if len(gone) == 1 else "")) if match else ""
-        if match is None or axis not in gone:
-            raise UsageError(f"{piece!r} is no range of an axis that is summed over; give a part of {told}")
+        axis = (match[1] or (summed[0] if len(summed) == 1 else "")) if match else ""
+        if match is None or axis not in summed:
+            raise UsageError(f"{piece!r} is not a range of a summed axis; give a part of {possible}")
         edges = spans[axis]
         low, high = sorted(int(np.abs(edges - float(bound)).argmin()) for bound in match.group(2, 3))
         if low == high:
@@ -67,7 +67,7 @@ def ranges(text: str, histogram: xr.Dataset, axes: str) -> Ranges:
 
 
 def region_text(chosen: Ranges) -> str:
-    """What `ranges` reads.
+    """Ranges as the text that `ranges` reads.
 
     >>> region_text({"y": (2.0, 5.5)})
     'y=2:5.5'
@@ -76,14 +76,14 @@ def region_text(chosen: Ranges) -> str:
 
 
 def projected(content: xr.Dataset, axes: str, chosen: Ranges) -> xr.Dataset:
-    """A histogram of at most two axes: onto ``axes``, of the bins in range of the others."""
-    gone = summed_over(content, axes)
-    if not gone:
+    """The histogram projected onto ``axes``, over the bins in range of the others; at most two axes remain."""
+    summed = summed_over(content, axes)
+    if not summed:
         return content
-    kept = "".join(axis for axis in "xyz" if axis in content.dims and axis not in gone)
-    return owtrend.project(content, kept, **{axis: slice(*ends) for axis, ends in chosen.items() if axis in gone})
+    kept = "".join(axis for axis in "xyz" if axis in content.dims and axis not in summed)
+    return owtrend.project(content, kept, **{axis: slice(*ends) for axis, ends in chosen.items() if axis in summed})
 
 
 def span(histogram: xr.Dataset, axis: str) -> tuple[float, float]:
-    """Where an axis begins and ends."""
+    """Low and high end of an axis."""
     return float(histogram[f"{axis}_left"].values[0]), float(histogram[f"{axis}_right"].values[-1])

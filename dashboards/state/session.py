@@ -17,7 +17,7 @@ from owtrend.trends.query import every_interval
 
 __all__ = ["MOST", "Session"]
 
-MOST = 7  # further runs; more colours cannot be told apart
+MOST = 7  # further runs; more colours would look alike
 _VIEW, _LOADED = ([field.name for field in fields(kind)] for kind in (View, Loaded))
 
 
@@ -161,7 +161,7 @@ class Session:
             notes.append(f"There is no run {', '.join(map(str, unknown))} in the store.")
         found = [number for number in numbers if number not in unknown and number != run]
         if len(found) > MOST:
-            notes.append(f"At most {MOST} further runs are shown: more colours cannot be told apart.")
+            notes.append(f"At most {MOST} further runs are shown: more colours would look alike.")
         return tuple(sorted(found[:MOST]))
 
     def _projection(

@@ -51,7 +51,7 @@ def test_the_outline_goes_around_every_bin(whole):
     assert column(line, "height").tolist() == [0, 6, 6, 12, 12, 0, 0, 0]
 
 
-def test_axis_titles_and_labels_are_those_of_root_without_its_markup(whole):
+def test_axis_titles_and_labels_come_from_root_without_its_markup(whole):
     figure = drawn(histogram.histogram(whole("plain"))).state
     assert (figure.xaxis[0].axis_label, figure.yaxis[0].axis_label) == ("Δη of p_T", "entries")
     labelled = drawn(histogram.histogram(whole("labelled"))).state.xaxis[0]
@@ -59,7 +59,7 @@ def test_axis_titles_and_labels_are_those_of_root_without_its_markup(whole):
     assert list(labelled.major_label_overrides.values()) == ["minimum bias", "L0", "L1 \N{GREEK SMALL LETTER GAMMA}"]
 
 
-def test_a_logarithmic_axis_leaves_out_what_it_cannot_show(whole):
+def test_a_logarithmic_axis_leaves_out_bins_at_or_below_zero(whole):
     content = whole("plain")
     content["contents"].values[:4] = [-3, 0, 5, 1000]
     plot = drawn(histogram.histogram(content, log=True))
@@ -87,7 +87,7 @@ def test_a_profile_is_its_means_with_errors_and_nothing_where_it_is_empty(whole)
     assert (column(points, "error") > 0).all()
 
 
-def test_a_map_leaves_empty_bins_without_colour_and_tells_their_content(whole):
+def test_a_map_leaves_empty_bins_without_colour_and_keeps_their_content(whole):
     content = whole("map")
     picture = histogram.histogram(content)
     assert type(picture) is hv.Image
@@ -114,7 +114,7 @@ def test_a_map_of_unequal_bins_keeps_its_edges(whole):
 
 
 @pytest.mark.parametrize("name", ["map", "uneven"])
-def test_a_logarithmic_map_leaves_out_what_it_cannot_show(whole, name):
+def test_a_logarithmic_map_leaves_out_bins_at_or_below_zero(whole, name):
     content = whole(name)
     content["contents"].values[0, 0] = -1
     picture = histogram.histogram(content, log=True)
@@ -142,9 +142,9 @@ def test_contents_per_entry(whole):
     np.testing.assert_allclose(column(layer(picture, hv.Rectangles), "top"), content["contents"] / entries)
     filled = content["contents"].values[content["contents"].values > 0]
     np.testing.assert_allclose(column(layer(picture, hv.ErrorBars), "up"), np.sqrt(filled) / entries)
-    assert drawn(picture).state.yaxis[0].axis_label == "share of entries"
+    assert drawn(picture).state.yaxis[0].axis_label == "fraction of entries"
     empty = histogram.histogram(content * 0, normalised=True)
-    assert drawn(empty).state.yaxis[0].axis_label == "share of entries"
+    assert drawn(empty).state.yaxis[0].axis_label == "fraction of entries"
 
 
 @pytest.mark.parametrize("log", [False, True])
@@ -192,7 +192,7 @@ def test_limits_by_hand(values, options, expected):
 
 
 def test_long_rows_of_labels_are_thinned(whole):
-    axis = BinAxis.of(whole("labelled").isel(x=np.arange(100) % 3), "x")
+    axis = BinAxis.from_histogram(whole("labelled").isel(x=np.arange(100) % 3), "x")
     ticks = axis.ticks("x")["xticks"]
     assert len(ticks) <= 36
     assert ticks[1][1] == axis.labels[3]
@@ -262,5 +262,5 @@ def test_tlatex_becomes_plain_text(title, expected):
         ("not a reductor", "not a reductor"),
     ],
 )
-def test_reductors_are_told_in_words(reductor, expected):
+def test_reductors_read_as_words(reductor, expected):
     assert theme.reductor_name(reductor, {"x": "E (GeV)", "y": ""}) == expected

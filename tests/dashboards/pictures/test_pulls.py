@@ -58,7 +58,7 @@ def test_bars_point_to_the_side_of_the_pull_in_its_colour(scored):
 
 def test_without_a_run_before_the_rest_of_the_run_is_the_reference(scored):
     data = made(scored, "odd", 1, start="12:04", stop="12:08")
-    assert data.words == "compared with the rest of this run"
+    assert data.words == "against the rest of this run"
     cumulative = scored.histogram("EMC", "odd", run=1)
     whole, part = owtrend.time_slice(cumulative), owtrend.time_slice(cumulative, "12:04", "12:08")
     shares = (whole["contents"] - part["contents"]).values / float(whole["contents"].sum() - part["contents"].sum())
@@ -67,7 +67,7 @@ def test_without_a_run_before_the_rest_of_the_run_is_the_reference(scored):
 
 def test_the_whole_of_the_first_run_has_nothing_to_be_compared_with(scored):
     data = made(scored, "odd", 1)
-    assert data.words == "no earlier run to compare with"
+    assert data.words == "· no earlier run to compare with"
     assert np.isnan(data.shown["pull"]).all()
     assert [len(bars) for bars in layers(pulls(data), hv.Rectangles)] == [0, 0]
 
@@ -76,7 +76,7 @@ def test_a_histogram_that_was_binned_anew_is_compared_with_its_own_run(tmp_path)
     making.write_run(tmp_path / "data", {"h": [[0, n, n, n, 0] for n in range(1, 15)]}, run=1)
     making.write_run(tmp_path / "data", {"h": [[0, n, n, 0] for n in range(1, 15)]}, run=2)
     making.ingest(tmp_path / "data", tmp_path / "store")
-    assert made(owtrend.open(tmp_path / "store"), "h", 2, stop="12:05").words == "compared with the rest of this run"
+    assert made(owtrend.open(tmp_path / "store"), "h", 2, stop="12:05").words == "against the rest of this run"
 
 
 def test_a_name_with_brackets_is_itself_and_no_pattern(tmp_path):
@@ -85,14 +85,14 @@ def test_a_name_with_brackets_is_itself_and_no_pattern(tmp_path):
         making.write_run(tmp_path / "data", names, run=run)
     making.ingest(tmp_path / "data", tmp_path / "store")
     data = made(owtrend.open(tmp_path / "store"), "h[0]", 2)
-    assert (data.words, data.shown["expected"].values.tolist()) == ("compared with run 1", [14, 14])
+    assert (data.words, data.shown["expected"].values.tolist()) == ("against run 1", [14, 14])
 
 
 def test_a_gauge_has_no_pulls(tmp_path, scored):
     held = filling.filled([owtrend.Axis.spaced(4, 0, 4)], np.arange(4)[:, None] + 0.5, gauge=True)
     filling.append(tmp_path / "store", 1, [{"g": held}] * 3)
     data = made(owtrend.open(tmp_path / "store"), "g", 1)
-    assert data.words == "a gauge has no counts to compare"
+    assert data.words == "· a gauge has no counts to compare"
     assert np.isnan(data.shown["pull"]).all()
 
 

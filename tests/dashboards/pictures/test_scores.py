@@ -29,8 +29,8 @@ def flag(score, z, minute=15, why="why"):
     return times | {"subsystem": "EMC", "run": 3, "histograms": ("odd",), "score": score, "z": z, "why": why}
 
 
-def picture(table, flags, **options):
-    return scores.score_trend(table, flags, Timeline.from_table(table, 3), **options)
+def picture(table, findings, **options):
+    return scores.score_trend(table, findings, Timeline.from_table(table, 3), **options)
 
 
 def layers(picture, kind):
@@ -45,16 +45,16 @@ def drawn(picture):
     return hv.renderer("bokeh").get_plot(picture)
 
 
-def test_every_report_is_a_point_that_tells_its_score(table):
+def test_every_report_is_a_point_with_its_score(table):
     points, *marks = layers(picture(table, pd.DataFrame([flag("bin", 5.0)])[:0]), hv.Scatter)
     known = np.isfinite(table["total"].values)
     assert (len(points), marks) == (known.sum(), [])
     np.testing.assert_array_equal(column(points, "z"), table["total"].values[known])
     np.testing.assert_array_equal(column(points, "utc"), table["time"].values[known])
-    assert known.sum() < len(known), "the first report of all has nothing beside it"
+    assert known.sum() < len(known), "the first report of all has no reference"
 
 
-def test_what_is_better_than_usual_lies_at_zero_and_larger_is_higher(table):
+def test_scores_better_than_normal_lie_at_zero_and_larger_ones_higher(table):
     table["total"].values[-4:] = [-30, 0, 5, 500]
     (points,) = layers(picture(table, pd.DataFrame([flag("bin", 5.0)])[:0]), hv.Scatter)
     low, zero, five, large = column(points, "score")[-4:]
@@ -72,7 +72,7 @@ def test_a_calm_run_keeps_its_threshold_in_the_middle_and_shows_no_marks(table):
     assert not layers(made, hv.Scatter)[1:]
 
 
-def test_thresholds_are_told_by_the_ticks_they_lie_between(table):
+def test_thresholds_lie_between_the_right_ticks(table):
     made = picture(table, pd.DataFrame([flag("bin", 5.0)])[:0])
     (lines,) = layers(made, hv.Segments)
     ticks = {text: at for at, text in drawn(made).state.yaxis[0].major_label_overrides.items()}
@@ -82,7 +82,7 @@ def test_thresholds_are_told_by_the_ticks_they_lie_between(table):
     assert heights[under] < column(lines, "score")[0] < heights[over]
 
 
-def test_flags_are_marked_where_they_are_and_tell_why(table, flagged):
+def test_findings_are_marked_at_their_time_and_score_with_their_reason(table, flagged):
     made = picture(table, flagged)
     (points, marks), (line,) = layers(made, hv.Scatter), layers(made, hv.Curve)
     np.testing.assert_array_equal(column(marks, "utc"), flagged["stop"].values)
@@ -94,36 +94,36 @@ def test_flags_are_marked_where_they_are_and_tell_why(table, flagged):
     assert len(points) + len(marks) == np.isfinite(table["total"].values).sum()
     assert (column(marks, "score") > column(layers(made, hv.Segments)[0], "score")[-1]).all()
     begin = flagged["stop"].iloc[0]
-    assert column(marks, "told")[0].startswith(f"{begin:%F %T} UTC · ")
-    assert column(marks, "told")[0].endswith(f" · {flagged['z'].iloc[0]:.1f} sigma")
+    assert column(marks, "heading")[0].startswith(f"{begin:%F %T} UTC · ")
+    assert column(marks, "heading")[0].endswith(f" · {flagged['z'].iloc[0]:.1f} sigma")
 
 
-def test_kinds_of_flags_differ_in_shape_and_colour_from_points(table):
-    flags = pd.DataFrame([flag("bin", 6.0), flag("fraction", 9.0), flag("rate", 4.5), flag("restart", np.inf)])
-    points, *marks = layers(picture(table, flags), hv.Scatter)
+def test_kinds_of_findings_differ_in_shape_and_in_colour_from_points(table):
+    findings = pd.DataFrame([flag("bin", 6.0), flag("fraction", 9.0), flag("rate", 4.5), flag("restart", np.inf)])
+    points, *marks = layers(picture(table, findings), hv.Scatter)
     styles = [mark.opts.get("style").kwargs for mark in marks]
     assert [style["marker"] for style in styles] == ["triangle", "square", "diamond", "x"]
     assert {style["color"] for style in styles} == {theme.VERMILION}
     assert theme.VERMILION not in column(points, "colour")
     height = [column(mark, "score")[0] for mark in marks]
-    assert height[2] < height[0] < height[1] < height[3], "by z, and what is no matter of chance on top"
-    told = scores.key(flags, table["threshold"].values)
+    assert height[2] < height[0] < height[1] < height[3], "by z, and certain findings on top"
+    html = scores.key(findings, table["threshold"].values)
     for sign in ("▲", "■", "◆", "✕", f"threshold {table['threshold'].values[0]:.1f}"):
-        assert sign in told
+        assert sign in html
 
 
-def test_a_flag_after_the_last_row_is_marked_at_the_end_of_its_run(table):
-    flags = pd.DataFrame([flag("after_end", np.inf, minute=59)])
-    _, mark = layers(picture(table, flags), hv.Scatter)
+def test_a_finding_after_the_last_row_is_marked_at_the_end_of_its_run(table):
+    findings = pd.DataFrame([flag("after_end", np.inf, minute=59)])
+    _, mark = layers(picture(table, findings), hv.Scatter)
     assert column(mark, "time")[0] == Timeline.from_table(table, 3).spans[-1][1]
     assert column(mark, "utc")[0] == np.datetime64("2018-06-01T14:59")
 
 
 def test_names_from_files_cannot_be_markup_in_a_tooltip(table):
-    flags = pd.DataFrame([flag("bin", 6.0, why="<script>#eta 0 to 1")])
-    _, mark = layers(picture(table, flags), hv.Scatter)
+    findings = pd.DataFrame([flag("bin", 6.0, why="<script>#eta 0 to 1")])
+    _, mark = layers(picture(table, findings), hv.Scatter)
     assert column(mark, "why")[0] == "<script>\N{GREEK SMALL LETTER ETA} 0 to 1"
-    assert "@why{safe}" not in mark.opts.get("plot").kwargs["hover_tooltips"], "Bokeh escapes it unless told not to"
+    assert "@why{safe}" not in mark.opts.get("plot").kwargs["hover_tooltips"], "Bokeh escapes it without {safe}"
 
 
 def test_runs_lie_side_by_side_in_their_colours_and_the_interval_is_shaded(table, flagged):

@@ -1,4 +1,4 @@
-"""Trends show each measurement with its error, and what is none; runs lie side by side, the time between cut out."""
+"""Trends show each measurement with its error; several runs lie side by side, without the time between."""
 
 import holoviews as hv
 import numpy as np
@@ -43,7 +43,7 @@ def test_points_have_their_errors_and_what_has_no_value_is_left_out(table):
     assert np.isfinite(drawn(nothing).handles["y_range"].end)
 
 
-def test_what_was_not_reported_is_a_tick_on_the_lower_edge_and_joined_to_nothing(table):
+def test_a_snapshot_without_a_report_is_a_tick_on_the_lower_edge_and_not_on_the_line(table):
     table["reported"].values[1] = False
     table["value"].values[1] = -1000  # no measurement, so that it squeezes nothing
     picture = trend(table)
@@ -97,7 +97,7 @@ def test_several_runs_have_their_colours_and_true_times_in_the_tooltip(both):
     assert column(layer(picture, hv.Labels), "name").tolist() == ["Run 300000", "Run 300001"]
     figure = drawn(picture).state
     assert len(figure.xaxis[0].formatter.args["spans"]) == 2
-    assert "cut out" in figure.xaxis[0].axis_label
+    assert "without the time between" in figure.xaxis[0].axis_label
 
 
 def test_runs_as_points_side_by_side(archive):

@@ -113,7 +113,7 @@ def test_scores_lie_under_the_trend_with_the_interval_shaded(page):
     page.choose_edges(2, 4)
     for shade in (page._shade, page._score_shade):
         assert (shade.left, shade.right) == tuple(page.session.loaded.edges[i] for i in (2, 4))
-    assert "flagged" in text(page.score_signs)
+    assert "finding" in text(page.score_signs)
     assert "threshold" in text(page.score_signs)
 
 
@@ -147,7 +147,7 @@ def test_missing_rows_are_marked_where_they_are(scored):
     page = HistogramPage(Session(scored, run=3, histogram="steady"))
     assert "steady is missing" in text(page.why)
     (absent,) = (mark for mark in marks(page._scores.object) if mark.label == "interruption")
-    assert [one.split(" · ")[1:] for one in absent.dimension_values("told")] == [["absent"]]
+    assert [one.split(" · ")[1:] for one in absent.dimension_values("heading")] == [["absent"]]
 
 
 def test_pulls_are_shown_when_they_are_wanted_and_the_address_says_so(page, scored):
@@ -187,11 +187,11 @@ def test_another_run_or_histogram_has_a_reference_of_its_own(page):
     def title():
         return page._pulls.object[()].opts.get("plot").kwargs["title"]
 
-    assert title() == "Pulls · compared with 2 earlier runs, 1 to 2"
+    assert title() == "Pulls against 2 earlier runs, 1 to 2"
     page.session.choose(run=2)
-    assert title() == "Pulls · compared with run 1"
+    assert title() == "Pulls against run 1"
     page.session.choose(run=1, stop="12:05")
-    assert title() == "Pulls · compared with the rest of this run"
+    assert title() == "Pulls against the rest of this run"
 
 
 def test_an_incident_leads_to_its_most_significant_histogram_and_its_interval(page):

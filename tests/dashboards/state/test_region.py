@@ -1,4 +1,4 @@
-"""Projections as people choose them: onto which axes, and which bins of the others."""
+"""Projections as users type them: axes, and ranges of the others."""
 
 import numpy as np
 import pytest
@@ -45,13 +45,13 @@ def test_a_range_is_brought_to_the_edges_of_bins(named, name, axes, text, expect
 @pytest.mark.parametrize(
     ("name", "axes", "text", "why"),
     [
-        ("map", "x", "x=1:2", "'x=1:2' is no range of an axis that is summed over; give a part of y=0:5"),
-        ("map", "x", "a:b", "'a:b' is no range"),
+        ("map", "x", "x=1:2", "'x=1:2' is not a range of a summed axis; give a part of y=0:5"),
+        ("map", "x", "a:b", "'a:b' is not a range"),
         ("map", "", "1:2", "no axis is summed over; choose a projection first"),
         ("box", "x", "1:2", "give a part of y=0:3,z=0:2"),
     ],
 )
-def test_what_is_no_range_is_said_with_what_is(named, name, axes, text, why):
+def test_a_wrong_range_is_an_error_that_says_what_is_possible(named, name, axes, text, why):
     with pytest.raises(UsageError) as caught:
         region.ranges(text, named(name), axes)
     assert why in str(caught.value)

@@ -184,7 +184,7 @@ def test_a_reductor_that_means_nothing_has_its_complaint_and_the_last_good_trend
 def test_a_range_that_means_nothing_has_its_complaint_and_the_last_good_one_stays(archive):
     session = Session(archive, run=300000, histogram="map", axes="x", region="1:3")
     session.choose(region="here")
-    assert "'here' is no range" in session.complaints["region"]
+    assert "'here' is not a range" in session.complaints["region"]
     assert session.view.region == "y=1:3"
     session.choose(axes="y")
     assert (session.view.region, session.complaints) == ("", {}), "another axis has other ranges"
