@@ -14,6 +14,7 @@ from owtrend.compute import cluster
 from owtrend.compute.update_scores import rescore
 from owtrend.config import Config
 from owtrend.kernels.two_sample import beta_binomial, report
+from owtrend.kernels.two_sample.lines import line_bounds, line_sums
 from owtrend.outliers import histogram_scores
 from owtrend.outliers.monitor import Counts, HistogramMonitor
 from owtrend.store.repository import Store
@@ -70,17 +71,19 @@ def test_beta_binomial_pulls(counts: tuple[NDArray, NDArray], compare: Compare) 
     )  # fmt: skip
 
 
-def test_one_look(counts: tuple[NDArray, NDArray], compare: Compare) -> None:
-    """`kernels.two_sample.report`: chi2 and its moments, the least likely bin, strip and shift of a row after the
+def test_one_comparison(counts: tuple[NDArray, NDArray], compare: Compare) -> None:
+    """`kernels.two_sample.report`: chi2 and its moments, the least likely bin, window and shift of one row after the
     other; against chi2 and Kolmogorov distance in NumPy.
     """
     data, reference = counts
     sizes = np.array(reference.shape)
-    bounds, sums = report.line_bounds(reference.shape), report.cumulated(reference, sizes)
+    bounds, moments = line_bounds(reference.shape), np.empty((3, 0))
+    known = reference, line_sums(reference, sizes), moments
+    result = np.zeros(1, dtype=report.DIFFERENCE)
 
     def ours() -> None:
         for row in data:
-            report.look(row, reference, report.cumulated(row, sizes), sums, bounds)
+            report.compare((row, line_sums(row, sizes), moments), known, bounds, 10.0, result[0])
 
     def theirs() -> None:
         for row in data:
@@ -90,7 +93,7 @@ def test_one_look(counts: tuple[NDArray, NDArray], compare: Compare) -> None:
             np.abs(np.cumsum(row) / n - np.cumsum(reference) / whole).max()
 
     compare(
-        "a look", f"{data.shape[0]} x {data.shape[1]:,}", ours, "NumPy, less", theirs, amount=1e-6 * data.size,
+        "one comparison", f"{data.shape[0]} x {data.shape[1]:,}", ours, "NumPy, less", theirs, amount=1e-6 * data.size,
         rate_unit="M cells/s",
     )  # fmt: skip
 
@@ -116,7 +119,7 @@ def test_all_scores_of_a_live_snapshot(size: Size, compare: Compare, rng: np.ran
 
     def ours() -> None:
         for monitor, report in watched:
-            vars(report).pop("cumulated", None)
+            vars(report).pop("line_sums", None)
             monitor.test(report)
 
     def theirs() -> None:

@@ -249,13 +249,13 @@ def _fractions(
         if scores is not None:
             out["fraction"][row, members] = scores.total
             if scores.total > threshold:
-                worst = int(scores.told[7])
+                worst = int(scores.difference["bin_cell"])
                 if (bad := spoiled[row, members]).any() and not bad[worst]:
                     worst = int(np.argmax(bad))  # of two histograms the one whose bins are flagged, too
                 out["flagged"][row, members] |= _FRACTION
                 out["flagged"][row, members[worst]] |= _CONTRIBUTES
                 data, known = monitor.compared(scores, report)
-                expected = known.counts[worst] * (scores.told[0] / scores.told[1])
+                expected = known.counts[worst] * scores.ratio
                 why = (
                     f"fraction of {names[worst]} in its component: {counted(data.counts[worst], expected)} "
                     f"({compared_with(scores, [earlier.run for earlier in reference])})"

@@ -4,15 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from owtrend.kernels.two_sample.chi2_moments import moments
-from owtrend.kernels.two_sample.report import FIELDS
+from owtrend.kernels.two_sample.chi2_moments import three_moments
 from owtrend.model.axis import Axis
 from owtrend.model.wording import axis_title, bin_place, bin_range, counted, run_names
 from owtrend.outliers.monitor import COMPARISONS, SCORES, Counts, ReportScores
 
 __all__ = ["compared_with", "reason"]
-
-_FIELD = {name: number for number, name in enumerate(FIELDS)}
 
 
 def reason(
@@ -27,33 +24,33 @@ def reason(
     runs
         The other runs that are the reference.
     """
-    told, means = scores.told, scores.means
+    found, ratio = scores.difference, scores.ratio
     data, reference = compared
-    ratio = told[0] / told[1]
     name = SCORES[scores.worst[1]]
     if name == "bin":
-        cell = int(told[_FIELD["bin_cell"]])
+        cell = int(found["bin_cell"])
         text = f"{bin_place(axes, cell)}: {counted(data.counts[cell], reference.counts[cell] * ratio)}"
     elif name == "window":
-        axis, first, last = (int(told[_FIELD[f"strip_{part}"]]) for part in ("axis", "first", "last"))
+        axis, first, last = (int(found[f"window_{part}"]) for part in ("axis", "first", "last"))
         seen, known = (float(counts.line(axis)[first : last + 1].sum()) for counts in compared)
         text = f"{bin_range(axes, axis, first, last)}: {counted(seen, known * ratio)}"
     elif name == "shift":
-        axis = int(told[_FIELD["shift_axis"]])
-        side = "larger" if told[_FIELD["shift_sign"]] > 0 else "smaller"
+        axis = int(found["shift_axis"])
+        side = "larger" if found["shift_sign"] > 0 else "smaller"
         seen, known = (_mean(counts, axes, axis) for counts in compared)
         text = f"shifted to {side} {axis_title(axes, axis)}: a mean of {seen:.5g} where {known:.5g} is expected"
     elif name == "chi2":
-        expected, variance, _ = moments(told[:6])
-        text = f"different shape: chi2 {told[3]:.0f} where {expected:.0f} ± {np.sqrt(variance):.0f} is expected"
+        margins = (float(found[part]) for part in ("data_total", "reference_total", "bins", "inverse", "inverse2"))
+        expected, variance, _ = three_moments(*margins)
+        text = f"different shape: chi2 {found['chi2']:.0f} where {expected:.0f} ± {np.sqrt(variance):.0f} is expected"
     elif name == "profile_bin":
-        cell = int(means[3])
+        cell = int(found["profile_cell"])
         seen, known = (
             counts.moments[1, cell] / counts.moments[0, cell] for counts in compared if counts.moments is not None
         )
         text = f"{bin_place(axes, cell)}: a mean of {seen:.4g} where {known:.4g} is expected"
     else:
-        text = f"different means: chi2 {means[0]:.0f} for {means[1]:.0f} bins"
+        text = f"different means: chi2 {found['profile_chi2']:.0f} for {found['profile_bins']} bins"
     return f"{text} ({compared_with(scores, runs)})"
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from owtrend.histograms import run_histogram
 from owtrend.kernels.cells.difference import gaps
-from owtrend.kernels.two_sample.report import log_upper
+from owtrend.kernels.two_sample.tails import log_upper
 from owtrend.model.finding import Finding
 from owtrend.model.wording import minutes, name_list, plural
 from owtrend.outliers.activity import RunActivity, in_ns

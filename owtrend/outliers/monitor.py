@@ -12,15 +12,17 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from owtrend.kernels.two_sample import report as kernels
-from owtrend.outliers.null_model import COMPARISONS, SCORES, NullModel
+from owtrend.kernels.two_sample.lines import line_bounds, line_sums
+from owtrend.kernels.two_sample.report import COMPARISONS, SCORES, Group, compare_all, verdict
+from owtrend.outliers.null_model import NullModel
 
 __all__ = ["COMPARISONS", "RECENT", "SCORES", "Counts", "HistogramMonitor", "ReportScores", "RunningCounts"]
 
 Floats = NDArray[np.float64]
 
 RECENT = 4  # reports that are tested together
-_NO_CELLS, _NO_MOMENTS = np.empty(0), np.empty((3, 0))
+_NO_MOMENTS = np.empty((3, 0))
+_NOTHING: Group = np.empty(0), np.empty(0), _NO_MOMENTS
 _RELEARN_AFTER = 4  # reports
 # Scores by how much they say about where it is; one is preferred to the largest z from 70 % of that on.
 _MOST_SPECIFIC = tuple(map(SCORES.index, ("bin", "profile_bin", "window", "shift", "profile_chi2", "chi2")))
@@ -51,18 +53,18 @@ class Counts:
     reports: int = 1
 
     @cached_property
-    def cumulated(self) -> Floats:
-        """Cumulative sums along each axis, see `owtrend.kernels.two_sample.report.cumulated`."""
-        return kernels.cumulated(self.counts, self.sizes)
+    def line_sums(self) -> Floats:
+        """Cumulative sums along each axis, see `owtrend.kernels.two_sample.lines.line_sums`."""
+        return line_sums(self.counts, self.sizes)
 
     def line(self, axis: int) -> Floats:
         """Counts along an axis, flow included, summed over all others."""
         first, last = self.bounds[axis : axis + 2]
-        return np.diff(self.cumulated[first:last])
+        return np.diff(self.line_sums[first:last])
 
     @property
     def bounds(self) -> NDArray[np.int64]:
-        return kernels.line_bounds(tuple(self.sizes.tolist()))
+        return line_bounds(tuple(self.sizes.tolist()))
 
 
 @dataclass(eq=False)
@@ -71,7 +73,7 @@ class RunningCounts:
 
     counts: Floats
     sizes: NDArray[np.int64]
-    cumulated: Floats
+    line_sums: Floats
     moments: Floats | None
     reports: int
 
@@ -79,7 +81,7 @@ class RunningCounts:
     def from_counts(cls, first: "Counts | RunningCounts", *others: "Counts | RunningCounts") -> Self:
         """The sum of all given."""
         moments = None if first.moments is None else first.moments.copy()
-        total = cls(first.counts.copy(), first.sizes, first.cumulated.copy(), moments, first.reports)
+        total = cls(first.counts.copy(), first.sizes, first.line_sums.copy(), moments, first.reports)
         for other in others:
             total.add(other)
         return total
@@ -88,7 +90,7 @@ class RunningCounts:
         """Add, or with a ``sign`` of -1 subtract."""
         add = np.add if sign > 0 else np.subtract
         add(self.counts, other.counts, out=self.counts)
-        add(self.cumulated, other.cumulated, out=self.cumulated)
+        add(self.line_sums, other.line_sums, out=self.line_sums)
         if self.moments is not None and other.moments is not None:
             add(self.moments, other.moments, out=self.moments)
         self.reports += sign * other.reports
@@ -97,7 +99,7 @@ class RunningCounts:
         """A copy of the present sum."""
         moments = None if self.moments is None else self.moments.copy()
         counts = Counts(self.counts.copy(), self.sizes, moments, self.reports)
-        vars(counts)["cumulated"] = self.cumulated.copy()
+        vars(counts)["line_sums"] = self.line_sums.copy()
         return counts
 
 
@@ -116,16 +118,20 @@ class ReportScores:
         Normal z of the least likely score, after the trials factor of all of them.
     worst
         Comparison and score that say most: among those with nearly the largest z the most specific one.
-    told, means
-        `owtrend.kernels.two_sample.report.FIELDS` of the worst comparison, and of a profile `values`.
+    difference
+        The worst comparison: a record of `owtrend.kernels.two_sample.report.DIFFERENCE`.
     """
 
     raw: Floats
     z: Floats
     total: float
     worst: tuple[int, int]
-    told: Floats
-    means: Floats
+    difference: np.void
+
+    @property
+    def ratio(self) -> float:
+        """Counts of the data divided by those of the reference."""
+        return float(self.difference["data_total"] / self.difference["reference_total"])
 
 
 @dataclass(eq=False)
@@ -156,15 +162,14 @@ class HistogramMonitor:
         """Compare a report with its references; None if there is no reference, or no counts."""
         null = self.null_model or self._null_from_reports()
         groups = report, self.reference, self.accepted, self._latest, self._earlier
-        parts = [part for group in groups for part in _parts(group)]
-        raw, told, means = kernels.looks(*parts, report.bounds, null.overdispersion, _MIN_ENTRIES)
+        raw, differences = compare_all(*map(_group, groups), report.bounds, null.overdispersion, _MIN_ENTRIES)
         if self.scores is not None:
             raw[:, [score for score in range(len(SCORES)) if score not in self.scores]] = np.nan
-        z, total, comparison, score = kernels.verdict(raw, null.location, null.scale, _MOST_SPECIFIC, _NEARLY_LARGEST)
+        z, total, comparison, score = verdict(raw, null.location, null.scale, _MOST_SPECIFIC, _NEARLY_LARGEST)
         if comparison < 0:
             return None
         self.raw.append(raw)
-        return ReportScores(raw, z, total, (comparison, score), told[comparison], means[comparison])
+        return ReportScores(raw, z, total, (comparison, score), differences[comparison])
 
     def accept(self, report: Counts) -> None:
         """Add a good report to the references."""
@@ -200,8 +205,7 @@ class HistogramMonitor:
         return self._own_null[1]
 
 
-def _parts(group: Counts | RunningCounts | None) -> tuple[Floats, Floats, Floats]:
-    """Arguments of `owtrend.kernels.two_sample.report.looks`."""
-    if group is None:
-        return _NO_CELLS, _NO_CELLS, _NO_MOMENTS
-    return group.counts, group.cumulated, _NO_MOMENTS if group.moments is None else group.moments
+def _group(counts: Counts | RunningCounts | None) -> Group:
+    if counts is None:
+        return _NOTHING
+    return counts.counts, counts.line_sums, _NO_MOMENTS if counts.moments is None else counts.moments

@@ -7,12 +7,12 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["COMPARISONS", "KNOWN_RUNS", "SCORES", "NullModel", "summary"]
+from owtrend.kernels.two_sample.report import COMPARISONS, SCORES
+
+__all__ = ["KNOWN_RUNS", "NullModel", "summary"]
 
 Floats = NDArray[np.float64]
 
-COMPARISONS = ("other runs", "run so far", "this run", "last reports")  # what a report is compared with
-SCORES = ("chi2", "bin", "window", "shift", "profile_chi2", "profile_bin")
 QUIET_QUANTILE = 0.15  # overdispersion is taken from the quietest 15 % of a run's reports
 MIN_OVERDISPERSION = 1.3  # less is not significant
 KNOWN_RUNS, _KNOWN_REPORTS = 3, 8  # a null model needs at least as many

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from owtrend.kernels.two_sample.report import z_of
+from owtrend.kernels.two_sample.tails import z_of
 from owtrend.outliers.monitor import Counts, RunningCounts
 from owtrend.outliers.null_model import KNOWN_RUNS, NullModel
 

@@ -12,7 +12,7 @@ from owtrend.compute import compute, update_scores
 from owtrend.compute.stale import Stale
 from owtrend.config import Config, ScoreConfig
 from owtrend.errors import NotFoundError
-from owtrend.kernels.two_sample.report import z_of
+from owtrend.kernels.two_sample.tails import z_of
 from owtrend.outliers.monitor import SCORES
 from owtrend.store import versions
 from tests import making

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from owtrend.outliers.null_model import COMPARISONS, SCORES, NullModel, summary
+from owtrend.outliers.monitor import COMPARISONS, SCORES
+from owtrend.outliers.null_model import NullModel, summary
 
 
 def test_the_null_model_is_no_narrower_than_counting_statistics():

@@ -1,0 +1,149 @@
+"""Two histograms along their axes: cumulative sums, the least likely window of neighbouring bins, and shifts."""
+
+import math
+from functools import lru_cache
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from owtrend.kernels.two_sample.tails import log_tail, log_upper
+
+__all__ = ["ShiftDifference", "WindowDifference", "line_bounds", "line_sums", "worst_shift", "worst_window"]
+
+Floats = NDArray[np.float64]
+Numbers = NDArray[np.int64]
+
+_LOG_2 = 0.6931471805599453
+_MIN_COUNTS = 8  # of a sample whose shift is tested
+
+
+class WindowDifference(NamedTuple):
+    """The least likely window of ``trials``: bins ``first`` to ``last`` of an axis."""
+
+    log_p: float
+    axis: int
+    first: int
+    last: int
+    sign: float
+    trials: int
+
+
+class ShiftDifference(NamedTuple):
+    """The least likely shift of ``trials``, to larger values with a ``sign`` of 1."""
+
+    log_p: float
+    axis: int
+    sign: float
+    trials: int
+
+
+@lru_cache(maxsize=4096)
+def line_bounds(sizes: tuple[int, ...]) -> Numbers:
+    """Index at which each axis begins in `line_sums`, and the end, ``(axis + 1,)``; ``sizes``: cells of each axis."""
+    return np.cumsum([0, *(size + 1 for size in sizes)]).astype(np.int64)
+
+
+@numba.njit(nogil=True, cache=True)
+def line_sums(cells: Floats, sizes: Numbers) -> Floats:
+    """Sums of the first 0, 1, ... cells along each axis, over all others; one axis after the other.
+
+    ``cells`` flat, ``sizes`` the cells of x[, y[, z]]. The content of any window is one subtraction.
+    """
+    axes = len(sizes)
+    nx = sizes[0]
+    ny = sizes[1] if axes > 1 else 1
+    nz = sizes[2] if axes > 2 else 1
+    out = np.zeros(sizes.sum() + axes)
+    of_y, of_z = nx + 2, nx + ny + 3
+    at = 0
+    for k in range(nz):
+        plane = 0.0
+        for j in range(ny):
+            row = 0.0
+            for i in range(nx):
+                value = cells[at]
+                out[i + 1] += value
+                row += value
+                at += 1
+            if axes > 1:
+                out[of_y + j] += row
+            plane += row
+        if axes > 2:
+            out[of_z + k] += plane
+    at = 0
+    for size in sizes:
+        for i in range(at + 1, at + size + 1):
+            out[i] += out[i - 1]
+        at += size + 1
+    return out
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def worst_window(data: Floats, reference: Floats, bounds: Numbers, p: float) -> WindowDifference:
+    """The least likely window: a block of bins along an axis, summed over all other axes.
+
+    Lengths are 1, 2 (not in 1-D), 4, 8, ... to half the axis, half overlapping.
+
+    Parameters
+    ----------
+    data, reference, bounds
+        `line_sums` and `line_bounds`.
+    p
+        Fraction of the data in all counts.
+
+    Returns
+    -------
+    :
+        ``log_p`` is two-sided, before the trials factor; NaN without a filled window. ``axis`` is -1 where no window
+        stands out.
+    """
+    limit, best = 9 * p * (1 - p), 0.0
+    worst_axis, worst_first, worst_last, sign, trials = -1, -1, -1, 0.0, 0
+    axes = len(bounds) - 1
+    for axis in range(axes):
+        first, last = bounds[axis], bounds[axis + 1] - 1
+        length = 1 if axes > 1 else 4
+        while length <= (last - first) // 2:
+            for begin in range(first, last, max(length // 2, 1)):
+                end = min(begin + length, last)
+                d, r = data[end] - data[begin], reference[end] - reference[begin]
+                off, m = d - (d + r) * p, d + r
+                trials += m > 0
+                if off * off > limit * max(1.0, -best / 9) * m:
+                    log_p = log_tail(d, r, p)
+                    if log_p < best:
+                        best, sign = log_p, math.copysign(1.0, off)
+                        worst_axis, worst_first, worst_last = axis, begin - first, end - first - 1
+            length *= 2
+    log_p = min(best + _LOG_2, 0.0) if trials > 0 else np.nan
+    return WindowDifference(log_p, worst_axis, worst_first, worst_last, sign, trials)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def worst_shift(data: Floats, reference: Floats, bounds: Numbers) -> ShiftDifference:
+    """The least likely shift along an axis: Mann & Whitney's rank sum, with ties.
+
+    Parameters and results as of `worst_window`.
+    """
+    n, whole = data[bounds[1] - 1], reference[bounds[1] - 1]
+    p, everything = n / (n + whole), n + whole
+    least, worst_axis, sign, trials = np.nan, -1, 0.0, 0
+    for axis in range(len(bounds) - 1):
+        below, rank_sum, spread, ranked = 0.0, 0.0, 0.0, 0
+        for i in range(bounds[axis], bounds[axis + 1] - 1):
+            d, to = data[i + 1] - data[i], data[i + 1] + reference[i + 1]
+            rank = 0.5 * (below + to - everything)
+            rank_sum += d * rank
+            spread += (to - below) * rank * rank
+            ranked += to > below
+            below = to
+        if ranked < 2 or not (n >= _MIN_COUNTS and whole >= _MIN_COUNTS):
+            continue
+        trials += 1
+        z = rank_sum / math.sqrt(p * (1 - p) * spread * everything / (everything - 1))
+        log_p = log_upper(abs(z)) + _LOG_2
+        if not log_p >= least:
+            least, worst_axis, sign = log_p, axis, math.copysign(1.0, z)
+    return ShiftDifference(least, worst_axis, sign, trials)
