@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 from owtrend.config import Config
 from owtrend.errors import BinningChangedError, NotFoundError, UsageError
 from owtrend.histograms.time_slice import TimeSlice, time_slices
+from owtrend.kernels.series.mad import mad_sigma
 from owtrend.model.histogram import Histogram, Path, bin_values
 from owtrend.model.snapshot import find_path
 from owtrend.store.reader import Reader
 from owtrend.trends.run_trends import event_counter
 
 __all__ = ["Reference", "Template", "comparable", "reference"]
-
-_TO_SIGMA = 1.4826  # from the median absolute deviation of a normal distribution
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +125,7 @@ class Reference:
         value = np.nanmedian(shares, axis=0) if len(histograms) > 1 else shares[0]
         spread = np.full_like(value, np.nan)
         if len(histograms) > 2:
-            spread = _TO_SIGMA * np.nanmedian(np.abs(shares - value), axis=0)
+            spread = mad_sigma(shares, value)
         return Template(value, spread, len(histograms))
 
 

@@ -11,6 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from owtrend.errors import DimsError, UsageError
+from owtrend.kernels.series.mad import mad_sigma
 from owtrend.kernels.shapes.pareto_tail import tail_probability
 from owtrend.learned.shape_models import scikit_learn
 from owtrend.model.wording import run_names
@@ -238,7 +239,7 @@ class _TypicalTrends:
             centred = cls(is_count, level, np.ones_like(level), np.isfinite(level), table.values[:0])
             off = centred._off(table.values)
             centre = np.nanmedian(off, axis=0)
-            spread = 1.4826 * np.nanmedian(np.abs(off - centre), axis=0)
+            spread = mad_sigma(off, centre)
         used = np.isfinite(table.values).mean(axis=0) >= _KNOWN
         typical = cls(is_count, level + centre, spread, used, table.values[:0])
         return replace(typical, past=typical.pulls(table))

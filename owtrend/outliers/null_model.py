@@ -7,6 +7,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from owtrend.kernels.series.mad import mad_sigma, nan_median
 from owtrend.kernels.two_sample.report import COMPARISONS, SCORES
 
 __all__ = ["KNOWN_RUNS", "NullModel", "summary"]
@@ -46,8 +47,8 @@ class NullModel:
         stacked = np.stack(runs)
         count, location, scale = stacked[..., 0], stacked[..., 1], stacked[..., 2]
         known = (count > 0).sum(axis=0)
-        middle = _median(location)
-        wide = np.sqrt(_median(scale**2) + (1.4826 * _median(np.abs(location - middle))) ** 2)
+        middle = nan_median(location)
+        wide = np.sqrt(nan_median(scale**2) + mad_sigma(location, middle) ** 2)
         return cls(*_significant(middle, wide, np.where(known >= KNOWN_RUNS, np.nansum(count, axis=0), 0)))
 
     @classmethod
@@ -78,19 +79,9 @@ def summary(raw: Sequence[Floats]) -> Floats:
     if not raw:
         return np.full((len(COMPARISONS), len(SCORES) + 1, 3), np.nan)
     stacked = np.stack(raw)
-    middle = _median(stacked)
-    spread = 1.4826 * _median(np.abs(stacked - middle))
+    middle = nan_median(stacked)
+    spread = mad_sigma(stacked, middle)
     return np.stack([np.isfinite(stacked).sum(axis=0).astype(float), middle, spread], axis=-1)
-
-
-def _median(values: Floats) -> Floats:
-    """Along the first dim, NaN left out; NaN where there is nothing else."""
-    ordered = np.sort(values, axis=0)  # NaN last
-    known = np.isfinite(ordered).sum(axis=0)
-    low, high = np.maximum((known - 1) // 2, 0), known // 2
-    high = np.minimum(high, np.maximum(known - 1, 0))
-    pick = [np.take_along_axis(ordered, at[None], axis=0)[0] for at in (low, high)]
-    return np.where(known > 0, (pick[0] + pick[1]) / 2, np.nan)
 
 
 def _significant(location: Floats, scale: Floats, count: Floats) -> tuple[Floats, Floats, Floats]:

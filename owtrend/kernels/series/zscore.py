@@ -5,9 +5,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, stdtr
 
+from owtrend.kernels.series.mad import mad_of_pulls
+
 __all__ = ["against_line", "against_mean", "against_median", "chances"]
 
-_NORMAL = 1.482602218505602  # sigma per MAD of normal points
 _EXCESS = 2.5  # by how many / sqrt(n) the scatter must exceed the errors before they are enlarged: 1 in 60 windows
 _INFORMATION = 0.45  # degrees of freedom that the MAD of a point is worth, for scores from 3 to 5
 _HUBER = 1.5
@@ -31,7 +32,7 @@ def weighted_median(value: NDArray[np.float64], weight: NDArray[np.float64]) -> 
 def _scale(pulls: NDArray[np.float64], parameters: int, given: bool) -> tuple[float, float]:
     """By which factor errors are too small, from pulls about a fit, and the degrees of freedom of scores."""
     n = len(pulls)
-    scale = _NORMAL * np.median(np.abs(pulls)) * np.sqrt(n / (n - parameters))
+    scale = mad_of_pulls(pulls) * np.sqrt(n / (n - parameters))
     if given and scale < 1 + _EXCESS / np.sqrt(n):
         return 1.0, np.inf
     return scale, max(1.0, _INFORMATION * (n - parameters))
