@@ -12,7 +12,7 @@ import xarray as xr
 
 from owtrend.comparison.reference import Reference, comparable, reference
 from owtrend.compute.stale import stale_runs
-from owtrend.config import Config, config_of
+from owtrend.config import Config
 from owtrend.errors import NotFoundError, UsageError
 from owtrend.histograms import run_histogram
 from owtrend.histograms.cells import dataset
@@ -494,4 +494,4 @@ class Archive:
     @property
     def config(self) -> Config:
         """The configuration that stored trends are made with; see `owtrend.compute.compute.compute`."""
-        return config_of(self._reader)
+        return self._reader.config

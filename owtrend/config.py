@@ -8,9 +8,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from owtrend.errors import UsageError, hint
-from owtrend.store.reader import Reader
 
-__all__ = ["Config", "ScoreConfig", "SubsystemConfig", "config_of", "from_json", "load"]
+__all__ = ["Config", "ScoreConfig", "SubsystemConfig", "from_json", "load"]
 
 
 class _Strict(BaseModel):
@@ -86,11 +85,6 @@ def load(path: str | Path) -> Config:
 def from_json(text: str) -> Config:
     """The configuration written by `Config.model_dump_json`."""
     return Config.model_validate(json.loads(text))
-
-
-def config_of(reader: Reader) -> Config:
-    """The configuration that a store was computed with."""
-    return from_json(reader.config or "{}")
 
 
 def _problem(error: Any) -> str:

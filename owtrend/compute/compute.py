@@ -86,7 +86,7 @@ def compute(
     say = progress or (lambda *_: None)
     with store.writer("derived") as begin:
         reader = store.reader()
-        text = reader.config if config is None else config.model_dump_json()
+        text = reader.config_json if config is None else config.model_dump_json()
         settings = from_json(text or "{}")
         names = {name: tuple(kept_reductors(settings, name)) for name in reader.subsystems}
         if config is not None:
@@ -161,11 +161,11 @@ def _make_room(
     transaction: Transaction, reader: Reader, wanted: Sequence[RunKey], names: Mapping[str, Sequence[str]], config: str
 ) -> None:
     """Commit the configuration, and arrays that are large enough for the trends of these runs."""
-    if config != reader.config:
+    if config != reader.config_json:
         transaction.configure(config)
     for subsystem in sorted({subsystem for subsystem, _ in wanted}):
         paths = [path_of(entry) for entry in reader.subsystem(subsystem).registry.histograms.values()]
-        transaction.prepare_trends(subsystem, paths, names[subsystem])
+        transaction.trends(subsystem).prepare(paths, names[subsystem])
     transaction.commit("make room for trends")
 
 
@@ -178,5 +178,5 @@ def _write(
         view = reader.subsystem(subsystem)
         by_run = {view.run_index(run): arrays for (name, run), arrays in trends.items() if name == subsystem}
         revisions = {run_index: int(view.per_run["revision"][run_index]) for run_index in by_run}
-        transaction.write_trends(subsystem, names[subsystem], by_run, revisions, settings_hash(config, subsystem))
+        transaction.trends(subsystem).write(names[subsystem], by_run, revisions, settings_hash(config, subsystem))
     transaction.commit(f"trends of {len(trends)} runs")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from owtrend.config import Config, config_of
+from owtrend.config import Config
 from owtrend.outliers.reference_pool import NULL_RUNS, ScoreSettings
 from owtrend.store import versions
 from owtrend.store.reader import Reader, SubsystemReader
@@ -38,19 +38,19 @@ class Stale(StrEnum):
 
 def stale_trends(view: SubsystemReader, subsystem: str, config: Config) -> dict[int, Stale]:
     """By run, why its stored trends are not those that `compute` would give now; no others."""
-    stored, reductors = view.trend_names[1], kept_reductors(config, subsystem)
+    stored, reductors = view.trends.reductors, kept_reductors(config, subsystem)
     columns = [stored.index(name) for name in reductors if name in stored]
     settings = np.frombuffer(settings_hash(config, subsystem), dtype=np.uint8)
     found = {}
     for run, run_index in sorted(view.run_indices.items()):
-        made_by = view.trend_versions[run_index, columns]
-        if not view.trend_revisions[run_index]:
+        made_by = view.trends.versions[run_index, columns]
+        if not view.trends.revisions[run_index]:
             found[run] = Stale.MISSING
-        elif view.trend_revisions[run_index] != view.per_run["revision"][run_index]:
+        elif view.trends.revisions[run_index] != view.per_run["revision"][run_index]:
             found[run] = Stale.DATA
         elif (made_by != versions.TRENDS)[made_by > 0].any():
             found[run] = Stale.FORMULA
-        elif (view.trend_settings[run_index] != settings).any():
+        elif (view.trends.settings[run_index] != settings).any():
             found[run] = Stale.SETTINGS
     return found
 
@@ -95,23 +95,23 @@ def stale_score(
     unknown
         Runs whose scores are about to change.
     """
-    run_index, origin = view.run_index(order[number]), view.score_origin
-    if not origin["revision"][run_index]:
+    run_index, scores = view.run_index(order[number]), view.scores
+    if not scores.revisions[run_index]:
         return Stale.MISSING
-    if origin["revision"][run_index] != view.per_run["revision"][run_index]:
+    if scores.revisions[run_index] != view.per_run["revision"][run_index]:
         return Stale.DATA
-    stored = view.score_versions
+    stored = scores.versions
     if any(name not in stored or stored[name][run_index] != version for name, version in versions.SCORES.items()):
         return Stale.FORMULA
-    if view.score_settings[run_index].tobytes() != settings.digest:
+    if scores.settings[run_index].tobytes() != settings.digest:
         return Stale.SETTINGS
     digest = reference_digest(view, runs_before(order, number, settings), unknown=unknown)
-    return None if np.array_equal(origin["basis"][run_index], digest) else Stale.REFERENCE
+    return None if np.array_equal(scores.basis[run_index], digest) else Stale.REFERENCE
 
 
 def runs_in_time(view: SubsystemReader) -> list[int]:
     """Runs that have trends of what they are now, in order of time."""
-    made = view.trend_revisions == view.per_run["revision"]
+    made = view.trends.revisions == view.per_run["revision"]
     run_indices = [
         (int(view.per_run["start"][run_index]), run) for run, run_index in view.run_indices.items() if made[run_index]
     ]
@@ -129,10 +129,9 @@ def reference_digest(
 ) -> NDArray[np.uint8]:
     """Digest of what the runs before gave to a run's references; ``made`` are outcomes that are not stored yet."""
     digest = hashlib.blake2b(digest_size=16)
-    origin = view.score_origin
     for run in before:
         run_index = view.run_index(run)
-        outcome = (made or {}).get(run, origin["outcome"][run_index].tobytes())
+        outcome = (made or {}).get(run, view.scores.outcome[run_index].tobytes())
         digest.update(b"%d %d " % (run, view.per_run["revision"][run_index]))
         digest.update(b"?" if run in unknown else outcome)
     return np.frombuffer(digest.digest(), dtype=np.uint8)
@@ -140,7 +139,7 @@ def reference_digest(
 
 def stale_runs(reader: Reader) -> pd.DataFrame:
     """What `compute` would make again: ``subsystem``, ``run``, ``what`` (trends or scores) and ``reason``."""
-    config = config_of(reader)
+    config = reader.config
     settings = score_settings(config, reader)
     rows = [
         row for name in reader.subsystems for row in _stale_rows(reader.subsystem(name), name, config, settings[name])

@@ -66,7 +66,7 @@ def rescore(
     settings = score_settings(config, reader)
     transaction = begin()
     for name in reader.subsystems:
-        transaction.prepare_scores(name, len(reader.subsystem(name).registry.histograms), AXES)
+        transaction.scores(name).prepare(len(reader.subsystem(name).registry.histograms), AXES)
     transaction.commit("make room for scores")
     done: set[tuple[str, int]] = set()
     reached: dict[str, int] = {}
@@ -133,7 +133,7 @@ def _batch(
     if not chosen:
         return None
     first = order.index(chosen[0])
-    scored = view.score_origin["revision"] == view.per_run["revision"]
+    scored = view.scores.revisions == view.per_run["revision"]
     return chosen, [run for run in runs_before(order, first, settings) if scored[view.run_index(run)]], first
 
 
@@ -190,4 +190,4 @@ def _write(
         arrays_of[run_index], lines[run_index] = arrays, [flag.to_json() for flag in (*own_flags, *flags)]
         basis = reference_digest(view, runs_before(order, order.index(run), settings), made=outcomes).tobytes()
         made_from[run_index] = int(view.per_run["revision"][run_index]), basis, outcomes[run], threshold
-    transaction.write_scores(name, AXES, arrays_of, lines, made_from, settings.digest)
+    transaction.scores(name).write(AXES, arrays_of, lines, made_from, settings.digest)

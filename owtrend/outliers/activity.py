@@ -34,7 +34,7 @@ class RunActivity:
         run_index = view.run_index(run)
         times = view.times(run_index)
         columns = slice(0, len(view.registry.histograms)) if columns is None else columns
-        return cls(times, view.trend_block("state", run_index, slice(0, len(times)), columns))
+        return cls(times, view.trends.block("state", run_index, slice(0, len(times)), columns))
 
     def without(self, ignored: NDArray[np.bool_]) -> Self:
         """The same with some histograms never present, such as gauges, which count nothing."""

@@ -78,8 +78,8 @@ def score_components(
         run_index = view.run_index(run)
         activity, entries = _read(view, run)
         rows, columns = (slice(0, size) for size in activity.state.shape)
-        summaries = view.null_block(run_index, columns, COMPARISONS, FRACTION_SUMMARIES)
-        stored = view.score_block("flagged", run_index, rows, columns)
+        summaries = view.scores.null_block(run_index, columns, COMPARISONS, FRACTION_SUMMARIES)
+        stored = view.scores.block("flagged", run_index, rows, columns)
         past.append(_past_run(view, run, activity, entries, stored, summaries))
     for run in runs:
         yield run, *_score_run(view, subsystem, run, past, settings, flagged[run] > 0)
@@ -90,8 +90,8 @@ def _read(view: SubsystemReader, run: int) -> tuple[RunActivity, NDArray[np.floa
     run_index, number = view.run_index(run), len(view.registry.histograms)
     gauges = np.array([entry.first.gauge for entry in view.registry.histograms.values()])
     activity = RunActivity.from_store(view, run).without(gauges)
-    rows, at = slice(0, len(activity.times)), view.trend_names[1].index("entries")
-    entries = np.nan_to_num(view.trend_block("value", run_index, rows, slice(0, number), [at])[..., 0]).clip(min=0)
+    rows, at = slice(0, len(activity.times)), view.trends.reductors.index("entries")
+    entries = np.nan_to_num(view.trends.block("value", run_index, rows, slice(0, number), [at])[..., 0]).clip(min=0)
     return activity, np.where(gauges, 0.0, entries)
 
 

@@ -73,8 +73,8 @@ def _recall(
     """Add to the pools what `_score_run` added when a run was scored; without ``totals`` only its summary."""
     run_index = view.run_index(run)
     activity = RunActivity.from_store(view, run, columns)
-    flagged = view.score_block("flagged", run_index, slice(0, len(activity.times)), columns) & Flagged.BINS > 0
-    summaries = view.null_block(run_index, columns, COMPARISONS, SUMMARIES)
+    flagged = view.scores.block("flagged", run_index, slice(0, len(activity.times)), columns) & Flagged.BINS > 0
+    summaries = view.scores.null_block(run_index, columns, COMPARISONS, SUMMARIES)
     running = [_Running() for _ in histograms]
     if totals:
         mode = view.per_run["mode"][run_index]

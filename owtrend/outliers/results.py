@@ -24,7 +24,7 @@ def score_dataset(
     *, ragged: bool,
 ) -> xr.Dataset:  # fmt: skip
     """Scores of some histograms in some runs; see `owtrend.Archive.scores`."""
-    known, comparisons = view.score_names
+    known = view.scores.names
     if not known:
         raise NotFoundError(f"{view.where}: no scores yet; run `owtrend compute`")
     chosen = list(known if names is None else names)
@@ -37,7 +37,7 @@ def score_dataset(
     result = pieces[0] if len(pieces) == 1 else xr.concat(pieces, dim="snapshot")
     result["z"].attrs = {"long_name": "score", "units": "normal standard deviations"}
     result["total"].attrs = {"long_name": "all scores as one", "units": "normal standard deviations"}
-    return result.assign_attrs(comparisons=comparisons)
+    return result.assign_attrs(comparisons=view.scores.comparisons)
 
 
 def _of_run(
@@ -46,20 +46,20 @@ def _of_run(
     """Scores of one run; NaN if they are older than its data, and for histograms newer than the scores."""
     order = {path: number for number, path in enumerate(view.registry.histograms)}
     columns = np.array([order[entry.path] for entry in histograms])
-    scored = np.flatnonzero(columns < view.score_histograms)
-    run_index, origin = view.run_index(run), view.score_origin
+    scored = np.flatnonzero(columns < view.scores.histograms)
+    run_index, scores = view.run_index(run), view.scores
     times = view.times(run_index)
     shape = len(times), len(histograms)
     z, total = np.full((*shape, len(names)), np.nan, np.float32), np.full(shape, np.nan, np.float32)
     flagged = np.zeros(shape, dtype=bool)
-    fresh = origin["revision"][run_index] == view.per_run["revision"][run_index]
+    fresh = scores.revisions[run_index] == view.per_run["revision"][run_index]
     if fresh and len(scored):
         where = run_index, slice(0, len(times)), columns[scored].tolist()
-        z[:, scored] = view.score_block("z", *where, [view.score_names[0].index(name) for name in names])
-        total[:, scored] = view.score_block("total", *where)
-        flagged[:, scored] = view.score_block("flagged", *where) & _SHOWN > 0
-    threshold = np.full(len(times), origin["threshold"][run_index] if fresh else np.nan)
-    stale = fresh and any(view.score_versions[name][run_index] != version for name, version in versions.SCORES.items())
+        z[:, scored] = scores.block("z", *where, [scores.names.index(name) for name in names])
+        total[:, scored] = scores.block("total", *where)
+        flagged[:, scored] = scores.block("flagged", *where) & _SHOWN > 0
+    threshold = np.full(len(times), scores.threshold[run_index] if fresh else np.nan)
+    stale = fresh and any(scores.versions[name][run_index] != version for name, version in versions.SCORES.items())
     return xr.Dataset(
         {
             "z": ((dim, "histogram", "score"), z),
@@ -82,7 +82,7 @@ def flag_table(reader: Reader, subsystems: Sequence[str], runs: Sequence[int] | 
     for name in subsystems:
         view = reader.subsystem(name)
         run_indices = [run_index for run, run_index in sorted(view.run_indices.items()) if runs is None or run in runs]
-        findings += [Finding.from_json(line) for line in view.flag_lines(run_indices)]
+        findings += [Finding.from_json(line) for line in view.scores.lines(run_indices)]
         findings += _unreadable(reader, name, view, runs)
     return table(findings)
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from owtrend.config import Config, config_of
+from owtrend.config import Config
 from owtrend.errors import NotFoundError, UsageError
 from owtrend.histograms.run_histogram import MANY_RUNS
 from owtrend.model.registry import HistogramEntry, matching
@@ -62,7 +62,7 @@ def run_table(
     reader, chosen = _chosen(location, subsystem, histograms, reductors, runs)
     rows = []
     for one in chosen:
-        made = run_by_run(one.view, one.subsystem, config_of(reader), one.runs, one.entries, one.reductors)
+        made = run_by_run(one.view, one.subsystem, reader.config, one.runs, one.entries, one.reductors)
         value, error = made["value"].values, made["error"].values
         for number, run in enumerate(one.runs):
             used = _held(one.view, run)
@@ -120,7 +120,7 @@ def export_trends(
     with whole_file(path) as unfinished, FORMATS[path.suffix](unfinished, columns) as write:
         for one in chosen:
             for run in one.runs:
-                table = _run_columns(one, run, config_of(reader))
+                table = _run_columns(one, run, reader.config)
                 count = len(table["time"])
                 write({"run": np.full(count, run), "subsystem": np.full(count, one.subsystem, dtype=object), **table})
                 rows, done = rows + count, done + 1
@@ -164,14 +164,14 @@ def _chosen(
         held = np.zeros(len(view.registry), dtype=bool)
         for run in known:
             held |= _held(view, run)
-        reductors = [parse(one) for one in names or kept_reductors(config_of(reader), name)]
+        reductors = [parse(one) for one in names or kept_reductors(reader.config, name)]
         entries, fitting = [], []
         for entry in view.registry.histograms.values():
             fits = [
                 number
                 for number, one in enumerate(reductors)
                 if any(one.fits(segment) for _, segment in entry.segments)
-                and (names or kept(config_of(reader), name, entry, one.name))
+                and (names or kept(reader.config, name, entry, one.name))
             ]
             if entry in asked and fits and any(held[number] for number, _ in entry.segments):
                 entries.append(entry)

@@ -1,6 +1,6 @@
 """A state of the store, read lazily: its subsystems, runs, rows and cells, the tail joined in."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -10,11 +10,13 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from owtrend.config import Config, from_json
 from owtrend.errors import NotFoundError, StoreError
 from owtrend.model.registry import Layouts, Registry, Segment
 from owtrend.model.rows import UNCHANGED, RunRows, TailRow, merged_order, unchanged
-from owtrend.store import quarantine, versions
-from owtrend.store.layout import FORMAT, ROW_ARRAYS, RUN_ARRAYS, TAIL, TIME_CHUNK, padded, read_log, stored_names
+from owtrend.store import quarantine
+from owtrend.store.derived import StoredScores, StoredTrends
+from owtrend.store.layout import FORMAT, ROW_ARRAYS, RUN_ARRAYS, TAIL, TIME_CHUNK, read_log
 
 __all__ = ["Reader", "SubsystemReader", "read_tail"]
 
@@ -47,15 +49,19 @@ class Reader:
             if name not in self.registered:
                 held = ", ".join(self.registered) or "none"
                 raise NotFoundError(f"{self.location}: no subsystem {name!r}; it has {held}")
-            trends, scores = (self._group.get(f"{kind}/{name}") for kind in ("trends", "scores"))
             where = f"{self.location}, subsystem {name}"
-            self._subsystems[name] = SubsystemReader(where, self._group[f"raw/{name}"], trends, scores)
+            self._subsystems[name] = SubsystemReader(where, name, self._group)
         return self._subsystems[name]
 
     @property
-    def config(self) -> str:
-        """The configuration that trends are made by, as JSON; empty if none was given."""
+    def config_json(self) -> str:
+        """The configuration of trends and scores, as JSON; empty if none was given."""
         return str(self._group.attrs.get("config", ""))
+
+    @cached_property
+    def config(self) -> Config:
+        """The configuration of trends and scores."""
+        return from_json(self.config_json or "{}")
 
     @cached_property
     def ledger(self) -> list[str]:
@@ -73,13 +79,25 @@ class SubsystemReader:
     """The arrays of one subsystem; everything is read when it is asked for, and small things once."""
 
     where: str
-    group: zarr.Group
-    trends: zarr.Group | None
-    scores: zarr.Group | None
+    name: str
+    store: zarr.Group
     _arrays: dict[str, zarr.Array[Any]] = field(default_factory=dict)
     _rows: dict[tuple[str, int], NDArray[Any]] = field(default_factory=dict)
     _tables: dict[int, RunRows] = field(default_factory=dict)
     _order: dict[int, NDArray[np.int64]] = field(default_factory=dict)
+
+    @cached_property
+    def group(self) -> zarr.Group:
+        """The raw arrays."""
+        return self.store[f"raw/{self.name}"]
+
+    @cached_property
+    def trends(self) -> StoredTrends:
+        return StoredTrends(self.store.get(f"trends/{self.name}"), len(self.per_run["run"]))
+
+    @cached_property
+    def scores(self) -> StoredScores:
+        return StoredScores(self.store.get(f"scores/{self.name}"), len(self.per_run["run"]))
 
     @cached_property
     def registry(self) -> Registry:
@@ -260,118 +278,6 @@ class SubsystemReader:
             first, last = rows[wanted].min(), rows[wanted].max()
             out[wanted] = stored[run_index, first : last + 1, cells][rows[wanted] - first]
         return out
-
-    @cached_property
-    def trend_names(self) -> tuple[list[str], list[str]]:
-        """Histograms (JSON paths) and reductors of the stored trends; none of those of an earlier layout."""
-        if self.trends is None or "state" not in self.trends:
-            return [], []
-        return read_log(self.trends, "histograms"), list(self.trends.attrs["reductors"])
-
-    @cached_property
-    def trend_versions(self) -> NDArray[np.int32]:
-        """Versions of the formulas of the stored trends, ``(run, reductor)``; 0 where there are none."""
-        return self._versions(self.trends, len(self.trend_names[1]), self.trend_revisions)
-
-    @cached_property
-    def trend_settings(self) -> NDArray[np.uint8]:
-        """Hash of the settings that the stored trends of each run are made by."""
-        return self._settings(self.trends)
-
-    def _versions(self, group: zarr.Group | None, size: int, revisions: NDArray[np.int32]) -> NDArray[np.int32]:
-        used = len(self.per_run["run"])
-        if group is None or "version" not in group:  # one that was stored before versions were kept
-            return np.repeat((versions.BEFORE_VERSIONS * (revisions > 0)).astype(np.int32)[:, None], size, axis=1)
-        stored: NDArray[np.int32] = group["version"][:used]
-        return padded(stored, used)
-
-    def _settings(self, group: zarr.Group | None) -> NDArray[np.uint8]:
-        used = len(self.per_run["run"])
-        if group is None or "settings" not in group:
-            return np.zeros((used, 8), dtype=np.uint8)
-        return padded(group["settings"][:used], used)
-
-    @cached_property
-    def trend_revisions(self) -> NDArray[np.int32]:
-        """Revision of the run that its stored trends were computed from; 0 where there are none."""
-        used = len(self.per_run["run"])
-        return np.zeros(used, dtype=np.int32) if self.trends is None else padded(self.trends["revision"][:used], used)
-
-    @cached_property
-    def trend_rows(self) -> int:
-        """Rows in a chunk of the stored trends."""
-        return 1 if self.trends is None else int(self.trends["value"].chunks[1])
-
-    def trend_block(self, name: str, *index: Any) -> NDArray[Any]:
-        """Part of an array of the stored trends: slices, or lists of places, each along its own dim."""
-        return self._block(self.trends, f"trends {name}", index)
-
-    def score_block(self, name: str, *index: Any) -> NDArray[Any]:
-        """As `trend_block`, of the stored scores."""
-        return self._block(self.scores, f"scores {name}", index)
-
-    def null_block(
-        self, run_index: int, columns: slice, looks: Sequence[str], nulls: Sequence[str]
-    ) -> NDArray[np.float64]:
-        """What a run told of what is usual, ``(histogram, look, null, 3)``; NaN where it knew no such thing."""
-        assert self.scores is not None, "asked for what is usual where no scores are stored"
-        values = self.score_block("null", run_index, columns).astype(np.float64)
-        for axis, wanted, stored in ((1, looks, self.scores.attrs["looks"]), (2, nulls, self.scores.attrs["nulls"])):
-            index = [stored.index(name) if name in stored else -1 for name in wanted]
-            values = np.take(values, index, axis=axis)
-            values[(slice(None),) * axis + (np.equal(index, -1),)] = np.nan
-        return values
-
-    def _block(self, group: zarr.Group | None, name: str, index: tuple[Any, ...]) -> NDArray[Any]:
-        assert group is not None, f"asked for stored {name} where there are none"
-        if (array := self._arrays.get(name)) is None:
-            array = self._arrays[name] = group[name.split()[1]]
-        return array.oindex[tuple(np.asarray(one) if isinstance(one, list) else one for one in index)]
-
-    @property
-    def score_names(self) -> tuple[list[str], list[str]]:
-        """Scores, and what each is beside; empty if there are none."""
-        if self.scores is None:
-            return [], []
-        return stored_names(self.scores, "scores"), list(self.scores.attrs["looks"])
-
-    @cached_property
-    def score_versions(self) -> dict[str, NDArray[np.int32]]:
-        """Versions of the formulas of the stored scores by family, per run; 0 where there are none."""
-        families = (
-            list(versions.SCORES) if self.scores is None else list(self.scores.attrs.get("families", versions.SCORES))
-        )
-        stored = self._versions(self.scores, len(families), self.score_origin["revision"])
-        return dict(zip(families, stored.T, strict=True))
-
-    @cached_property
-    def score_settings(self) -> NDArray[np.uint8]:
-        """Hash of the settings that the stored scores of each run are made by."""
-        return self._settings(self.scores)
-
-    @property
-    def score_histograms(self) -> int:
-        """How many of the registry's histograms the stored scores know."""
-        return 0 if self.scores is None else int(self.scores["total"].shape[2])
-
-    @cached_property
-    def score_origin(self) -> dict[str, NDArray[Any]]:
-        """Per run: ``revision`` that its scores are of (0: it has none), ``basis`` of its references, ``threshold``."""
-        used = len(self.per_run["run"])
-        if self.scores is None:
-            none = {name: np.zeros((used, 16), dtype=np.uint8) for name in ("basis", "outcome")}
-            return {**none, "revision": np.zeros(used, np.int32), "threshold": np.full(used, np.nan, np.float32)}
-        return {name: padded(self.scores[name][:used], used) for name in ("revision", "basis", "outcome", "threshold")}
-
-    def flag_lines(self, run_indices: Sequence[int]) -> list[str]:
-        """The flags of some runs, a JSON line each."""
-        if self.scores is None:
-            return []
-        room = self.scores["flags"].shape[0]  # runs that came since are not in it
-        return [
-            line for run_index in run_indices if run_index < room
-            for line in bytes(self.scores["flags"][run_index]).rstrip(b"\0").decode().splitlines()
-        ]  # fmt: skip
 
 
 def read_tail(group: zarr.Group) -> Iterator[TailRow]:

@@ -1,6 +1,6 @@
 """Changes to a store that become visible all at once."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from owtrend.model.registry import Layouts, Registry
 from owtrend.model.rows import RunRows, TailRow
-from owtrend.store import quarantine, versions
+from owtrend.store import quarantine
+from owtrend.store.derived import ScoreWriter, TrendWriter
 from owtrend.store.layout import (
     CELL_DIM,
     CELL_DTYPE,
@@ -19,22 +20,14 @@ from owtrend.store.layout import (
     ROW_ARRAYS,
     RUN_ARRAYS,
     RUN_STEP,
-    SCORE_DETAIL,
     TAIL,
     TAIL_ROW,
     TIME_CHUNK,
-    TREND_ARRAYS,
-    TREND_DETAIL,
     append_log,
     create_log,
-    create_score_origin,
-    create_scores,
     create_subsystem,
-    create_trend_origin,
-    create_trends,
     grow,
     read_log,
-    stored_names,
 )  # fmt: skip
 from owtrend.store.reader import read_tail
 
@@ -242,152 +235,11 @@ class Transaction:
         """Keep the configuration that trends are made by, as JSON."""
         self.group.attrs["config"] = text
 
-    def prepare_trends(self, subsystem: str, histograms: Sequence[str], reductors: Sequence[str]) -> None:
-        """Make room for the trends of a subsystem; what is stored of other runs and reductors stays."""
-        raw = self.group[f"raw/{subsystem}"]
-        group = self.group.require_group(f"trends/{subsystem}")
-        if "state" not in group:  # new, or of a layout that nothing reads any more
-            for name in list(group.array_keys()):
-                del group[name]
-            group.attrs.put({"reductors": list(reductors)})
-            create_trends(group, len(reductors))
-        names = _named(group, "reductors", reductors)
-        n_runs, n_times = raw["time"].shape
-        if "version" not in group:
-            create_trend_origin(group, len(names))
-            grow(group["version"], n_runs)
-            made = np.flatnonzero(group["revision"][:] > 0)
-            group["version"].oindex[made, slice(None)] = versions.BEFORE_VERSIONS
-        for name in TREND_ARRAYS:
-            grow(group[name], n_runs, n_times, len(histograms), len(names))
-            grow(group[f"run_{name}"], n_runs, len(histograms), len(names))
-        grow(group["state"], n_runs, n_times, len(histograms))
-        grow(group["version"], n_runs, len(names))
-        for name in ("revision", "settings"):
-            grow(group[name], n_runs)
-        held = read_log(group, "histograms")
-        append_log(group, "histograms", histograms[len(held) :])
+    def trends(self, subsystem: str) -> TrendWriter:
+        return TrendWriter(self.group, subsystem)
 
-    def write_trends(
-        self, subsystem: str, reductors: Sequence[str], runs: Mapping[int, dict[str, NDArray[Any]]],
-        revisions: Mapping[int, int], settings: bytes,
-    ) -> None:  # fmt: skip
-        """Write the trends of some runs: by place the arrays of `run_trends`, and the revisions that they are of."""
-        group = self.group[f"trends/{subsystem}"]
-        stored = list(group.attrs["reductors"])
-        axes = {"value": 2, "error": 2, "run_value": 1, "run_error": 1}
-        whole = {
-            run_index: arrays | {name: _spread(arrays[name], axis, reductors, stored) for name, axis in axes.items()}
-            for run_index, arrays in runs.items()
-        }
-        _write_detail(group, TREND_DETAIL, whole)
-        for run_index, arrays in sorted(whole.items()):
-            for name in TREND_ARRAYS:
-                summary = arrays[f"run_{name}"]
-                group[f"run_{name}"][(run_index, *(slice(0, size) for size in summary.shape))] = summary
-            group["revision"][run_index] = revisions[run_index]
-            group["version"][run_index] = np.isin(stored, reductors) * versions.TRENDS
-            group["settings"][run_index] = np.frombuffer(settings, dtype=np.uint8)
-
-    def prepare_scores(self, subsystem: str, histograms: int, axes: Mapping[str, Sequence[str]]) -> None:
-        """Make room for the scores of a subsystem; what is stored of other runs stays.
-
-        ``axes`` are the names along the dims: ``scores``, ``looks`` and what of each a ``null`` holds.
-        """
-        raw = self.group[f"raw/{subsystem}"]
-        group = self.group.require_group(f"scores/{subsystem}")
-        if "z" not in group:
-            create_scores(group, *(len(axes[name]) for name in ("scores", "looks", "nulls")))
-        axes = {**axes, "families": list(versions.SCORES)}
-        sizes = {name: len(_named(group, name, names)) for name, names in axes.items()}
-        n_runs, n_times = raw["time"].shape
-        if "version" not in group:
-            create_score_origin(group, sizes["families"])
-            grow(group["version"], n_runs)
-            group["version"].oindex[np.flatnonzero(group["revision"][:] > 0), slice(None)] = versions.BEFORE_VERSIONS
-        for name in SCORE_DETAIL:
-            grow(group[name], n_runs, n_times, histograms, *((sizes["scores"],) if name == "z" else ()))
-        grow(group["null"], n_runs, histograms, sizes["looks"], sizes["nulls"])
-        grow(group["version"], n_runs, sizes["families"])
-        for name in ("flags", "revision", "basis", "outcome", "threshold", "settings"):
-            grow(group[name], n_runs)
-
-    def write_scores(
-        self, subsystem: str, axes: Mapping[str, Sequence[str]], runs: Mapping[int, dict[str, NDArray[Any]]],
-        lines: Mapping[int, Sequence[str]], made_from: Mapping[int, tuple[int, bytes, bytes, float]], settings: bytes,
-    ) -> None:  # fmt: skip
-        """Write the scores of some runs: by place their arrays, their flags as JSON lines, and what they are made from.
-
-        That is the revision of the run, digests of all that went into its references and of what came out, and the
-        threshold. ``axes`` are the names along the dims of the arrays, as in `prepare_scores`.
-        """
-        group = self.group[f"scores/{subsystem}"]
-        stored = {name: list(group.attrs[name]) for name in (*axes, "families")}
-        spread = {}
-        for run_index, arrays in runs.items():
-            null = _spread(arrays["null"], 1, axes["looks"], stored["looks"])
-            null = _spread(null, 2, axes["nulls"], stored["nulls"])
-            spread[run_index] = {**arrays, "z": _spread(arrays["z"], 2, axes["scores"], stored["scores"]), "null": null}
-        _write_detail(group, SCORE_DETAIL, spread)
-        for run_index, arrays in sorted(spread.items()):
-            null = arrays["null"]
-            group["null"][(run_index, *(slice(0, size) for size in null.shape))] = null
-            text = "".join(f"{line}\n" for line in lines[run_index]).encode()
-            grow(group["flags"], 0, len(text))
-            whole = text.ljust(group["flags"].shape[1], b"\0")
-            if whole:
-                group["flags"][run_index] = np.frombuffer(whole, dtype=np.uint8)
-            revision, basis, outcome, threshold = made_from[run_index]
-            group["revision"][run_index] = revision
-            group["basis"][run_index] = np.frombuffer(basis, dtype=np.uint8)
-            group["outcome"][run_index] = np.frombuffer(outcome, dtype=np.uint8)
-            group["threshold"][run_index] = threshold
-            group["version"][run_index] = [versions.SCORES.get(family, 0) for family in stored["families"]]
-            group["settings"][run_index] = np.frombuffer(settings, dtype=np.uint8)
-
-
-def _named(group: zarr.Group, what: str, names: Sequence[str]) -> list[str]:
-    """The names along an axis of a group: those it has, and behind them the new ones."""
-    stored = stored_names(group, what)
-    joined = list(dict.fromkeys([*stored, *names]))
-    if joined != group.attrs.get(what):
-        group.attrs[what] = joined
-    return joined
-
-
-def _spread(values: NDArray[Any], axis: int, names: Sequence[str], stored: Sequence[str]) -> NDArray[Any]:
-    """Values along an axis of ``names`` as an array has them that has all of ``stored``; NaN where there is none."""
-    if list(names) == list(stored):
-        return values
-    out = np.full((*values.shape[:axis], len(stored), *values.shape[axis + 1 :]), np.nan, dtype=values.dtype)
-    np.moveaxis(out, axis, 0)[[stored.index(name) for name in names]] = np.moveaxis(values, axis, 0)
-    return out
-
-
-def _write_detail(group: zarr.Group, names: Sequence[str], runs: Mapping[int, Mapping[str, NDArray[Any]]]) -> None:
-    """Write arrays over (run, time, ...), by place on the run axis."""
-    for name in names:  # the runs of a chunk together, and chunks whole: else each is read first
-        array = group[name]
-        for run_indices in _side_by_side(sorted(runs), array.chunks[0]):
-            values = [runs[run_index][name] for run_index in run_indices]
-            rows = -(-max(map(len, values)) // array.chunks[1]) * array.chunks[1]
-            shape = len(run_indices), min(rows, array.shape[1]), *values[0].shape[1:]
-            block = np.full(shape, array.fill_value, dtype=array.dtype)
-            for own, one in zip(block, values, strict=True):
-                own[: len(one)] = one
-            array[(slice(run_indices[0], run_indices[-1] + 1), *(slice(0, size) for size in shape[1:]))] = block
-
-
-def _side_by_side(run_indices: Sequence[int], chunk: int) -> Iterator[list[int]]:
-    """Neighbouring places that lie in one chunk."""
-    held: list[int] = []
-    for run_index in run_indices:
-        if held and (run_index != held[-1] + 1 or run_index // chunk != held[0] // chunk):
-            yield held
-            held = []
-        held.append(run_index)
-    if held:
-        yield held
+    def scores(self, subsystem: str) -> ScoreWriter:
+        return ScoreWriter(self.group, subsystem)
 
 
 def write_cells(

@@ -66,13 +66,13 @@ class _Source:
     @cached_property
     def columns(self) -> list[int | None]:
         """Of the histograms, in the stored trends."""
-        known = {path: number for number, path in enumerate(self.view.trend_names[0])}
+        known = {path: number for number, path in enumerate(self.view.trends.histograms)}
         return [known.get(path_of(entry)) for entry in self.entries]
 
     @cached_property
     def which(self) -> list[int | None]:
         """Of the reductors, in the stored trends; None where they hold them of some histograms only."""
-        known = {name: number for number, name in enumerate(self.view.trend_names[1])}
+        known = {name: number for number, name in enumerate(self.view.trends.reductors)}
         return [
             known.get(one.name) if all(kept(self.config, self.subsystem, e, one.name) for e in self.entries) else None
             for one in self.reductors
@@ -81,18 +81,18 @@ class _Source:
     @cached_property
     def fitting(self) -> NDArray[np.bool_]:
         """Per run, whether its stored trends are of its newest rows."""
-        made_from, newest = self.view.trend_revisions, self.view.per_run["revision"]
+        made_from, newest = self.view.trends.revisions, self.view.per_run["revision"]
         same: NDArray[np.bool_] = made_from[self.run_indices] == newest[self.run_indices]
         return same
 
     @cached_property
     def stale(self) -> NDArray[np.bool_]:
         """Per run, whether its stored trends were made by other formulas or settings than those of now."""
-        made_by = self.view.trend_versions[self.run_indices][:, [which for which in self.which if which is not None]]
+        made_by = self.view.trends.versions[self.run_indices][:, [which for which in self.which if which is not None]]
         stale = ((made_by != versions.TRENDS) & (made_by > 0)).any(axis=1)
         if any(one.name not in DEFAULT for one in self.reductors):
             settings = np.frombuffer(settings_hash(self.config, self.subsystem), dtype=np.uint8)
-            stale |= (self.view.trend_settings[self.run_indices] != settings).any(axis=1)
+            stale |= (self.view.trends.settings[self.run_indices] != settings).any(axis=1)
         found: NDArray[np.bool_] = self.fitting & stale
         return found
 
@@ -101,7 +101,7 @@ class _Source:
         index = [where for w in which if (where := self.which[w]) is not None]
         if any(self.columns[c] is None for c in columns) or len(index) < len(which):
             return np.zeros(len(self.runs), dtype=bool)
-        made = self.view.trend_versions[self.run_indices][:, index] > 0
+        made = self.view.trends.versions[self.run_indices][:, index] > 0
         found: NDArray[np.bool_] = self.fitting & made.all(axis=1)
         return found
 
@@ -152,7 +152,7 @@ def _stored(
 
     ``numbers`` are those of the runs, ``index`` the columns of the histograms and reductors.
     """
-    step, per_row = source.view.trend_rows, int(np.prod([len(one) for one in index]))
+    step, per_row = source.view.trends.rows_per_chunk, int(np.prod([len(one) for one in index]))
     many = max(1, _SLAB // max(1, step * per_row))
     for first in range(0, len(numbers), many):
         group = sorted(numbers[first : first + many], key=lambda number: int(source.run_indices[number]))
@@ -160,7 +160,7 @@ def _stored(
         for row in range(0, max(int(source.counts[number]) for number in group), step):
             longer = [number for number in group if source.counts[number] > row]
             run_indices = source.run_indices[longer].tolist()
-            block = source.view.trend_block(name, run_indices, slice(row, row + step), *index)
+            block = source.view.trends.block(name, run_indices, slice(row, row + step), *index)
             for number, one in zip(longer, block, strict=True):
                 found[number].append(one)
         for number, blocks in found.items():
@@ -202,7 +202,7 @@ def run_by_run(
     if stored.any():
         index = source.run_indices[stored].tolist(), source.columns, source.which
         for name, out in numbers.items():
-            out[stored] = view.trend_block(f"run_{name}", *index)
+            out[stored] = view.trends.block(f"run_{name}", *index)
     for number in np.flatnonzero(~stored).tolist():
         made = source.computed(number, columns, which)
         for name, out in numbers.items():

@@ -39,18 +39,18 @@ def numbers(store: Path) -> dict[str, NDArray[Any]]:
     view = owtrend.open(store).stored("EMC")
     run_indices = [view.run_index(run) for run in RUNS]
     rows, histograms = slice(0, SNAPSHOTS), slice(0, len(view.registry.histograms))
-    made = {f"trends:{name}": view.trend_block(name, run_indices, rows) for name in ("value", "error", "state")}
-    made |= {f"trends:{name}": view.trend_block(name, run_indices) for name in ("run_value", "run_error")}
-    scores = np.array(view.score_names[0])
-    z, null = view.score_block("z", run_indices, rows), view.score_block("null", run_indices)
-    flagged = view.score_block("flagged", run_indices, rows)
+    made = {f"trends:{name}": view.trends.block(name, run_indices, rows) for name in ("value", "error", "state")}
+    made |= {f"trends:{name}": view.trends.block(name, run_indices) for name in ("run_value", "run_error")}
+    scores = np.array(view.scores.names)
+    z, null = view.scores.block("z", run_indices, rows), view.scores.block("null", run_indices)
+    flagged = view.scores.block("flagged", run_indices, rows)
     of_components = np.isin(scores, ("fraction", "rate"))
     made["histogram:z"], made["component:z"] = z[..., ~of_components], z[..., of_components]
-    made["histogram:total"] = view.score_block("total", run_indices, rows)
+    made["histogram:total"] = view.scores.block("total", run_indices, rows)
     made["histogram:flagged"], made["component:flagged"] = flagged & 1, flagged & ~np.uint8(1)
     half = null.shape[3] // 2
     made["histogram:null"], made["component:null"] = null[..., :half, :], null[..., half:, :]
-    made["findings:lines"] = np.array(view.flag_lines(run_indices))
+    made["findings:lines"] = np.array(view.scores.lines(run_indices))
     return {name: values[:, :, histograms] if values.ndim > 3 else values for name, values in made.items()}
 
 

@@ -63,4 +63,4 @@ def test_a_worker_killed_in_mid_pass_costs_time_only(small_store, tmp_path, monk
         )
         for name in ("value", "error", "state", "run_value", "run_error"):
             every = slice(0, len(expected.run_indices))
-            np.testing.assert_array_equal(found.trend_block(name, every), expected.trend_block(name, every))
+            np.testing.assert_array_equal(found.trends.block(name, every), expected.trends.block(name, every))

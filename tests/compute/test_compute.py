@@ -115,7 +115,7 @@ def test_a_docstring_makes_no_trend_stale_and_a_formula_of_ones_own_does(store, 
 def test_small_blocks_and_two_processes_give_the_same_arrays(store, monkeypatch):
     def stored():
         view = owtrend.open(store).stored("EMC")
-        return [view.trend_block(name, slice(0, 2)) for name in ("value", "error", "state", "run_value", "run_error")]
+        return [view.trends.block(name, slice(0, 2)) for name in ("value", "error", "state", "run_value", "run_error")]
 
     compute.compute(store, workers=0)
     whole = stored()
@@ -128,7 +128,7 @@ def test_small_blocks_and_two_processes_give_the_same_arrays(store, monkeypatch)
 def test_the_run_summary_is_the_trend_of_the_whole_run(store):
     compute.compute(store, workers=0)
     view = owtrend.open(store).stored("EMC")
-    values = view.trend_block("run_value", view.run_index(300000), 0)
+    values = view.trends.block("run_value", view.run_index(300000), 0)
     whole = owtrend.time_slice(owtrend.open(store).histogram("EMC", "h", run=300000))
     sums = whole.sums.to_series()
     assert values[DEFAULT.index("entries")] == sums["entries"]
@@ -143,7 +143,7 @@ def test_trends_go_on_over_a_change_of_binning(tmp_path):
     assert trend.exposure.values[1:].tolist() == [60, 60]
     compute.compute(tmp_path / "store", workers=0)
     view = owtrend.open(tmp_path / "store").stored("EMC")
-    assert view.trend_block("run_value", 0, 0, 0) == 9
+    assert view.trends.block("run_value", 0, 0, 0) == 9
 
 
 def test_a_run_that_is_not_there_is_an_error(store):

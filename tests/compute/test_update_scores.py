@@ -63,10 +63,10 @@ def stored(store):
     """All that is stored of the scores, by run."""
     view = owtrend.open(store).stored("EMC")
     arrays = {
-        name: [view.score_block(name, view.run_index(run)) for run in RUNS]
+        name: [view.scores.block(name, view.run_index(run)) for run in RUNS]
         for name in ("z", "total", "flagged", "null")
     }
-    return arrays, view.flag_lines([view.run_index(run) for run in RUNS]), view.score_origin
+    return arrays, view.scores.lines([view.run_index(run) for run in RUNS]), view.scores.basis
 
 
 def test_a_hot_channel_is_flagged_while_it_is_there_and_nowhere_else(scored):
@@ -129,12 +129,12 @@ def test_no_score_depends_on_blocks_batches_or_workers(scored, files, tmp_path, 
     monkeypatch.setattr(update_scores, "RUNS_PER_BATCH", batch)
     making.ingest(files, tmp_path / "store")
     compute.compute(tmp_path / "store", workers=workers)
-    (arrays, lines, origin), (others, other_lines, other_origin) = stored(scored), stored(tmp_path / "store")
+    (arrays, lines, basis), (others, other_lines, other_basis) = stored(scored), stored(tmp_path / "store")
     for name, of_runs in arrays.items():
         for one, other in zip(of_runs, others[name], strict=True):
             np.testing.assert_array_equal(one, other)
     assert sorted(lines) == sorted(other_lines)
-    np.testing.assert_array_equal(origin["basis"], other_origin["basis"])
+    np.testing.assert_array_equal(basis, other_basis)
 
 
 def test_runs_that_come_one_by_one_have_the_same_scores(scored, files, tmp_path):
@@ -233,7 +233,7 @@ def test_a_new_epoch_that_a_person_told_has_no_reference_before_it(scored, tmp_p
     told = Config(scores=ScoreConfig(epochs={"EMC": [RUNS[4]]}))
     assert compute.compute(store, workers=0, config=told).scored == 2  # the first of it and the one after
     looks = owtrend.open(store).stored("EMC")
-    null = looks.score_block("null", slice(0, len(RUNS)))[:, :, 0, 0, 0]  # reports compared with other runs
+    null = looks.scores.block("null", slice(0, len(RUNS)))[:, :, 0, 0, 0]  # reports compared with other runs
     with_reference = [bool(np.nan_to_num(null[looks.run_index(run)]).any()) for run in RUNS]
     assert with_reference == [False, True, True, True, False, True]
     text = owtrend.open(store).findings()["why"]

@@ -12,6 +12,7 @@ from owtrend.config import Config
 from owtrend.errors import NotFoundError, UsageError
 from owtrend.histograms import prefetch
 from owtrend.model.axis import Axis
+from owtrend.store.derived import StoredTrends
 from owtrend.trends import run_trends
 from owtrend.trends.reductors import DEFAULT, REDUCTORS, parse
 from owtrend.trends.settings import kept, kept_reductors
@@ -158,10 +159,10 @@ def test_intervals_and_whole_runs_are_reductors_of_the_summed_increments(told, n
 def test_stored_trends_are_those_computed_on_demand_for_every_reductor(told):
     archive, _, store = told
     view = archive.stored("EMC")
-    held = set(view.trend_names[1])
+    held = set(view.trends.reductors)
     assert {"quantile_x(0.9)", "mean_x(x=1:7)", "ratio(all)", "efficiency(all)", "spread_of_bins", "per_event"} <= held
     later = owtrend.open(store)
-    later.stored("EMC").trends = None
+    later.stored("EMC").trends = StoredTrends(None, len(view.per_run["run"]))
     for name in NAMES:
         kept = specs(archive, name)
         quick = [spec for spec in kept if spec not in SLOW]
@@ -176,7 +177,7 @@ def test_stored_trends_are_those_computed_on_demand_for_every_reductor(told):
 def test_windows_of_rows_change_nothing(told, monkeypatch):
     view = told[0].stored("EMC")
     entries = list(view.registry.histograms.values())
-    names, config = [name for name in view.trend_names[1] if name not in SLOW], told[0].config
+    names, config = [name for name in view.trends.reductors if name not in SLOW], told[0].config
     whole = run_trends.run_trends(view, CUMULATIVE, entries, names, config, "EMC")
     monkeypatch.setattr(prefetch, "WINDOW_BYTES", 1)
     assert len(list(prefetch.Prefetched(view, 0, entries).windows())) == 3
@@ -266,7 +267,7 @@ def test_some_stale_runs_and_many_at_once(tmp_path, monkeypatch):
         filling.append(tmp_path / "store", run, [fills.of(0, 6, absent)], minutes=[50])
     stale = owtrend.open(tmp_path / "store")
     view = stale.stored("EMC")
-    assert (view.trend_revisions != view.per_run["revision"]).sum() == 2
+    assert (view.trends.revisions != view.per_run["revision"]).sum() == 2
     more = stale.trends("EMC", ["h", "h2"], ["mean_y", "entries"]).load()
     assert more.sizes["snapshot"] == fresh.sizes["snapshot"] + 2
     old = more.isel(snapshot=more.time.values != START + 50 * MINUTE)

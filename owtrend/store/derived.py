@@ -1,0 +1,349 @@
+"""Stored trends and scores of one subsystem: `StoredTrends` and `StoredScores` read them, the writers write them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from owtrend.store import versions
+from owtrend.store.layout import (
+    SCORE_DETAIL,
+    TREND_ARRAYS,
+    TREND_DETAIL,
+    append_log,
+    create_score_origin,
+    create_scores,
+    create_trend_origin,
+    create_trends,
+    grow,
+    padded,
+    read_log,
+    stored_names,
+)
+
+__all__ = ["ScoreWriter", "StoredScores", "StoredTrends", "TrendWriter"]
+
+
+@dataclass
+class _Derived:
+    """Arrays of one group; ``group`` is None where nothing is stored."""
+
+    group: zarr.Group | None
+    runs: int  # on the run axis of the raw data; those that came since have no values here
+    _arrays: dict[str, zarr.Array[Any]] = field(default_factory=dict)
+
+    def block(self, name: str, *index: Any) -> NDArray[Any]:
+        """Part of an array: slices, or lists of numbers, each along its own dim."""
+        assert self.group is not None, f"asked for stored {name} where there are none"
+        if (array := self._arrays.get(name)) is None:
+            array = self._arrays[name] = self.group[name]
+        return array.oindex[tuple(np.asarray(one) if isinstance(one, list) else one for one in index)]
+
+    @cached_property
+    def revisions(self) -> NDArray[np.int32]:
+        """Revision of each run from which its values were made; 0 where there are none."""
+        return self._per_run("revision", np.zeros(self.runs, dtype=np.int32))
+
+    @cached_property
+    def settings(self) -> NDArray[np.uint8]:
+        """Hash of the settings by which the values of each run were made, shape ``(run, 8)``."""
+        return self._per_run("settings", np.zeros((self.runs, 8), dtype=np.uint8))
+
+    def _per_run(self, name: str, missing: NDArray[Any]) -> NDArray[Any]:
+        """An array along the run axis, or ``missing`` where it is not stored."""
+        if self.group is None or name not in self.group:
+            return missing
+        return padded(self.group[name][: self.runs], self.runs)
+
+    def _versions(self, size: int) -> NDArray[np.int32]:
+        before = (versions.BEFORE_VERSIONS * (self.revisions > 0)).astype(np.int32)  # in stores that kept none
+        return self._per_run("version", np.repeat(before[:, None], size, axis=1))
+
+
+class StoredTrends(_Derived):
+    """The stored trends of one subsystem; small things are read once."""
+
+    @property
+    def _readable(self) -> zarr.Group | None:
+        """The group, unless it has an earlier layout."""
+        return self.group if self.group is not None and "state" in self.group else None
+
+    @cached_property
+    def histograms(self) -> list[str]:
+        """Paths of the histograms that have trends, as JSON."""
+        return [] if (group := self._readable) is None else read_log(group, "histograms")
+
+    @cached_property
+    def reductors(self) -> list[str]:
+        """Names of the reductors that have trends."""
+        return [] if (group := self._readable) is None else list(group.attrs["reductors"])
+
+    @cached_property
+    def versions(self) -> NDArray[np.int32]:
+        """Versions of the formulas, shape ``(run, reductor)``; 0 where there are no trends."""
+        return self._versions(len(self.reductors))
+
+    @property
+    def rows_per_chunk(self) -> int:
+        return 1 if self.group is None else int(self.group["value"].chunks[1])
+
+
+class StoredScores(_Derived):
+    """The stored scores of one subsystem; small things are read once."""
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the scores, as they are called today."""
+        return [] if self.group is None else stored_names(self.group, "scores")
+
+    @property
+    def comparisons(self) -> list[str]:
+        """What reports were compared with."""
+        return [] if self.group is None else list(self.group.attrs["looks"])
+
+    @cached_property
+    def versions(self) -> dict[str, NDArray[np.int32]]:
+        """Versions of the formulas of each run, by family of scores; 0 where there are no scores."""
+        families = list(versions.SCORES)
+        if self.group is not None:
+            families = list(self.group.attrs.get("families", families))
+        return dict(zip(families, self._versions(len(families)).T, strict=True))
+
+    @property
+    def histograms(self) -> int:
+        """Number of histograms that have scores: the first of the registry."""
+        return 0 if self.group is None else int(self.group["total"].shape[2])
+
+    @cached_property
+    def basis(self) -> NDArray[np.uint8]:
+        """Digest of the references of each run, shape ``(run, 16)``."""
+        return self._per_run("basis", np.zeros((self.runs, 16), dtype=np.uint8))
+
+    @cached_property
+    def outcome(self) -> NDArray[np.uint8]:
+        """Digest of what each run is as a reference, shape ``(run, 16)``."""
+        return self._per_run("outcome", np.zeros((self.runs, 16), dtype=np.uint8))
+
+    @cached_property
+    def threshold(self) -> NDArray[np.float32]:
+        """Threshold of the total score of each run; NaN where there is none."""
+        return self._per_run("threshold", np.full(self.runs, np.nan, dtype=np.float32))
+
+    def null_block(
+        self, run_index: int, columns: slice, comparisons: Sequence[str], summaries: Sequence[str]
+    ) -> NDArray[np.float64]:
+        """Stored null models of a run, shape ``(histogram, comparison, summary, 3)``; NaN where it has none."""
+        assert self.group is not None, "asked for null models where no scores are stored"
+        values = self.block("null", run_index, columns).astype(np.float64)
+        attrs = self.group.attrs
+        for axis, wanted, stored in ((1, comparisons, attrs["looks"]), (2, summaries, attrs["nulls"])):
+            index = [stored.index(name) if name in stored else -1 for name in wanted]
+            values = np.take(values, index, axis=axis)
+            values[(slice(None),) * axis + (np.equal(index, -1),)] = np.nan
+        return values
+
+    def lines(self, run_indices: Sequence[int]) -> list[str]:
+        """Findings of some runs, a JSON line each."""
+        if self.group is None:
+            return []
+        stored = self.group["flags"]  # without the runs that came since
+        return [
+            line for run_index in run_indices if run_index < stored.shape[0]
+            for line in bytes(stored[run_index]).rstrip(b"\0").decode().splitlines()
+        ]  # fmt: skip
+
+
+@dataclass
+class _Writer:
+    """Writes one group of a store within a transaction; ``store`` is the root group."""
+
+    store: zarr.Group
+    subsystem: str
+
+    @property
+    def _room(self) -> tuple[int, int]:
+        """Runs and times that the raw arrays have room for."""
+        n_runs, n_times = self.store[f"raw/{self.subsystem}/time"].shape
+        return n_runs, n_times
+
+
+class TrendWriter(_Writer):
+    """Writes the trends of one subsystem."""
+
+    def prepare(self, histograms: Sequence[str], reductors: Sequence[str]) -> None:
+        """Make room; stored trends of other runs and reductors stay."""
+        group = self.store.require_group(f"trends/{self.subsystem}")
+        if "state" not in group:  # new, or of a layout that nothing reads any more
+            for name in list(group.array_keys()):
+                del group[name]
+            group.attrs.put({"reductors": list(reductors)})
+            create_trends(group, len(reductors))
+        names = _named(group, "reductors", reductors)
+        n_runs, n_times = self._room
+        if "version" not in group:
+            create_trend_origin(group, len(names))
+            grow(group["version"], n_runs)
+            made = np.flatnonzero(group["revision"][:] > 0)
+            group["version"].oindex[made, slice(None)] = versions.BEFORE_VERSIONS
+        for name in TREND_ARRAYS:
+            grow(group[name], n_runs, n_times, len(histograms), len(names))
+            grow(group[f"run_{name}"], n_runs, len(histograms), len(names))
+        grow(group["state"], n_runs, n_times, len(histograms))
+        grow(group["version"], n_runs, len(names))
+        for name in ("revision", "settings"):
+            grow(group[name], n_runs)
+        stored = len(read_log(group, "histograms"))
+        append_log(group, "histograms", histograms[stored:])
+
+    def write(
+        self, reductors: Sequence[str], runs: Mapping[int, dict[str, NDArray[Any]]],
+        revisions: Mapping[int, int], settings: bytes,
+    ) -> None:  # fmt: skip
+        """Write the trends of some runs.
+
+        Parameters
+        ----------
+        runs
+            By place on the run axis the arrays of `owtrend.trends.run_trends.run_trends`.
+        revisions
+            By place the revision of the run from which they were made.
+        settings
+            Hash of the settings.
+        """
+        group = self.store[f"trends/{self.subsystem}"]
+        stored = list(group.attrs["reductors"])
+        axes = {"value": 2, "error": 2, "run_value": 1, "run_error": 1}
+        whole = {
+            run_index: arrays | {name: _spread(arrays[name], axis, reductors, stored) for name, axis in axes.items()}
+            for run_index, arrays in runs.items()
+        }
+        _write_detail(group, TREND_DETAIL, whole)
+        for run_index, arrays in sorted(whole.items()):
+            for name in TREND_ARRAYS:
+                summary = arrays[f"run_{name}"]
+                group[f"run_{name}"][(run_index, *(slice(0, size) for size in summary.shape))] = summary
+            group["revision"][run_index] = revisions[run_index]
+            group["version"][run_index] = np.isin(stored, reductors) * versions.TRENDS
+            group["settings"][run_index] = np.frombuffer(settings, dtype=np.uint8)
+
+
+class ScoreWriter(_Writer):
+    """Writes the scores of one subsystem."""
+
+    def prepare(self, histograms: int, axes: Mapping[str, Sequence[str]]) -> None:
+        """Make room; stored scores of other runs stay.
+
+        Parameters
+        ----------
+        histograms
+            How many there are.
+        axes
+            Names along the dims: ``scores``, ``looks`` and ``nulls``.
+        """
+        group = self.store.require_group(f"scores/{self.subsystem}")
+        if "z" not in group:
+            create_scores(group, *(len(axes[name]) for name in ("scores", "looks", "nulls")))
+        axes = {**axes, "families": list(versions.SCORES)}
+        sizes = {name: len(_named(group, name, names)) for name, names in axes.items()}
+        n_runs, n_times = self._room
+        if "version" not in group:
+            create_score_origin(group, sizes["families"])
+            grow(group["version"], n_runs)
+            group["version"].oindex[np.flatnonzero(group["revision"][:] > 0), slice(None)] = versions.BEFORE_VERSIONS
+        for name in SCORE_DETAIL:
+            grow(group[name], n_runs, n_times, histograms, *((sizes["scores"],) if name == "z" else ()))
+        grow(group["null"], n_runs, histograms, sizes["looks"], sizes["nulls"])
+        grow(group["version"], n_runs, sizes["families"])
+        for name in ("flags", "revision", "basis", "outcome", "threshold", "settings"):
+            grow(group[name], n_runs)
+
+    def write(
+        self, axes: Mapping[str, Sequence[str]], runs: Mapping[int, dict[str, NDArray[Any]]],
+        lines: Mapping[int, Sequence[str]], made_from: Mapping[int, tuple[int, bytes, bytes, float]], settings: bytes,
+    ) -> None:  # fmt: skip
+        """Write the scores of some runs.
+
+        Parameters
+        ----------
+        axes
+            Names along the dims of the arrays, as in `prepare`.
+        runs
+            By place on the run axis the arrays.
+        lines
+            By place the findings, as JSON lines.
+        made_from
+            By place the revision of the run, the digests ``basis`` and ``outcome``, and the threshold.
+        settings
+            Hash of the settings.
+        """
+        group = self.store[f"scores/{self.subsystem}"]
+        stored = {name: list(group.attrs[name]) for name in (*axes, "families")}
+        spread = {}
+        for run_index, arrays in runs.items():
+            null = _spread(arrays["null"], 1, axes["looks"], stored["looks"])
+            null = _spread(null, 2, axes["nulls"], stored["nulls"])
+            spread[run_index] = {**arrays, "z": _spread(arrays["z"], 2, axes["scores"], stored["scores"]), "null": null}
+        _write_detail(group, SCORE_DETAIL, spread)
+        for run_index, arrays in sorted(spread.items()):
+            null = arrays["null"]
+            group["null"][(run_index, *(slice(0, size) for size in null.shape))] = null
+            text = "".join(f"{line}\n" for line in lines[run_index]).encode()
+            grow(group["flags"], 0, len(text))
+            whole = text.ljust(group["flags"].shape[1], b"\0")
+            if whole:
+                group["flags"][run_index] = np.frombuffer(whole, dtype=np.uint8)
+            revision, basis, outcome, threshold = made_from[run_index]
+            group["revision"][run_index] = revision
+            group["basis"][run_index] = np.frombuffer(basis, dtype=np.uint8)
+            group["outcome"][run_index] = np.frombuffer(outcome, dtype=np.uint8)
+            group["threshold"][run_index] = threshold
+            group["version"][run_index] = [versions.SCORES.get(family, 0) for family in stored["families"]]
+            group["settings"][run_index] = np.frombuffer(settings, dtype=np.uint8)
+
+
+def _named(group: zarr.Group, what: str, names: Sequence[str]) -> list[str]:
+    """Add names along an axis of a group behind those it has; returns all."""
+    stored = stored_names(group, what)
+    joined = list(dict.fromkeys([*stored, *names]))
+    if joined != group.attrs.get(what):
+        group.attrs[what] = joined
+    return joined
+
+
+def _spread(values: NDArray[Any], axis: int, names: Sequence[str], stored: Sequence[str]) -> NDArray[Any]:
+    """Values along an axis of ``names``, put where ``stored`` has these names; NaN elsewhere."""
+    if list(names) == list(stored):
+        return values
+    out = np.full((*values.shape[:axis], len(stored), *values.shape[axis + 1 :]), np.nan, dtype=values.dtype)
+    np.moveaxis(out, axis, 0)[[stored.index(name) for name in names]] = np.moveaxis(values, axis, 0)
+    return out
+
+
+def _write_detail(group: zarr.Group, names: Sequence[str], runs: Mapping[int, Mapping[str, NDArray[Any]]]) -> None:
+    """Write arrays over (run, time, ...), by place on the run axis."""
+    for name in names:  # the runs of a chunk together, and chunks whole: else each is read first
+        array = group[name]
+        for run_indices in _side_by_side(sorted(runs), array.chunks[0]):
+            values = [runs[run_index][name] for run_index in run_indices]
+            rows = -(-max(map(len, values)) // array.chunks[1]) * array.chunks[1]
+            shape = len(run_indices), min(rows, array.shape[1]), *values[0].shape[1:]
+            block = np.full(shape, array.fill_value, dtype=array.dtype)
+            for target, one in zip(block, values, strict=True):
+                target[: len(one)] = one
+            array[(slice(run_indices[0], run_indices[-1] + 1), *(slice(0, size) for size in shape[1:]))] = block
+
+
+def _side_by_side(run_indices: Sequence[int], chunk: int) -> Iterator[list[int]]:
+    """Neighbouring places that lie in one chunk, together."""
+    neighbours: list[int] = []
+    for run_index in run_indices:
+        if neighbours and (run_index != neighbours[-1] + 1 or run_index // chunk != neighbours[0] // chunk):
+            yield neighbours
+            neighbours = []
+        neighbours.append(run_index)
+    if neighbours:
+        yield neighbours
