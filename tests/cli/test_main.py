@@ -209,6 +209,7 @@ def test_simulate_lists_its_faults(tmp_path, capsys):
     assert "did you mean gap?" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_demo_uses_existing_files_and_lists_the_faults(tmp_path, capsys):
     simulate(tmp_path / "data", runs=1, snapshots=30, scale=0.001)
     assert call("demo", str(tmp_path), "--no-serve", "--json") == 0

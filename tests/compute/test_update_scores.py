@@ -123,6 +123,7 @@ def test_what_there_is_no_score_of_is_an_error(scored, files, tmp_path):
     assert owtrend.open(tmp_path / "new").findings().empty
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("blocks", "batch", "workers"), [(1, 32, 0), (2**19, 1, 0), (30, 2, 2)])
 def test_no_score_depends_on_blocks_batches_or_workers(scored, files, tmp_path, monkeypatch, blocks, batch, workers):
     monkeypatch.setattr(update_scores, "BLOCK_CELLS", blocks)
@@ -137,6 +138,7 @@ def test_no_score_depends_on_blocks_batches_or_workers(scored, files, tmp_path, 
     np.testing.assert_array_equal(basis, other_basis)
 
 
+@pytest.mark.slow
 def test_runs_that_come_one_by_one_have_the_same_scores(scored, files, tmp_path):
     for run in RUNS:
         making.ingest(files / f"Run{run}", tmp_path / "store")
@@ -175,6 +177,7 @@ def test_other_rules_make_scores_stale_and_not_trends(scored, tmp_path):
     assert (again.runs, again.scored) == (0, 0)
 
 
+@pytest.mark.slow
 def test_three_runs_in_a_row_that_are_otherwise_are_the_new_usual(tmp_path):
     def otherwise(name, number, expected):
         return expected[::-1] if name == "b" else expected
@@ -283,6 +286,7 @@ def test_a_histogram_that_was_away_for_a_while_biases_no_share(tmp_path):
     assert np.nanmax(shares) < 3.5
 
 
+@pytest.mark.slow
 def test_a_component_that_gets_another_histogram_goes_on(tmp_path, monkeypatch):
     for run in range(300000, 300004):
         write(tmp_path / "files", run, 6)

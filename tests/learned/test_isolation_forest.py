@@ -44,6 +44,7 @@ def judge(good, change=None, seed=2, **options):
     return unusual(good, trends(seed, 1, change=change), "5min", **options)
 
 
+@pytest.mark.slow
 def test_p_values_of_good_intervals_are_calibrated(good):
     p = np.concatenate([judge(good, seed=seed).p_value.values for seed in range(20, 30)])
     assert len(p) == 80
@@ -102,6 +103,7 @@ def test_a_trend_rarely_present_in_good_runs_is_left_out(good):
     assert np.isnan(judge(sparse).pull.sel(histogram="h4", reductor="mean_x")).all()
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_answer(good):
     xr.testing.assert_identical(judge(good, seed=3), judge(good, seed=3))
 
@@ -121,6 +123,7 @@ def test_the_error_without_scikit_learn_says_how_to_install_it(good, monkeypatch
         judge(good)
 
 
+@pytest.mark.slow
 def test_an_archive_finds_the_intervals_of_a_run_that_are_unlike_good_runs(tmp_path):
     rng = np.random.default_rng(4)
     shape = np.array([0, 200, 500, 300, 100, 0])

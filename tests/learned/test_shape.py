@@ -122,6 +122,7 @@ def test_without_variations_every_model_is_the_mean():
         np.testing.assert_allclose(other, expected[0])
 
 
+@pytest.mark.slow
 def test_a_bottleneck_needs_fewer_numbers_than_components():
     model = owtrend.learn_shape(varied(1, 8), "autoencoder", variations=4)
     assert model.model.parameters == 3

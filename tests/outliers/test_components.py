@@ -167,6 +167,7 @@ def simulated(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("subsystem", ["EMC", "TPC", "HLT"])
 def test_the_components_of_a_faulty_detector_are_found(simulated, subsystem):
     components = json.loads((simulated / "data" / "truth.json").read_text())["components"][subsystem]

@@ -30,6 +30,7 @@ def usual(components=5):
     return rates[:, None] - rates[None, :]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known", [True, False])
 def test_jitter_alone_is_nothing(known):
     rng = np.random.default_rng(1)
