@@ -33,7 +33,8 @@ from owtrend.outliers.components import bin_components, component_table
 from owtrend.outliers.results import flag_table, score_dataset
 from owtrend.store.reader import Reader, SubsystemReader
 from owtrend.store.repository import Store
-from owtrend.trends.query import every_interval, over_intervals, require_fitting, row_by_row, run_by_run
+from owtrend.times import parse_interval
+from owtrend.trends.query import over_intervals, require_fitting, row_by_row, run_by_run
 from owtrend.trends.reductors import DEFAULT, applicable, parse
 from owtrend.trends.settings import kept_reductors
 
@@ -308,7 +309,7 @@ class Archive:
             return run_by_run(*of)
         if every is None:
             return row_by_row(*of, ragged=run is None)
-        return over_intervals(*of, every_interval(every), ragged=run is None)
+        return over_intervals(*of, parse_interval(every), ragged=run is None)
 
     def scores(
         self, subsystem: str, histograms: Sequence[str | Path] | str | None = None,

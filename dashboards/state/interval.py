@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from owtrend.errors import UsageError
-from owtrend.histograms.difference import parse_time
+from owtrend.times import parse_time
 
 __all__ = ["between_snapshots", "text"]
 
@@ -40,9 +40,9 @@ def text(time: np.datetime64) -> str:
     return str(np.datetime_as_string(time, "s" if time == time.astype("datetime64[s]") else "auto"))
 
 
-def _last_before(times: Any, given: Any) -> int:
+def _last_before(times: Any, time: Any) -> int:
     """Index of the last of ``times`` at or before a time; -1 if all are later."""
-    when = parse_time(given.removesuffix("Z") if isinstance(given, str) else given, times[0])
+    when = parse_time(time, times[0])
     if np.isnat(when):
-        raise UsageError(f"not a time: {given!r}")
+        raise UsageError(f"not a time: {time!r}")
     return int(np.searchsorted(times, when, side="right")) - 1

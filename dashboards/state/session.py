@@ -13,7 +13,7 @@ from dashboards.state.load import Loaded
 from dashboards.state.reference import slice_reference
 from dashboards.state.view import View, from_address
 from owtrend.errors import UsageError
-from owtrend.trends.query import every_interval
+from owtrend.times import parse_interval
 
 __all__ = ["MOST", "Session"]
 
@@ -202,7 +202,7 @@ def _one_of(kind: str, wanted: Any, known: Sequence[Any], where: str, notes: lis
 def _length(every: str | None, notes: list[str]) -> str:
     """The interval of a trend's points; ``""``, with a note, if it is no length of time."""
     try:
-        every_interval(every if every not in (None, "run") else "1min")
+        parse_interval(every if every not in (None, "run") else "1min")
     except UsageError as error:
         notes.append(f"{error}. Each snapshot is shown instead.")
         return ""

@@ -1,6 +1,5 @@
 """Cumulative -> increments -> time slices of labelled histograms; restarts and gaps."""
 
-import re
 from itertools import pairwise
 from typing import Any
 
@@ -8,11 +7,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from owtrend.errors import DimsError, NotFoundError, UsageError
+from owtrend.errors import DimsError, NotFoundError
 from owtrend.kernels.cells import difference as kernels
 from owtrend.model import schema
+from owtrend.times import parse_time
 
-__all__ = ["gaps", "increments", "parse_time", "rows_slice", "time_slice"]
+__all__ = ["gaps", "increments", "rows_slice", "time_slice"]
 
 
 def increments(histogram: xr.Dataset) -> xr.Dataset:
@@ -136,28 +136,6 @@ def gaps(histogram: xr.Dataset) -> list[tuple[np.datetime64, np.datetime64]]:
     """Start and end of each interval of one run in which snapshots are missing."""
     times = histogram[schema.TIME].values
     return [(times[row - 1], times[row]) for row in np.flatnonzero(kernels.gaps(times)).tolist()]
-
-
-def parse_time(value: Any, first: np.datetime64, last: np.datetime64 | None = None) -> np.datetime64:
-    """``value`` as UTC; a bare ``"HH:MM[:SS]"`` is on the day that brings it nearest to ``first`` to ``last``.
-
-    Raises
-    ------
-    UsageError
-        If it is no time.
-    """
-    day = np.timedelta64(1, "D")
-    try:
-        if isinstance(value, str) and re.fullmatch(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?", value):
-            clock = value.zfill(len(value) + (value.index(":") < 2))
-            time = np.datetime64(f"{first.astype('datetime64[D]')}T{clock}", "ns")
-            end = first if last is None else last
-            return time + day if first - time > time + day - end else time
-        if isinstance(value, xr.DataArray):  # as histogram.time[3]
-            value = value.values[()]
-        return np.datetime64(value, "ns")
-    except ValueError as error:
-        raise UsageError(f"not a time: {value!r}; give for example '10:30' or '2018-06-01T10:30:00', in UTC") from error
 
 
 def _previous(histogram: xr.Dataset) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from owtrend.errors import NotFoundError
 from owtrend.histograms import run_histogram
-from owtrend.histograms.difference import parse_time
 from owtrend.histograms.run_histogram import RunHistogram
 from owtrend.kernels.cells import difference as kernels
 from owtrend.model.histogram import DTYPES, Histogram, Path
@@ -18,6 +17,7 @@ from owtrend.model.registry import COUNTS, SUMS, WEIGHTS, Segment, matching
 from owtrend.model.snapshot import Snapshot
 from owtrend.store.layout import TIME_CHUNK
 from owtrend.store.reader import Reader, SubsystemReader
+from owtrend.times import parse_time
 
 __all__ = ["Interval", "TimeSlice", "time_slices"]
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -15,6 +14,7 @@ from owtrend.kernels.series.mad import mad_sigma
 from owtrend.kernels.shapes.pareto_tail import tail_probability
 from owtrend.learned.shape_models import scikit_learn
 from owtrend.model.wording import run_names
+from owtrend.times import parse_interval
 
 __all__ = ["REDUCTORS", "unusual"]
 
@@ -68,7 +68,7 @@ def unusual(good: xr.Dataset, judged: xr.Dataset, every: Any = "10min", *, seed:
     UsageError
         If there are fewer than 10 good intervals, or they are of a single run.
     """
-    length = np.timedelta64(pd.Timedelta(every).value, "ns")
+    length = parse_interval(every)
     past, table = _TrendTable.from_trends(good, length), _TrendTable.from_trends(judged, length)
     if past.columns != table.columns:
         raise DimsError("good and judged: expected trends of the same histograms and reductors; ask for both by name")

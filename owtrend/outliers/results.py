@@ -13,6 +13,7 @@ from owtrend.model.registry import HistogramEntry
 from owtrend.outliers.histogram_scores import Flagged
 from owtrend.store import versions
 from owtrend.store.reader import Reader, SubsystemReader
+from owtrend.times import parse_time
 
 __all__ = ["flag_table", "score_dataset"]
 
@@ -98,7 +99,7 @@ def _unreadable(reader: Reader, subsystem: str, view: SubsystemReader, runs: Seq
         if run not in view.run_indices or (runs is not None and run not in runs):
             continue
         times = view.rows(view.run_indices[run]).time
-        stop = int(np.datetime64(str(time).replace("Z", ""), "ns").view("int64"))
+        stop = int(parse_time(str(time)).view("int64"))
         spacing = int(np.median(np.diff(times))) if len(times) > 1 else 60 * 10**9
         earlier = times[times < stop]
         start = int(earlier[-1]) if len(earlier) else stop - spacing

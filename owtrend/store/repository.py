@@ -18,6 +18,7 @@ from owtrend.errors import NotFoundError, StoreError, StoreLockedError
 from owtrend.store.layout import FORMAT, create_log
 from owtrend.store.reader import Reader
 from owtrend.store.transaction import Transaction
+from owtrend.times import to_utc
 
 __all__ = ["Store"]
 
@@ -134,7 +135,7 @@ class Store:
                 session = self._repository.readonly_session("main")
             elif as_of in self._repository.list_tags():
                 session = self._repository.readonly_session(tag=str(as_of))
-            elif (when := _utc(as_of)) is not None:
+            elif (when := to_utc(as_of)) is not None:
                 session = self._repository.readonly_session("main", as_of=when)
             else:
                 session = self._repository.readonly_session(snapshot_id=str(as_of))
@@ -260,15 +261,6 @@ def _empty_folder(location: str | Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-
-
-def _utc(time: str | datetime) -> datetime | None:
-    """A time, or the text of one, as UTC (which it is where it has no zone); None if it is no time."""
-    try:
-        when = time if isinstance(time, datetime) else datetime.fromisoformat(time)
-    except ValueError:
-        return None
-    return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
 
 
 def _first_line(error: Exception) -> str:

@@ -6,7 +6,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 from xarray.core import indexing
@@ -33,7 +32,7 @@ from owtrend.trends.run_trends import (
 )
 from owtrend.trends.settings import kept, settings_hash
 
-__all__ = ["every_interval", "over_intervals", "require_fitting", "row_by_row", "run_by_run"]
+__all__ = ["over_intervals", "require_fitting", "row_by_row", "run_by_run"]
 
 _SLAB = 2**24  # numbers read at once
 _STALE = {"long_name": "stored values that other formulas or settings gave; `owtrend compute` makes them again"}
@@ -298,14 +297,3 @@ def require_fitting(entry: HistogramEntry, single: Reductor) -> None:
     if not any(single.fits(segment) for segment in segments):
         known = dict.fromkeys(name for segment in segments for name in DEFAULT if parse(name).fits(segment))
         raise NotFoundError(f"{entry.name}: no reductor {single.name!r} for it; it has {', '.join(known)} and more")
-
-
-def every_interval(every: Any) -> np.timedelta64:
-    """An interval given as text such as ``10min``, a timedelta, or a number of seconds."""
-    try:
-        length = pd.Timedelta(every, unit="s") if isinstance(every, int | float) else pd.Timedelta(every)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"not a length of time: {every!r}; give for example '10min' or '30s'") from error
-    if pd.isna(length) or length <= pd.Timedelta(0):
-        raise UsageError(f"an interval must be longer than nothing, not {every!r}")
-    return length.to_timedelta64()

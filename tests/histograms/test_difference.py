@@ -3,8 +3,7 @@ import pytest
 import xarray as xr
 
 import owtrend
-from owtrend.errors import DimsError, NotFoundError, UsageError
-from owtrend.histograms.difference import parse_time
+from owtrend.errors import DimsError, NotFoundError
 from tests import making
 
 
@@ -114,24 +113,6 @@ def test_reset_mode_gives_the_increments_of_the_same_data_cumulative(tmp_path):
             owtrend.time_slice(histogram, "12:00", None).contents.values.tolist(),
         )
     assert found["reset"] == found["cumulative"] == (gained.tolist(), [1, 5, 1])
-
-
-@pytest.mark.parametrize(
-    ("text", "day", "expected"),
-    [
-        ("10:30", "2018-06-01T10:00", "2018-06-01T10:30"),
-        ("9:05:30", "2018-06-01T10:00", "2018-06-01T09:05:30"),
-        ("01:00", "2018-06-01T22:00", "2018-06-02T01:00"),
-        ("2018-06-03T01:00", "2018-06-01T22:00", "2018-06-03T01:00"),
-    ],
-)
-def test_times_in_words(text, day, expected):
-    assert parse_time(text, np.datetime64(day, "ns")) == np.datetime64(expected, "ns")
-
-
-def test_no_time_is_an_error():
-    with pytest.raises(UsageError, match="not a time: 'noon'"):
-        parse_time("noon", np.datetime64("2018-06-01", "ns"))
 
 
 def test_a_bin_that_is_not_a_number_gives_no_number(tmp_path):
