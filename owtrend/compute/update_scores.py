@@ -101,10 +101,10 @@ def rescore(
             )
             for name, (chosen, before) in batches.items()
         ]  # fmt: skip
-        beside = {task.block.subsystem: found for task, found in runner.map(_scores, components)}
+        by_component = {task.block.subsystem: found for task, found in runner.map(_scores, components)}
         transaction = begin()
         for name, (chosen, _) in batches.items():
-            _write(transaction, reader.subsystem(name), name, joined[name], beside[name], settings[name])
+            _write(transaction, reader.subsystem(name), name, joined[name], by_component[name], settings[name])
             done |= {(name, run) for run in chosen}
             scored += len(chosen)
         transaction.commit(f"scores of {sum(len(chosen) for chosen, _ in batches.values())} runs")

@@ -233,8 +233,8 @@ def test_scores_of_other_formulas_stay_readable_until_they_are_made_again(scored
 def test_a_new_epoch_that_a_person_told_has_no_reference_before_it(scored, tmp_path):
     store = tmp_path / "store"
     shutil.copytree(scored, store)
-    told = Config(scores=ScoreConfig(epochs={"EMC": [RUNS[4]]}))
-    assert compute.compute(store, workers=0, config=told).scored == 2  # the first of it and the one after
+    config = Config(scores=ScoreConfig(epochs={"EMC": [RUNS[4]]}))
+    assert compute.compute(store, workers=0, config=config).scored == 2  # the first of it and the one after
     looks = owtrend.open(store).stored("EMC")
     null = looks.scores.block("null", slice(0, len(RUNS)))[:, :, 0, 0, 0]  # reports compared with other runs
     with_reference = [bool(np.nan_to_num(null[looks.run_index(run)]).any()) for run in RUNS]

@@ -1,4 +1,4 @@
-"""Trends of one detector told in four ways are the same: cumulative with restarts, row by row alone, in intervals."""
+"""Trends of one detector are the same in four ways: cumulative with restarts, row by row alone, in intervals."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -85,7 +85,7 @@ class Fills:
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory):
+def variants(tmp_path_factory):
     """A store of those four runs, with stored trends; and the archive before they were stored."""
     folder = tmp_path_factory.mktemp("trends")
     (folder / "reductors_of_a_test.py").write_text(MODULE)
@@ -129,8 +129,8 @@ def close(one, other, **more):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_cumulative_run_with_restarts_gives_what_its_rows_alone_give(told, name):
-    archive, *_ = told
+def test_a_cumulative_run_with_restarts_gives_what_its_rows_alone_give(variants, name):
+    archive, *_ = variants
     for spec in specs(archive, name):
         found, expected = (archive.trend("EMC", name, spec, run=run) for run in (CUMULATIVE, ALONE))
         close(found, expected, err_msg=spec)
@@ -142,8 +142,8 @@ def test_a_cumulative_run_with_restarts_gives_what_its_rows_alone_give(told, nam
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_intervals_and_whole_runs_are_reductors_of_the_summed_increments(told, name):
-    archive, *_ = told
+def test_intervals_and_whole_runs_are_reductors_of_the_summed_increments(variants, name):
+    archive, *_ = variants
     for spec in specs(archive, name):
         tens = archive.trend("EMC", name, spec, run=CUMULATIVE, every="10min")
         if name != "sometimes":  # which in an interval may have been absent at its end
@@ -156,8 +156,8 @@ def test_intervals_and_whole_runs_are_reductors_of_the_summed_increments(told, n
             np.testing.assert_array_equal(whole.value[2], archive.trend("EMC", name, spec, run=AT_ONCE).value[0])
 
 
-def test_stored_trends_are_those_computed_on_demand_for_every_reductor(told):
-    archive, _, store = told
+def test_stored_trends_are_those_computed_on_demand_for_every_reductor(variants):
+    archive, _, store = variants
     view = archive.stored("EMC")
     held = set(view.trends.reductors)
     assert {"quantile_x(0.9)", "mean_x(x=1:7)", "ratio(all)", "efficiency(all)", "spread_of_bins", "per_event"} <= held
@@ -174,10 +174,10 @@ def test_stored_trends_are_those_computed_on_demand_for_every_reductor(told):
         assert stored.identical(computed), name
 
 
-def test_windows_of_rows_change_nothing(told, monkeypatch):
-    view = told[0].stored("EMC")
+def test_windows_of_rows_change_nothing(variants, monkeypatch):
+    view = variants[0].stored("EMC")
     entries = list(view.registry.histograms.values())
-    names, config = [name for name in view.trends.reductors if name not in SLOW], told[0].config
+    names, config = [name for name in view.trends.reductors if name not in SLOW], variants[0].config
     whole = run_trends.run_trends(view, CUMULATIVE, entries, names, config, "EMC")
     monkeypatch.setattr(prefetch, "WINDOW_BYTES", 1)
     assert len(list(prefetch.Prefetched(view, 0, entries).windows())) == 3
@@ -187,8 +187,8 @@ def test_windows_of_rows_change_nothing(told, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["h", "w", "h2", "p1", "p2", "p3"])
-def test_intervals_are_those_of_time_slices(told, name):
-    archive, *_ = told
+def test_intervals_are_those_of_time_slices(variants, name):
+    archive, *_ = variants
     histogram = archive.histogram("EMC", name, run=CUMULATIVE)
     entries, integral, mean = (
         archive.trend("EMC", name, spec, run=CUMULATIVE, every="30min") for spec in ("entries", "integral", "mean")
@@ -203,8 +203,8 @@ def test_intervals_are_those_of_time_slices(told, name):
         assert integral.error[number].item() == pytest.approx(float(variance.sum()) ** 0.5, rel=1e-5)
 
 
-def test_means_and_widths_are_those_of_the_fills(told):
-    archive, *_ = told
+def test_means_and_widths_are_those_of_the_fills(variants):
+    archive, *_ = variants
     fills = Fills(ROWS)
     for row in (0, 69, 70, 100, 131):
         part = slice(fills.bounds[row], fills.bounds[row + 1])
@@ -226,8 +226,8 @@ def test_means_and_widths_are_those_of_the_fills(told):
         assert weighted.error[row].item() == pytest.approx(np.sqrt(spread2 / effective))
 
 
-def test_slices_add_up(told):
-    archive, *_ = told
+def test_slices_add_up(variants):
+    archive, *_ = variants
     for name in ("h", "w", "h3", "sometimes"):
         for spec in ("entries", "integral", "events"):
             of = {"run": CUMULATIVE}
@@ -236,8 +236,8 @@ def test_slices_add_up(told):
                 assert archive.trend("EMC", name, spec, **of, every=every).value.sum() == pytest.approx(total)
 
 
-def test_events_are_counted_in_the_slice_across_absent_rows_and_restarts(told):
-    archive, *_ = told
+def test_events_are_counted_in_the_slice_across_absent_rows_and_restarts(variants):
+    archive, *_ = variants
     events = archive.trend("EMC", "sometimes", "events", run=CUMULATIVE)
     after_absence = {22: 3 * 7, 65: 3 * 7, 128: 2 * 7}
     expected = [np.nan if row in ABSENT else after_absence.get(row, 7) for row in range(ROWS)]
@@ -375,20 +375,20 @@ def test_gaps_lengthen_the_exposure_and_lower_the_rate(tmp_path):
         ("ratio(sometimes)", UsageError, "sometimes and h are not held by the same snapshots"),
     ],
 )
-def test_what_cannot_be_told_is_an_error_that_says_why(told, spec, error, message):
+def test_a_reductor_without_a_meaning_is_an_error_that_says_why(variants, spec, error, message):
     with pytest.raises(error, match=message):
-        told[0].trend("EMC", "h", spec, run=CUMULATIVE)
+        variants[0].trend("EMC", "h", spec, run=CUMULATIVE)
 
 
 @pytest.mark.parametrize("every", ["ten minutes", "-5min", 0, float("nan"), "NaT", {}])
-def test_what_is_no_length_of_time_is_an_error(told, every):
+def test_what_is_no_length_of_time_is_an_error(variants, every):
     with pytest.raises(UsageError, match=r"not a length of time|longer than nothing"):
-        told[0].trend("EMC", "h", "mean", every=every)
+        variants[0].trend("EMC", "h", "mean", every=every)
 
 
-def test_intervals_of_several_histograms_are_an_error(told):
+def test_intervals_of_several_histograms_are_an_error(variants):
     with pytest.raises(UsageError, match="one histogram at a time; 2 were asked for"):
-        told[0].trends("EMC", ["h", "all"], ["mean"], every="10min")
+        variants[0].trends("EMC", ["h", "all"], ["mean"], every="10min")
 
 
 def test_intervals_leave_out_runs_without_the_histogram(tmp_path):
@@ -408,9 +408,9 @@ def test_the_names_of_reductors_are_the_same_however_they_are_typed():
     assert [parse(name).name for name in DEFAULT] == list(DEFAULT)
 
 
-def test_a_function_of_ones_own_takes_no_range(told):
+def test_a_function_of_ones_own_takes_no_range(variants):
     with pytest.raises(UsageError, match=r"takes no range; it can choose bins by owtrend.project"):
-        told[0].trend("EMC", "h", "spread_of_bins(x=0:5)", run=CUMULATIVE)
+        variants[0].trend("EMC", "h", "spread_of_bins(x=0:5)", run=CUMULATIVE)
 
 
 def test_one_cannot_take_the_name_of_a_reductor_of_owtrend():

@@ -117,8 +117,8 @@ def _statistic(
 
 
 # scipy.stats.random_table (Patefield's algorithm) does not replace it. Its 999 tables alone take as long as ours with
-# the statistic of each: 2.6 and 2.1 ms (20 bins, 5 counts each), 45 and 32 ms (100, 5), 51 and 57 ms (100, 200), 418 and
-# 436 ms (1,000, 5; SciPy 1.17). A call costs 0.1 ms more, it cannot stop early, and it knows no components.
+# the statistic of each: 2.6 and 2.1 ms (20 bins, 5 counts each), 45 and 32 ms (100, 5), 51 and 57 ms (100, 200),
+# 418 and 436 ms (1,000, 5; SciPy 1.17). A call costs 0.1 ms more, it cannot stop early, and it knows no components.
 # Besag & Clifford's rule costs 100 permutations instead of 999 where data are good, as nearly all are.
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def permutation(
