@@ -1,10 +1,14 @@
-"""Docs say what is: commands, links, modules, README."""
+"""Docs are true: commands, links, the README's code."""
 
 import importlib.util
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+
+from ingest import simulate
+from owtrend.cli import main
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
@@ -43,3 +47,28 @@ def test_the_changelog_begins_with_this_version():
     import owtrend
 
     assert f"## {owtrend.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def code_of(text, language):
+    """Blocks of code in a language, in order."""
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    return [code for name, code in blocks if name == language]
+
+
+@pytest.mark.slow
+def test_every_line_of_the_readme_runs(tmp_path, monkeypatch):
+    """The commands on the simulated detector, then the notebook, then the reader; only the server is left out."""
+    simulate(tmp_path / "FOLDER", runs=2, snapshots=60)
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "README.md").read_text()
+    commands = [shlex.split(line, comments=True) for line in code_of(text, "")[0].splitlines()]
+    assert len(commands) == 9
+    for _, verb, *options in commands:
+        if verb != "serve":
+            here = ["--workers", "0"] if verb in ("ingest", "compute") else []
+            assert main.main.main([verb, *options, *here], standalone_mode=False) is None, verb
+    notebook, live = code_of(text, "python")
+    names = {"arrived": sorted(tmp_path.rglob("*EMC*.root"))[:2]}
+    exec(notebook, names)
+    assert names["late"].contents.sum() > 0
+    exec(live, names)
