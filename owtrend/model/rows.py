@@ -75,8 +75,9 @@ class Provenance:
         return [self.file, *self.duplicates]
 
     def to_json(self) -> str:
-        fields = {_STORED_AS.get(name, name): value for name, value in vars(self).items()}
-        return json.dumps({name: value for name, value in fields.items() if value is not None and value != []})
+        absent = [name for name in ("timezone", "received", "duplicates") if not getattr(self, name)]
+        fields = {_STORED_AS.get(name, name): value for name, value in vars(self).items() if name not in absent}
+        return json.dumps(fields)
 
     @classmethod
     def from_json(cls, line: str) -> Self:

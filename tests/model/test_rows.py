@@ -1,6 +1,7 @@
 import json
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 
 from owtrend.model.rows import Provenance, settle
@@ -41,6 +42,10 @@ def test_rows_of_equal_content_are_duplicates():
 )  # fmt: skip
 def test_a_stored_line_of_provenance_stays_as_it_is(line):
     assert Provenance.from_json(json.dumps(line)).to_json() == json.dumps(line)
+
+
+def test_entries_of_a_live_snapshot_may_be_a_numpy_number():
+    assert json.loads(Provenance(source="a", entries=np.float64(3)).to_json())["entries"] == 3
 
 
 def test_the_files_of_a_row_are_its_own_and_its_duplicates():
