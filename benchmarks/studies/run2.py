@@ -84,7 +84,7 @@ def sample(folders: list[Path], minutes: list[int]) -> Sample:
             files += [
                 replace(
                     own[minute % len(own)], run=300000 + run, time=_MINUTE * (10_000 * run + minute + 1),
-                    source=f"{subsystem} {run} {minute}", told=f"{subsystem} {run} {minute}",
+                    source=f"{subsystem} {run} {minute}", parsed=f"{subsystem} {run} {minute}",
                 )
                 for minute in range(count)
             ]  # fmt: skip

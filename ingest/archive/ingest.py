@@ -1,4 +1,4 @@
-"""A whole archive of files -> store, on Dask: found, surveyed, registered, converted, committed in batches."""
+"""A whole archive of files -> store, on Dask: find, survey, register, convert, and commit in batches."""
 
 import os
 import re
@@ -27,12 +27,12 @@ __all__ = ["FoundFiles", "IngestSummary", "find_files", "ingest"]
 
 Progress = Callable[[str, int, int], None]
 _ACCUMULATION = {"cumulative": CUMULATIVE, "reset": RESET}
-_MODE = re.compile(r"""\bhltMode['"]?\s*:\s*['"]?(\w+)""")  # Overwatch writes {hltMode: C}; by hand it is a line
+_MODE = re.compile(r"""\bhltMode['"]?\s*:\s*['"]?(\w+)""")  # Overwatch writes {hltMode: C}, people write a line
 
 
 @dataclass
 class FoundFiles:
-    """The files of some folders: those to take in, and why the others are not."""
+    """The files of some folders: those to ingest, and the reasons against the others."""
 
     files: list[SourceFile] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
@@ -41,7 +41,7 @@ class FoundFiles:
 
 @dataclass
 class IngestSummary:
-    """What one call of `ingest` did; ``bytes`` is the size of the files read."""
+    """Result of one call of `ingest`; ``bytes`` is the size of the files read."""
 
     store: str
     files: int = 0
@@ -61,16 +61,16 @@ def find_files(
     sources: Iterable[str | Path], *, patterns: Sequence[str] = (), timezone: str = naming.CERN,
     run: int | None = None, subsystem: str | None = None,
 ) -> FoundFiles:  # fmt: skip
-    """The snapshot files in folders (all levels) or given one by one.
+    """The snapshot files in folders (all levels), or given one by one.
 
     Parameters
     ----------
     patterns
-        How names tell subsystem, run and time beside Overwatch's layouts, see `ingest.archive.naming.parse`.
+        Patterns of paths with subsystem, run and time, in addition to Overwatch's; see `ingest.archive.naming.parse`.
     timezone
         Zone of the times in names and in the headers of the files.
     run, subsystem
-        For files whose name does not tell. A time that the name does not tell is that of the file's header.
+        For files whose name lacks them. A time that the name lacks is read from the file's header.
 
     Raises
     ------
@@ -80,71 +80,71 @@ def find_files(
     if subsystem is not None and not re.fullmatch(r"[\w-]+", subsystem):
         raise UsageError(f"subsystem {subsystem!r}: expected a word such as EMC, without slashes or blanks")
     compiled = tuple(naming.Pattern.compile(text) for text in patterns)
-    found = FoundFiles()
+    result = FoundFiles()
     modes: dict[Path, str] = {}
     later: dict[int, int] = {}
     for root, path in _walk(sources):
         label = path.relative_to(root.parent if root.is_file() else root).as_posix()
         if naming.is_product(label):
-            found.skipped["product of Overwatch (combined, timeSlice, replay)"] += 1
+            result.skipped["product of Overwatch (combined, timeSlice, replay)"] += 1
             continue
         if not label.endswith(".root"):
             continue
         if path.name.startswith("."):
-            found.skipped["half-written (its name begins with a dot)"] += 1
+            result.skipped["half-written (its name begins with a dot)"] += 1
             continue
-        # A folder given by itself may carry the name that tells: match with the whole path.
-        told = naming.parse(path.absolute().as_posix(), compiled)
-        if told is None:
-            found.skipped["name not recognised (give --pattern)"] += 1
+        # The whole path: subsystem or run may be in the name of a given folder, or above it.
+        file_name = naming.parse(path.absolute().as_posix(), compiled)
+        if file_name is None:
+            result.skipped["name not recognised (give --pattern)"] += 1
             continue
-        if told.mode == "E":
-            found.skipped["replay data (HLT mode E)"] += 1
+        if file_name.mode == "E":
+            result.skipped["replay data (HLT mode E)"] += 1
             continue
-        number = told.run if told.run is not None else run
-        name = told.subsystem or subsystem
+        number = file_name.run if file_name.run is not None else run
+        name = file_name.subsystem or subsystem
         if number is None or name is None:
-            found.skipped["no run or subsystem in its name (give --run, --subsystem)"] += 1
+            result.skipped["no run or subsystem in the file name (give --run, --subsystem)"] += 1
             continue
         if number == 0:
-            found.skipped["run 0"] += 1
+            result.skipped["run 0"] += 1
             continue
         try:
             status = path.stat()
         except OSError:  # a broken link, or gone since the folder was listed
-            found.skipped["cannot be opened"] += 1
+            result.skipped["cannot be opened"] += 1
             continue
         file = SourceFile(
-            path=str(path.absolute()), source=label, told=told.text, subsystem=name, run=number, time=0,
-            size=status.st_size, mtime=status.st_mtime_ns, mode=told.mode or _mode(path, modes),
+            path=str(path.absolute()), source=label, parsed=file_name.text, subsystem=name, run=number, time=0,
+            size=status.st_size, mtime=status.st_mtime_ns, mode=file_name.mode or _mode(path, modes),
         )  # fmt: skip
-        local = told.time
+        local = file_name.time
         if local is None:
             try:
                 local = reader.written(path)
             except SnapshotError as error:
-                found.quarantine.append(convert.quarantine_line(file, str(error)))
+                result.quarantine.append(convert.quarantine_line(file, str(error)))
                 continue
         when, ambiguous = naming.to_utc(local, timezone)
-        found.files.append(replace(file, time=int(when.astype(np.int64)), ambiguous=ambiguous))
+        result.files.append(replace(file, time=int(when.astype(np.int64)), ambiguous=ambiguous))
         if ambiguous:
-            later[len(found.files) - 1] = int(naming.to_utc(local, timezone, later=True)[0].astype(np.int64))
-    _settle(found.files, later)
-    return found
+            later[len(result.files) - 1] = int(naming.to_utc(local, timezone, later=True)[0].astype(np.int64))
+    _settle(result.files, later)
+    return result
 
 
 def _settle(files: list[SourceFile], later: dict[int, int]) -> None:
-    """Give files whose time the clock change makes ambiguous the ``later`` one, where their run says so."""
+    """Resolve times that the clock change makes ambiguous: the ``later`` one where the rest of the run implies it."""
     for key in {_key(files[number]) for number in later}:
-        mine = [number for number in later if _key(files[number]) == key]
+        numbers = [number for number in later if _key(files[number]) == key]
         certain = np.array([file.time for file in files if _key(file) == key and not file.ambiguous], dtype=np.int64)
         times = (
-            np.array([files[number].time for number in mine]),
-            np.array([later[number] for number in mine]),
+            np.array([files[number].time for number in numbers]),
+            np.array([later[number] for number in numbers]),
         )
-        if (told := naming.are_later(certain, *times)) is not None:
-            for number in mine:
-                time = later[number] if told else files[number].time
+        if (is_later := naming.are_later(certain, *times)) is not None:
+            for number in numbers:
+                time = later[number] if is_later else files[number].time
                 files[number] = replace(files[number], time=time, ambiguous=False)
 
 
@@ -153,22 +153,22 @@ def ingest(
     max_cells: int = 2**24, timezone: str = naming.CERN, accumulation: str = "cumulative",
     select: Sequence[str] = (), exclude: Sequence[str] = (), progress: Progress | None = None,
 ) -> IngestSummary:  # fmt: skip
-    """Take files into a store, which is made if it is missing; ingesting twice changes nothing.
+    """Ingest files into a store, which is created if it is missing. Ingesting twice changes nothing.
 
-    Work is committed every few runs: what was interrupted goes on with the next call. A file or object that cannot be
-    read is listed in the store's quarantine and does not stop the rest.
+    Work is committed every few runs: after an interruption the next call goes on. A file or object that cannot be read
+    is listed in the store's quarantine and does not stop the rest.
 
     Parameters
     ----------
     workers, scheduler
         See `owtrend.compute.cluster.runner`.
     accumulation
-        ``cumulative``: each file holds everything since its run began; ``reset``: only what is new.
+        ``cumulative``: each file has everything since its run began; ``reset``: only what is new.
     select, exclude
-        Shell patterns of ``<subsystem>/<histogram>``, such as ``EMC/*``: only those that match one of the first, and
-        none of the second. A snapshot is taken in once: what is left out is not added by a later call.
+        Shell patterns of ``<subsystem>/<histogram>``, such as ``EMC/*``. Only histograms that match one of ``select``
+        and none of ``exclude`` are ingested. A snapshot is ingested once: a later call does not add what was left out.
     progress
-        Called with a word on what is being done, and how many files of how many are done.
+        Called with the current step, the number of files done, and of all files.
 
     Raises
     ------
@@ -243,33 +243,33 @@ def _walk(sources: Iterable[str | Path]) -> Iterable[tuple[Path, Path]]:
 
 
 def _mode(path: Path, known: dict[Path, str]) -> str:
-    """HLT mode from the runInfo.yaml of a processed run folder; empty if there is none."""
+    """HLT mode by the runInfo.yaml of a processed run folder; empty if there is none."""
     folder = path.parent.parent
     if folder not in known:
         try:
-            written = (folder / "runInfo.yaml").read_text(errors="replace")
+            run_info = (folder / "runInfo.yaml").read_text(errors="replace")
         except OSError:
-            written = ""
-        found = _MODE.search(written)
-        known[folder] = found[1] if found else ""
+            run_info = ""
+        match = _MODE.search(run_info)
+        known[folder] = match[1] if match else ""
     return known[folder]
 
 
-def _key(one: RunTask | SourceFile) -> tuple[str, int]:
-    return one.subsystem, one.run
+def _key(item: RunTask | SourceFile) -> tuple[str, int]:
+    return item.subsystem, item.run
 
 
 def _tasks(
     files: Sequence[SourceFile], reader: Reader, summary: IngestSummary, location: str, max_cells: int, timezone: str,
     accumulation: str,
 ) -> list[RunTask]:  # fmt: skip
-    """One task per run and subsystem that has files which are not in the store yet, in that order."""
+    """One task per subsystem and run with files that are not in the store yet, in that order."""
     groups: dict[tuple[str, int], list[SourceFile]] = {}
     for file in files:
         groups.setdefault((file.subsystem, file.run), []).append(file)
     tasks = []
     damaged = unreadable_files(reader.quarantine)
-    summary.quarantine += [damaged[file.ledger] for file in files if file.ledger in damaged]
+    summary.quarantine += [damaged[file.key] for file in files if file.key in damaged]
     for (subsystem, run), members in sorted(groups.items()):
         known: set[Any] = set(damaged)
         if subsystem in reader.registered:
@@ -278,12 +278,12 @@ def _tasks(
                 run_index = view.run_indices[run]
                 known |= convert.known_files(view.provenance(run_index))
                 other = view.per_run["accumulation"][run_index] != _ACCUMULATION[accumulation]
-                if other and any(f.ledger not in known for f in members):
+                if other and any(f.key not in known for f in members):
                     raise UsageError(
-                        f"{location}: run {run} of {subsystem} is not {accumulation} by what was told before; "
+                        f"{location}: run {run} of {subsystem} was not ingested as {accumulation} before; "
                         "give the other --accumulation"
                     )
-        fresh = tuple(sorted((f for f in members if f.ledger not in known), key=lambda f: (f.time, f.source)))
+        fresh = tuple(sorted((f for f in members if f.key not in known), key=lambda f: (f.time, f.source)))
         summary.known += len(members) - len(fresh)
         summary.bytes += sum(file.size for file in fresh)
         if fresh:
@@ -298,9 +298,9 @@ def _tasks(
 
 
 def _may_hold(subsystem: str, select: Sequence[str]) -> bool:
-    """Whether a subsystem can have what is selected, so that its files need not be read to see that it has not."""
-    first = [pattern.partition("/")[0] for pattern in select]
-    return not select or any(one == subsystem or set("*?[") & set(one) for one in first)
+    """Whether a subsystem can have selected histograms; if not, its files are not read."""
+    subsystems = [pattern.partition("/")[0] for pattern in select]
+    return not select or any(name == subsystem or set("*?[") & set(name) for name in subsystems)
 
 
 def _survey(task: RunTask) -> tuple[tuple[str, int], list[Any]]:
@@ -311,16 +311,16 @@ def _register(
     transaction: Transaction, tasks: Sequence[RunTask], unregistered: dict[tuple[str, int], list[Any]],
     registries: dict[str, Registry],
 ) -> dict[str, dict[int, int]]:  # fmt: skip
-    """Give new segments their cells, in order of subsystem and run, and make room for the rows to come."""
+    """Give new segments their cells, in order of subsystem and run, and enlarge the arrays for the new rows."""
     run_indices = {}
     for subsystem in sorted({task.subsystem for task in tasks}):
-        mine = [task for task in tasks if task.subsystem == subsystem]
-        wanted = [segment for task in mine for segment in unregistered.get(_key(task), [])]
-        registries[subsystem] = registries.get(subsystem, Registry()).extended(wanted)
-        if not registries[subsystem]:  # nothing readable: the chunks would be those of an empty detector for ever
+        run_tasks = [task for task in tasks if task.subsystem == subsystem]
+        segments = [segment for task in run_tasks for segment in unregistered.get(_key(task), [])]
+        registries[subsystem] = registries.get(subsystem, Registry()).extended(segments)
+        if not registries[subsystem]:  # nothing readable: chunks would be sized for an empty detector for ever
             continue
-        rows = max(len(task.files) + transaction.rows_of(subsystem, task.run) for task in mine)
-        runs = [task.run for task in mine]
+        rows = max(len(task.files) + transaction.rows_of(subsystem, task.run) for task in run_tasks)
+        runs = [task.run for task in run_tasks]
         run_indices[subsystem] = transaction.prepare(subsystem, registries[subsystem], runs, rows)
     transaction.commit("make room")
     return run_indices

@@ -1,6 +1,6 @@
 """File names and run folders <-> subsystem, run, mode and time.
 
-Overwatch's two layouts are known by heart; any other folder tree is told by a pattern.
+Overwatch's two layouts are built in; patterns describe any other folder tree.
 """
 
 import re
@@ -17,7 +17,7 @@ from owtrend.errors import UsageError
 __all__ = ["CERN", "FileName", "Pattern", "is_product", "parse", "processed_name", "to_utc"]
 
 CERN = "Europe/Zurich"
-_CLOSE = 0.05  # share of ambiguous times that follow each other too soon: they come from both hours
+_CLOSE = 0.05  # if a larger fraction of ambiguous times follow each other too soon, they come from both hours
 _HALF_AN_HOUR = 30 * 60 * 10**9  # ns
 
 # Overwatch's own products, and the folder of HLT mode E, which it never processes.
@@ -31,21 +31,21 @@ _OVERWATCH = re.compile(_PROCESSED), re.compile(_INCOMING)
 
 @dataclass(frozen=True, slots=True)
 class FileName:
-    """What the name of a snapshot file tells; ``time`` is local, without a zone; None where it does not tell."""
+    """The fields in the name of a snapshot file, None where it has none; ``time`` is local, without a zone."""
 
     subsystem: str | None = None
     run: int | None = None
     time: datetime | None = None
     mode: str | None = None
-    text: str = field(default="", compare=False)  # the part of the path that told it
+    text: str = field(default="", compare=False)  # the part of the path that matched
 
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A folder tree told in one line, for example ``{subsystem}/ShuttleInput/*.root``.
+    """A pattern of paths, for example ``{subsystem}/ShuttleInput/*.root``.
 
-    ``{subsystem}``, ``{run}``, ``{mode}`` and ``{time}`` (six numbers from year to second) are read, ``*`` is anything
-    but a slash, ``**`` anything. It is matched with the end of the path.
+    ``{subsystem}``, ``{run}``, ``{mode}`` and ``{time}`` (six numbers from year to second) are read, ``*`` matches
+    anything but a slash, ``**`` anything. The pattern must match the end of the path.
     """
 
     text: str
@@ -53,12 +53,12 @@ class Pattern:
 
     @classmethod
     def compile(cls, text: str) -> "Pattern":
-        """The pattern of ``text``.
+        """The pattern for ``text``.
 
         Raises
         ------
         UsageError
-            If it has a field of another name.
+            If it has an unknown field, or a field twice.
         """
         fields = {
             "{subsystem}": r"(?P<subsystem>[\w-]+?)",
@@ -77,7 +77,7 @@ class Pattern:
         try:
             return cls(text, re.compile(rf"(?:^|/){expression}$"))
         except re.error as error:
-            raise UsageError(f"pattern {text!r}: each field may stand in it once ({error})") from error
+            raise UsageError(f"pattern {text!r}: use each field only once ({error})") from error
 
 
 def is_product(path: str) -> bool:
@@ -86,22 +86,23 @@ def is_product(path: str) -> bool:
 
 
 def parse(path: str, patterns: tuple[Pattern, ...] = ()) -> FileName | None:
-    """What ``path`` tells, by ``patterns`` and by Overwatch's layouts; None if nothing matches.
+    """Subsystem, run, mode and time in ``path``, by ``patterns`` and Overwatch's layouts; None if nothing matches.
 
-    Of several that match, the one that tells the most of subsystem, run and time; of equals the first. Numbers may be
-    padded or not (``2015_3_14_2_3_5``). A name whose numbers are no time does not match.
+    If several match, the one with most of subsystem, run and time counts; of equals the first. Numbers may be padded
+    or not (``2015_3_14_2_3_5``). A name whose numbers are no valid time does not match.
     """
     path = PurePosixPath(path).as_posix()
     if PurePosixPath(path).name.startswith("."):  # half-written files of ROOT and rsync
         return None
-    told = [told for one in [*(p.expression for p in patterns), *_OVERWATCH] if (told := _told(one.search(path)))]
-    return max(told, key=lambda one: sum(x is not None for x in (one.subsystem, one.run, one.time)), default=None)
+    matches = [expression.search(path) for expression in [*(p.expression for p in patterns), *_OVERWATCH]]
+    names = [name for match in matches if (name := _file_name(match))]
+    return max(names, key=lambda name: sum(x is not None for x in (name.subsystem, name.run, name.time)), default=None)
 
 
-def _told(found: re.Match[str] | None) -> FileName | None:
-    if found is None:
+def _file_name(match: re.Match[str] | None) -> FileName | None:
+    if match is None:
         return None
-    fields = found.groupdict()
+    fields = match.groupdict()
     try:
         when = _time(fields["time"]) if fields.get("time") else None
     except ValueError:
@@ -112,14 +113,14 @@ def _told(found: re.Match[str] | None) -> FileName | None:
         run=int(run) if run else None,
         time=when,
         mode=mode.upper() if mode else None,
-        text=found.group().lstrip("/"),
+        text=match.group().lstrip("/"),
     )
 
 
 def _time(text: str) -> datetime:
-    found = _NUMBERS.fullmatch(text)
-    assert found is not None, "the expressions that found it ask for six numbers"
-    year, month, day, hour, minute, second = map(int, found.groups())
+    match = _NUMBERS.fullmatch(text)
+    assert match is not None, "all expressions ask for six numbers"
+    year, month, day, hour, minute, second = map(int, match.groups())
     return datetime(year, month, day, hour, minute, second)
 
 
@@ -129,9 +130,9 @@ def processed_name(subsystem: str, run: int, time: datetime) -> str:
 
 
 def to_utc(time: datetime, timezone: str = CERN, *, later: bool = False) -> tuple[np.datetime64, bool]:
-    """``time`` of the zone ``timezone`` as UTC, and whether the clock change makes it ambiguous.
+    """``time`` in zone ``timezone`` as UTC, and whether the clock change makes it ambiguous.
 
-    Of two times that it may be the earlier, or the ``later``.
+    An ambiguous time is taken as the earlier of the two, or the ``later``.
 
     Raises
     ------
@@ -149,11 +150,11 @@ def to_utc(time: datetime, timezone: str = CERN, *, later: bool = False) -> tupl
 
 
 def are_later(certain: NDArray[np.int64], earlier: NDArray[np.int64], later: NDArray[np.int64]) -> bool | None:
-    """Which of two hours the ambiguous times of a run lie in, as its other times tell; None if they do not.
+    """Whether the ambiguous times of a run lie in the later of two hours, by its other times; None if undecided.
 
-    Snapshots come one after the other: the hour without a hole before or after it is the right one. Nothing is told
-    where both hours are full, the run knows no other, or its files come from both hours, in part or whole: then they
-    lie closer together than the others. All in ns.
+    Snapshots come at even intervals: the hour without a hole before or after it is the right one. It is undecided if
+    both hours are full, the run has no other times, or its files come from both hours: then they lie closer together
+    than the others. All in ns.
     """
     if not len(certain):
         return None
@@ -161,5 +162,5 @@ def are_later(certain: NDArray[np.int64], earlier: NDArray[np.int64], later: NDA
     too_soon = np.count_nonzero(np.ediff1d(np.sort(earlier)) * 2.0 < spacing)
     if too_soon > _CLOSE * len(earlier):
         return None
-    holes = [int(np.diff(np.sort(np.concatenate([certain, own]))).max(initial=0)) for own in (earlier, later)]
+    holes = [int(np.diff(np.sort(np.concatenate([certain, hour]))).max(initial=0)) for hour in (earlier, later)]
     return None if abs(holes[0] - holes[1]) < _HALF_AN_HOUR else holes[1] < holes[0]

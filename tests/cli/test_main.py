@@ -198,7 +198,7 @@ def test_simulate_lists_its_faults(tmp_path, capsys):
     assert call("simulate", str(tmp_path / "one"), *small, "--faults", "gap,drift") == 0
     out = capsys.readouterr().out
     files = len(list((tmp_path / "one").rglob("*.root")))
-    assert f"{files} files of runs 300000 to 300000; the truth is in truth.json" in out
+    assert f"{files} files of runs 300000 to 300000; the faults are in truth.json" in out
     assert f"gap: {90 - files} snapshot files in a row are missing" in out
     assert call("simulate", str(tmp_path / "two"), *small, "--faults", "1", "--json") == 0
     printed = json.loads(capsys.readouterr().out)

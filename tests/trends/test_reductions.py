@@ -92,7 +92,7 @@ def of_its_own(folder, name, number):
     """A file as the only one of a subsystem."""
     status = (folder / name).stat()
     return SourceFile(
-        path=str(folder / name), source=name, told=name, subsystem=f"S{number}", run=1, time=10**18,
+        path=str(folder / name), source=name, parsed=name, subsystem=f"S{number}", run=1, time=10**18,
         size=status.st_size, mtime=status.st_mtime_ns,
     )  # fmt: skip
 

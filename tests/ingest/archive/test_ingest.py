@@ -1,4 +1,4 @@
-"""Files -> store -> back: what was put in is read back, whatever the order, grouping, duplicates and damage."""
+"""Files -> store -> back: contents are read back whatever the order, grouping, duplicates and damage."""
 
 import json
 import random
@@ -86,10 +86,10 @@ def test_any_order_and_grouping_and_duplication_gives_the_same_rows(data, tmp_pa
     np.testing.assert_array_equal(np.array(contents(folder / "store"), dtype=float), np.array(rows, dtype=float))
     signs = np.signbit(np.array(contents(folder / "store"), dtype=float))
     np.testing.assert_array_equal(signs, np.signbit(np.array(rows, dtype=float)))
-    held = [row for row in absent if row is not None]
-    if held:
+    present = [row for row in absent if row is not None]
+    if present:
         got = np.array(contents(folder / "store", "sometimes"), dtype=float)
-        np.testing.assert_array_equal(got, np.array(held, dtype=float))
+        np.testing.assert_array_equal(got, np.array(present, dtype=float))
 
 
 def test_equal_content_at_one_time_is_dropped_and_at_another_is_flagged_unchanged(tmp_path):
@@ -117,7 +117,7 @@ def test_of_two_contents_at_one_time_the_one_with_more_entries_is_kept_in_any_or
         assert "with 1 entries against 7" in line
 
 
-def test_snapshots_after_the_end_of_a_run_that_bring_nothing_are_not_shown(tmp_path):
+def test_unchanged_snapshots_after_the_end_of_a_run_are_not_shown(tmp_path):
     making.write_run(tmp_path / "data", {"h": [[0, 1, 0], [0, 2, 0], [0, 2, 0], [0, 2, 0]]})
     making.ingest(tmp_path / "data", tmp_path / "store")
     assert contents(tmp_path / "store") == [[0, 1, 0], [0, 2, 0]]
@@ -126,7 +126,7 @@ def test_snapshots_after_the_end_of_a_run_that_bring_nothing_are_not_shown(tmp_p
     assert contents(tmp_path / "store") == [[0, 1, 0], [0, 2, 0], [0, 2, 0], [0, 2, 0], [0, 5, 0]]
 
 
-def test_a_histogram_that_turns_non_integer_is_read_as_one(tmp_path):
+def test_a_histogram_that_becomes_non_integer_is_read_as_one_series(tmp_path):
     making.write_run(tmp_path / "data", {"h": [[0, 1, 0], [0, 2.5, 0]]})
     making.ingest(tmp_path / "data", tmp_path / "store")
     making.write_run(tmp_path / "next", {"h": [[0, 4, 0]]}, start=START + timedelta(minutes=5))
@@ -139,7 +139,7 @@ def test_a_histogram_that_turns_non_integer_is_read_as_one(tmp_path):
     ]
 
 
-def test_a_histogram_that_changes_its_binning_keeps_both_and_says_so(tmp_path):
+def test_after_a_change_of_binning_both_are_kept_and_the_error_names_them(tmp_path):
     making.write_run(tmp_path / "data", {"h": [[0, 1, 0], [0, 2, 0], [0, 1, 2, 0]]})
     making.ingest(tmp_path / "data", tmp_path / "store")
     with pytest.raises(BinningChangedError, match=r"1 bins in \[0, 1\] since .*12:00:00 UTC.*2 bins in \[0, 2\] since"):
@@ -175,7 +175,7 @@ def test_a_damaged_file_is_read_again_by_another_decoder_only(tmp_path, monkeypa
     assert len(owtrend.open(tmp_path / "store").quarantine) == 1
 
 
-def test_a_further_call_that_finds_only_what_is_damaged_makes_no_new_version(tmp_path):
+def test_a_further_call_with_only_damaged_files_makes_no_new_version(tmp_path):
     making.write_run(tmp_path / "data", {"h": [[0, 1, 0], [0, 2, 0], [0, 3, 0]]})
     sorted((tmp_path / "data").rglob("*.root"))[1].write_bytes(b"")
     making.ingest(tmp_path / "data", tmp_path / "store")
@@ -186,12 +186,12 @@ def test_a_further_call_that_finds_only_what_is_damaged_makes_no_new_version(tmp
     assert store.version == version
 
 
-def test_rows_of_the_tail_are_folded_though_all_that_comes_is_damaged(tmp_path):
+def test_rows_of_the_tail_are_folded_even_if_all_new_files_are_damaged(tmp_path):
     making.write_run(tmp_path / "data", {"h": [[0, 1, 0]]})
     making.ingest(tmp_path / "data", tmp_path / "store")
     store = Store.open(tmp_path / "store")
     with appender(store) as live:
-        live.append([one for minute in (2, 0, 1) for one in (snapshot(minute), snapshot(minute, run=300001))])
+        live.append([new for minute in (2, 0, 1) for new in (snapshot(minute), snapshot(minute, run=300001))])
     before = check(store.reader())
     for run in (300000, 300001):
         damaged = tmp_path / "damaged" / naming.processed_name("EMC", run, START)
@@ -202,7 +202,7 @@ def test_rows_of_the_tail_are_folded_though_all_that_comes_is_damaged(tmp_path):
     assert not store.reader().subsystem("EMC").tail
 
 
-def test_a_run_of_which_nothing_is_readable_is_quarantined_and_its_files_may_come_again(tmp_path):
+def test_an_unreadable_run_is_quarantined_and_its_files_may_come_again(tmp_path):
     making.write_run(tmp_path / "good", {"h": [[0, 1, 0]]})
     (good,) = (tmp_path / "good").rglob("*.root")
     bad = tmp_path / "bad" / good.relative_to(tmp_path / "good")
@@ -214,7 +214,7 @@ def test_a_run_of_which_nothing_is_readable_is_quarantined_and_its_files_may_com
     assert contents(tmp_path / "store") == [[0, 1, 0]]
 
 
-def test_other_folder_trees_are_told_by_a_pattern_and_times_by_the_header(tmp_path):
+def test_a_pattern_reads_other_folder_trees_and_the_header_has_the_time(tmp_path):
     path = making.write(tmp_path / "MID" / "online" / "x.root", {"h": making.th1([0, 1, 0])})
     found = ingest.find_files([tmp_path], patterns=["{subsystem}/online/*.root"], run=7, timezone="UTC")
     (file,) = found.files
@@ -277,7 +277,7 @@ def test_a_missing_run_is_an_error_that_names_its_neighbours(tmp_path):
 def test_the_same_files_from_another_folder_change_no_data(tmp_path):
     making.write_run(tmp_path / "data", {"h": [[0, 1, 0], [0, 2, 0]]})
     making.ingest(tmp_path / "data", tmp_path / "store")
-    assert making.ingest(tmp_path, tmp_path / "store").known == 2  # told from above: known by name, size and time
+    assert making.ingest(tmp_path, tmp_path / "store").known == 2  # recognised by name, size and time
     shutil.copytree(tmp_path / "data", tmp_path / "copy", copy_function=shutil.copy)  # with other times
     assert making.ingest(tmp_path / "copy", tmp_path / "store").duplicates == 2
     assert making.ingest(tmp_path / "copy", tmp_path / "store").known == 2
@@ -285,7 +285,7 @@ def test_the_same_files_from_another_folder_change_no_data(tmp_path):
     assert view.per_run["revision"].tolist() == [1]
 
 
-def test_equal_files_in_reset_mode_are_gains_each(tmp_path):
+def test_equal_files_in_reset_mode_are_increments_each(tmp_path):
     making.write_run(tmp_path / "data", {"h": [[0, 1, 0]] * 3})
     making.ingest(tmp_path / "data", tmp_path / "store", accumulation="reset")
     histogram = owtrend.open(tmp_path / "store").histogram("EMC", "h", run=300000)
@@ -296,7 +296,7 @@ def test_a_run_does_not_change_its_accumulation_unnoticed(tmp_path):
     making.write_run(tmp_path / "data", {"h": [[0, 1, 0]]})
     making.ingest(tmp_path / "data", tmp_path / "store", accumulation="reset")
     making.write_run(tmp_path / "late", {"h": [[0, 2, 0]]}, start=START + timedelta(minutes=1))
-    with pytest.raises(UsageError, match="run 300000 of EMC is not cumulative by what was told before"):
+    with pytest.raises(UsageError, match="run 300000 of EMC was not ingested as cumulative before"):
         making.ingest(tmp_path / "late", tmp_path / "store")
 
 
@@ -334,7 +334,7 @@ def test_a_damaged_file_that_comes_again_whole_leaves_the_quarantine(tmp_path):
         assert len(owtrend.open(tmp_path / "store").quarantine) == expected
 
 
-def test_files_of_one_name_in_folders_that_tell_the_time_are_all_read(tmp_path):
+def test_files_of_one_name_in_folders_with_the_time_are_all_read(tmp_path):
     import os
 
     for minute in (0, 1):
@@ -405,14 +405,14 @@ def test_runs_on_both_sides_of_the_clock_change_land_in_their_hour(tmp_path):
     assert not any(file.ambiguous for file in found.files)
 
 
-def test_where_no_other_time_tells_the_hour_the_rows_are_marked(tmp_path):
+def test_rows_of_an_ambiguous_hour_are_flagged(tmp_path):
     making.write_run(tmp_path / "data", {"h": [[0, 1, 0], [0, 2, 0]]}, start=datetime(2017, 10, 29, 2, 10))
     ingest.ingest(ingest.find_files([tmp_path / "data"], timezone="Europe/Zurich"), tmp_path / "store", workers=0)
     view = Store.open(tmp_path / "store").reader().subsystem("EMC")
     assert (view.rows(0).flags & AMBIGUOUS_TIME).all()
 
 
-def test_only_what_is_selected_is_taken_in(tmp_path):
+def test_only_selected_histograms_are_ingested(tmp_path):
     making.write_run(tmp_path / "data", {"h": [[0, 1, 0]], "QA/g": [[0, 1, 0]], "QA/wide": [[0, 1, 0]]})
     making.write_run(tmp_path / "data", {"t": [[0, 1, 0]]}, subsystem="TPC")
     making.ingest(tmp_path / "data", tmp_path / "store", select=("EMC/*",), exclude=("*/wide", "EMC/h"))

@@ -1,4 +1,4 @@
-"""An ingest that is killed at any moment, or loses a worker: nothing is lost, nothing is there twice."""
+"""An ingest killed at any moment, or without a worker: nothing is lost or stored twice."""
 
 import random
 import subprocess
@@ -22,8 +22,8 @@ INGESTING = """
 import sys
 from ingest.archive import ingest
 
-def say(*told):
-    print(*told, flush=True)
+def say(*words):
+    print(*words, flush=True)
 
 summary = ingest.ingest(ingest.find_files([sys.argv[1]]), sys.argv[2], workers=2, progress=say)
 say("added", summary.added)
@@ -38,7 +38,7 @@ class Undisturbed(NamedTuple):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """An archive with one damaged file, and what an ingest that nobody disturbs makes of it."""
+    """An archive with one damaged file, and the result of an undisturbed ingest."""
     folder = tmp_path_factory.mktemp("undisturbed")
     simulate(folder / "data", runs=RUNS, snapshots=SNAPSHOTS, scale=0.001, faults=())
     damaged = max((folder / "data" / "Run300003" / "HLT").iterdir())
@@ -58,7 +58,7 @@ def begin(data, store):
 
 
 def follow(process, lines, rng):
-    """Wait until the ingest has said so much more, and a random moment longer; gives its worker processes."""
+    """Wait for ``lines`` more lines of output and a random moment longer; returns the worker processes."""
     for _ in range(lines):
         process.stdout.readline()
     time.sleep(rng.random() * 0.1)
@@ -77,7 +77,7 @@ def assert_undisturbed(store, undisturbed):
 
 
 def test_whenever_it_is_killed_the_next_call_goes_on_from_whole_runs(undisturbed, tmp_path):
-    rng, there, workers = random.Random(1), 0, []
+    rng, rows_before, workers = random.Random(1), 0, []
     for lines in (5, 10):  # in its first batch, and in a later one
         with begin(undisturbed.data, tmp_path / "store") as process:
             workers += follow(process, lines, rng)
@@ -86,15 +86,15 @@ def test_whenever_it_is_killed_the_next_call_goes_on_from_whole_runs(undisturbed
         store = Store.open(tmp_path / "store")
         report = check(store.reader())
         assert report.problems == []
-        assert report.rows >= there
-        there = report.rows
+        assert report.rows >= rows_before
+        rows_before = report.rows
         for subsystem in store.reader().subsystems:
             rows = store.reader().subsystem(subsystem).per_run["n_rows"]
             assert set(rows.tolist()) <= {0, SNAPSHOTS, SNAPSHOTS - (subsystem == "HLT")}
-    assert there > 0
+    assert rows_before > 0
     assert len(workers) == 4
     assert not psutil.wait_procs(workers, timeout=20)[1], "workers outlive the process that started them"
-    assert ingest(undisturbed.data, tmp_path / "store").added == undisturbed.rows - there
+    assert ingest(undisturbed.data, tmp_path / "store").added == undisturbed.rows - rows_before
     assert_undisturbed(tmp_path / "store", undisturbed)
 
 

@@ -1,4 +1,4 @@
-"""The labelled runs of the shared data, all in one call: what the labels tell is what the store holds."""
+"""The labelled runs of the shared data, ingested in label call: the store agrees with the labels."""
 
 import json
 from pathlib import Path
@@ -22,27 +22,29 @@ class Labelled(NamedTuple):
     folder: Path
     store: Path
     summary: ingest.IngestSummary
-    runs: dict[int, dict]  # what labels.json tells of each
+    runs: dict[int, dict]  # the labels of each, from labels.json
 
     @property
     def broken(self):
-        """Files that cannot be read, and what is wrong with each; a missing one is not there to be read."""
+        """Unreadable files, with their kind of damage; missing files are left out."""
         events = [event for run in self.runs.values() for event in run["file_events"]]
         return {event["file"]: event["kind"] for event in events if event["kind"] != "missing_file"}
 
     def readable(self, run, subsystem):
         """The labels of the snapshots that can be read, in order of time."""
-        return [one for one in self.runs[run]["snapshots"][subsystem] if one["file"] not in self.broken]
+        return [label for label in self.runs[run]["snapshots"][subsystem] if label["file"] not in self.broken]
 
     def anomalies(self, kind):
-        return [(run, one) for run, told in self.runs.items() for one in told["anomalies"] if one["kind"] == kind]
+        return [
+            (run, label) for run, labels in self.runs.items() for label in labels["anomalies"] if label["kind"] == kind
+        ]
 
 
 @pytest.fixture(scope="module")
 def labelled(shared, tmp_path_factory):
     folder, store = shared / "generated" / "runs", tmp_path_factory.mktemp("labelled") / "store"
-    told = json.loads((folder / "labels.json").read_text())["runs"]
-    return Labelled(folder, store, making.ingest(folder, store), {run["run"]: run for run in told})
+    labels = json.loads((folder / "labels.json").read_text())["runs"]
+    return Labelled(folder, store, making.ingest(folder, store), {run["run"]: run for run in labels})
 
 
 def rows_of(store, subsystem, run):
@@ -52,12 +54,12 @@ def rows_of(store, subsystem, run):
 
 def test_every_readable_snapshot_of_the_labels_is_there_at_its_time(labelled):
     numbers = {}
-    for run, told in labelled.runs.items():
-        for subsystem in told["subsystems"]:
-            names = [naming.parse(one["file"]) for one in labelled.readable(run, subsystem)]
-            found = rows_of(labelled.store, subsystem, run).time.view("datetime64[ns]")
-            assert found.tolist() == [int(naming.to_utc(name.time, "UTC")[0].astype(int)) for name in names]
-            numbers[run, subsystem] = len(found)
+    for run, labels in labelled.runs.items():
+        for subsystem in labels["subsystems"]:
+            names = [naming.parse(label["file"]) for label in labelled.readable(run, subsystem)]
+            times = rows_of(labelled.store, subsystem, run).time.view("datetime64[ns]")
+            assert times.tolist() == [int(naming.to_utc(name.time, "UTC")[0].astype(int)) for name in names]
+            numbers[run, subsystem] = len(times)
     assert len(numbers) == 12
     faulty = {(300103, subsystem): 19 for subsystem in ("EMC", "TOF", "TPC")}  # empty, missing, cut short
     assert numbers == dict.fromkeys(numbers, 20) | faulty
@@ -75,7 +77,7 @@ def test_exactly_the_files_labelled_as_broken_are_quarantined(labelled):
         assert words[kind] in listed.loc[source, "reason"]
 
 
-def test_a_second_call_knows_all_and_tells_the_broken_again(labelled):
+def test_a_second_call_reads_nothing_and_lists_the_broken_files_again(labelled):
     again = making.ingest(labelled.folder, labelled.store)
     known = labelled.summary.added + len(labelled.broken)
     assert (again.added, again.known, again.quarantine) == (0, known, labelled.summary.quarantine)
@@ -83,11 +85,11 @@ def test_a_second_call_knows_all_and_tells_the_broken_again(labelled):
 
 
 def test_snapshots_labelled_as_stalled_and_no_others_are_flagged_unchanged(labelled):
-    stalls = {run: range(one["first"], one["last"] + 1) for run, one in labelled.anomalies("stall")}
+    stalls = {run: range(label["first"], label["last"] + 1) for run, label in labelled.anomalies("stall")}
     assert stalls
-    for run, told in labelled.runs.items():
-        for subsystem in told["subsystems"]:
-            indices = np.array([one["index"] for one in labelled.readable(run, subsystem)])
+    for run, labels in labelled.runs.items():
+        for subsystem in labels["subsystems"]:
+            indices = np.array([label["index"] for label in labelled.readable(run, subsystem)])
             flags = rows_of(labelled.store, subsystem, run).flags
             assert indices[(flags & UNCHANGED) > 0].tolist() == list(stalls.get(run, ()))
 
@@ -95,10 +97,10 @@ def test_snapshots_labelled_as_stalled_and_no_others_are_flagged_unchanged(label
 def test_a_histogram_labelled_as_missing_is_absent_from_that_snapshot_alone(labelled):
     ((run, missing),) = labelled.anomalies("missing_hist")
     subsystem = missing["subsystem"]
-    held = owtrend.open(labelled.store).histogram(subsystem, missing["hist"], run=run).time.values
+    present = owtrend.open(labelled.store).histogram(subsystem, missing["hist"], run=run).time.values
     rows = rows_of(labelled.store, subsystem, run).time.view("datetime64[ns]")
-    indices = [one["index"] for one in labelled.readable(run, subsystem)]
-    absent = [index for index, time in zip(indices, rows, strict=True) if time not in held]
+    indices = [label["index"] for label in labelled.readable(run, subsystem)]
+    absent = [index for index, time in zip(indices, rows, strict=True) if time not in present]
     assert absent == list(range(missing["first"], missing["last"] + 1))
 
 
@@ -113,11 +115,11 @@ def test_every_histogram_is_read_back_equal_to_uproot(labelled):
 
     opened = owtrend.open(labelled.store)
     compared = 0
-    for run, told in labelled.runs.items():
-        for subsystem in told["subsystems"]:
+    for run, labels in labelled.runs.items():
+        for subsystem in labels["subsystems"]:
             rows = {}
-            for one in labelled.readable(run, subsystem):
-                with uproot.open(labelled.folder / one["file"]) as file:
+            for label in labelled.readable(run, subsystem):
+                with uproot.open(labelled.folder / label["file"]) as file:
                     for name in file.keys(cycle=False, recursive=True, filter_classname="/T(H|P).*/"):
                         rows.setdefault(name, []).append(file[name].values(flow=True))
             for name, expected in rows.items():
@@ -135,22 +137,24 @@ def flags(labelled):
 
 def when(labelled, run, subsystem, number):
     """Time of a labelled snapshot."""
-    told = next(one for one in labelled.runs[run]["snapshots"][subsystem] if one["index"] == number)
-    return naming.to_utc(naming.parse(told["file"]).time, "UTC")[0]
+    label = next(label for label in labelled.runs[run]["snapshots"][subsystem] if label["index"] == number)
+    return naming.to_utc(naming.parse(label["file"]).time, "UTC")[0]
 
 
 def test_every_labelled_fault_is_flagged_in_its_first_snapshots_or_as_soon_as_it_can_be(labelled, flags):
     late = {}
-    for run, told in labelled.runs.items():
-        for one in told["anomalies"]:
-            subsystem, name = one.get("subsystem", "EMC"), one.get("hist")
-            about = np.array([name is None or not held or name in held for held in flags["histograms"]])
-            mine = flags[(flags["run"] == run) & (flags["subsystem"] == subsystem) & about]
-            stops = [when(labelled, run, subsystem, n) for n in range(one["first"], one["last"] + 1)]
-            found = [
-                number for number, stop in enumerate(stops) if ((mine["start"] < stop) & (mine["stop"] >= stop)).any()
+    for run, labels in labelled.runs.items():
+        for label in labels["anomalies"]:
+            subsystem, name = label.get("subsystem", "EMC"), label.get("hist")
+            about = np.array([name is None or not names or name in names for names in flags["histograms"]])
+            related = flags[(flags["run"] == run) & (flags["subsystem"] == subsystem) & about]
+            stops = [when(labelled, run, subsystem, n) for n in range(label["first"], label["last"] + 1)]
+            flagged = [
+                number
+                for number, stop in enumerate(stops)
+                if ((related["start"] < stop) & (related["stop"] >= stop)).any()
             ]
-            late[one["kind"], run] = found[0] if found else None
+            late[label["kind"], run] = flagged[0] if flagged else None
     assert None not in late.values()
     slow = {("slow_drift", 300104), ("module_gain", 300104)}
     assert {key: number for key, number in late.items() if key not in slow} == dict.fromkeys(late.keys() - slow, 0)

@@ -1,4 +1,4 @@
-"""Overwatch's folders and names -> store: in whatever layout, each snapshot is there once, at its time."""
+"""Overwatch's folders and names -> store: in any layout each snapshot is stored once, at its time."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ LAYOUTS = {
 
 
 def write(folder, times, subsystem="EMC", layout="processed", names=("h",)):
-    """A snapshot at each of ``times`` (as names have them), whose only bin counts them from one."""
+    """A snapshot at each of ``times`` (as in file names), whose only bin counts them from one."""
     for count, time in enumerate(times, start=1):
         path = folder / LAYOUTS[layout].format(subsystem=subsystem, time=time)
         making.write(path, {name: making.th1([0, count, 0], name) for name in names})
@@ -70,11 +70,11 @@ def test_snapshots_are_a_minute_apart_over(tmp_path, times, first):
     write(tmp_path / "data", times)
     ingest(tmp_path / "data", tmp_path / "store")
     assert counts(tmp_path / "store") == [1, 2]
-    found = seconds(tmp_path / "store")
-    assert (str(found[0]), found[1] - found[0]) == (first, np.timedelta64(60, "s"))
+    times_utc = seconds(tmp_path / "store")
+    assert (str(times_utc[0]), times_utc[1] - times_utc[0]) == (first, np.timedelta64(60, "s"))
 
 
-def test_a_file_that_overwatch_moves_into_its_run_is_not_taken_in_again(tmp_path):
+def test_a_file_that_overwatch_moves_into_its_run_is_a_duplicate(tmp_path):
     data, store = tmp_path / "data", tmp_path / "store"
     write(data, ["2018_6_1_12_0_5", "2018_6_1_12_1_5"], layout="incoming")
     ingest(data, store)
@@ -98,7 +98,7 @@ def test_a_file_that_overwatch_moves_into_its_run_is_not_taken_in_again(tmp_path
         pytest.param(b"\xff\0\xfe", "", id="damaged"),
     ],
 )
-def test_the_mode_of_a_processed_run_is_that_of_its_run_info(tmp_path, written, mode):
+def test_a_processed_run_has_the_mode_of_its_run_info(tmp_path, written, mode):
     write(tmp_path / "data", ["2018_6_1_12_0_5"])
     (tmp_path / "data" / "Run300000" / "runInfo.yaml").write_bytes(written)
     ingest(tmp_path / "data", tmp_path / "store")
@@ -112,7 +112,7 @@ def test_files_of_an_amore_agent_are_of_mode_dqm(tmp_path):
     assert runs.loc[300000, ["subsystems", "mode"]].tolist() == ["DQM", "DQM"]
 
 
-def test_what_overwatch_made_itself_and_what_it_replayed_is_counted_and_left_out(tmp_path):
+def test_overwatchs_products_and_replays_are_counted_and_left_out(tmp_path):
     data = tmp_path / "data"
     write(data, ["2018_06_01_12_00_05", "2018_06_01_12_01_05"])
     left_out = {
@@ -135,12 +135,12 @@ def test_what_overwatch_made_itself_and_what_it_replayed_is_counted_and_left_out
         (data / name).parent.mkdir(parents=True, exist_ok=True)
         (data / name).write_text("1527847205")
     summary = ingest(data, tmp_path / "store")
-    assert summary.skipped == {why: len(names) for why, names in left_out.items()}
+    assert summary.skipped == {reason: len(names) for reason, names in left_out.items()}
     assert (summary.files, summary.added, summary.quarantined) == (2, 2, 0)
     assert counts(tmp_path / "store") == [1, 2]
 
 
-def test_placeholders_of_no_and_of_30_bytes_are_quarantined_and_told_apart(tmp_path):
+def test_placeholders_of_0_and_30_bytes_are_quarantined_with_different_reasons(tmp_path):
     times = ["2018_06_01_12_00_05", "2018_06_01_12_01_05", "2018_06_01_12_02_05", "2018_06_01_12_03_05"]
     write(tmp_path / "data", times)
     empty, few = (tmp_path / "data" / LAYOUTS["processed"].format(subsystem="EMC", time=time) for time in times[1:3])
@@ -184,7 +184,7 @@ def test_histograms_of_v0_in_the_files_of_the_hlt_are_found_in_the_hlt(tmp_path)
     assert owtrend.open(tmp_path / "selected").histograms("HLT").index.tolist() == ["fHistV0"]
 
 
-def test_a_subsystem_that_gets_files_of_its_own_keeps_those_of_the_hlt_beside_them(tmp_path):
+def test_a_subsystem_with_new_files_of_its_own_leaves_those_of_the_hlt_alone(tmp_path):
     times = [f"2018_06_01_12_0{minute}_05" for minute in range(4)]
     write(tmp_path / "data", times[:2], "HLT", names=("h", "TPCclusters"))
     ingest(tmp_path / "data", tmp_path / "store")
@@ -196,7 +196,7 @@ def test_a_subsystem_that_gets_files_of_its_own_keeps_those_of_the_hlt_beside_th
     assert seconds(tmp_path / "store", "TPC").tolist() == seconds(tmp_path / "store", "HLT")[2:].tolist()
 
 
-def test_a_file_named_for_another_subsystem_than_its_folder_is_not_mixed_with_it_and_a_pattern_takes_it(tmp_path):
+def test_a_file_of_another_subsystem_than_its_folder_is_skipped_and_a_pattern_reads_it(tmp_path):
     write(tmp_path / "data", ["2018_06_01_12_00_05"], "HLT")
     making.write(tmp_path / "data/Run300000/HLT/V0hists.2018_06_01_12_00_05.root", {"h": making.th1([0, 7, 0])})
     summary = ingest(tmp_path / "data", tmp_path / "store")

@@ -36,16 +36,16 @@ def test_overwatch_names(path, expected):
         ("{subsystem}/*.root", "TPC/deeper/x.txt", None),
     ],
 )
-def test_patterns_tell_what_they_name(pattern, path, expected):
+def test_patterns_read_their_fields(pattern, path, expected):
     assert parse(path, (Pattern.compile(pattern),)) == expected
 
 
-def test_an_unknown_field_of_a_pattern_is_an_error_that_lists_the_known_ones():
+def test_an_unknown_field_in_a_pattern_is_an_error_with_the_known_ones():
     with pytest.raises(UsageError, match=r"\{sub\}; known are \{subsystem\}, \{run\}, \{mode\}, \{time\}"):
         Pattern.compile("{sub}/x.root")
 
 
-def test_overwatchs_own_products_are_known():
+def test_overwatchs_products_are_recognised():
     assert is_product("Run1/EMC/hists.combined.1.1448388552.root")
     assert is_product("Run1/EMC/timeSlice.1.2.abc.root")
     assert is_product("ReplayData/Run1/EMC/EMChists.2018_06_01_12_00_05.root")
@@ -89,6 +89,6 @@ def minutes(*numbers):
         (range(-60, 0), [*range(60), *range(20)], None),  # all of the first, a third of the second
     ],
 )
-def test_the_rest_of_a_run_tells_the_hour_of_an_ambiguous_time(certain, ambiguous, expected):
+def test_other_times_of_a_run_decide_the_hour_of_an_ambiguous_time(certain, ambiguous, expected):
     earlier = minutes(*ambiguous)
     assert are_later(minutes(*certain), earlier, earlier + 60 * minutes(1)) is expected
