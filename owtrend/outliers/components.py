@@ -1,8 +1,8 @@
-"""Which histograms are filled by one component, learned from when they change; which components did not report.
+"""Components of a detector, and the histograms or bins that each fills, learned from when these change.
 
 A detector's components send their histograms in turn, every few minutes, so histograms of one component change in the
-same snapshots, and none of them in others. Nothing else tells them apart. Where several components fill one histogram,
-each its own bins, the same is true of its bins.
+same snapshots, and none of them in others. Nothing else distinguishes them. Where several components fill one
+histogram, each its own bins, the same is true of the bins.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ __all__ = ["Components", "bin_components", "component_table", "learn", "learn_ce
 
 _LUCK = 1e-3
 _ROUNDS = 6
-_STRAY = 0.02  # share of a histogram's reports that may come in snapshots in which its component seems silent
+_STRAY = 0.02  # fraction of a histogram's reports that may come while its component seems silent
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ class Components:
     reports
         Whether each component reported in each snapshot: any of its histograms changed; ``(snapshot, component)``.
     certain
-        Whether the reports of each histogram would fit one of so many components by luck less than once in a thousand
+        Whether the reports of each histogram would fit one of the components by chance less than once in a thousand
         times; shape ``(histogram,)``.
     """
 
@@ -55,9 +55,9 @@ class Components:
 def learn(changed: NDArray[np.bool_]) -> Components:
     """Components from the snapshots in which histograms changed.
 
-    The histogram with the most reports begins a component. Every other joins the one in whose reports its own lie, with
-    few enough of its own elsewhere; of several the one that reports least often, which explains most. What fits none
-    begins a new one. Histograms that are filled rarely miss reports of their component, so they come last.
+    The histogram with the most reports starts a component. Every other one joins the component whose reports contain
+    nearly all of its own; if several do, the one that reports least often. A histogram that fits none starts a new
+    component. Rarely filled histograms miss reports of their component, so they come last.
 
     Parameters
     ----------
@@ -69,36 +69,35 @@ def learn(changed: NDArray[np.bool_]) -> Components:
     labels = np.full(histograms, -1, dtype=np.intp)
     certain = np.zeros(histograms, dtype=bool)
     counts = changed.sum(axis=0)
-    held: list[NDArray[np.bool_]] = []
+    reports_of: list[NDArray[np.bool_]] = []
     for histogram in np.argsort(-counts, kind="stable"):
-        count, mine = int(counts[histogram]), changed[:, histogram]
+        count, column = int(counts[histogram]), changed[:, histogram]
         if not count:
             continue
         best = -1
-        for number, reports in enumerate(held):
-            stray = int((mine & ~reports).sum())
-            if stray <= _STRAY * count and (best < 0 or reports.sum() < held[best].sum()):
+        for number, reports in enumerate(reports_of):
+            stray = int((column & ~reports).sum())
+            if stray <= _STRAY * count and (best < 0 or reports.sum() < reports_of[best].sum()):
                 best = number
         if best < 0:
-            held.append(mine.copy())
-            best = len(held) - 1
+            reports_of.append(column.copy())
+            best = len(reports_of) - 1
         labels[histogram] = best
-    reports = np.zeros((snapshots, len(held)), dtype=bool)
-    for component in range(len(held)):
+    reports = np.zeros((snapshots, len(reports_of)), dtype=bool)
+    for component in range(len(reports_of)):
         reports[:, component] = changed[:, labels == component].any(axis=1)
     known = np.flatnonzero(labels >= 0)
     if len(known):
-        certain[known] = len(held) * reports.mean(axis=0)[labels[known]] ** counts[known] < _LUCK
+        certain[known] = len(reports_of) * reports.mean(axis=0)[labels[known]] ** counts[known] < _LUCK
     return Components(labels, reports, certain)
 
 
 def learn_cells(changed: NDArray[np.bool_]) -> Components:
     """Components from the snapshots in which the cells of one histogram changed.
 
-    A cell that is filled rarely changes in some of the reports of its component only, and two such of one component
-    hardly ever together. So components are begun by what all busy cells do together, then each cell goes where its
-    changes are likeliest, and a component whose changes are all in reports of another is part of that: some of its
-    cells were dead for a time. Cells that all change together are one component.
+    Rarely filled cells miss most reports of their component, so two of them seldom change together. So components start
+    from what all busy cells do together, then each cell goes where its changes are likeliest. A component whose changes
+    are all in reports of another is part of that one: some of its cells were dead for a time.
 
     Parameters
     ----------
@@ -108,28 +107,28 @@ def learn_cells(changed: NDArray[np.bool_]) -> Components:
     Returns
     -------
     :
-        Of cells instead of histograms. A cell is certain if it is also a thousand times likelier in its component
-        than in any other.
+        Components of cells. A cell is certain if it is also a thousand times likelier in its component than in any
+        other.
     """
     snapshots, cells = changed.shape
     filled = np.flatnonzero(changed.any(axis=0))
     labels, certain = np.full(cells, -1, dtype=np.intp), np.zeros(cells, dtype=bool)
     if not len(filled):
         return Components(labels, np.zeros((snapshots, 0), dtype=bool), certain)
-    held = changed[:, filled]
-    mine = np.zeros(len(filled), dtype=np.intp)
-    for _ in range(_ROUNDS):  # until none falls apart
-        parts = _settled(held, _split(held, mine))
-        if parts.max() <= mine.max():
+    cells_changed = changed[:, filled]
+    group = np.zeros(len(filled), dtype=np.intp)
+    for _ in range(_ROUNDS):  # until no group splits
+        parts = _settled(cells_changed, _split(cells_changed, group))
+        if parts.max() <= group.max():
             break
-        mine = parts
-    mine = _settled(held, kernels.alike(_seen(held, mine), np.bincount(mine))[mine])
-    mine = _settled(held, kernels.merged(_seen(held, mine), _STRAY, _LUCK)[mine])
-    seen = _seen(held, mine)
-    _, margin = kernels.assigned(held, seen, mine)
+        group = parts
+    group = _settled(cells_changed, kernels.alike(_seen(cells_changed, group), np.bincount(group))[group])
+    group = _settled(cells_changed, kernels.merged(_seen(cells_changed, group), _STRAY, _LUCK)[group])
+    seen = _seen(cells_changed, group)
+    _, margin = kernels.assigned(cells_changed, seen, group)
     reports = kernels.support(seen)
-    luck = seen.shape[1] * reports.mean(axis=0)[mine] ** held.sum(axis=0)
-    labels[filled], certain[filled] = mine, (luck < _LUCK) & (margin > -np.log(_LUCK))
+    luck = seen.shape[1] * reports.mean(axis=0)[group] ** cells_changed.sum(axis=0)
+    labels[filled], certain[filled] = group, (luck < _LUCK) & (margin > -np.log(_LUCK))
     return Components(labels, reports, certain)
 
 
@@ -147,16 +146,15 @@ def bin_components(histogram: xr.Dataset) -> xr.DataArray:
     Parameters
     ----------
     histogram
-        As `Archive.histogram` gives it, of several runs: cumulative, read one run after the other. Of a profile the
-        entries of its bins are looked at.
+        From `Archive.histogram`, several runs: cumulative, read one run after the other. Profiles: bin entries.
 
     Raises
     ------
     UsageError
-        If it is a gauge, such as a status map: its changes are no reports of its bins.
+        For a gauge, such as a status map: its bins change without a report.
     """
     if histogram.attrs["gauge"]:
-        raise UsageError(f"{histogram.attrs['name']}: a gauge; only contents that add up tell components by changes")
+        raise UsageError(f"{histogram.attrs['name']}: a gauge; components are learned only from contents that add up")
     part = "contents" if "contents" in histogram else "bin_entries"
     rows, axes = histogram[["contents", "sums"]] if part == "contents" else histogram, schema.axes_of(histogram)
     shape = tuple(histogram.sizes[axis] for axis in axes)
@@ -173,10 +171,10 @@ def bin_components(histogram: xr.Dataset) -> xr.DataArray:
 
 
 def _split(changed: NDArray[np.bool_], group: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Each group in the parts that it shows by itself; -1 for cells that it does not need for that."""
+    """Each group split into the parts seen in it alone; -1 for cells that are not needed for that."""
     parts, number = np.full_like(group, -1), 0
-    for one in range(group.max() + 1):
-        cells = np.flatnonzero(group == one)
+    for label in range(group.max() + 1):
+        cells = np.flatnonzero(group == label)
         busiest, part = kernels.begun(changed[:, cells])
         parts[cells[busiest]] = number + part
         number += part.max() + 1
@@ -184,7 +182,7 @@ def _split(changed: NDArray[np.bool_], group: NDArray[np.intp]) -> NDArray[np.in
 
 
 def _settled(changed: NDArray[np.bool_], group: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Each cell in the component where its changes are likeliest, numbered anew from 0 by their cells."""
+    """Each cell in the component where its changes are likeliest; components renumbered from 0 by their cells."""
     for _ in range(30):
         best, _ = kernels.assigned(changed, _seen(changed, group), group)
         if (best == group).all():
@@ -196,7 +194,7 @@ def _settled(changed: NDArray[np.bool_], group: NDArray[np.intp]) -> NDArray[np.
 
 
 def _seen(changed: NDArray[np.bool_], group: NDArray[np.intp]) -> NDArray[np.float64]:
-    """How many cells of each group changed in each snapshot."""
+    """Number of cells of each group that changed in each snapshot."""
     return np.stack([changed[:, group == number].sum(axis=1) for number in range(group.max() + 1)], axis=1).astype(
         np.float64
     )

@@ -43,7 +43,7 @@ def test_a_histogram_filled_rarely_joins_the_component_that_its_few_reports_fit(
     assert found.certain[4]
 
 
-def test_what_never_changed_has_none_and_what_changed_once_is_not_certain():
+def test_a_histogram_that_never_changed_has_no_component_and_one_change_is_not_certain():
     reports = turns(60, 3)
     never, once = np.zeros(60, dtype=bool), np.zeros(60, dtype=bool)
     once[np.flatnonzero(reports[:, 1])[3]] = True
@@ -53,7 +53,7 @@ def test_what_never_changed_has_none_and_what_changed_once_is_not_certain():
     assert found.members(found.labels[0]).tolist() == [0]
 
 
-def test_nothing_at_all_has_no_components():
+def test_no_snapshots_mean_no_components():
     assert learn(np.zeros((0, 3), dtype=bool)).labels.tolist() == [-1, -1, -1]
 
 
@@ -61,7 +61,7 @@ SECTORS = np.repeat(np.arange(18) % 5, 10)
 
 
 def changes(runs, per_hour, owner, seed=3, dead=()):
-    """Whether cells change: Poisson fills, so many an hour, told when their component reports; runs of an hour."""
+    """Whether cells change: Poisson fills at a rate per hour, seen when their component reports; runs of an hour."""
     rng = np.random.default_rng(seed)
     rate = per_hour / 60 * np.linspace(0.2, 1.8, len(owner))
     changed = []
@@ -77,7 +77,7 @@ def changes(runs, per_hour, owner, seed=3, dead=()):
 
 
 def same(found, owner):
-    """Whether the numbers are those of the owners, but for their names."""
+    """Whether the labels are the owners, up to a renumbering."""
     return len(set(zip(found, owner, strict=True))) == len(set(owner)) == len(set(found))
 
 
@@ -90,7 +90,7 @@ def test_bins_that_change_together_are_of_one_component_however_few_of_their_cha
     assert found.certain.mean() > 0.95
 
 
-def test_twenty_components_that_fill_one_histogram_are_told_apart_in_one_run():
+def test_twenty_components_of_one_histogram_are_separated_in_one_run():
     owner = np.arange(400) % 20
     found = learn_cells(changes(1, 200, owner))
     assert same(found.labels, owner)
@@ -132,7 +132,7 @@ def test_a_histogram_that_never_changed_has_no_components_of_its_bins():
     assert found.labels.tolist() == [-1, -1, -1]
 
 
-def test_the_archive_tells_the_components_of_bins_as_a_comparison_takes_them(tmp_path):
+def test_the_archive_returns_components_of_bins_as_a_comparison_takes_them(tmp_path):
     owner = np.repeat([0, 1, 2], 8)
     rng = np.random.default_rng(2)
     for run in range(2):
@@ -155,7 +155,7 @@ def test_the_archive_tells_the_components_of_bins_as_a_comparison_takes_them(tmp
 
 
 def test_a_status_map_has_no_components():
-    with pytest.raises(UsageError, match="h: a gauge; only contents that add up"):
+    with pytest.raises(UsageError, match="h: a gauge; components are learned only"):
         bin_components(making.table([[1, 2, 3]]).assign_attrs(gauge=True))
 
 

@@ -9,18 +9,18 @@ Floats = NDArray[np.float64]
 Numbers = NDArray[np.intp]
 
 _SEEN_BY_CHANCE = 1.1  # times the largest singular value of a table in which only chance groups the cells
-_MOST = 4096  # of the busiest cells tell the groups
-_ELSEWHERE = 0.05  # of a change, with which each snapshot begins: what a group is not sure to have no report in
+_MOST = 4096  # busiest cells, which the groups are taken from
+_ELSEWHERE = 0.05  # of a change, added in each snapshot: a group may have reported in it unseen
 _BLOCK = 8192
 
 
 def begun(changed: NDArray[np.bool_]) -> tuple[Numbers, Numbers]:
-    """The busiest cells, and a first group for each of them, by correspondence analysis.
+    """The busiest cells, and a first group for each, by correspondence analysis.
 
-    With each change divided by the root of how many its snapshot and its cell have, each group of cells adds one large
-    singular value to those of chance, which are taken from the same table with the changes of each cell dealt out
-    anew. Groups are those of the cells that point farthest from each other in the space of these vectors, and of all
-    that point the same way (Damle, Minden & Ying 2019).
+    Each change is divided by the roots of the numbers of changes in its snapshot and in its cell. Then each group of
+    cells adds one large singular value to those of chance, which come from the same table with the changes of each cell
+    shuffled. The groups are the directions of the cells that point farthest from each other in the space of these
+    vectors (Damle, Minden & Ying 2019).
 
     Parameters
     ----------
@@ -46,10 +46,10 @@ def begun(changed: NDArray[np.bool_]) -> tuple[Numbers, Numbers]:
 
 
 def _analysed(table: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Singular values, largest first, and of each the vector over the cells; the first is that of the totals."""
+    """Singular values, largest first, and their vectors over the cells; the first belongs to the totals."""
     rows, columns = np.sqrt(table.sum(axis=1)), np.sqrt(table.sum(axis=0))
     scaled = table / np.maximum(rows, 1)[:, None] / columns
-    wide = scaled.shape[1] > scaled.shape[0]  # of the smaller of both products; 20 times as fast as the SVD
+    wide = scaled.shape[1] > scaled.shape[0]  # the smaller of both products; 20 times as fast as the SVD
     squares, vectors = np.linalg.eigh(scaled @ scaled.T if wide else scaled.T @ scaled)
     values, vectors = np.sqrt(np.maximum(squares[::-1], 0)), vectors[:, ::-1]
     if wide:
@@ -58,9 +58,9 @@ def _analysed(table: NDArray[np.bool_]) -> tuple[Floats, Floats]:
 
 
 def assigned(changed: NDArray[np.bool_], seen: Floats, group: Numbers) -> tuple[Numbers, Floats]:
-    """The group in which the changes of each cell are likeliest, and by how many nats it is likelier than the next.
+    """The group in which the changes of each cell are likeliest, and the log-likelihood ratio to the next [nats].
 
-    A change of a group is in a snapshot as often as changes of its other cells are.
+    A change of a cell is expected in a snapshot in proportion to the changes of the group's other cells.
 
     Parameters
     ----------
@@ -69,20 +69,20 @@ def assigned(changed: NDArray[np.bool_], seen: Floats, group: Numbers) -> tuple[
     seen
         Changes of all cells of each group, ``(snapshot, group)``.
     group
-        To which each cell was added there, -1 for none; it does not tell itself where it belongs.
+        Group of each cell in ``seen``, -1 for none: its without_self changes are not counted there.
     """
     snapshots, cells = changed.shape
     best, margin = np.empty(cells, dtype=np.intp), np.full(cells, np.inf)
     totals, few = seen.sum(axis=0), _ELSEWHERE * snapshots
-    others, own = np.log(seen + _ELSEWHERE), np.log(np.maximum(seen - 1, 0) + _ELSEWHERE)
+    others, without_self = np.log(seen + _ELSEWHERE), np.log(np.maximum(seen - 1, 0) + _ELSEWHERE)
     for start in range(0, cells, _BLOCK):
         block = np.s_[start : start + _BLOCK]
-        mine = changed[:, block].astype(np.float64)
-        counts, to = mine.sum(axis=0), group[block]
-        fit = mine.T @ others - counts[:, None] * np.log(totals + few)
+        block_changes = changed[:, block].astype(np.float64)
+        counts, to = block_changes.sum(axis=0), group[block]
+        fit = block_changes.T @ others - counts[:, None] * np.log(totals + few)
         inside = np.flatnonzero(to >= 0)
         less = np.log(np.maximum(totals[to[inside]] - counts[inside], 0) + few)
-        fit[inside, to[inside]] = (mine.T @ own)[inside, to[inside]] - counts[inside] * less
+        fit[inside, to[inside]] = (block_changes.T @ without_self)[inside, to[inside]] - counts[inside] * less
         best[block] = np.argmax(fit, axis=1)
         if fit.shape[1] > 1:
             two = np.partition(fit, -2, axis=1)[:, -2:]
@@ -91,13 +91,13 @@ def assigned(changed: NDArray[np.bool_], seen: Floats, group: Numbers) -> tuple[
 
 
 def support(seen: Floats) -> NDArray[np.bool_]:
-    """In which snapshots each group reports: those with a quarter of the changes that an average one has, or more."""
+    """Snapshots in which each group reports: those with at least a quarter of its average number of changes."""
     found: NDArray[np.bool_] = (seen > 0) & (4 * seen * len(seen) >= seen.sum(axis=0))
     return found
 
 
 def alike(seen: Floats, cells: NDArray[np.int64]) -> Numbers:
-    """For each group the one that it is joined with, as one of both is likelier than two.
+    """For each group the one that it is merged with, because one group is likelier than two.
 
     Two at a time, those first that gain most. Compared are Dirichlet-multinomial distributions of the changes over the
     snapshots, with the same information as `assigned`, and the chance to choose these cells for a group: of thousands a
@@ -108,7 +108,7 @@ def alike(seen: Floats, cells: NDArray[np.int64]) -> Numbers:
     seen
         Changes of all cells of each group, ``(snapshot, group)``.
     cells
-        How many each group has.
+        Number of cells in each group.
     """
     from scipy.special import gammaln
 
@@ -118,34 +118,34 @@ def alike(seen: Floats, cells: NDArray[np.int64]) -> Numbers:
         spread = float((gammaln(counts + _ELSEWHERE) - start).sum())
         return spread + float(gammaln(few) - gammaln(few + counts.sum())) + size * float(np.log(max(size, 1) / number))
 
-    held = {group: (seen[:, group], float(cells[group])) for group in range(seen.shape[1])}
-    alone = {group: evidence(*changes) for group, changes in held.items()}
+    groups = {group: (seen[:, group], float(cells[group])) for group in range(seen.shape[1])}
+    alone = {group: evidence(*changes) for group, changes in groups.items()}
 
     def gain(a: int, b: int) -> float:
-        return evidence(held[a][0] + held[b][0], held[a][1] + held[b][1]) - alone[a] - alone[b]
+        return evidence(groups[a][0] + groups[b][0], groups[a][1] + groups[b][1]) - alone[a] - alone[b]
 
     to = np.arange(seen.shape[1])
-    gains = {(a, b): gain(a, b) for a in held for b in held if a < b}
+    gains = {(a, b): gain(a, b) for a in groups for b in groups if a < b}
     while gains and max(gains.values()) > 0:
         a, b = max(gains, key=lambda pair: gains[pair])
-        counts, size = held.pop(b)
-        held[a] = held[a][0] + counts, held[a][1] + size
-        alone[a] = evidence(*held[a])
+        counts, size = groups.pop(b)
+        groups[a] = groups[a][0] + counts, groups[a][1] + size
+        alone[a] = evidence(*groups[a])
         to[to == b] = a
         gains = {pair: known for pair, known in gains.items() if not {a, b} & set(pair)}
-        gains |= {(min(a, other), max(a, other)): gain(a, other) for other in held if other != a}
+        gains |= {(min(a, other), max(a, other)): gain(a, other) for other in groups if other != a}
     return to
 
 
 def merged(seen: Floats, stray: float, luck: float) -> Numbers:
-    """For each group the one that it is part of, as its changes are where that reports; itself if there is none.
+    """For each group the one that it is part of, since all its changes are in reports of that one; else itself.
 
     Parameters
     ----------
     stray
-        Share of the changes that may be elsewhere.
+        Fraction of the changes that may be elsewhere.
     luck
-        The chance that reports as many, somewhere, would all be there has to be less than that.
+        Upper limit of the chance that as many reports would all lie there.
     """
     reports = support(seen)
     sizes, totals = reports.sum(axis=0), seen.sum(axis=0)

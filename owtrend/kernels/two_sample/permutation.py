@@ -170,9 +170,9 @@ def permutation(
         n = samples.sum()
         if negative or n == 0 or wholes.sum() == n:
             continue
-        own = _statistic(data[t], both, of, wholes, samples, orders, kind)
-        value[t] = own / n if kind == 0 else own
-        mine, larger, number = _random(state), 0, 0
+        observed = _statistic(data[t], both, of, wholes, samples, orders, kind)
+        value[t] = observed / n if kind == 0 else observed
+        tie_break, larger, number = _random(state), 0, 0
         while number < draws and larger < enough:
             rest, left = wholes.copy(), samples.copy()
             for c in range(cells):
@@ -182,10 +182,10 @@ def permutation(
                 left[k] -= drawn[c]
             found = _statistic(drawn, both, of, wholes, samples, orders, kind)
             number += 1
-            if abs(found - own) <= _TIE * own:
-                larger += _random(state) > mine
+            if abs(found - observed) <= _TIE * observed:
+                larger += _random(state) > tie_break
             else:
-                larger += found > own
+                larger += found > observed
         beyond[t] = larger == 0
         if larger == enough:
             low, high = enough / (number + 1), enough / number

@@ -52,8 +52,8 @@ def asymmetric_pulls(data: Floats, reference: Floats, scale: Floats) -> Floats:
     up = (gammaincinv(counts + 1, 1 - tail) - values)[places]
     size, expected = data.size, t * reference
     above = data > expected
-    own = np.where(above, down[:size].reshape(data.shape), up[:size].reshape(data.shape))
-    pull = (data - expected) / np.hypot(own, t * np.where(above, up[size:], down[size:]))
+    own_error = np.where(above, down[:size].reshape(data.shape), up[:size].reshape(data.shape))
+    pull = (data - expected) / np.hypot(own_error, t * np.where(above, up[size:], down[size:]))
     return np.where((data == 0) & (reference == 0), 0.0, np.where((data < 0) | (reference < 0), np.nan, pull))
 
 
@@ -209,9 +209,9 @@ def transport(lines: Floats, reference: Floats, centres: Floats) -> Floats:
     The integral of |F - G| with all content of a bin at its centre. NaN where one is empty.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        own = np.cumsum(lines, axis=1) / lines.sum(axis=1, keepdims=True)
-        its = np.cumsum(reference) / reference.sum()
-    return np.abs(own - its)[:, :-1] @ np.diff(centres)
+        data_sums = np.cumsum(lines, axis=1) / lines.sum(axis=1, keepdims=True)
+        reference_sums = np.cumsum(reference) / reference.sum()
+    return np.abs(data_sums - reference_sums)[:, :-1] @ np.diff(centres)
 
 
 def jensen_shannon(data: Floats, reference: Floats) -> Floats:

@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 
 _LOG_2 = 0.6931471805599453
 _LOG_2PI = 1.8378770664093453
-# Probabilities near 1 are not told apart: they were multiplied by the number of trials, so they are only bounds.
+# Probabilities near 1 are not distinguished: they were multiplied by the number of trials, so they are only bounds.
 _NEAR_ONE = 1e-4
 
 

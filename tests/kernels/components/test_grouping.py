@@ -32,7 +32,7 @@ def test_each_cell_is_assigned_to_the_group_that_changes_when_it_does():
     assert margin[2] == pytest.approx(np.log((20.05 / 80.6) / (0.05 / 120.6)))
 
 
-def test_a_cell_does_not_tell_itself_where_it_belongs():
+def test_a_cell_is_no_evidence_for_its_own_group():
     """Alone in its group it is nowhere: any group that ever changed with it is likelier."""
     changed = np.column_stack([REPORTS[:, 0], REPORTS[:, 0]])
     seen = np.stack([REPORTS[:, 0], REPORTS[:, 0]], axis=1).astype(float)

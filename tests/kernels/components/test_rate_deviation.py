@@ -1,4 +1,4 @@
-"""Components that report at times of their own: what their rates tell, and what they do not."""
+"""Rates of components that report at times of their own: steps are found, jitter is not."""
 
 import numpy as np
 import pytest
@@ -15,26 +15,26 @@ def reports(rng, components=5, minutes=80, steps=None, rate=100.0):
         when = np.cumsum(rng.normal(300, 42, minutes // 4)) - 300 * rng.random()
         when = when[(when > 0) & (when < 60 * minutes)]
         seen = np.ceil(when / SPACING) * SPACING
-        own = rate * (number + 1) * when
+        total = rate * (number + 1) * when
         if steps and number in steps:
             start, size = steps[number]
-            own = own + size * rate * (number + 1) * np.maximum(when - start, 0)
+            total = total + size * rate * (number + 1) * np.maximum(when - start, 0)
         at.append(seen - SPACING / 2)
-        counted.append(np.cumsum(rng.poisson(np.diff(own, prepend=0))))
+        counted.append(np.cumsum(rng.poisson(np.diff(total, prepend=0))))
         blur.append(np.full(len(when), SPACING))
-    return at, [one.astype(float) for one in counted], blur
+    return at, [counts.astype(float) for counts in counted], blur
 
 
-def usual(components=5):
+def log_ratios(components=5):
     rates = np.log(np.arange(1.0, components + 1))
     return rates[:, None] - rates[None, :]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("known", [True, False])
-def test_jitter_alone_is_nothing(known):
+def test_jitter_alone_is_not_significant(known):
     rng = np.random.default_rng(1)
-    expected = usual() if known else np.full((5, 5), np.nan)
+    expected = log_ratios() if known else np.full((5, 5), np.nan)
     found = [np.nanmax(z) for _ in range(50) for z in deviations(*reports(rng), expected, 0.015)[0]]  # type: ignore[call-arg]
     assert np.mean(np.array(found) > 3.7) < 0.01
 
@@ -43,7 +43,7 @@ def test_jitter_alone_is_nothing(known):
 @pytest.mark.parametrize("size", [0.25, -0.25])
 def test_a_step_is_found_within_five_reports_in_the_component_that_has_it(known, size):
     rng = np.random.default_rng(2)
-    expected = usual() if known else np.full((5, 5), np.nan)
+    expected = log_ratios() if known else np.full((5, 5), np.nan)
     soon = 0
     for _ in range(20):
         at, counted, blur = reports(rng, steps={2: (1500.0, size)})
@@ -57,12 +57,12 @@ def test_a_step_is_found_within_five_reports_in_the_component_that_has_it(known,
     assert soon >= (19 if known else 17)
 
 
-def test_what_was_off_from_the_beginning_is_seen_beside_other_runs_only():
+def test_a_deviation_from_the_beginning_is_seen_only_against_other_runs():
     at, counted, blur = reports(np.random.default_rng(3), steps={1: (0.0, 0.4)})
-    beside_runs, sizes, pool = deviations(at, counted, blur, usual(), 0.015)
+    against_runs, sizes, pool = deviations(at, counted, blur, log_ratios(), 0.015)
     alone, _, _ = deviations(at, counted, blur, np.full((5, 5), np.nan), 0.0)
-    assert np.nanmax(beside_runs[1]) > 20
-    assert pool[1][np.nanargmax(beside_runs[1])]
+    assert np.nanmax(against_runs[1]) > 20
+    assert pool[1][np.nanargmax(against_runs[1])]
     assert np.nanmax(sizes[1]) == pytest.approx(0.4, abs=0.25)
     assert np.nanmax(alone[1]) < 3.7
 
@@ -71,15 +71,15 @@ def test_a_report_after_missing_snapshots_may_be_much_older():
     at, counted, blur = reports(np.random.default_rng(4))
     late = int(np.argmax(at[0] > 2000))
     at[0][late] += 240  # it was sent four snapshots before the one that came
-    shown, _, _ = deviations(at, counted, blur, usual(), 0.015)
+    shown, _, _ = deviations(at, counted, blur, log_ratios(), 0.015)
     blur[0][late] = 300
     at[0][late] -= 120  # the middle of what is possible
-    known, _, _ = deviations(at, counted, blur, usual(), 0.015)
+    known, _, _ = deviations(at, counted, blur, log_ratios(), 0.015)
     assert np.nanmax(shown[0]) > 3.7
     assert np.nanmax(known[0]) < 3.7
 
 
 def test_two_components_cannot_tell_which_of_them_is_off():
     at, counted, blur = reports(np.random.default_rng(5), components=2, steps={1: (1500.0, 1.0)})
-    z, _, _ = deviations(at, counted, blur, usual(2), 0.015)
+    z, _, _ = deviations(at, counted, blur, log_ratios(2), 0.015)
     assert np.isnan(np.concatenate(z)).all()
