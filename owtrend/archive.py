@@ -27,10 +27,10 @@ from owtrend.histograms.listing import (
 from owtrend.histograms.time_slice import TimeSlice, time_slices
 from owtrend.learned.isolation_forest import REDUCTORS, unusual
 from owtrend.learned.shape import Learned, learn_shape
-from owtrend.model.finding import incidents
 from owtrend.model.histogram import Path
 from owtrend.outliers.components import bin_components, component_table
 from owtrend.outliers.results import flag_table, score_dataset
+from owtrend.quality.incident import incidents
 from owtrend.store.reader import Reader, SubsystemReader
 from owtrend.store.repository import Store
 from owtrend.times import parse_interval
@@ -352,8 +352,9 @@ class Archive:
         -------
         :
             Columns ``subsystem``, ``run``, ``histogram`` (None if it concerns several, or whole snapshots), ``start``
-            and ``stop`` (UTC, start excluded), ``score``, ``z``, ``why`` in words, ``histograms`` (all names; none for
-            whole snapshots) and ``report``, the typical time between reports.
+            and ``stop`` (UTC, start excluded), ``score``, ``z`` (NaN if certain), ``certain`` (no statistical
+            statement, such as a restart), ``why`` in words, ``histograms`` (all names; none for whole snapshots) and
+            ``report``, the typical time between reports.
         """
         of = [subsystem] if subsystem is not None else list(self.subsystems)
         known = sorted({run for name in of for run in self._reader.subsystem(name).run_indices})
@@ -363,7 +364,7 @@ class Archive:
     def incidents(
         self, subsystem: str | None = None, *, runs: slice | Sequence[int] | int | None = None
     ) -> pd.DataFrame:
-        """`findings` that belong together, joined; see `owtrend.model.finding.incidents`."""
+        """`findings` that belong together, joined; see `owtrend.quality.incident.incidents`."""
         return incidents(self.findings(subsystem, runs=runs))
 
     def reference(

@@ -1,9 +1,9 @@
 """Findings joined to incidents and matched to known faults: faults found, their delay, and false incidents.
 
-A *report* is a snapshot in which a histogram changed. An incident, as in `owtrend.model.finding`, is a set of findings
-at most two reports apart in one subsystem, joined across subsystems where they overlap. Here reports are the real ones
-of each histogram, not a typical time between them, which the baselines do not know. An incident is true if it overlaps
-the window of a fault (+ 5 reports).
+A *report* is a snapshot in which a histogram changed. An incident, as in `owtrend.quality.incident`, is a set of
+findings at most two reports apart in one subsystem, joined across subsystems where they overlap. Here reports are the
+real ones of each histogram, not a typical time between them, which the baselines do not know. An incident is true if
+it overlaps the window of a fault (+ 5 reports).
 """
 
 from collections.abc import Mapping, Sequence

@@ -69,7 +69,7 @@ def why(session: Session) -> str:
     for _, same_kind in list(rows.groupby("score", sort=False))[:_KINDS]:
         top = same_kind.iloc[0]
         start, stop = (np.datetime64(top[end], "ns") for end in ("start", "stop"))
-        _, sign, name = SIGNS[sign_of(top["score"], top["z"])]
+        _, sign, name = SIGNS[sign_of(top["score"], top["certain"])]
         more = f" and {_counted(len(same_kind) - 1, 'more report')}" if len(same_kind) > 1 else ""
         words = escape(theme.plain(top["why"]))
         lines.append(

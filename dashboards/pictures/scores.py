@@ -33,9 +33,9 @@ _TIP = """
 """
 
 
-def sign_of(score: str, z: float) -> str:
+def sign_of(score: str, certain: bool) -> str:
     """Key in `SIGNS` for a finding."""
-    return "interruption" if np.isinf(z) else score if score in SIGNS else "score"
+    return "interruption" if certain else score if score in SIGNS else "score"
 
 
 def score_trend(
@@ -97,7 +97,7 @@ def _height(z: ArrayLike) -> NDArray[np.float64]:
 
 def _kinds(findings: pd.DataFrame) -> NDArray[Any]:
     """The key in `SIGNS` of each finding."""
-    return np.array([sign_of(*pair) for pair in zip(findings["score"], findings["z"], strict=True)], dtype=object)
+    return np.array([sign_of(*pair) for pair in zip(findings["score"], findings["certain"], strict=True)], dtype=object)
 
 
 def _marked(findings: pd.DataFrame, utc: NDArray[np.datetime64], runs: NDArray[np.int64]) -> NDArray[np.bool_]:

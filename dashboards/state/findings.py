@@ -11,7 +11,7 @@ import xarray as xr
 
 import owtrend
 from owtrend.errors import NotFoundError
-from owtrend.model import finding
+from owtrend.quality.incident import incidents
 
 __all__ = ["Findings", "Incident", "findings", "latest"]
 
@@ -49,7 +49,7 @@ class Findings:
             chosen &= self.rows["stop"] > start
         if stop is not None:
             chosen &= self.rows["start"] < stop
-        return self.rows[chosen].sort_values(["z", "start"], ascending=[False, True], kind="stable")
+        return self.rows[chosen].sort_values(["certain", "z", "start"], ascending=[False, False, True], kind="stable")
 
 
 def findings(
@@ -95,9 +95,10 @@ def latest(archive: owtrend.Archive) -> tuple[Incident, ...]:
     runs = archive.runs["start"].sort_values().index[-RUNS:].tolist()
     rows = archive.findings(runs=runs)
     found: dict[str, Incident] = {}
-    for incident in finding.incidents(rows).sort_values("start", ascending=False).head(MOST).itertuples():
+    for incident in incidents(rows).sort_values("start", ascending=False).head(MOST).itertuples():
         inside = rows[(rows["start"] >= incident.start) & (rows["stop"] <= incident.stop)]
-        top = inside[(inside["z"] == incident.z) & (inside["why"] == incident.why)].iloc[0]
+        same_z = inside["certain"] if incident.certain else inside["z"] == incident.z
+        top = inside[same_z & (inside["why"] == incident.why)].iloc[0]
         same_run = inside[(inside["run"] == top["run"]) & (inside["subsystem"] == top["subsystem"])]
         names = top["histograms"]
         words = (top["subsystem"], *names[:1], incident.score.replace("_", " "))

@@ -91,7 +91,7 @@ def plain(value: Any) -> Any:
 
 
 def finite(value: Any) -> Any:
-    """None for infinity, which JSON lacks: a certain finding has no sigma."""
+    """None for NaN and infinity, which JSON lacks: a certain finding has no sigma."""
     return None if isinstance(value, float) and not isfinite(value) else value
 
 

@@ -112,10 +112,11 @@ def outliers(store: str, subsystem: str | None, runs: list[int] | None, everythi
         what = first + (f" and {count - 1} more" if count > 1 else "") if first else "whole snapshots"
         numbers = [row["run"]] if everything else row["runs"]
         where = row["subsystem"] if everything else ", ".join(row["subsystems"])
+        sigma = "certain" if row["certain"] or row["z"] > _CERTAIN else f"{row['z']:.1f}"
         shown.append(
             {
                 "from": row["start"], "to": row["stop"].split()[-1], "run": ", ".join(map(str, numbers)),
-                "subsystem": where, "histogram": what, "sigma": "certain" if row["z"] > _CERTAIN else f"{row['z']:.1f}",
+                "subsystem": where, "histogram": what, "sigma": sigma,
                 "why": row["why"],
             }
         )  # fmt: skip

@@ -11,7 +11,7 @@ from owtrend.compute.cluster import Runner
 from owtrend.compute.stale import reference_digest, runs_before, runs_in_time, score_settings, stale_score
 from owtrend.compute.tasks import HistogramBlock, bin_count, blocks, join
 from owtrend.config import Config
-from owtrend.model.finding import Finding
+from owtrend.model.finding import Finding, Score
 from owtrend.outliers import component_scores, histogram_scores, interruptions
 from owtrend.outliers.activity import RunActivity
 from owtrend.outliers.component_scores import FRACTION_SUMMARIES
@@ -24,7 +24,7 @@ from owtrend.store.transaction import Transaction
 
 __all__ = ["ALL_SCORES", "rescore"]
 
-ALL_SCORES = (*SCORES, "fraction", "rate")
+ALL_SCORES = (*SCORES, Score.FRACTION.value, Score.RATE.value)
 AXES = {"scores": ALL_SCORES, "looks": COMPARISONS, "nulls": (*SUMMARIES, *FRACTION_SUMMARIES)}
 RUNS_PER_BATCH = 32
 BLOCK_CELLS = 2**17  # whose references of some runs a worker holds

@@ -1,23 +1,56 @@
-"""What is flagged, since when, and why; and the incidents that flags make together."""
+"""Findings: what is wrong, where, since when, how significant, and why."""
 
 import json
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from enum import IntFlag, StrEnum
 from typing import Self
 
 import pandas as pd
 
-__all__ = ["COLUMNS", "EARLIER_NAMES", "Finding", "incidents", "table"]
+__all__ = ["COLUMNS", "EARLIER_NAMES", "Finding", "Flagged", "Score", "table"]
 
-COLUMNS = ("subsystem", "run", "histogram", "start", "stop", "score", "z", "why", "histograms")
+COLUMNS = ("subsystem", "run", "histogram", "start", "stop", "score", "z", "certain", "why", "histograms")
+
+
+class Score(StrEnum):
+    """Names of the scores, and of certain findings, as stored."""
+
+    CHI2 = "chi2"
+    BIN = "bin"
+    WINDOW = "window"
+    SHIFT = "shift"
+    PROFILE_CHI2 = "profile_chi2"
+    PROFILE_BIN = "profile_bin"
+    FRACTION = "fraction"
+    RATE = "rate"
+    # certain
+    RESTART = "restart"
+    GAP = "gap"
+    ABSENT = "absent"
+    SILENT = "silent"
+    BINNING = "binning"
+    AFTER_END = "after_end"
+    UNREADABLE = "unreadable"
+
+
 EARLIER_NAMES = {  # of scores, in stores of before version 2
-    "shape": "chi2",
-    "strip": "window",
-    "means": "profile_chi2",
-    "mean": "profile_bin",
-    "share": "fraction",
+    "shape": Score.CHI2.value,
+    "strip": Score.WINDOW.value,
+    "means": Score.PROFILE_CHI2.value,
+    "mean": Score.PROFILE_BIN.value,
+    "share": Score.FRACTION.value,
 }
-_NEAR = 2  # reports that two flags of one incident may be apart
+
+
+class Flagged(IntFlag):
+    """Bits of the stored ``flagged``."""
+
+    BINS = 1
+    FRACTION = 2  # its fraction in its component, or that of another histogram of the component
+    RATE = 4  # the rate of its component
+    CONTRIBUTES = 8  # it is the histogram that makes the fraction wrong
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,16 +60,17 @@ class Finding:
     Parameters
     ----------
     histograms
-        Displayed names of those it concerns; none: the whole snapshot.
+        Displayed names of the histograms concerned; none: the whole snapshot.
     score
-        That found it.
+        Name of the score that found it, see `Score`.
     z
-        How sure: normal standard deviations, after all that was looked at in that report. Infinite for what is no
-        matter of chance, such as a restart.
+        Significance, corrected for all comparisons of that report [normal standard deviations]; NaN if certain.
     why
-        In words.
+        Reason in words.
     report
-        Usual time between two reports there [ns].
+        Typical time between two reports there [ns].
+    certain
+        True for what is no statistical statement, such as a restart.
     """
 
     subsystem: str
@@ -45,83 +79,39 @@ class Finding:
     start: int
     stop: int
     score: str
-    z: float
+    z: float = math.nan
     why: str
     report: int
+    certain: bool = False
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self))
+        """One line of JSON; a certain finding has an infinite z there."""
+        fields = asdict(self)
+        if fields.pop("certain"):
+            fields["z"] = math.inf
+        return json.dumps(fields)
 
     @classmethod
     def from_json(cls, line: str) -> Self:
+        """The finding written by `to_json`; without z (null) it is certain, too."""
         fields = json.loads(line)
+        certain = fields["z"] is None or math.isinf(fields["z"])
+        fields |= {"z": math.nan if certain else fields["z"], "certain": certain}
         score = EARLIER_NAMES.get(fields["score"], fields["score"])
         return cls(**{**fields, "histograms": tuple(fields["histograms"]), "score": score})
 
 
-def table(flags: Iterable[Finding]) -> pd.DataFrame:
-    """Flags in order of time: `COLUMNS`, and ``report``, the usual time between reports; times are UTC.
+def table(findings: Iterable[Finding]) -> pd.DataFrame:
+    """Findings in order of time: `COLUMNS`, and ``report``, the typical time between reports; times are UTC.
 
-    ``histogram`` is the name where it concerns one, else None; ``histograms`` all of them.
+    ``histogram`` is the name where one histogram is concerned, else None; ``histograms`` has all names.
     """
-    held = sorted(flags, key=lambda flag: (flag.start, flag.stop, flag.subsystem, flag.histograms))
-    made = pd.DataFrame([asdict(flag) for flag in held], columns=[*Finding.__dataclass_fields__])
-    names = [flag.histograms[0] if len(flag.histograms) == 1 else None for flag in held]
-    made["histogram"] = pd.Series(names, index=made.index, dtype=object)
+    ordered = sorted(findings, key=lambda one: (one.start, one.stop, one.subsystem, one.histograms))
+    rows = pd.DataFrame([asdict(one) for one in ordered], columns=[*Finding.__dataclass_fields__])
+    names = [one.histograms[0] if len(one.histograms) == 1 else None for one in ordered]
+    rows["histogram"] = pd.Series(names, index=rows.index, dtype=object)
     for column in ("start", "stop"):
-        made[column] = pd.to_datetime(made[column].astype("int64"), unit="ns")
-    made["report"] = pd.to_timedelta(made["report"].astype("int64"), unit="ns")
-    return made[[*COLUMNS, "report"]]
-
-
-def incidents(flags: pd.DataFrame) -> pd.DataFrame:
-    """Findings joined to incidents, of which a person is notified once, in order of time.
-
-    Flags of one subsystem at most two reports apart are one incident, and so are those of several subsystems that
-    overlap; whatever scores found them.
-
-    Returns
-    -------
-    :
-        ``start``, ``stop``, ``runs``, ``subsystems``, ``histograms`` (how many; 0 if it concerns whole snapshots),
-        ``flags`` (how many), and of the flag that is surest ``histogram``, ``score``, ``z``, ``why``; the first of
-        them where several are as sure.
-    """
-    groups = [group for _, of_one in flags.groupby("subsystem", sort=False) for group in _near(of_one)]
-    groups.sort(key=lambda group: group["start"].min())
-    joined: list[list[pd.DataFrame]] = []
-    until = None
-    for group in groups:
-        if until is not None and group["start"].min() < until:
-            joined[-1].append(group)
-            until = max(until, group["stop"].max())
-        else:
-            joined.append([group])
-            until = group["stop"].max()
-    return pd.DataFrame([_told(pd.concat(groups)) for groups in joined], columns=[*_INCIDENT])
-
-
-_INCIDENT = ("start", "stop", "runs", "subsystems", "histograms", "flags", "histogram", "score", "z", "why")
-
-
-def _near(flags: pd.DataFrame) -> Iterable[pd.DataFrame]:
-    """The flags of one subsystem, apart where more than two reports lie between."""
-    ordered = flags.sort_values("start", kind="stable")
-    until = ordered["stop"].cummax().shift()
-    apart = ordered["start"] - until > _NEAR * ordered["report"]
-    return [group for _, group in ordered.groupby(apart.cumsum(), sort=True)]
-
-
-def _told(flags: pd.DataFrame) -> dict[str, object]:
-    surest = flags.sort_values(["z", "start"], ascending=[False, True], kind="stable").iloc[0]
-    names: set[str] = {name for held in flags["histograms"] for name in held}
-    return {
-        "start": flags["start"].min(), "stop": flags["stop"].max(), "runs": _sorted(flags["run"]),
-        "subsystems": _sorted(flags["subsystem"]), "histograms": len(names), "flags": len(flags),
-        "histogram": surest["histograms"][0] if surest["histograms"] else None, "score": surest["score"],
-        "z": surest["z"], "why": surest["why"],
-    }  # fmt: skip
-
-
-def _sorted(values: Sequence[object] | pd.Series) -> tuple[object, ...]:
-    return tuple(sorted(set(values)))
+        rows[column] = pd.to_datetime(rows[column].astype("int64"), unit="ns")
+    rows["report"] = pd.to_timedelta(rows["report"].astype("int64"), unit="ns")
+    rows["certain"] = rows["certain"].astype(bool)
+    return rows[[*COLUMNS, "report"]]

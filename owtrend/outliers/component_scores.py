@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from owtrend.kernels.components.rate_deviation import PHASE, deviations
-from owtrend.model.finding import Finding
+from owtrend.model.finding import Finding, Flagged
 from owtrend.model.wording import counted, run_names
 from owtrend.outliers.activity import RunActivity, in_ns
 from owtrend.outliers.components import Components, learn
 from owtrend.outliers.explain import compared_with
-from owtrend.outliers.histogram_scores import SUMMARIES, Flagged, ScoreArrays
+from owtrend.outliers.histogram_scores import SUMMARIES, ScoreArrays
 from owtrend.outliers.monitor import COMPARISONS, SCORES, Counts, HistogramMonitor
 from owtrend.outliers.null_model import KNOWN_RUNS, NullModel, summary
 from owtrend.outliers.reference_pool import NULL_RUNS, ScoreSettings, accepted_runs

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import IntFlag
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from owtrend.histograms import run_histogram
 from owtrend.histograms.prefetch import Prefetched
 from owtrend.histograms.run_histogram import RunHistogram
 from owtrend.kernels.cells import difference as kernels
-from owtrend.model.finding import Finding
+from owtrend.model.finding import Finding, Flagged
 from owtrend.model.registry import HistogramEntry
 from owtrend.outliers.activity import RunActivity, in_ns
 from owtrend.outliers.explain import reason
@@ -21,20 +20,11 @@ from owtrend.outliers.null_model import summary
 from owtrend.outliers.reference_pool import ReferencePool, ScoreSettings
 from owtrend.store.reader import SubsystemReader
 
-__all__ = ["SUMMARIES", "Flagged", "ScoreArrays", "score_runs"]
+__all__ = ["SUMMARIES", "ScoreArrays", "score_runs"]
 
 ScoreArrays = dict[str, NDArray[Any]]
 _UNEVEN = 1.5  # exponential weights: fills come in fewer and larger steps than their variance says
 SUMMARIES = (*SCORES, "excess")  # names, as stored, along the dim of `summary`; "excess" is the overdispersion
-
-
-class Flagged(IntFlag):
-    """Bits of the stored ``flagged``."""
-
-    BINS = 1
-    FRACTION = 2  # its fraction in its component, or that of another histogram of the component
-    RATE = 4  # the rate of its component
-    CONTRIBUTES = 8  # it is the histogram that makes the fraction wrong
 
 
 def score_runs(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from owtrend.histograms import run_histogram
 from owtrend.kernels.cells.difference import gaps
 from owtrend.kernels.two_sample.tails import log_upper
-from owtrend.model.finding import Finding
+from owtrend.model.finding import Finding, Score
 from owtrend.model.wording import minutes, name_list, plural
 from owtrend.outliers.activity import RunActivity, in_ns
 from owtrend.outliers.components import learn
@@ -27,7 +27,7 @@ Found = tuple[str, NDArray[np.intp], int, int, str]  # score, histograms, (start
 
 
 def interruptions(view: SubsystemReader, subsystem: str, run: int) -> list[Finding]:
-    """Findings in one run, from what its rows hold and which histograms changed in them; their z is infinite.
+    """Findings in one run, from what its rows hold and which histograms changed in them; they are certain.
 
     Needs the stored trends of the run.
     """
@@ -50,7 +50,7 @@ def interruptions(view: SubsystemReader, subsystem: str, run: int) -> list[Findi
         findings.append(
             Finding(
                 subsystem=subsystem, run=run, histograms=() if every else tuple(chosen), start=start, stop=stop,
-                score=score, z=np.inf, why=f"{subject}{words}", report=wait,
+                score=score, certain=True, why=f"{subject}{words}", report=wait,
             )
         )  # fmt: skip
     return findings
@@ -58,7 +58,7 @@ def interruptions(view: SubsystemReader, subsystem: str, run: int) -> list[Findi
 
 def _restarts(activity: RunActivity, begins: list[int], ends: list[int]) -> Iterator[Found]:
     for row in np.flatnonzero(activity.restarted.any(axis=1)).tolist():
-        yield "restart", np.flatnonzero(activity.restarted[row]), begins[row], ends[row], "restarted from zero"
+        yield Score.RESTART, np.flatnonzero(activity.restarted[row]), begins[row], ends[row], "restarted from zero"
 
 
 def _gaps(activity: RunActivity, begins: list[int], ends: list[int]) -> Iterator[Found]:
@@ -67,7 +67,7 @@ def _gaps(activity: RunActivity, begins: list[int], ends: list[int]) -> Iterator
     for row in np.flatnonzero(gaps(times)).tolist():
         length = ends[row] - begins[row]
         words = f"{plural(round(length / spacing) - 1, 'snapshot')} missing: none for {minutes(length)}"
-        yield "gap", np.empty(0, dtype=np.intp), begins[row], ends[row], words
+        yield Score.GAP, np.empty(0, dtype=np.intp), begins[row], ends[row], words
 
 
 def _absences(activity: RunActivity, begins: list[int], ends: list[int]) -> Iterator[Found]:
@@ -75,7 +75,7 @@ def _absences(activity: RunActivity, begins: list[int], ends: list[int]) -> Iter
     gone = np.logical_or.accumulate(activity.held, axis=0) & ~activity.held
     for first, last, which in _stretches(gone):
         words = "missing" if last == len(ends) - 1 else "missing for a while"
-        yield "absent", which, begins[first], ends[last], f"{'is' if len(which) == 1 else 'are'} {words}"
+        yield Score.ABSENT, which, begins[first], ends[last], f"{'is' if len(which) == 1 else 'are'} {words}"
 
 
 def _silences(activity: RunActivity, ends: list[int], wait: int) -> Iterator[Found]:
@@ -87,7 +87,7 @@ def _silences(activity: RunActivity, ends: list[int], wait: int) -> Iterator[Fou
         for begin, row in zip(rows, [*rows[1:], len(ends) - 1], strict=True):
             if ends[row] - ends[begin] > _SILENT * wait:
                 words = f"did not change for {minutes(ends[row] - ends[begin])}, normally for {minutes(wait)}"
-                yield "silent", members, ends[begin], ends[row], words
+                yield Score.SILENT, members, ends[begin], ends[row], words
 
 
 def _binnings(view: SubsystemReader, run: int, begins: list[int], ends: list[int]) -> Iterator[Found]:
@@ -98,7 +98,7 @@ def _binnings(view: SubsystemReader, run: int, begins: list[int], ends: list[int
             bins, old = (" x ".join(str(len(axis)) for axis in piece.axes) for piece in (after, before))
             row = int(after.rows[0])
             words = f"changed its binning: {bins} bins, {old} before"
-            yield "binning", np.array([number], dtype=np.intp), begins[row], ends[row], words
+            yield Score.BINNING, np.array([number], dtype=np.intp), begins[row], ends[row], words
 
 
 def _after_end(
@@ -123,7 +123,7 @@ def _after_end(
     log_p = sum(log_upper((a + more - wait) / spread) - log_upper((a - wait) / spread) for a in age.tolist())
     if log_p < _LUCK:
         words = f"{plural(len(late), 'snapshot')} after the end of the run, with nothing new"
-        yield "after_end", np.empty(0, dtype=np.intp), ends[-1], late[-1], words
+        yield Score.AFTER_END, np.empty(0, dtype=np.intp), ends[-1], late[-1], words
 
 
 def _spread(waits: NDArray[np.int64]) -> float:

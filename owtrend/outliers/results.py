@@ -8,9 +8,8 @@ import pandas as pd
 import xarray as xr
 
 from owtrend.errors import NotFoundError
-from owtrend.model.finding import Finding, table
+from owtrend.model.finding import Finding, Flagged, Score, table
 from owtrend.model.registry import HistogramEntry
-from owtrend.outliers.histogram_scores import Flagged
 from owtrend.store import versions
 from owtrend.store.reader import Reader, SubsystemReader
 from owtrend.times import parse_time
@@ -105,7 +104,8 @@ def _unreadable(reader: Reader, subsystem: str, view: SubsystemReader, runs: Seq
         start = int(earlier[-1]) if len(earlier) else stop - spacing
         findings.append(
             Finding(
-                subsystem=subsystem, run=run, histograms=(), start=start, stop=stop, score="unreadable", z=np.inf,
+                subsystem=subsystem, run=run, histograms=(), start=start, stop=stop, score=Score.UNREADABLE,
+                certain=True,
                 why=str(fields["reason"]), report=spacing,
             )
         )  # fmt: skip

@@ -23,10 +23,18 @@ def flagged(scored):
     return found[found["score"].isin(monitor.SCORES)]
 
 
-def flag(score, z, minute=15, why="why"):
+def flag(score, z=np.nan, minute=15, why="why", certain=False):
     stop = pd.Timestamp(f"2018-06-01T14:{minute}")
     times = {"start": stop - pd.Timedelta("1min"), "stop": stop, "report": pd.Timedelta("1min")}
-    return times | {"subsystem": "EMC", "run": 3, "histograms": ("odd",), "score": score, "z": z, "why": why}
+    return times | {
+        "subsystem": "EMC",
+        "run": 3,
+        "histograms": ("odd",),
+        "score": score,
+        "z": z,
+        "certain": certain,
+        "why": why,
+    }
 
 
 def picture(table, findings, **options):
@@ -99,7 +107,7 @@ def test_findings_are_marked_at_their_time_and_score_with_their_reason(table, fl
 
 
 def test_kinds_of_findings_differ_in_shape_and_in_colour_from_points(table):
-    findings = pd.DataFrame([flag("bin", 6.0), flag("fraction", 9.0), flag("rate", 4.5), flag("restart", np.inf)])
+    findings = pd.DataFrame([flag("bin", 6.0), flag("fraction", 9.0), flag("rate", 4.5), flag("restart", certain=True)])
     points, *marks = layers(picture(table, findings), hv.Scatter)
     styles = [mark.opts.get("style").kwargs for mark in marks]
     assert [style["marker"] for style in styles] == ["triangle", "square", "diamond", "x"]
@@ -113,7 +121,7 @@ def test_kinds_of_findings_differ_in_shape_and_in_colour_from_points(table):
 
 
 def test_a_finding_after_the_last_row_is_marked_at_the_end_of_its_run(table):
-    findings = pd.DataFrame([flag("after_end", np.inf, minute=59)])
+    findings = pd.DataFrame([flag("after_end", certain=True, minute=59)])
     _, mark = layers(picture(table, findings), hv.Scatter)
     assert column(mark, "time")[0] == Timeline.from_table(table, 3).spans[-1][1]
     assert column(mark, "utc")[0] == np.datetime64("2018-06-01T14:59")

@@ -44,7 +44,7 @@ def marks(picture):
 
 def test_the_reasons_are_the_most_significant_of_each_kind_in_the_slice(page, scored):
     rows = scored.findings("EMC", runs=[3]).query("histogram == 'odd'")
-    kinds = rows.sort_values("z", ascending=False, kind="stable").drop_duplicates("score")
+    kinds = rows.sort_values(["certain", "z"], ascending=False, kind="stable").drop_duplicates("score")
     lines = re.findall(r"<li.*?</li>", page.why.object)
     assert len(lines) == min(len(kinds), 5)
     for line, why in zip(lines, kinds["why"], strict=False):
