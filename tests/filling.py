@@ -8,7 +8,7 @@ import numpy as np
 
 from owtrend.model.axis import Axis
 from owtrend.model.histogram import Histogram
-from owtrend.model.rows import CUMULATIVE, RESET
+from owtrend.model.rows import Accumulation
 from owtrend.model.snapshot import Snapshot
 from owtrend.store.append import appender
 from owtrend.store.repository import Store
@@ -68,7 +68,7 @@ def append(
         for minute, held in zip(when, rows, strict=True)
     ]  # fmt: skip
     with appender(Store.open_or_create(store)) as live:
-        live.append(snapshots, RESET if reset else CUMULATIVE)
+        live.append(snapshots, Accumulation.RESET if reset else Accumulation.CUMULATIVE)
         live.fold(everything=True)
 
 

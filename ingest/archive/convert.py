@@ -14,7 +14,7 @@ from ingest.decode.reader import SnapshotReader
 from owtrend.errors import SnapshotError
 from owtrend.model.histogram import display_name
 from owtrend.model.registry import COUNTS, SAME, SUMS, WEIGHTS, Registry, Segment, segments_of
-from owtrend.model.rows import AMBIGUOUS_TIME, UNCHANGED, FileKey, Provenance, RunRows, settle, unchanged
+from owtrend.model.rows import FileKey, Provenance, RowFlag, RunRows, settle, unchanged
 from owtrend.model.snapshot import Snapshot
 from owtrend.store import quarantine
 from owtrend.store.layout import TIME_CHUNK
@@ -167,7 +167,7 @@ def convert_run(task: RunTask) -> RunResult:
     result.rows, result.layouts = _assemble(task, rows, stored)
     fresh = [number for number, row in enumerate(rows) if row.stored_at < 0]
     result.added = len(fresh)
-    result.unchanged = int(np.count_nonzero(result.rows.flags[fresh] & UNCHANGED))
+    result.unchanged = int(np.count_nonzero(RowFlag.UNCHANGED.is_set(result.rows.flags[fresh])))
     return result
 
 
@@ -237,7 +237,7 @@ class _MergedRows:
             source=file.source, parsed=file.parsed, size=file.size, mtime=file.mtime, mode=file.mode,
             timezone=self.task.timezone, entries=snapshot.entries, unsupported=len(snapshot.unsupported),
         )  # fmt: skip
-        return _MergedRow(file.time, snapshot.digest, provenance, AMBIGUOUS_TIME * file.ambiguous, -1)
+        return _MergedRow(file.time, snapshot.digest, provenance, RowFlag.AMBIGUOUS_TIME * file.ambiguous, -1)
 
     def _better(
         self, best: tuple[_MergedRow, Snapshot | None] | None, row: _MergedRow, snapshot: Snapshot, file: SourceFile
@@ -325,8 +325,8 @@ def _assemble(
     layouts: dict[tuple[int, ...], int] = {}
     numbers = [layouts.setdefault(tuple(sorted(row.layout)), len(layouts)) for row in rows]
     digests = np.array([np.frombuffer(row.digest, dtype=np.uint8) for row in rows], dtype=np.uint8).reshape(-1, 16)
-    flags = np.array([row.flags & ~UNCHANGED for row in rows], dtype=np.uint8)
-    flags |= np.uint8(UNCHANGED) * unchanged(digests)
+    flags = np.array([row.flags & ~RowFlag.UNCHANGED for row in rows], dtype=np.uint8)
+    flags |= np.uint8(RowFlag.UNCHANGED) * unchanged(digests)
     modes = [row.provenance.mode for row in rows]
     return RunRows(
         time=np.array([row.time for row in rows], dtype=np.int64),

@@ -17,7 +17,7 @@ from ingest.decode import reader
 from owtrend.compute import cluster
 from owtrend.errors import SnapshotError, UsageError
 from owtrend.model.registry import Layouts, Registry
-from owtrend.model.rows import CUMULATIVE, RESET
+from owtrend.model.rows import Accumulation
 from owtrend.store.quarantine import unreadable_files
 from owtrend.store.reader import Reader
 from owtrend.store.repository import Store
@@ -26,7 +26,7 @@ from owtrend.store.transaction import Transaction
 __all__ = ["FoundFiles", "IngestSummary", "find_files", "ingest"]
 
 Progress = Callable[[str, int, int], None]
-_ACCUMULATION = {"cumulative": CUMULATIVE, "reset": RESET}
+_ACCUMULATION = {"cumulative": Accumulation.CUMULATIVE, "reset": Accumulation.RESET}
 _MODE = re.compile(r"""\bhltMode['"]?\s*:\s*['"]?(\w+)""")  # Overwatch writes {hltMode: C}, people write a line
 
 

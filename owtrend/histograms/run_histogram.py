@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from owtrend.errors import BinningChangedError, NotFoundError
 from owtrend.model.axis import Axis
 from owtrend.model.registry import COUNTS, SAME, SUMS, TWINS, HistogramEntry, Segment
-from owtrend.model.rows import RESET
+from owtrend.model.rows import Accumulation
 from owtrend.store.layout import TIME_CHUNK
 from owtrend.store.reader import SubsystemReader
 
@@ -68,7 +68,7 @@ class RunHistogram:
     @property
     def additive(self) -> bool:
         """Whether a row holds everything since the run began: neither a gauge nor in reset mode."""
-        return not self.segment.gauge and self.view.per_run["accumulation"][self.run_index] != RESET
+        return not self.segment.gauge and self.view.per_run["accumulation"][self.run_index] != Accumulation.RESET
 
     def window(self, first: int, last: int) -> "RunHistogram":
         """Only its rows from ``first`` to before ``last``."""

@@ -4,10 +4,12 @@ import json
 import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from enum import IntFlag, StrEnum
+from enum import StrEnum
 from typing import Self
 
 import pandas as pd
+
+from owtrend.model.rows import Bits
 
 __all__ = ["COLUMNS", "EARLIER_NAMES", "Finding", "Flagged", "Score", "table"]
 
@@ -44,7 +46,7 @@ EARLIER_NAMES = {  # of scores, in stores of before version 2
 }
 
 
-class Flagged(IntFlag):
+class Flagged(Bits):
     """Bits of the stored ``flagged``."""
 
     BINS = 1

@@ -8,6 +8,7 @@ This module knows what a slot says, and how the rows of a run are put together f
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from enum import IntEnum, IntFlag
 from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
@@ -16,12 +17,45 @@ from numpy.typing import NDArray
 from owtrend import __version__
 
 __all__ = [
-    "AMBIGUOUS_TIME", "CUMULATIVE", "DECODER", "RESET", "UNCHANGED", "FileKey", "Provenance", "Rival", "RunRows",
-    "TailRow", "merged_order", "settle", "shown", "unchanged",
+    "DECODER", "Accumulation", "Bits", "FileKey", "Provenance", "Rival", "RowFlag", "RunRows", "State", "TailRow",
+    "merged_order", "settle", "shown", "unchanged",
 ]  # fmt: skip
 
-UNCHANGED, AMBIGUOUS_TIME = 1, 2  # flags of a row
-CUMULATIVE, RESET = 0, 1  # accumulation of a run
+
+class Bits(IntFlag):
+    """Bits of a stored uint8 mask."""
+
+    def is_set(self, mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """True where ``mask`` has at least one of these bits; an enum in place of uint8 would make int64 of it."""
+        return (mask & np.uint8(self)) != 0
+
+
+class RowFlag(Bits):
+    """Bits of the stored ``flags`` of a row."""
+
+    UNCHANGED = 1  # the content of the row before
+    AMBIGUOUS_TIME = 2  # local time in the hour that the clock change repeats
+
+
+class State(Bits):
+    """Bits of the stored ``state`` of a histogram in a row."""
+
+    HELD = 1  # the row has the histogram
+    REPORTED = 2  # its bins changed
+    RESTART = 4
+
+    @classmethod
+    def pack(cls, reported: NDArray[np.bool_], restart: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        """States of rows that have the histogram."""
+        return np.uint8(cls.HELD) + np.uint8(cls.REPORTED) * reported + np.uint8(cls.RESTART) * restart
+
+
+class Accumulation(IntEnum):
+    """Meaning of the contents of a run's snapshots."""
+
+    CUMULATIVE = 0  # since the run began
+    RESET = 1  # since the snapshot before
+
 
 DECODER = f"owtrend {__version__}"
 FileKey = tuple[str, int, int]  # path, size and time of change [ns]: what makes it the same file in another folder
@@ -103,7 +137,7 @@ class RunRows:
     digest: NDArray[np.uint8]
     provenance: tuple[str, ...]
     mode: str = ""
-    accumulation: int = CUMULATIVE
+    accumulation: int = Accumulation.CUMULATIVE
 
     def __len__(self) -> int:
         return len(self.time)
@@ -111,7 +145,7 @@ class RunRows:
     @property
     def n_snapshots(self) -> int:
         """Rows that are shown, see `shown`."""
-        return shown((self.flags & UNCHANGED) != 0, self.accumulation != RESET)
+        return shown(RowFlag.UNCHANGED.is_set(self.flags), self.accumulation != Accumulation.RESET)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

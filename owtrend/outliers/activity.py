@@ -7,8 +7,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from owtrend.model.rows import State
 from owtrend.store.reader import SubsystemReader
-from owtrend.trends.run_trends import HELD, REPORTED, RESTART
 
 __all__ = ["RunActivity", "in_ns", "median_wait"]
 
@@ -43,17 +43,17 @@ class RunActivity:
     @cached_property
     def held(self) -> NDArray[np.bool_]:
         """Whether each snapshot holds each histogram, ``(time, histogram)``."""
-        return self.state & HELD > 0
+        return State.HELD.is_set(self.state)
 
     @cached_property
     def reported(self) -> NDArray[np.bool_]:
         """Whether each histogram changed in each snapshot, ``(time, histogram)``."""
-        return self.state & REPORTED > 0
+        return State.REPORTED.is_set(self.state)
 
     @cached_property
     def restarted(self) -> NDArray[np.bool_]:
         """Whether each histogram counted from zero again, ``(time, histogram)``."""
-        return self.state & RESTART > 0
+        return State.RESTART.is_set(self.state)
 
     @cached_property
     def wait(self) -> float:

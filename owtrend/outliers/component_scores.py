@@ -100,11 +100,11 @@ def _past_run(
     summaries: NDArray[np.float64],
 ) -> _PastRun:  # fmt: skip
     reported = activity.reported
-    bad = flagged & _FRACTION > 0
+    bad = Flagged.FRACTION.is_set(flagged)
     counts = np.where(reported, entries, 0.0)
     rejected = 2 * (bad & reported).sum(axis=0) > reported.sum(axis=0)
     good = np.where(rejected, counts.sum(axis=0), np.where(bad, 0.0, counts).sum(axis=0))
-    clean = np.logical_not((flagged & (_FRACTION | _RATE) > 0).any(axis=0))
+    clean = np.logical_not((Flagged.FRACTION | Flagged.RATE).is_set(flagged).any(axis=0))
     mode = view.per_run["mode"][view.run_index(run)]
     together, length = _together(activity.times, reported, counts)
     return _PastRun(run, mode, reported, good, rejected, together, clean, length, summaries)

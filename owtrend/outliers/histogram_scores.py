@@ -63,7 +63,7 @@ def _recall(
     """Add to the pools what `_score_run` added when a run was scored; without ``totals`` only its summary."""
     run_index = view.run_index(run)
     activity = RunActivity.from_store(view, run, columns)
-    flagged = view.scores.block("flagged", run_index, slice(0, len(activity.times)), columns) & Flagged.BINS > 0
+    flagged = Flagged.BINS.is_set(view.scores.block("flagged", run_index, slice(0, len(activity.times)), columns))
     summaries = view.scores.null_block(run_index, columns, COMPARISONS, SUMMARIES)
     running = [_Running() for _ in histograms]
     if totals:

@@ -57,7 +57,7 @@ def _of_run(
         where = run_index, slice(0, len(times)), columns[scored].tolist()
         z[:, scored] = scores.block("z", *where, [scores.names.index(name) for name in names])
         total[:, scored] = scores.block("total", *where)
-        flagged[:, scored] = scores.block("flagged", *where) & _SHOWN > 0
+        flagged[:, scored] = _SHOWN.is_set(scores.block("flagged", *where))
     threshold = np.full(len(times), scores.threshold[run_index] if fresh else np.nan)
     stale = fresh and any(scores.versions[name][run_index] != version for name, version in versions.SCORES.items())
     return xr.Dataset(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from owtrend.errors import SnapshotError, UsageError
 from owtrend.model import root_sums
 from owtrend.model.registry import COUNTS, SAME, SUMS, WEIGHTS, Layouts, Registry, Segment, segments_of
-from owtrend.model.rows import CUMULATIVE, Provenance, RunRows, TailRow, settle
+from owtrend.model.rows import Accumulation, Provenance, RunRows, TailRow, settle
 from owtrend.model.snapshot import Snapshot
 from owtrend.store import quarantine
 from owtrend.store.layout import TIME_CHUNK
@@ -105,7 +105,10 @@ class Appender:
         self._folding: Iterator[None] | None = None
 
     def append(
-        self, snapshots: Sequence[Snapshot], accumulation: int = CUMULATIVE, provenance: Sequence[str] | None = None
+        self,
+        snapshots: Sequence[Snapshot],
+        accumulation: int = Accumulation.CUMULATIVE,
+        provenance: Sequence[str] | None = None,
     ) -> Appended:
         """Add snapshots in one commit, in whatever order they come.
 
@@ -370,7 +373,7 @@ def _require_whole(snapshot: Snapshot) -> None:
 
 
 def _words(accumulation: int) -> str:
-    return "cumulative" if accumulation == CUMULATIVE else "in reset mode"
+    return "cumulative" if accumulation == Accumulation.CUMULATIVE else "in reset mode"
 
 
 def _subsystem(snapshot: Snapshot) -> str:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from owtrend.model.histogram import Histogram, Path
 from owtrend.model.registry import COUNTS, SAME, SUMS, TWINS, WEIGHTS, Segment
-from owtrend.model.rows import RESET, RunRows
+from owtrend.model.rows import Accumulation, RunRows
 from owtrend.model.schema import PARTS
 from owtrend.model.snapshot import Snapshot
 from owtrend.store.layout import TIME_CHUNK
@@ -104,7 +104,7 @@ def _run(view: SubsystemReader, subsystem: str, run: int, report: Report) -> Ite
                 report.problems.append(f"{subsystem} run {run}, {when} UTC: its cells are not those that were put in")
             report.rows += 1
             report.cells += sum(part.size for one in histograms.values() for part in one.parts.values())
-            if rows.accumulation != RESET:
+            if rows.accumulation != Accumulation.RESET:
                 _compare(before, histograms, report)
             before = histograms
             yield f"{subsystem} {run} {rows.accumulation} {rows.time[number]} ".encode() + digest

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from owtrend.config import Config, from_json
 from owtrend.errors import NotFoundError, StoreError
 from owtrend.model.registry import Layouts, Registry, Segment
-from owtrend.model.rows import UNCHANGED, RunRows, TailRow, merged_order, unchanged
+from owtrend.model.rows import RowFlag, RunRows, TailRow, merged_order, unchanged
 from owtrend.store import quarantine
 from owtrend.store.derived import StoredScores, StoredTrends
 from owtrend.store.layout import FORMAT, ROW_ARRAYS, RUN_ARRAYS, TAIL, TIME_CHUNK, read_log
@@ -150,7 +150,7 @@ class SubsystemReader:
         return RunRows(
             time=np.concatenate([folded.time, [row.time for row in tail]])[where],
             layout=np.concatenate([folded.layout, np.array([row.layout for row in tail], dtype=np.int32)])[where],
-            flags=(flags & ~np.uint8(UNCHANGED)) | np.uint8(UNCHANGED) * unchanged(digest),
+            flags=(flags & ~np.uint8(RowFlag.UNCHANGED)) | np.uint8(RowFlag.UNCHANGED) * unchanged(digest),
             digest=digest,
             provenance=tuple(lines[number] for number in where),
             mode=folded.mode or tail[0].mode,

@@ -16,13 +16,11 @@ from owtrend.histograms import run_histogram
 from owtrend.histograms.lazy import LazyArray, by_run
 from owtrend.model import schema
 from owtrend.model.registry import HistogramEntry
+from owtrend.model.rows import State
 from owtrend.store import versions
 from owtrend.store.reader import SubsystemReader
 from owtrend.trends.reductors import DEFAULT, Reductor, parse
 from owtrend.trends.run_trends import (
-    HELD,
-    REPORTED,
-    RESTART,
     TrendArrays,
     begins,
     event_counter,
@@ -176,7 +174,7 @@ def row_by_row(
         view.read_all_rows()
     times = [view.times(int(run_index)) for run_index in source.run_indices]
     states = _states(source)
-    begin = [begins(mine, (state & HELD) > 0) for mine, state in zip(times, states, strict=True)]
+    begin = [begins(mine, State.HELD.is_set(state)) for mine, state in zip(times, states, strict=True)]
     dim = schema.SNAPSHOT if ragged else schema.TIME
     every = np.concatenate(times) if times else np.empty(0, "datetime64[ns]")
     start, state = np.concatenate(begin), np.concatenate(states)
@@ -257,7 +255,7 @@ def over_intervals(
             error.append(estimate[1])
         ends.append(increments.end)
         start.append(increments.begin[:, None])
-        state.append((HELD + REPORTED * increments.reported + RESTART * increments.restart).astype(np.uint8)[:, None])
+        state.append(State.pack(increments.reported, increments.restart)[:, None])
         counts.append(len(increments.end))
         values.append(np.stack(value, axis=1)[:, None])
         errors.append(np.stack(error, axis=1)[:, None])
@@ -283,8 +281,8 @@ def _dataset(
             "reductor": [one.name for one in reductors],
             "start": (over, start, {"long_name": "begin of the increment, UTC"}),
             "exposure": (over, (times[:, None] - start) / np.timedelta64(1, "s"), {"units": "s"}),
-            "reported": (over, (state & REPORTED) > 0),
-            "restart": (over, (state & RESTART) > 0),
+            "reported": (over, State.REPORTED.is_set(state)),
+            "restart": (over, State.RESTART.is_set(state)),
             "stale": (dim, stale, _STALE),
         },
         attrs={"subsystem": subsystem},

@@ -18,6 +18,7 @@ from owtrend.histograms.prefetch import Prefetched
 from owtrend.histograms.run_histogram import RunHistogram
 from owtrend.model import root_sums
 from owtrend.model.registry import HistogramEntry
+from owtrend.model.rows import State
 from owtrend.store.reader import SubsystemReader
 from owtrend.trends.increments import Increments
 from owtrend.trends.reductions import Estimate
@@ -25,12 +26,11 @@ from owtrend.trends.reductors import DEFAULT, Reductor, parse
 from owtrend.trends.settings import kept
 
 __all__ = [
-    "HELD", "REPORTED", "RESTART", "Events", "TrendArrays", "begins", "event_counter",
+    "Events", "TrendArrays", "begins", "event_counter",
     "path_of", "run_trends",
 ]  # fmt: skip
 
 TrendArrays = dict[str, NDArray[Any]]
-HELD, REPORTED, RESTART = 1, 2, 4  # state of a histogram in a row
 WHOLE = np.timedelta64(2**62, "ns")  # an interval that holds all of a run, its first snapshot too
 
 _log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ def run_trends(
     -------
     :
         ``value``, ``error`` (time, histogram, reductor), NaN where nothing was gained or the reductor has no meaning;
-        ``state`` (time, histogram): bits `HELD`, `REPORTED` (the bins changed), `RESTART`; ``run_value``, ``run_error``
+        ``state`` (time, histogram): bits of `owtrend.model.rows.State`; ``run_value``, ``run_error``
         (histogram, reductor) of the whole run. Time is the run's snapshots.
     """
     config = config or Config()
@@ -127,7 +127,7 @@ def run_trends(
                     continue
                 increments = _increments_continuing(pieces, number, rows, events)
                 mine = one.rows[rows]
-                out["state"][mine, column] = HELD + REPORTED * increments.reported + RESTART * increments.restart
+                out["state"][mine, column] = State.pack(increments.reported, increments.restart)
                 for target, single in plain[column][number]:
                     out["value"][mine, column, target], out["error"][mine, column, target] = single(increments)
                 totals[column] = _sum(totals[column], increments.grouped([0]))

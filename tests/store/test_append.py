@@ -10,7 +10,7 @@ import owtrend
 from ingest import SnapshotReader
 from owtrend.compute import compute
 from owtrend.errors import SnapshotError, StoreLockedError, UsageError
-from owtrend.model.rows import RESET
+from owtrend.model.rows import Accumulation
 from owtrend.store import append
 from owtrend.store.append import appender
 from owtrend.store.check import check, rows_of
@@ -223,8 +223,8 @@ def test_a_run_is_cumulative_or_in_reset_mode_but_not_both(empty):
     with appender(empty) as live:
         live.append([snapshot(1)])
         with pytest.raises(UsageError, match="run 300000 of EMC is cumulative by what came before"):
-            live.append([snapshot(2)], accumulation=RESET)
-        live.append([snapshot(1, run=300001), snapshot(2, run=300001)], accumulation=RESET)
+            live.append([snapshot(2)], accumulation=Accumulation.RESET)
+        live.append([snapshot(1, run=300001), snapshot(2, run=300001)], accumulation=Accumulation.RESET)
     archive = owtrend.open(empty.location)
     assert contents(empty) == [[1, 2]]
     gained = owtrend.increments(archive.histogram("EMC", "folder/h", run=300001))

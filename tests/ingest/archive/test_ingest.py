@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import owtrend
 from ingest.archive import convert, ingest, naming
 from owtrend.errors import BinningChangedError, NotFoundError, StoreLockedError, UsageError
-from owtrend.model.rows import AMBIGUOUS_TIME
+from owtrend.model.rows import RowFlag
 from owtrend.store import quarantine
 from owtrend.store.append import appender
 from owtrend.store.check import check
@@ -409,7 +409,7 @@ def test_rows_of_an_ambiguous_hour_are_flagged(tmp_path):
     making.write_run(tmp_path / "data", {"h": [[0, 1, 0], [0, 2, 0]]}, start=datetime(2017, 10, 29, 2, 10))
     ingest.ingest(ingest.find_files([tmp_path / "data"], timezone="Europe/Zurich"), tmp_path / "store", workers=0)
     view = Store.open(tmp_path / "store").reader().subsystem("EMC")
-    assert (view.rows(0).flags & AMBIGUOUS_TIME).all()
+    assert (view.rows(0).flags & RowFlag.AMBIGUOUS_TIME).all()
 
 
 def test_only_selected_histograms_are_ingested(tmp_path):

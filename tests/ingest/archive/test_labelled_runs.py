@@ -10,7 +10,7 @@ import pytest
 import owtrend
 from ingest.archive import ingest, naming
 from owtrend.compute import compute
-from owtrend.model.rows import UNCHANGED
+from owtrend.model.rows import RowFlag
 from owtrend.store.check import check
 from owtrend.store.repository import Store
 from tests import making
@@ -91,7 +91,7 @@ def test_snapshots_labelled_as_stalled_and_no_others_are_flagged_unchanged(label
         for subsystem in labels["subsystems"]:
             indices = np.array([label["index"] for label in labelled.readable(run, subsystem)])
             flags = rows_of(labelled.store, subsystem, run).flags
-            assert indices[(flags & UNCHANGED) > 0].tolist() == list(stalls.get(run, ()))
+            assert indices[(flags & RowFlag.UNCHANGED) > 0].tolist() == list(stalls.get(run, ()))
 
 
 def test_a_histogram_labelled_as_missing_is_absent_from_that_snapshot_alone(labelled):
