@@ -1,4 +1,4 @@
-"""A small store with a histogram of each kind, made once."""
+"""Small stores: one with a histogram of each kind, one with scores."""
 
 from datetime import datetime
 
@@ -29,7 +29,7 @@ def axis(letter, bins, title=""):
 
 
 def histogram(name, shape, axes, fills, dtype=">f8"):
-    """A TH1, TH2 or TH3 with 1, 2, 3, ... times so many fills in its bins; each seventh and the last stay empty."""
+    """A TH1, TH2 or TH3 with 1, 2, 3, ... times ``fills`` in its bins; each seventh and the last are empty."""
     inner = np.arange(1, np.prod(shape) + 1) % 7 * fills
     inner[-1] = 0
     contents = np.pad(inner.reshape(shape), 1)
@@ -39,14 +39,14 @@ def histogram(name, shape, axes, fills, dtype=">f8"):
         sums |= {f"fTsumw{letter}": 2.0 * inner.sum(), f"fTsumw{letter}2": 5.0 * inner.sum()}
     sums |= {f"fTsumw{a}{b}": 0.0 for a, b in ("xy", "xz", "yz") if {a, b} <= set(letters)}
     make = (identify.to_TH1x, identify.to_TH2x, identify.to_TH3x)[len(axes) - 1]
-    named = {f"f{letter.upper()}axis": one for letter, one in zip("xyz", axes, strict=False)}
+    named = {f"f{letter.upper()}axis": axis for letter, axis in zip("xyz", axes, strict=False)}
     return make(
         fName=None, fTitle=f"title of {name}", data=contents.ravel().astype(dtype), fSumw2=None, **sums, **named
     )
 
 
 def profile(fills):
-    """A TProfile whose means are 10, 11 and nothing."""
+    """A TProfile with means 10 and 11, and an empty bin."""
     entries = np.array([0, fills, 2 * fills, 0, 0], dtype=">f8")
     sumwy, sumwy2 = entries * [0, 10, 11, 0, 0], entries * [0, 104, 125, 0, 0]
     total = entries.sum()
@@ -58,7 +58,7 @@ def profile(fills):
 
 
 def snapshot(minute):
-    """What a subsystem has ``minute`` minutes after the run began; it restarted at the fourth."""
+    """Histograms of a subsystem ``minute`` minutes after the run began; it restarted at the fourth."""
     fills = minute - 3 if minute > 3 else minute
     return {
         "plain": histogram("plain", (8,), [axis("x", (8, 0.0, 4.0), "#Delta#eta of p_{T}")], fills, ">i4"),
@@ -78,12 +78,12 @@ def store(tmp_path_factory):
     folder = tmp_path_factory.mktemp("dashboards")
     for minute in range(1, MINUTES + 1):
         when = START.replace(minute=minute)
-        held = snapshot(minute)
-        making.write(folder / f"data/Run300000/EMC/EMChists.{when:%Y_%m_%d_%H_%M_%S}.root", held)
-        making.write(folder / f"data/Run300000/TPC/TPChists.{when:%Y_%m_%d_%H_%M_30}.root", {"plain": held["plain"]})
-        del held["labelled"]
+        emc = snapshot(minute)
+        making.write(folder / f"data/Run300000/EMC/EMChists.{when:%Y_%m_%d_%H_%M_%S}.root", emc)
+        making.write(folder / f"data/Run300000/TPC/TPChists.{when:%Y_%m_%d_%H_%M_30}.root", {"plain": emc["plain"]})
+        del emc["labelled"]
         later = when.replace(hour=14)
-        making.write(folder / f"data/Run300001/EMC/EMChists.{later:%Y_%m_%d_%H_%M_%S}.root", held)
+        making.write(folder / f"data/Run300001/EMC/EMChists.{later:%Y_%m_%d_%H_%M_%S}.root", emc)
     (folder / "data/Run300000/EMC/EMChists.2018_06_01_12_30_00.root").write_bytes(b"root, but cut short")
     making.ingest(folder / "data", folder / "store")
     return folder / "store"
@@ -91,14 +91,14 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def archive(store):
-    """Nothing changes it, so that all tests can share it."""
+    """Shared by all tests, because none changes it."""
     return owtrend.open(store)
 
 
 def _counts(rng, shares, rows):
-    """Cumulative contents, flow included, of snapshots that gain 400 counts each, by the shares of eight bins."""
-    gained = rng.multinomial(400, np.asarray(shares) / np.sum(shares), size=rows)
-    return np.pad(gained.cumsum(axis=0), ((0, 0), (1, 1)))
+    """Cumulative contents, flow included, of snapshots with 400 new counts each, distributed over eight bins."""
+    increments = rng.multinomial(400, np.asarray(shares) / np.sum(shares), size=rows)
+    return np.pad(increments.cumsum(axis=0), ((0, 0), (1, 1)))
 
 
 @pytest.fixture(scope="session")
@@ -107,12 +107,12 @@ def scored_store(tmp_path_factory):
 
     In run 3 the third bin of ``odd`` is dead from 14:12 on, and ``steady`` is missing in the last eight snapshots.
     """
-    folder, rng, usual = tmp_path_factory.mktemp("scored"), np.random.default_rng(7), np.arange(1, 9)
+    folder, rng, shares = tmp_path_factory.mktemp("scored"), np.random.default_rng(7), np.arange(1, 9)
     for run in (1, 2, 3, 4):
-        held = {name: _counts(rng, usual, 24) for name in ("steady", "odd")}
+        contents = {name: _counts(rng, shares, 24) for name in ("steady", "odd")}
         if run == 3:
-            held["odd"][12:] = held["odd"][11] + _counts(rng, np.where(np.arange(8) == 2, 0, usual), 12)
-        rows = {name: contents.tolist() for name, contents in held.items()}
+            contents["odd"][12:] = contents["odd"][11] + _counts(rng, np.where(np.arange(8) == 2, 0, shares), 12)
+        rows = {name: counts.tolist() for name, counts in contents.items()}
         if run == 3:
             rows["steady"][16:] = [None] * 8
         making.write_run(folder / f"data{run}", rows, run=run, start=START.replace(hour=11 + run))
@@ -124,5 +124,5 @@ def scored_store(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def scored(scored_store):
-    """Nothing changes it, so that all tests can share it."""
+    """Shared by all tests, because none changes it."""
     return owtrend.open(scored_store)

@@ -1,4 +1,4 @@
-"""The command and the pages it serves, short of a browser."""
+"""The command and the pages it serves, without a browser."""
 
 import socket
 
@@ -42,20 +42,20 @@ def test_each_load_shows_what_was_committed_since(tmp_path, load):
     assert "Run <b>300000</b>" in text(load(app))
 
 
-def test_what_one_session_chooses_is_nothing_to_another(store, load):
+def test_a_choice_in_one_session_does_not_reach_another(store, load):
     app = create_app(store)
     (one,), (other,) = (load(app).select(pn.widgets.IntRangeSlider) for _ in range(2))
     one.value = (1, 2)
     assert (one.value, other.value) == ((1, 2), (0, 6))
 
 
-def test_a_missing_store_is_said_before_anything_is_served(tmp_path):
+def test_a_missing_store_is_an_error_before_anything_is_served(tmp_path):
     result = CliRunner().invoke(serve, [str(tmp_path / "nothing")])
     assert isinstance(result.exception, StoreError)
     assert str(tmp_path / "nothing") in str(result.exception)
 
 
-def test_a_port_in_use_is_said_with_what_to_do(store):
+def test_a_port_in_use_is_an_error_that_says_what_to_do(store):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -68,7 +68,7 @@ def test_a_port_in_use_is_said_with_what_to_do(store):
     )
 
 
-def test_an_address_that_is_not_of_this_machine_is_said_so(store):
+def test_an_address_of_another_machine_is_an_error(store):
     result = CliRunner().invoke(serve, [str(store), "--address", "192.0.2.1"])
     assert isinstance(result.exception, UsageError)
     assert "cannot listen on 192.0.2.1, port 8850" in str(result.exception)

@@ -19,6 +19,8 @@ ARGUMENTS = [
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 RUN = "from owtrend.cli.main import run; run()"
+PATIENCE = 60_000  # ms; each wait is for a condition, and ends as soon as it holds
+expect.set_options(timeout=PATIENCE)
 
 # What Bokeh holds in the page: each picture's title -> which figure it is, its view, and what it shows.
 PICTURES = """() => {
@@ -55,7 +57,7 @@ def serving(store):
     assert process.stdout.readline() == f"{store} is shown at http://127.0.0.1:{port}/\n", process.stderr.read()
     yield f"http://127.0.0.1:{port}/"
     process.send_signal(signal.SIGINT)
-    _, complaints = process.communicate(timeout=10)
+    _, complaints = process.communicate(timeout=60)
     assert (process.returncode, complaints) == (0, "")
 
 
@@ -89,7 +91,7 @@ def page(server, window):
 def watched(server, window):
     """A tab; no errors may show in its console, and it may ask nobody but the server for anything."""
     tab, complaints, requests = window.new_page(), [], []
-    tab.set_default_timeout(10_000)
+    tab.set_default_timeout(PATIENCE)
     tab.on("console", lambda message: message.type in ("error", "warning") and complaints.append(message.text))
     tab.on("pageerror", lambda error: complaints.append(str(error)))
     tab.on("request", lambda request: requests.append(request.url))
@@ -339,9 +341,9 @@ def test_findings_are_marked_explained_and_reached_by_their_incident(scored_page
     expect(page.get_by_text("No findings in this run.")).to_be_visible()
     page.get_by_label("Incidents").select_option(index=1)
     page.wait_for_url("**run=3&subsystem=EMC&histogram=steady**start=2018-06-01T14:11:00**")
-    expect(page.get_by_text("steady is missing")).to_be_visible(timeout=10_000)  # another run, all pictures anew
+    expect(page.get_by_text("steady is missing")).to_be_visible()  # another run, all pictures anew
     page.locator("select[size]").select_option("odd")
-    expect(page.get_by_text("position [cm] 2 to 3").first).to_be_visible(timeout=10_000)
+    expect(page.get_by_text("position [cm] 2 to 3").first).to_be_visible()
     page.wait_for_function(f"() => ({GLYPHS})(['Score', 'Scatter']).length > 1")
     (line,) = glyphs(page, "Score", "Segment")
     points, *marks = glyphs(page, "Score", "Scatter")

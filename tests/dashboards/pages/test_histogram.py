@@ -41,7 +41,7 @@ def test_the_heading_names_the_histogram_and_the_quality_of_its_data(page):
     assert text(page.heading).endswith("6 snapshots of EMC, last at 14:06:00 · none in quarantine")
 
 
-def test_the_whole_run_counts_on_over_a_restart(page):
+def test_the_whole_run_adds_counts_over_a_restart(page):
     assert heights(page.whole()) == [6, 12, 18, 24, 30, 36, 0, 0]
 
 
@@ -151,7 +151,7 @@ def test_searching_finds_names_and_titles_and_keeps_the_choice(page, words, foun
     assert page.controls.histogram.options == found or len(page.controls.histogram.options) == found
 
 
-def test_what_could_not_be_shown_is_said_above_the_page(archive):
+def test_a_note_above_the_page_says_what_could_not_be_shown(archive):
     page = HistogramPage(Session(archive, histogram="<script>"))
     assert "There is no histogram &lt;script&gt; in EMC of run 300001; plain is shown instead." in page.notes.object
     page.session.choose(histogram="map")
@@ -180,7 +180,7 @@ def test_a_gap_inside_is_a_warning(tmp_path):
     assert next(type(part) for part in page._trend.object) is hv.VSpans
 
 
-def test_the_signs_of_the_trend_are_explained_where_there_are_any(page):
+def test_the_signs_of_the_trend_are_explained_if_there_are_any(page):
     assert text(page.signs) == "restart"
     page.session.choose(run=300001, reductor="rate")
     assert "restart" in text(page.signs)

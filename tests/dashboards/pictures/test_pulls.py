@@ -11,7 +11,7 @@ from dashboards.state.reference import compared, slice_reference
 from tests import filling, making
 
 
-def made(archive, name, run, start=None, stop=None, axes="", ranges=""):
+def compare(archive, name, run, start=None, stop=None, axes="", ranges=""):
     cumulative = archive.histogram("EMC", name, run=run).load()
     part = owtrend.time_slice(cumulative, start, stop)
     chosen = region.ranges(ranges, cumulative, axes)
@@ -35,29 +35,29 @@ def test_the_reference_is_the_one_of_the_archive(scored):
     assert {name: sums[name] for name in sums.index} == {name: expected.sums[name] for name in sums.index}
 
 
-def test_a_dead_bin_is_pulled_down_and_the_others_agree(scored):
-    data = made(scored, "odd", 3, start="14:12")
+def test_a_dead_bin_has_a_negative_pull_and_the_others_agree(scored):
+    data = compare(scored, "odd", 3, start="14:12")
     pull = data.shown["pull"].values
     assert pull[2] < -8
     assert np.abs(np.delete(pull, 2)).max() < 4
     assert data.shown["expected"].values[2] > 100
-    assert np.abs(made(scored, "odd", 3, stop="14:11").shown["pull"].values).max() < 4
+    assert np.abs(compare(scored, "odd", 3, stop="14:11").shown["pull"].values).max() < 4
 
 
 def test_bars_point_to_the_side_of_the_pull_in_its_colour(scored):
-    data = made(scored, "odd", 3, start="14:12")
+    data = compare(scored, "odd", 3, start="14:12")
     picture = pulls(data)
     up, down = layers(picture, hv.Rectangles)
     pull = data.shown["pull"].values
     np.testing.assert_array_equal(up.dimension_values("pull"), pull[pull >= 0])
     np.testing.assert_array_equal(down.dimension_values("pull"), pull[pull < 0])
     assert up.opts.get("style").kwargs["fill_color"] != down.opts.get("style").kwargs["fill_color"]
-    range_ = drawn(picture).handles["y_range"]
-    assert range_.start == -range_.end < pull.min()
+    y_range = drawn(picture).handles["y_range"]
+    assert y_range.start == -y_range.end < pull.min()
 
 
-def test_without_a_run_before_the_rest_of_the_run_is_the_reference(scored):
-    data = made(scored, "odd", 1, start="12:04", stop="12:08")
+def test_without_an_earlier_run_the_rest_of_the_run_is_the_reference(scored):
+    data = compare(scored, "odd", 1, start="12:04", stop="12:08")
     assert data.words == "against the rest of this run"
     cumulative = scored.histogram("EMC", "odd", run=1)
     whole, part = owtrend.time_slice(cumulative), owtrend.time_slice(cumulative, "12:04", "12:08")
@@ -65,8 +65,8 @@ def test_without_a_run_before_the_rest_of_the_run_is_the_reference(scored):
     np.testing.assert_allclose(data.shown["expected"], shares * float(part["contents"].sum()))
 
 
-def test_the_whole_of_the_first_run_has_nothing_to_be_compared_with(scored):
-    data = made(scored, "odd", 1)
+def test_the_whole_first_run_has_nothing_to_be_compared_with(scored):
+    data = compare(scored, "odd", 1)
     assert data.words == "· no earlier run to compare with"
     assert np.isnan(data.shown["pull"]).all()
     assert [len(bars) for bars in layers(pulls(data), hv.Rectangles)] == [0, 0]
@@ -76,22 +76,22 @@ def test_a_histogram_that_was_binned_anew_is_compared_with_its_own_run(tmp_path)
     making.write_run(tmp_path / "data", {"h": [[0, n, n, n, 0] for n in range(1, 15)]}, run=1)
     making.write_run(tmp_path / "data", {"h": [[0, n, n, 0] for n in range(1, 15)]}, run=2)
     making.ingest(tmp_path / "data", tmp_path / "store")
-    assert made(owtrend.open(tmp_path / "store"), "h", 2, stop="12:05").words == "against the rest of this run"
+    assert compare(owtrend.open(tmp_path / "store"), "h", 2, stop="12:05").words == "against the rest of this run"
 
 
-def test_a_name_with_brackets_is_itself_and_no_pattern(tmp_path):
+def test_a_name_with_brackets_is_no_pattern(tmp_path):
     names = {"h[0]": [[0, n, n, 0] for n in range(1, 15)], "h0": [[0, 0, n, 0] for n in range(1, 15)]}
     for run in (1, 2):
         making.write_run(tmp_path / "data", names, run=run)
     making.ingest(tmp_path / "data", tmp_path / "store")
-    data = made(owtrend.open(tmp_path / "store"), "h[0]", 2)
+    data = compare(owtrend.open(tmp_path / "store"), "h[0]", 2)
     assert (data.words, data.shown["expected"].values.tolist()) == ("against run 1", [14, 14])
 
 
 def test_a_gauge_has_no_pulls(tmp_path, scored):
-    held = filling.filled([owtrend.Axis.spaced(4, 0, 4)], np.arange(4)[:, None] + 0.5, gauge=True)
-    filling.append(tmp_path / "store", 1, [{"g": held}] * 3)
-    data = made(owtrend.open(tmp_path / "store"), "g", 1)
+    gauge = filling.filled([owtrend.Axis.spaced(4, 0, 4)], np.arange(4)[:, None] + 0.5, gauge=True)
+    filling.append(tmp_path / "store", 1, [{"g": gauge}] * 3)
+    data = compare(owtrend.open(tmp_path / "store"), "g", 1)
     assert data.words == "· a gauge has no counts to compare"
     assert np.isnan(data.shown["pull"]).all()
 
@@ -105,32 +105,32 @@ def test_a_gauge_has_no_pulls(tmp_path, scored):
     pytest.param("profile", "", hv.Overlay, id="profile"),
 ])  # fmt: skip
 def test_every_kind_of_histogram_has_pulls_as_it_is_shown(archive, name, axes, kind):
-    data = made(archive, name, 300000, stop="12:02", axes=axes)
+    data = compare(archive, name, 300000, stop="12:02", axes=axes)
     picture = pulls(data)
     assert type(picture) is kind
     assert np.nanmax(np.abs(data.shown["pull"])) < 1, "the minutes of this run are all alike"
     drawn(picture)
 
 
-def test_pulls_of_a_profile_are_of_its_means(archive):
-    data = made(archive, "profile", 300000, stop="12:02")
+def test_pulls_of_a_profile_compare_its_means(archive):
+    data = compare(archive, "profile", 300000, stop="12:02")
     np.testing.assert_allclose(data.shown["expected"].values, [10, 11, np.nan])
     assert np.isnan(data.shown["pull"].values[2])
 
 
 def test_a_map_is_coloured_evenly_on_both_sides_of_zero_and_blank_where_both_are_empty(archive):
-    data = made(archive, "map", 300000, stop="12:02")
+    data = compare(archive, "map", 300000, stop="12:02")
     data.shown["pull"].values[0, 0] = -40
     picture = pulls(data)
     mapper = drawn(picture).handles["color_mapper"]
-    assert (mapper.low, mapper.high) == (-12, 12), "one bin does not take all colours; the tooltip tells it"
+    assert (mapper.low, mapper.high) == (-12, 12), "one bin does not take all colours; the hover text has its pull"
     assert np.nanmin(picture.dimension_values("pull")) == -40
     assert len(mapper.palette) % 2 == 1
     assert np.isnan(picture.dimension_values("colour")).sum() == (data.shown["contents"].values == 0).sum()
 
 
 def test_an_empty_slice_has_finite_limits(scored):
-    data = made(scored, "odd", 3, stop="14:03")
+    data = compare(scored, "odd", 3, stop="14:03")
     data.shown["pull"].values[:] = np.nan
-    range_ = drawn(pulls(data)).handles["y_range"]
-    assert np.isfinite([range_.start, range_.end]).all()
+    y_range = drawn(pulls(data)).handles["y_range"]
+    assert np.isfinite([y_range.start, y_range.end]).all()

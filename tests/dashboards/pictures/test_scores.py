@@ -1,4 +1,4 @@
-"""The trend of scores is calm when all is well, and marks what is flagged by colour and sign, with its reason."""
+"""The trend of scores is calm when all is well, and marks findings by colour and sign, with their reason."""
 
 import holoviews as hv
 import numpy as np
@@ -18,23 +18,16 @@ def table(scored):
 
 
 @pytest.fixture
-def flagged(scored):
+def rows(scored):
     found = scored.findings("EMC", runs=[3])
     return found[found["score"].isin(monitor.SCORES)]
 
 
-def flag(score, z=np.nan, minute=15, why="why", certain=False):
+def finding(score, z=np.nan, minute=15, why="why", certain=False):
     stop = pd.Timestamp(f"2018-06-01T14:{minute}")
     times = {"start": stop - pd.Timedelta("1min"), "stop": stop, "report": pd.Timedelta("1min")}
-    return times | {
-        "subsystem": "EMC",
-        "run": 3,
-        "histograms": ("odd",),
-        "score": score,
-        "z": z,
-        "certain": certain,
-        "why": why,
-    }
+    words = {"subsystem": "EMC", "run": 3, "histograms": ("odd",), "score": score, "why": why}
+    return times | words | {"z": z, "certain": certain}
 
 
 def picture(table, findings, **options):
@@ -54,7 +47,7 @@ def drawn(picture):
 
 
 def test_every_report_is_a_point_with_its_score(table):
-    points, *marks = layers(picture(table, pd.DataFrame([flag("bin", 5.0)])[:0]), hv.Scatter)
+    points, *marks = layers(picture(table, pd.DataFrame([finding("bin", 5.0)])[:0]), hv.Scatter)
     known = np.isfinite(table["total"].values)
     assert (len(points), marks) == (known.sum(), [])
     np.testing.assert_array_equal(column(points, "z"), table["total"].values[known])
@@ -64,50 +57,51 @@ def test_every_report_is_a_point_with_its_score(table):
 
 def test_scores_better_than_normal_lie_at_zero_and_larger_ones_higher(table):
     table["total"].values[-4:] = [-30, 0, 5, 500]
-    (points,) = layers(picture(table, pd.DataFrame([flag("bin", 5.0)])[:0]), hv.Scatter)
+    (points,) = layers(picture(table, pd.DataFrame([finding("bin", 5.0)])[:0]), hv.Scatter)
     low, zero, five, large = column(points, "score")[-4:]
     assert low == zero == 0 < five < large < 10 * five, "500 sigma does not squeeze the threshold"
 
 
 def test_a_calm_run_keeps_its_threshold_in_the_middle_and_shows_no_marks(table):
     table["total"].values[:] = 0.5
-    made = picture(table, pd.DataFrame([flag("bin", 5.0)])[:0])
-    (lines,) = layers(made, hv.Segments)
-    range_ = drawn(made).handles["y_range"]
-    shares = column(lines, "score") / range_.end
+    overlay = picture(table, pd.DataFrame([finding("bin", 5.0)])[:0])
+    (lines,) = layers(overlay, hv.Segments)
+    y_range = drawn(overlay).handles["y_range"]
+    shares = column(lines, "score") / y_range.end
     assert len(lines) == 3, "of each run"
     assert ((shares > 0.3) & (shares < 0.8)).all()
-    assert not layers(made, hv.Scatter)[1:]
+    assert not layers(overlay, hv.Scatter)[1:]
 
 
 def test_thresholds_lie_between_the_right_ticks(table):
-    made = picture(table, pd.DataFrame([flag("bin", 5.0)])[:0])
-    (lines,) = layers(made, hv.Segments)
-    ticks = {text: at for at, text in drawn(made).state.yaxis[0].major_label_overrides.items()}
+    overlay = picture(table, pd.DataFrame([finding("bin", 5.0)])[:0])
+    (lines,) = layers(overlay, hv.Segments)
+    ticks = {text: at for at, text in drawn(overlay).state.yaxis[0].major_label_overrides.items()}
     (threshold,) = set(np.round(table["threshold"].values, 3))
     heights = {float(text): at for text, at in ticks.items()}
     under, over = max(v for v in heights if v < threshold), min(v for v in heights if v > threshold)
     assert heights[under] < column(lines, "score")[0] < heights[over]
 
 
-def test_findings_are_marked_at_their_time_and_score_with_their_reason(table, flagged):
-    made = picture(table, flagged)
-    (points, marks), (line,) = layers(made, hv.Scatter), layers(made, hv.Curve)
-    np.testing.assert_array_equal(column(marks, "utc"), flagged["stop"].values)
-    np.testing.assert_array_equal(column(marks, "z"), flagged["z"])
+def test_findings_are_marked_at_their_time_and_score_with_their_reason(table, rows):
+    overlay = picture(table, rows)
+    (points, marks), (line,) = layers(overlay, hv.Scatter), layers(overlay, hv.Curve)
+    np.testing.assert_array_equal(column(marks, "utc"), rows["stop"].values)
+    np.testing.assert_array_equal(column(marks, "z"), rows["z"])
     assert "position [cm] 2 to 3: 0 counts where" in column(marks, "why")[0]
     at = np.isin(column(line, "time"), column(marks, "time"))
     np.testing.assert_allclose(column(line, "score")[at], column(marks, "score"), rtol=1e-3)
     assert not np.isin(column(points, "utc"), column(marks, "utc")).any(), "one sign for one report"
     assert len(points) + len(marks) == np.isfinite(table["total"].values).sum()
-    assert (column(marks, "score") > column(layers(made, hv.Segments)[0], "score")[-1]).all()
-    begin = flagged["stop"].iloc[0]
+    assert (column(marks, "score") > column(layers(overlay, hv.Segments)[0], "score")[-1]).all()
+    begin = rows["stop"].iloc[0]
     assert column(marks, "heading")[0].startswith(f"{begin:%F %T} UTC · ")
-    assert column(marks, "heading")[0].endswith(f" · {flagged['z'].iloc[0]:.1f} sigma")
+    assert column(marks, "heading")[0].endswith(f" · {rows['z'].iloc[0]:.1f} sigma")
 
 
 def test_kinds_of_findings_differ_in_shape_and_in_colour_from_points(table):
-    findings = pd.DataFrame([flag("bin", 6.0), flag("fraction", 9.0), flag("rate", 4.5), flag("restart", certain=True)])
+    scored = [finding("bin", 6.0), finding("fraction", 9.0), finding("rate", 4.5)]
+    findings = pd.DataFrame([*scored, finding("restart", certain=True)])
     points, *marks = layers(picture(table, findings), hv.Scatter)
     styles = [mark.opts.get("style").kwargs for mark in marks]
     assert [style["marker"] for style in styles] == ["triangle", "square", "diamond", "x"]
@@ -121,25 +115,25 @@ def test_kinds_of_findings_differ_in_shape_and_in_colour_from_points(table):
 
 
 def test_a_finding_after_the_last_row_is_marked_at_the_end_of_its_run(table):
-    findings = pd.DataFrame([flag("after_end", certain=True, minute=59)])
+    findings = pd.DataFrame([finding("after_end", certain=True, minute=59)])
     _, mark = layers(picture(table, findings), hv.Scatter)
     assert column(mark, "time")[0] == Timeline.from_table(table, 3).spans[-1][1]
     assert column(mark, "utc")[0] == np.datetime64("2018-06-01T14:59")
 
 
 def test_names_from_files_cannot_be_markup_in_a_tooltip(table):
-    findings = pd.DataFrame([flag("bin", 6.0, why="<script>#eta 0 to 1")])
+    findings = pd.DataFrame([finding("bin", 6.0, why="<script>#eta 0 to 1")])
     _, mark = layers(picture(table, findings), hv.Scatter)
     assert column(mark, "why")[0] == "<script>\N{GREEK SMALL LETTER ETA} 0 to 1"
     assert "@why{safe}" not in mark.opts.get("plot").kwargs["hover_tooltips"], "Bokeh escapes it without {safe}"
 
 
-def test_runs_lie_side_by_side_in_their_colours_and_the_interval_is_shaded(table, flagged):
+def test_runs_lie_side_by_side_in_their_colours_and_the_interval_is_shaded(table, rows):
     shade, colours = BoxAnnotation(), {3: theme.BLUE, 1: theme.RUNS[0], 2: theme.RUNS[1]}
-    made = picture(table, flagged, shade=shade, colours=colours, times=False)
-    points = layers(made, hv.Scatter)[0]
+    overlay = picture(table, rows, shade=shade, colours=colours, times=False)
+    points = layers(overlay, hv.Scatter)[0]
     assert sorted(set(column(points, "colour"))) == sorted(colours.values())
-    assert np.isnan(column(layers(made, hv.Curve)[0], "score")).sum() == 2, "runs are not joined"
-    figure = drawn(made).state
+    assert np.isnan(column(layers(overlay, hv.Curve)[0], "score")).sum() == 2, "runs are not joined"
+    figure = drawn(overlay).state
     assert shade in figure.select(BoxAnnotation)
     assert figure.xaxis[0].major_label_text_font_size == "0pt", "the times stand above it"

@@ -81,7 +81,7 @@ def test_a_run_without_scores_says_what_to_do(page, scored):
     assert "Not scored yet" in text(page.why)
 
 
-def test_a_store_without_scores_shows_the_page_as_ever(archive):
+def test_a_store_without_scores_shows_the_rest_of_the_page(archive):
     page = HistogramPage(Session(archive, run=300001))
     assert "Not scored yet" in text(page.why)
     assert (page._score_row.visible, len(drawn(page))) == (False, 3)
@@ -180,7 +180,7 @@ def test_the_slider_moves_the_pulls_and_reads_nothing_again(page, monkeypatch):
     assert picture[()].opts.get("plot").kwargs["ylim"] != before
 
 
-def test_another_run_or_histogram_has_a_reference_of_its_own(page):
+def test_each_run_has_its_own_reference(page):
     page.session.choose(pulls=True)
     assert page._slice.object[()].opts.get("plot").kwargs["xaxis"] == "bare", "the pulls below have the same axis"
 

@@ -75,7 +75,7 @@ def test_what_the_store_does_not_have_is_replaced_with_a_note(archive, address, 
     assert session.loaded.cumulative is not None
 
 
-def test_what_is_no_part_of_a_view_is_ignored(archive):
+def test_other_keys_and_empty_values_of_an_address_are_ignored(archive):
     session = from_address(archive, "?colour=red&cumulative=1&notes=x&histogram=&log=perhaps&reductor=mean")
     assert (session.notes, session.view.log, session.view.reductor) == ([], False, "mean_x")
 
@@ -111,13 +111,27 @@ def test_another_histogram_keeps_the_interval_and_another_run_does_not(archive):
     assert (session.view.start, session.view.stop) == (None, None)
 
 
+def test_a_session_keeps_its_archive_while_the_store_grows(tmp_path):
+    making.write_run(tmp_path / "data", {"h": [[0, n, 0, 0] for n in range(1, 4)]}, run=1)
+    making.ingest(tmp_path / "data", tmp_path / "store")
+    archive = owtrend.open(tmp_path / "store")
+    session = Session(archive)
+    assert archive.latest() is archive
+    making.write_run(tmp_path / "data", {"h": [[0, n, 0, 0] for n in range(1, 4)]}, run=2)
+    making.ingest(tmp_path / "data", tmp_path / "store")
+    session.choose(start="12:01", others=[2])
+    assert session.archive.runs.index.tolist() == [1]
+    assert session.notes == ["There is no run 2 in the store."]
+    assert Session(archive.latest()).view.run == 2
+
+
 def test_a_note_goes_away_with_the_next_choice(archive):
     session = Session(archive, histogram="nothing")
     session.choose(histogram="map")
     assert session.notes == []
 
 
-def test_watchers_hear_of_a_change_once_and_of_no_change_never(archive):
+def test_watchers_are_called_once_for_a_change_and_never_without_one(archive):
     session, heard = Session(archive, run=300000), []
     session.watch(heard.append)
     session.choose(run=300000, histogram="plain", start=None)
@@ -219,7 +233,7 @@ def test_with_another_run_contents_are_per_entry_unless_chosen_otherwise(archive
     assert not from_address(archive, session.view.address).view.normalised
 
 
-def test_a_move_of_the_interval_reads_no_trend_and_no_run_again(archive):
+def test_moving_the_interval_reads_no_trend_and_no_run_again(archive):
     session = Session(archive, run=300000, others=[300001], reductor="quantile_x(0.5)")
     heard = []
     session.watch(heard.append)
