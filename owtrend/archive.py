@@ -82,14 +82,6 @@ class Archive:
         """
         return self._reader.subsystem(subsystem)
 
-    def refresh(self) -> bool:
-        """Replace this state by the newest one, in place; True if that was new. `latest` is the better choice."""
-        if self._store.version == self.version:
-            return False
-        self._reader = self._store.reader()
-        vars(self).pop("runs", None)
-        return True
-
     def __repr__(self) -> str:
         return f"<owtrend.Archive {self.location}: {len(self.runs)} runs of {', '.join(self.subsystems)}>"
 

@@ -125,9 +125,6 @@ def test_an_archive_stays_as_it_was_and_latest_opens_the_newest(tmp_path):
     assert newest.runs.index.tolist() == [300000, 300001]
     assert newest.latest() is newest
     assert archive.runs.index.tolist() == [300000]
-    assert archive.refresh()
-    assert not archive.refresh()
-    assert archive.version == newest.version
     assert owtrend.open(tmp_path / "store", as_of=version).runs.index.tolist() == [300000]
     with pytest.raises(NotFoundError, match="no version 'yesterday'"):
         owtrend.open(tmp_path / "store", as_of="yesterday")

@@ -1,4 +1,4 @@
-"""Which runs have stored trends and scores that are not of today, and why."""
+"""Stored trends and scores that `compute` would make again, and why."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,9 +37,10 @@ class Stale(StrEnum):
 
 
 def stale_trends(view: SubsystemReader, subsystem: str, config: Config) -> dict[int, Stale]:
-    """By run, why its stored trends are not those that `compute` would give now; no others."""
+    """Reason by run, for the runs whose stored trends are not those that `compute` would make now."""
     stored, reductors = view.trends.reductors, kept_reductors(config, subsystem)
     columns = [stored.index(name) for name in reductors if name in stored]
+    all_stored = len(columns) == len(reductors)
     settings = np.frombuffer(settings_hash(config, subsystem), dtype=np.uint8)
     found = {}
     for run, run_index in sorted(view.run_indices.items()):
@@ -52,11 +53,13 @@ def stale_trends(view: SubsystemReader, subsystem: str, config: Config) -> dict[
             found[run] = Stale.FORMULA
         elif (view.trends.settings[run_index] != settings).any():
             found[run] = Stale.SETTINGS
+        elif not all_stored or (made_by == 0).any():  # a default reductor that is new
+            found[run] = Stale.FORMULA
     return found
 
 
 def score_settings(config: Config, reader: Reader) -> dict[str, ScoreSettings]:
-    """What scores are made by, for each subsystem.
+    """Settings of the scores, by subsystem.
 
     Raises
     ------

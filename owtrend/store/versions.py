@@ -16,7 +16,7 @@ SCORES: Mapping[str, int] = MappingProxyType(
     {
         "trends": TRENDS,  # scores are made from their states and entries
         "histogram": 2,  # scores of the bins of one histogram
-        "component": 2,  # shares in a component, rates of components
+        "component": 2,  # fractions in a component, rates of components
         "findings": 2,  # interruptions, and the words of all findings
     }
 )
