@@ -25,17 +25,17 @@ app.serve(sys.argv[2], port=int(sys.argv[1]), ready=lambda url: print(url, flush
 # The page is drawn when Bokeh has figures and nothing is left to lay out or paint.
 DRAWN = """() => {
   const documents = window.Bokeh?.documents ?? []
-  const models = documents.flatMap((one) => [...one._all_models.values()])
-  return models.some((model) => model.type == "Figure") && documents.every((one) => one.is_idle)
+  const models = documents.flatMap((document) => [...document._all_models.values()])
+  return models.some((model) => model.type == "Figure") && documents.every((document) => document.is_idle)
 }"""
 # From the slider's new value to the second frame after the first change of what the server shows.
 MOVE = """([first, last]) => new Promise((resolve, reject) => {
-  const models = Bokeh.documents.flatMap((one) => [...one._all_models.values()])
+  const models = Bokeh.documents.flatMap((document) => [...document._all_models.values()])
   const slider = models.find((model) => model.type.endsWith("RangeSlider"))
   const frame = (then) => requestAnimationFrame(() => requestAnimationFrame(then))
   let began = 0, done = false
   const shown = models.map((model) => model.type == "ColumnDataSource" ? model.properties.data : model.properties.text)
-  for (const property of shown.filter((one) => one)) {
+  for (const property of shown.filter((property) => property)) {
     property.change.connect(() => {
       if (!done) { done = true; frame(() => resolve((performance.now() - began) / 1000)) }
     })
@@ -44,13 +44,13 @@ MOVE = """([first, last]) => new Promise((resolve, reject) => {
   began = performance.now()
   slider.value = [first, last]
 })"""
-LAST_EDGE = """() => Bokeh.documents.flatMap((one) => [...one._all_models.values()])
+LAST_EDGE = """() => Bokeh.documents.flatMap((document) => [...document._all_models.values()])
   .find((model) => model.type.endsWith("RangeSlider")).end"""
 
 
 @contextmanager
 def serving(*commands: Sequence[str]) -> Iterator[list[str]]:
-    """URLs of servers in processes of their own; ``PORT`` in a command is replaced."""
+    """URLs of servers, each in its own process; ``PORT`` in a command is replaced."""
     with ExitStack() as stack:
         servers = []
         for command in commands:
@@ -106,8 +106,8 @@ def load(page: Any, address: str) -> float:
 def test_first_plot(
     source: Source, size: Size, pages: list[str], browser: Any, histogram: str, record: Record
 ) -> None:  # fmt: skip
-    """From going to the address to three pictures drawn, in a new session of a running server each time, scripts in
-    the browser's cache; the plain page draws one picture.
+    """From the request to three pictures drawn, each time in a new session of a running server, with scripts in the
+    browser's cache; the plain page draws one picture.
     """
     seconds: list[list[float]] = [[], []]
     with browser.new_context() as context:
@@ -131,7 +131,7 @@ def test_slider_to_redraw(
         for into, address in zip(seconds, addresses(pages, source, histogram), strict=True):
             page = context.new_page()
             load(page, address)
-            page.wait_for_timeout(500 * size.warm_up)  # then what follows the first picture is over
+            page.wait_for_timeout(500 * size.warm_up)  # until the work after the first picture is done
             last = page.evaluate(LAST_EDGE)
             width = last // 2
             for number in range(1, 1 + size.warm_up + size.moves):

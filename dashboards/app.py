@@ -25,8 +25,8 @@ from owtrend.errors import OwtrendError, UsageError
 
 __all__ = ["create_app", "serve"]
 
-# The address follows the view. Moving the interval replaces the entry of the browser's history, any other choice
-# adds one; going back loads the page anew, from its address.
+# The address follows the view. Moving the interval replaces the entry in the browser's history, any other choice adds
+# one. Going back reloads the page from its address.
 _REMEMBER = """
 const address = cb_obj.value
 const bare = (text) => {
@@ -103,7 +103,7 @@ def _framed(page: HistogramPage) -> list[Any]:
 
     pn.state.onload(remember)
     session.watch(remember, ADDRESS)
-    # Not one of Panel's indicators: each change of their look lays out the page and paints all pictures again.
+    # Not a Panel indicator: whenever one changes, the browser lays out the page and paints all pictures again.
     busy = pn.widgets.Checkbox(value=pn.state.param.busy, visible=False)
     busy.jscallback(value="document.body.classList.toggle('busy', cb_obj.active)")
     brand = pn.pane.HTML('<div class="brand">owtrend</div>', **wide)
@@ -166,7 +166,7 @@ def _unless_closed(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> 
 
 
 def _require_free(address: str, port: int) -> None:
-    """Raise UsageError, with what to do, unless a server can listen here."""
+    """Raise UsageError, with advice, unless a server can listen here."""
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does, for one that just ended
         try:

@@ -70,7 +70,7 @@ def why(session: Session) -> str:
         top = same_kind.iloc[0]
         start, stop = (np.datetime64(top[end], "ns") for end in ("start", "stop"))
         _, sign, name = SIGNS[sign_of(top["score"], top["certain"])]
-        more = f" and {_counted(len(same_kind) - 1, 'more report')}" if len(same_kind) > 1 else ""
+        more = f" and {len(same_kind) - 1} more" if len(same_kind) > 1 else ""
         words = escape(theme.plain(top["why"]))
         lines.append(
             f'<li title="{words}"><span class="sign" title="{name}">{sign}</span>'

@@ -70,7 +70,7 @@ def histogram(
 
 
 def is_profile(content: xr.Dataset) -> bool:
-    """Whether a histogram holds means per bin, not contents."""
+    """True for a histogram of means per bin instead of contents."""
     return "sumwy" in content or bool(content.attrs.get("profile"))
 
 

@@ -101,7 +101,7 @@ def _kinds(findings: pd.DataFrame) -> NDArray[Any]:
 
 
 def _marked(findings: pd.DataFrame, utc: NDArray[np.datetime64], runs: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether the score of a report is itself a finding."""
+    """True for each report whose score is itself a finding."""
     scored = findings[_kinds(findings) == "score"]
     reports = set(zip(scored["run"].tolist(), scored["stop"].to_numpy("datetime64[ns]").tolist(), strict=True))
     return np.array([report in reports for report in zip(runs.tolist(), utc.tolist(), strict=True)], dtype=bool)

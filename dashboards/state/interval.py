@@ -1,4 +1,4 @@
-"""Times as users type them -> an interval between snapshots; and times as text."""
+"""Times as users type them -> an interval between snapshots; times as text."""
 
 from typing import Any
 

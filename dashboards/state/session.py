@@ -140,7 +140,7 @@ class Session:
         )  # fmt: skip
 
     def _show(self, view: View, loaded: Loaded, notes: list[str], complaints: dict[str, str]) -> None:
-        """Take over a new state, and call who watches what differs in it."""
+        """Set a new state, and call the watchers of the names that changed."""
         changed = {name for name in _VIEW if getattr(view, name) != getattr(self.view, name)}
         changed |= {name for name in _LOADED if not _is_same(getattr(loaded, name), getattr(self.loaded, name))}
         changed |= {"notes"} if notes != self.notes else set()
@@ -183,7 +183,7 @@ class Session:
 
 
 def _is_same(value: Any, before: Any) -> bool:
-    """Identity, and for `Loaded.further` identity of each histogram. Comparing contents takes too long."""
+    """True for an unchanged part of `Loaded`, judged by identity: comparing contents takes too long."""
     if isinstance(value, dict):
         return value.keys() == before.keys() and all(value[run] is before[run] for run in value)
     return value is before

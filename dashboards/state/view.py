@@ -1,4 +1,4 @@
-"""What one user looks at, and the page address that restores it."""
+"""The view of one user: everything chosen, and the page address that restores it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
