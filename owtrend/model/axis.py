@@ -30,11 +30,11 @@ class Axis:
     edges
         Bin edges, shape ``(bins + 1,)``, increasing.
     regular
-        Whether the bins are of equal width, as ROOT keeps it (``fXbins`` empty).
+        True if ROOT keeps the bins as equally wide (``fXbins`` empty).
     title
         ROOT's axis title.
     labels
-        ``{bin number: label}`` with ROOT's numbers (the first bin is 1); bins may be without.
+        ``{bin number: label}`` with ROOT's numbers (the first bin is 1); a bin may have none.
     """
 
     edges: NDArray[np.float64]
@@ -51,7 +51,7 @@ class Axis:
 
     @cached_property
     def centres(self) -> NDArray[np.float64]:
-        """Of the bins, flow excluded."""
+        """Bin centres, flow bins excluded."""
         return (self.edges[1:] + self.edges[:-1]) / 2
 
     def __len__(self) -> int:
@@ -75,12 +75,12 @@ class Axis:
 
     @cached_property
     def binning(self) -> tuple[Any, ...]:
-        """What makes two axes the same binning: edges and labels, not the title."""
+        """Identity of the binning: edges and labels, not the title."""
         return len(self), self.regular, self.edges.tobytes(), tuple(sorted(self.labels.items()))
 
     @cached_property
     def hashed(self) -> bytes:
-        """What of the axis goes into a digest: its binning."""
+        """The binning, as it goes into a digest."""
         return repr((len(self), self.regular, sorted(self.labels.items()))).encode() + self.edges.tobytes()
 
     def to_dict(self) -> dict[str, Any]:
@@ -94,7 +94,7 @@ class Axis:
 
     @classmethod
     def from_dict(cls, schema: Mapping[str, Any]) -> "Axis":
-        """The axis that `to_dict` wrote."""
+        """The axis written by `to_dict`."""
         title = schema["metadata"]["title"]
         labels = {int(k): v for k, v in schema["metadata"]["labels"].items()}
         if schema["type"] == "regular":

@@ -1,4 +1,4 @@
-"""Axes and bins of a `hist.Hist`, from ours and into ours."""
+"""Conversion of axes and bins to and from `hist.Hist`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,37 +20,37 @@ def as_hist(axes: Sequence[Axis], parts: Mapping[str, NDArray[Any]], *, flow: bo
     """A `hist.Hist` of additive parts of shape ``(x[, y[, z]])``, with or without flow bins."""
     import hist
 
-    made_axes = []
+    hist_axes = []
     for name, axis in zip("xyz", axes, strict=False):
         kept = {"labels": dict(axis.labels), "limits": (axis.edges[0], axis.edges[-1])}  # hist's edges are rounded
         options = {"name": name, "label": axis.title, "flow": flow, "metadata": kept}
         if axis.regular:
-            made_axes.append(hist.axis.Regular(len(axis), axis.edges[0], axis.edges[-1], **options))
+            hist_axes.append(hist.axis.Regular(len(axis), axis.edges[0], axis.edges[-1], **options))
         else:
-            made_axes.append(hist.axis.Variable(axis.edges, **options))
+            hist_axes.append(hist.axis.Variable(axis.edges, **options))
     if "contents" not in parts:
-        made = hist.Hist(*made_axes, storage=hist.storage.WeightedMean(), label=title)
-        view = made.view(flow=flow)
+        result = hist.Hist(*hist_axes, storage=hist.storage.WeightedMean(), label=title)
+        view = result.view(flow=flow)
         entries = np.asarray(parts["bin_entries"], dtype=np.float64)
         mean = np.divide(parts["sumwy"], entries, out=np.zeros_like(entries), where=entries != 0)
         view["sum_of_weights"] = entries
         view["sum_of_weights_squared"] = parts.get("bin_sumw2", entries)
         view["value"] = mean
         view["_sum_of_weighted_deltas_squared"] = parts["sumwy2"] - entries * mean**2
-        return made
+        return result
     if "sumw2" in parts:
-        made = hist.Hist(*made_axes, storage=hist.storage.Weight(), label=title)
-        view = made.view(flow=flow)
+        result = hist.Hist(*hist_axes, storage=hist.storage.Weight(), label=title)
+        view = result.view(flow=flow)
         view["value"], view["variance"] = parts["contents"], parts["sumw2"]
-        return made
+        return result
     whole = parts["contents"].dtype.kind == "i"
-    made = hist.Hist(*made_axes, storage=hist.storage.Int64() if whole else hist.storage.Double(), label=title)
-    made.view(flow=flow)[...] = parts["contents"]
-    return made
+    result = hist.Hist(*hist_axes, storage=hist.storage.Int64() if whole else hist.storage.Double(), label=title)
+    result.view(flow=flow)[...] = parts["contents"]
+    return result
 
 
 def axis_from_hist(axis: Any) -> Axis:
-    """An axis of hist, flow bins or not."""
+    """Convert an axis of hist, with or without flow bins."""
     kind, title = type(axis).__name__, "" if axis.label == axis.name else str(axis.label)  # hist labels by the name
     kept = axis.metadata if isinstance(axis.metadata, dict) else {}
     if kind in ("StrCategory", "IntCategory"):
@@ -65,7 +65,7 @@ def axis_from_hist(axis: Any) -> Axis:
 
 
 def parts_from_hist(histogram: "hist.Hist[Any]") -> dict[str, NDArray[Any]]:
-    """Additive parts of a `hist.Hist`, flat in ROOT's order, flow bins added where it has none."""
+    """Additive parts of a `hist.Hist`, flat in ROOT's order; missing flow bins are added."""
     widths = [(int(not a.traits.underflow), int(not a.traits.overflow)) for a in histogram.axes]
 
     def flat(values: Any) -> NDArray[Any]:

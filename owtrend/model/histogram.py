@@ -32,7 +32,7 @@ ERROR_OPTIONS = ("", "s", "i", "g")  # EErrorType of TProfile, in its order
 
 
 def display_name(path: Path) -> str:
-    """The path's parts joined by ``/``, as people read them."""
+    """Displayed name: the path's parts joined by ``/``."""
     return "/".join(path)
 
 
@@ -57,7 +57,7 @@ class Histogram:
     error_option
         Option of a profile: ``""``, ``"s"``, ``"i"`` or ``"g"`` (``TProfile::SetErrorOption``).
     gauge
-        Whether the bins are averages or states (``TH1::kIsAverage``), which must not be differenced.
+        True if the bins are averages or states (``TH1::kIsAverage``), which must not be differenced.
     """
 
     path: Path
@@ -70,30 +70,29 @@ class Histogram:
     gauge: bool = False
 
     def to_hist(self) -> "hist.Hist[Any]":
-        """As a `hist.Hist` with flow bins, and with weights where sumw2 is kept; a profile becomes mean storage.
+        """Convert to a `hist.Hist` with flow bins, and with weights where sumw2 is kept; a profile has mean storage.
 
-        What hist has no place for (class, sums, option) goes into its ``metadata``, where `from_hist` finds it.
+        Class, sums and option, for which hist has no place, go into its ``metadata``; `from_hist` reads them there.
         """
         parts = {name: self.part(name) for name in self.parts}
-        made = as_hist(self.axes, parts, flow=True, title=self.title)
-        made.metadata = {
+        result = as_hist(self.axes, parts, flow=True, title=self.title)
+        result.metadata = {
             "class_name": self.class_name, "sums": dict(self.sums), "error_option": self.error_option,
             "gauge": self.gauge,
         }  # fmt: skip
-        return made
+        return result
 
     @classmethod
     def from_hist(cls, histogram: "hist.Hist[Any]", path: Path | str) -> Self:
-        """The histogram that a `hist.Hist` holds.
+        """Convert a `hist.Hist` with regular, variable, integer or category axes.
 
-        Of one that `to_hist` made, the same again (a profile to the last digits). Of any other with regular, variable,
-        integer or category axes: missing flow bins are zero, and the sums are those of bin contents at bin centres,
-        as ``TH1::ResetStats`` makes them.
+        From `to_hist` the same histogram comes back (a profile to the last digits). In any other, missing flow bins are
+        zero, and the sums are those of the bins at their centres (``TH1::ResetStats``).
 
         Raises
         ------
         DimsError
-            If it has more than three axes, or a storage or an axis that ROOT has no like of.
+            If it has more than three axes, or a kind of storage or axis that ROOT lacks.
         """
         axes = tuple(axis_from_hist(axis) for axis in histogram.axes)
         if not 1 <= len(axes) <= 3:
@@ -102,8 +101,8 @@ class Histogram:
         kept = histogram.metadata if isinstance(histogram.metadata, dict) else {}
         profile = "sumwy" in parts
         letter = "L" if not profile and parts["contents"].dtype.kind == "i" else "D"
-        made = "TProfile" + ("" if len(axes) == 1 else f"{len(axes)}D") if profile else f"TH{len(axes)}{letter}"
-        class_name = kept.get("class_name", made)
+        natural = "TProfile" + ("" if len(axes) == 1 else f"{len(axes)}D") if profile else f"TH{len(axes)}{letter}"
+        class_name = kept.get("class_name", natural)
         if not profile and class_name[-1] in DTYPES:
             parts["contents"] = parts["contents"].astype(DTYPES[class_name[-1]])
         return cls(
@@ -158,7 +157,7 @@ class Histogram:
 
     @cached_property
     def digest(self) -> bytes:
-        """16 bytes that are equal for equal class, binning, parts and sums; title and drawing do not count."""
+        """Hash (16 bytes) of class, binning, parts and sums, not of the title."""
         hasher = xxhash.xxh3_128(self._frame)
         for name, part in self.parts.items():
             hasher.update(f"{name}{part.dtype.str}{len(part)}".encode())
@@ -168,16 +167,16 @@ class Histogram:
 
     @cached_property
     def _frame(self) -> bytes:
-        """What the digest says of all but the numbers."""
+        """All that the digest covers except the numbers."""
         frame = repr((self.class_name, self.error_option, self.gauge, tuple(self.sums))).encode()
         return b"".join([frame, *(axis.hashed for axis in self.axes)])
 
     def refilled(self, parts: Mapping[str, NDArray[Any]], sums: Mapping[str, float]) -> Self:
-        """The same histogram with other numbers in the same parts and sums; cheaper than a new one."""
-        made = object.__new__(type(self))
-        vars(made).update(vars(self), parts=parts, sums=sums, _frame=self._frame)
-        vars(made).pop("digest", None)
-        return made
+        """The same histogram with other numbers; cheaper than a new one."""
+        result = object.__new__(type(self))
+        vars(result).update(vars(self), parts=parts, sums=sums, _frame=self._frame)
+        vars(result).pop("digest", None)
+        return result
 
 
 def unfold(flat: NDArray[Any], shape: tuple[int, ...], flow: bool) -> NDArray[Any]:

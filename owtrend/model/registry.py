@@ -46,7 +46,7 @@ class Segment:
     array
         ``counts`` (int32), ``weights`` (float64), ``sums`` (float64) or ``same``.
     names
-        For ``sums`` what each cell is: ``entries``, ``tsumw``, ...
+        Names of the cells of ``sums``: ``entries``, ``tsumw``, ...
     """
 
     path: Path
@@ -67,12 +67,12 @@ class Segment:
 
     @cached_property
     def binning(self) -> tuple[Any, ...]:
-        """What the histogram must share with a snapshot for its bins to be the same bins."""
+        """Identity of the histogram's bins: path, class, options and axes."""
         return self.path, self.class_name, self.error_option, self.gauge, tuple(a.binning for a in self.axes)
 
     @cached_property
     def key(self) -> tuple[Any, ...]:
-        """What the segment's identity is: its binning, part, array and names; not title nor place."""
+        """Identity of the segment: binning, part, array and names; not title or place."""
         return self.binning, self.part, self.array, self.names
 
     def to_json(self) -> str:
@@ -86,7 +86,7 @@ class Segment:
 
     @classmethod
     def from_json(cls, line: str) -> "Segment":
-        """The segment that `to_json` wrote."""
+        """The segment written by `to_json`."""
         fields = json.loads(line)
         return cls(
             path=tuple(fields["path"]), class_name=fields["class"], title=fields["title"],
@@ -105,23 +105,23 @@ def number_class(values: NDArray[Any]) -> str:
 
 
 def segments_of(histogram: Histogram, registry: "Registry") -> Iterator[tuple[Segment, NDArray[Any] | None]]:
-    """The segments that one row of ``histogram`` needs, each with its values; None where the values are a twin's.
+    """Segments for one row of ``histogram``, each with its values; None where the values are those of its twin.
 
-    A part goes to ``weights`` if it must or if the registry has it there already, so that a histogram that turned
-    non-integer stays so. Offsets are those of the registry, or -1 where the segment is not registered yet.
+    A part goes to ``weights`` if its values need it, or if it was there before: then it stays there. The offset is -1
+    where a segment is not registered yet.
     """
-    own = registry.own(histogram)
+    known = registry.segments_for(histogram)
     for part, values in histogram.parts.items():
         if part in TWINS and np.array_equal(values, histogram.parts[TWINS[part]]):
-            yield own.segment(part, SAME, 0), None
+            yield known.segment(part, SAME, 0), None
             continue
-        in_weights = own.registered(part, WEIGHTS) is not None
-        yield own.segment(part, WEIGHTS if in_weights else number_class(values), len(values)), values
+        in_weights = known.registered(part, WEIGHTS) is not None
+        yield known.segment(part, WEIGHTS if in_weights else number_class(values), len(values)), values
     names = tuple(histogram.sums)
-    yield own.segment("sums", SUMS, len(names), names), np.array(list(histogram.sums.values()), dtype=np.float64)
+    yield known.segment("sums", SUMS, len(names), names), np.array(list(histogram.sums.values()), dtype=np.float64)
 
 
-class _Own:
+class _HistogramSegments:
     """The segments of one histogram of one binning, looked up once."""
 
     def __init__(self, histogram: Histogram, registry: "Registry") -> None:
@@ -132,8 +132,8 @@ class _Own:
         )  # fmt: skip
         self._found: dict[tuple[Any, ...], Segment | None] = {}
 
-    def is_of(self, histogram: Histogram) -> bool:
-        """Whether ``histogram`` has this binning for certain: its axes are the same objects."""
+    def has_binning_of(self, histogram: Histogram) -> bool:
+        """True if the axes of ``histogram`` are the same objects, so that they need not be compared."""
         frame = self._frame
         return (
             histogram.axes is frame.axes
@@ -156,7 +156,7 @@ class _Own:
 
 
 class HistogramEntry:
-    """One histogram of the registry: all the segments that ever held a part of it, in order of registration."""
+    """One histogram of the registry: all segments of its parts, in order of registration."""
 
     def __init__(self, path: Path, segments: tuple[tuple[int, Segment], ...]) -> None:
         self.path = path
@@ -172,12 +172,12 @@ class HistogramEntry:
 
 
 class Registry(Sequence[Segment]):
-    """The segments of one subsystem; immutable, `extended` gives the grown one. A segment's number is its place."""
+    """The segments of one subsystem; immutable, `extended` returns a larger one. A segment's number is its place."""
 
     def __init__(self, segments: Iterable[Segment] = ()) -> None:
         self.segments = tuple(segments)
         self._numbers = {segment.key: number for number, segment in enumerate(self.segments)}
-        self._own: dict[Path, _Own] = {}
+        self._by_path: dict[Path, _HistogramSegments] = {}
 
     def __len__(self) -> int:
         return len(self.segments)
@@ -193,19 +193,19 @@ class Registry(Sequence[Segment]):
         """The place of a registered segment."""
         return self._numbers[segment.key]
 
-    def own(self, histogram: Histogram) -> _Own:
-        """What is registered of a histogram; of one that shares its axes with the one before it is known already."""
-        held = self._own.get(histogram.path)
-        if held is None or not held.is_of(histogram):
-            held = self._own[histogram.path] = _Own(histogram, self)
-        return held
+    def segments_for(self, histogram: Histogram) -> _HistogramSegments:
+        """The segments of a histogram; looked up again only if its axes are other objects than last time."""
+        known = self._by_path.get(histogram.path)
+        if known is None or not known.has_binning_of(histogram):
+            known = self._by_path[histogram.path] = _HistogramSegments(histogram, self)
+        return known
 
     def size(self, array: str) -> int:
         """Cells that ``array`` needs."""
         return max((s.offset + s.length for s in self.segments if s.array == array), default=0)
 
     def extended(self, wanted: Iterable[Segment]) -> Self:
-        """The registry with each segment of ``wanted`` that is new to it appended in the order given."""
+        """A registry with the new segments of ``wanted`` appended."""
         segments = list(self.segments)
         known = set(self._numbers)
         sizes = {array: self.size(array) for array in (COUNTS, WEIGHTS, SUMS)}
@@ -220,11 +220,11 @@ class Registry(Sequence[Segment]):
 
     @cached_property
     def histograms(self) -> dict[Path, HistogramEntry]:
-        """By path, in order of first registration."""
-        found: dict[Path, list[tuple[int, Segment]]] = {}
+        """Histograms by path, in order of registration."""
+        by_path: dict[Path, list[tuple[int, Segment]]] = {}
         for number, segment in enumerate(self.segments):
-            found.setdefault(segment.path, []).append((number, segment))
-        return {path: HistogramEntry(path, tuple(segments)) for path, segments in found.items()}
+            by_path.setdefault(segment.path, []).append((number, segment))
+        return {path: HistogramEntry(path, tuple(segments)) for path, segments in by_path.items()}
 
     def find(self, name: str | Path, where: str) -> HistogramEntry:
         """The histogram with this path or displayed name; see `owtrend.model.snapshot.find_path` for errors."""
@@ -235,12 +235,12 @@ class Registry(Sequence[Segment]):
         return self.histograms[find_path(name, self.histograms, where)]
 
 
-def matching(entries: Iterable[HistogramEntry], patterns: Sequence[str], where: str) -> list[HistogramEntry]:
-    """Those whose displayed name is like one of the patterns (``*``, ``?``, ``[...]``); all if there are no patterns.
+def matching(histograms: Iterable[HistogramEntry], patterns: Sequence[str], where: str) -> list[HistogramEntry]:
+    """Histograms whose displayed name matches one of the patterns (``*``, ``?``, ``[...]``); all without patterns.
 
-    Raises NotFoundError if a pattern is like none.
+    Raises NotFoundError if a pattern matches none.
     """
-    known = list(entries)
+    known = list(histograms)
     for pattern in patterns:
         if not any(fnmatchcase(entry.name, pattern) for entry in known):
             near = hint(pattern, (entry.name for entry in known))
@@ -249,7 +249,7 @@ def matching(entries: Iterable[HistogramEntry], patterns: Sequence[str], where: 
 
 
 class Layouts:
-    """Which segments a row really holds, by layout number: absent is not zero."""
+    """Sets of segments that rows hold, by layout number: absent is not zero."""
 
     def __init__(self, layouts: Iterable[tuple[int, ...]] = ()) -> None:
         self.layouts = list(layouts)
@@ -267,7 +267,7 @@ class Layouts:
         return self._numbers[layout]
 
     def matrix(self, segments: int) -> NDArray[np.bool_]:
-        """Whether a layout holds a segment, shape ``(layout, segment)``."""
+        """True where a layout holds a segment, shape ``(layout, segment)``."""
         holds = np.zeros((len(self.layouts), segments), dtype=bool)
         for number, layout in enumerate(self.layouts):
             holds[number, list(layout)] = True

@@ -2,12 +2,12 @@
 
 A chunk of the cell arrays holds 64 rows. To write each row of a live run there would rewrite 64 each time, so it goes
 to a *slot* of the tail instead, an array with chunks of one row, and `owtrend.store.append` folds 64 of them at once.
-This module knows what a slot says, and how the rows of a run are put together from both; it has no I/O.
+This module joins the rows of both; it has no I/O.
 """
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import IntEnum, IntFlag
 from typing import Any, Protocol, Self, TypeVar
 
@@ -142,6 +142,13 @@ class RunRows:
     def __len__(self) -> int:
         return len(self.time)
 
+    def first(self, count: int) -> Self:
+        """The first rows."""
+        return replace(
+            self, time=self.time[:count], layout=self.layout[:count], flags=self.flags[:count],
+            digest=self.digest[:count], provenance=self.provenance[:count],
+        )  # fmt: skip
+
     @property
     def n_snapshots(self) -> int:
         """Rows that are shown, see `shown`."""
@@ -150,7 +157,7 @@ class RunRows:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TailRow:
-    """One row in the tail: where its cells are, and what else a row of the store has."""
+    """One row in the tail: its slot, and all that the store keeps of a row."""
 
     slot: int
     run: int
@@ -164,14 +171,14 @@ class TailRow:
     revision: int  # of the run, with this row
 
     def to_bytes(self) -> bytes:
-        """A line of JSON, without the slot, which is its place."""
+        """A line of JSON, without the slot."""
         fields = asdict(self) | {"digest": self.digest.hex()}
         del fields["slot"]
         return json.dumps(fields).encode()
 
     @classmethod
     def from_bytes(cls, slot: int, line: bytes) -> Self | None:
-        """The row that `to_bytes` wrote; None for a slot that is free."""
+        """The row written by `to_bytes`; None for a free slot."""
         text = line.rstrip(b"\0")
         if not text:
             return None
@@ -180,9 +187,9 @@ class TailRow:
 
 
 def merged_order(times: NDArray[np.int64], tail: Sequence[TailRow]) -> NDArray[np.int64]:
-    """Where each row of a run is, in order of time: its number in the run's chunks, or ``-1 - slot`` in the tail.
+    """Location of each row of a run, in order of time: its number in the run's chunks, or ``-1 - slot`` in the tail.
 
-    A tail row with the time of a row in the chunks stands in its place.
+    A row in the tail replaces the row in the chunks with its time.
     """
     if not tail:
         return np.arange(len(times))
@@ -194,23 +201,23 @@ def merged_order(times: NDArray[np.int64], tail: Sequence[TailRow]) -> NDArray[n
 
 
 def unchanged(digests: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Whether each row has the content of the one before; ``digests`` has shape ``(row, 16)``."""
+    """True where a row has the content of the row before; ``digests`` has shape ``(row, 16)``."""
     same = np.zeros(len(digests), dtype=bool)
     same[1:] = (digests[1:] == digests[:-1]).all(axis=1)
     return same
 
 
 def shown(same: NDArray[np.bool_], additive: bool) -> int:
-    """Rows up to the last that changed: unchanged ones after the end of a run are not shown.
+    """Number of rows up to the last that changed: unchanged ones after the end of a run are not shown.
 
-    All of them in reset mode (not ``additive``), where equal content is a new gain.
+    All rows in reset mode (not ``additive``), where equal content is a new increment.
     """
     changed = np.flatnonzero(~same)
     return len(same) if not additive else int(changed[-1]) + 1 if len(changed) else 0
 
 
 class Rival(Protocol):
-    """What decides which of two snapshots at one time is kept."""
+    """A snapshot as `settle` compares it with another of the same time."""
 
     @property
     def entries(self) -> float: ...
@@ -226,7 +233,7 @@ R = TypeVar("R", bound=Rival)
 def settle(known: R, new: R) -> tuple[R, R, str] | None:
     """Decide which of two snapshots of one run and time is kept.
 
-    The one with more entries, whichever came first, so that the order of arrival never matters.
+    It is the one with more entries, so that the order of arrival never matters.
 
     Returns
     -------

@@ -18,20 +18,20 @@ PARTS = ("contents", "sumw2", "sumwy", "sumwy2", "bin_entries", "bin_sumw2")
 
 
 def axes_of(histogram: xr.Dataset) -> tuple[str, ...]:
-    """The axis dims that a histogram has."""
+    """Axis dims of a histogram."""
     return tuple(axis for axis in AXES if axis in histogram.dims)
 
 
 def edges(histogram: xr.Dataset, axis: str) -> NDArray[np.float64]:
-    """Of the bins in range, shape ``(bin + 1,)``."""
+    """Bin edges, flow bins excluded, shape ``(bin + 1,)``."""
     every = np.append(histogram[f"{axis}_left"].values, histogram[f"{axis}_right"].values[-1])
     return every[np.isfinite(every)]
 
 
 def edge_at(bounds: NDArray[np.float64], value: float) -> int | None:
-    """Which of the edges of bins is at ``value``, None if none is.
+    """Number of the bin edge at ``value``; None if there is none.
 
-    Edges kept in float32, or typed by hand, are not the same to the last digit: a millionth of a bin is no difference.
+    A millionth of a bin is no difference: edges kept in float32 or typed by hand differ in the last digits.
     """
     nearest = int(np.abs(bounds - value).argmin())
     width = np.diff(bounds)[max(nearest - 1, 0) : nearest + 1].min()
@@ -39,20 +39,17 @@ def edge_at(bounds: NDArray[np.float64], value: float) -> int | None:
 
 
 def time_dim(histogram: xr.Dataset) -> str:
-    """``time`` or ``snapshot``, whichever its rows lie along."""
+    """Dim of its rows: ``time`` or ``snapshot``."""
     return SNAPSHOT if SNAPSHOT in histogram.dims else TIME
 
 
 def require_histogram(histogram: xr.Dataset, *, rows: bool | None) -> None:
-    """Raise DimsError unless this is a Dataset as `Archive.histogram` gives it, with or without rows in time.
-
-    ``rows`` None: either will do.
-    """
+    """Raise DimsError unless this is a Dataset as from `Archive.histogram`, with or without ``rows`` (None: either)."""
     variables = set(histogram.data_vars) if isinstance(histogram, xr.Dataset) else set()
     if "sums" not in variables or not {"contents", "sumwy"} & variables:
         found = f"{type(histogram).__name__} with {', '.join(map(str, variables)) or 'nothing'}"
         raise DimsError(
-            f"expected a histogram as archive.histogram(...) gives it, a Dataset with contents and sums; found {found}"
+            f"expected a histogram as from archive.histogram(...), a Dataset with contents and sums; found {found}"
         )
     has_rows = {TIME, SNAPSHOT} & set(histogram.dims)
     if rows and not has_rows:
@@ -72,14 +69,14 @@ def require_histogram(histogram: xr.Dataset, *, rows: bool | None) -> None:
 def require_same_bins(one: xr.Dataset, other: xr.Dataset) -> None:
     """Raise BinningChangedError unless two histograms have the same axes, bins, flow bins and labels."""
     names = f"{one.attrs.get('name')} and {other.attrs.get('name')}"
-    axes, its_axes = axes_of(one), axes_of(other)
-    if axes != its_axes:
-        raise BinningChangedError(f"{names}: axes {', '.join(axes)} and {', '.join(its_axes)}; expected the same")
+    axes, other_axes = axes_of(one), axes_of(other)
+    if axes != other_axes:
+        raise BinningChangedError(f"{names}: axes {', '.join(axes)} and {', '.join(other_axes)}; expected the same")
     for axis in axes:
-        mine, its = ((h[f"{axis}_left"].values, h[f"{axis}_right"].values) for h in (one, other))
-        near = 1e-9 * np.abs(mine[1][np.isfinite(mine[1])]).max()
-        if mine[0].shape != its[0].shape or not np.allclose(mine, its, rtol=0, atol=near):
-            found = " and ".join(f"{len(left)} in [{left[0]:g}, {right[-1]:g}]" for left, right in (mine, its))
+        first, second = ((h[f"{axis}_left"].values, h[f"{axis}_right"].values) for h in (one, other))
+        near = 1e-9 * np.abs(first[1][np.isfinite(first[1])]).max()
+        if first[0].shape != second[0].shape or not np.allclose(first, second, rtol=0, atol=near):
+            found = " and ".join(f"{len(left)} in [{left[0]:g}, {right[-1]:g}]" for left, right in (first, second))
             raise BinningChangedError(
                 f"{names}: bins of {axis} differ: {found}; expected the same, flow bins in both or in none; "
                 "bring them together by owtrend.rebin"

@@ -1,4 +1,4 @@
-"""What a detector sends: all histograms of one subsystem at one time."""
+"""Snapshots: all histograms of one subsystem, as received at one time."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -28,13 +28,13 @@ class Snapshot(Mapping[Path, Histogram]):
     subsystem, run, time, mode
         From the file's name, else None; ``time`` is UTC, the end of the snapshot; ``mode`` is the HLT's.
     written
-        When the file was written, by its own header: local time of the writing host, no zone.
+        Time in the file's header: local time of the host that wrote it, without a zone.
     source
-        Where it came from.
+        File or address, for messages.
     problems
-        Why an object could not be read, by its displayed name.
+        Reasons why objects could not be read, by displayed name.
     unsupported
-        Class of what is not a histogram, by its displayed name.
+        Classes of objects that are no histograms, by displayed name.
     """
 
     histograms: Mapping[Path, Histogram]
@@ -76,12 +76,12 @@ class Snapshot(Mapping[Path, Histogram]):
 
     @property
     def entries(self) -> float:
-        """Sum of the entries of all histograms: which of two snapshots saw more."""
+        """Sum of the entries of all histograms."""
         return sum(h.sums["entries"] for h in self.histograms.values())
 
     @cached_property
     def digest(self) -> bytes:
-        """16 bytes that are equal for equal histograms, whatever their order, name of file or time."""
+        """Hash (16 bytes) of the histograms, whatever their order, file or time."""
         hasher = xxhash.xxh3_128()
         for path in sorted(self.histograms):
             hasher.update(repr(path).encode() + self.histograms[path].digest)
@@ -89,14 +89,14 @@ class Snapshot(Mapping[Path, Histogram]):
 
 
 def find_path(name: str, paths: Iterable[Path], where: str) -> Path:
-    """The one path of ``paths`` that is displayed as ``name``.
+    """The path among ``paths`` with this displayed name.
 
     Raises
     ------
     NotFoundError
         If there is none; the text names the nearest ones.
     AmbiguousNameError
-        If folders and slashes in names display alike; the text lists the tuples to choose from.
+        If several paths have this displayed name; the text lists the tuples to choose from.
     """
     paths = list(paths)
     found = [path for path in paths if display_name(path) == name]

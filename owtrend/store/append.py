@@ -1,4 +1,4 @@
-"""Snapshots into a store one after the other: the door of a live detector. One commit for all that came together."""
+"""Append live snapshots to a store, one commit for all that came together, and fold them into full chunks."""
 
 import contextlib
 import time
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from owtrend.errors import SnapshotError, UsageError
 from owtrend.model import root_sums
 from owtrend.model.registry import COUNTS, SAME, SUMS, WEIGHTS, Layouts, Registry, Segment, segments_of
-from owtrend.model.rows import Accumulation, Provenance, RunRows, TailRow, settle
+from owtrend.model.rows import Accumulation, Provenance, TailRow, settle
 from owtrend.model.snapshot import Snapshot
 from owtrend.store import quarantine
 from owtrend.store.layout import TIME_CHUNK
@@ -23,27 +23,27 @@ from owtrend.store.transaction import Transaction
 __all__ = ["Appended", "Appender", "appender"]
 
 _DTYPES = {COUNTS: np.int32, WEIGHTS: np.float64, SUMS: np.float64}
-_SLOTS_KEPT = 256  # of an empty tail while a run goes on: what was in them stays on disk until it is overwritten
-_OVER_AFTER = 30 * 60 * 10**9  # ns: then no row of a run is waited for
+_SLOTS_KEPT = 256  # of an empty tail while a run goes on; their old content stays on disk until it is overwritten
+_OVER_AFTER = 30 * 60 * 10**9  # [ns] without a row while other runs go on: the run is over
 _RUNS_KEPT = 16  # runs of each subsystem whose rows are remembered, in addition to those in the tail
-_FOLD_CELLS = 2**18  # of one step of folding: one chunk of the tail
+_FOLD_CELLS = 2**18  # cells in one step of folding: one chunk of the tail
 _Values = list[tuple[Segment, NDArray[Any] | None]]
 
 
 @dataclass
 class Appended:
-    """What came of one `Appender.append`: the new version, and how many snapshots were what."""
+    """Result of `Appender.append`: the new version, and the numbers of snapshots added, dropped and replaced."""
 
     version: str
     added: int = 0
     duplicates: int = 0
     replaced: int = 0
-    refused: list[str] = field(default_factory=list)  # one line each, which the quarantine has too
+    refused: list[str] = field(default_factory=list)  # lines of the quarantine
 
 
 @dataclass
 class _Row:
-    """What must be known of a row to compare another with it."""
+    """A row, as far as it is needed to compare another with it."""
 
     entries: float
     digest: bytes
@@ -53,7 +53,7 @@ class _Row:
 
 @dataclass
 class _Live:
-    """What the appender remembers of one subsystem, so that an append reads nothing."""
+    """Memory of one subsystem, so that an append reads nothing."""
 
     registry: Registry = field(default_factory=Registry)
     layouts: Layouts = field(default_factory=Layouts)
@@ -72,14 +72,14 @@ class _Live:
         return next(number for number in range(len(used) + 1) if number not in used)
 
     def is_over(self, run: int) -> bool:
-        """Whether a run has probably ended: others have gone on without it."""
+        """True if a run has probably ended: others have gone on without it."""
         newest = max(time for rows in self.tail.values() for time in rows.values())
         return newest - max(self.tail[run].values()) > _OVER_AFTER
 
 
 @contextlib.contextmanager
 def appender(store: Store) -> Iterator["Appender"]:
-    """An `Appender`, which holds the role of the store's raw writer as long as it is open.
+    """Open an `Appender`, which is the only raw writer of the store until it is closed.
 
     Raises
     ------
@@ -93,8 +93,7 @@ def appender(store: Store) -> Iterator["Appender"]:
 class Appender:
     """Appends snapshots to a store, and folds them into full chunks in the gaps.
 
-    A snapshot costs what its cells cost, however long the run is. What `append` has returned is kept: a process that
-    dies loses nothing that was reported.
+    The cost of a snapshot does not depend on the length of its run. What `append` returned is safe if the process dies.
     """
 
     def __init__(self, store: Store, begin: Any) -> None:
@@ -110,20 +109,25 @@ class Appender:
         accumulation: int = Accumulation.CUMULATIVE,
         provenance: Sequence[str] | None = None,
     ) -> Appended:
-        """Add snapshots in one commit, in whatever order they come.
+        """Add snapshots in one commit, in any order.
 
-        ``provenance`` has a line of JSON for each, as the rows of a store have it, where they come from one.
+        Of several snapshots of one subsystem, run and time, equal ones are kept once. If their contents differ, the one
+        with more entries is kept, and the others are listed in the quarantine.
 
-        Of several with one subsystem, run and time, equal ones are kept once, and of others the one with more entries;
-        the rest is listed in the quarantine.
+        Parameters
+        ----------
+        accumulation
+            `owtrend.model.rows.Accumulation` of all of them.
+        provenance
+            Lines of provenance, if they come from another store.
 
         Raises
         ------
         SnapshotError
-            If one does not tell its subsystem, run or time, holds no histogram, or one without ROOT's statistics; then
-            none is added.
+            If one has no subsystem, run or time, no histogram, or a histogram without ROOT's statistics. Then none is
+            added.
         UsageError
-            If its run was cumulative so far and is now to be in reset mode, or the other way round.
+            If its run has another accumulation.
         """
         for snapshot in snapshots:
             _require_whole(snapshot)
@@ -141,7 +145,7 @@ class Appender:
             if result.refused:
                 transaction.quarantine(result.refused)
             result.version = transaction.commit(_message(snapshots))
-        except BaseException:  # what was remembered may not have been written: it is read again
+        except BaseException:  # the memory may differ from the store now: read it again
             self._live.clear()
             self._folding = None
             raise
@@ -153,8 +157,8 @@ class Appender:
         Parameters
         ----------
         everything
-            Also rows that do not fill a chunk, as when the detector stops. Without it only those of runs that are
-            over, because others have gone on without them for half an hour.
+            Also rows that do not fill a chunk, as when the detector stops. Otherwise only those of runs that are over:
+            others have gone on without them for half an hour.
         """
         stop = None if seconds is None else time.monotonic() + seconds
         while True:
@@ -185,7 +189,7 @@ class Appender:
                 live.run_indices = {int(run): run_index for run_index, run in enumerate(view.per_run["run"])}
                 live.room = view.room
                 live.tail = {run: {row.slot: row.time for row in rows} for run, rows in view.tail.items()}
-            self._live[subsystem] = live  # only what was read to the end
+            self._live[subsystem] = live  # after all was read
         return self._live[subsystem]
 
     def _known_rows(self, subsystem: str, run: int) -> dict[int, _Row]:
@@ -211,7 +215,7 @@ class Appender:
         return [pair for histogram in snapshot.values() for pair in segments_of(histogram, registry)]
 
     def _make_room(self, prepared: list[tuple[Snapshot, _Values]]) -> None:
-        """Register new segments and grow the axes, in a commit of its own; none where all is there already."""
+        """Register new segments and grow the axes in a commit of its own, if needed."""
         transaction: Transaction | None = None
         for subsystem in dict.fromkeys(_subsystem(snapshot) for snapshot, _ in prepared):
             live = self._state(subsystem)
@@ -229,7 +233,7 @@ class Appender:
                 if snapshot.subsystem == subsystem and any(segment.offset < 0 for segment, _ in values):
                     prepared[number] = snapshot, self._segments(snapshot)
         if transaction is not None:
-            self._folding = None  # it could not be rebased over a resize: it begins anew
+            self._folding = None  # a resize cannot be rebased: start again
             transaction.commit("make room")
 
     def _write(
@@ -241,12 +245,12 @@ class Appender:
         row = _Row(snapshot.entries, snapshot.digest, -1, snapshot.source)
         if live.accumulations.setdefault(run, accumulation) != accumulation:
             raise UsageError(
-                f"{self._store.location}: run {run} of {subsystem} is {_words(live.accumulations[run])} by what came "
-                f"before, this snapshot is {_words(accumulation)}; a run is one or the other"
+                f"{self._store.location}: run {run} of {subsystem} is {_words(live.accumulations[run])} so far, "
+                f"this snapshot is {_words(accumulation)}; send it with another run number"
             )
         before = known.get(when)
         if known and when <= max(known):
-            self._folding = None  # the rows that it folds may no longer be where it saw them
+            self._folding = None  # its rows may have moved: start again
         if before is None:
             result.added += 1
         elif (settled := settle(before, row)) is None:
@@ -265,10 +269,10 @@ class Appender:
             if any(segment.array == array for segment, _ in values):
                 cells[array] = np.zeros(live.registry.size(array), dtype=dtype)
         numbers = []
-        for segment, one in values:
+        for segment, part in values:
             numbers.append(live.registry.number(segment))
             if segment.array != SAME:
-                cells[segment.array][segment.cells] = one
+                cells[segment.array][segment.cells] = part
         layout = live.layouts.number(numbers)
         live.revisions[run] += 1
         tail_row = TailRow(
@@ -282,14 +286,14 @@ class Appender:
         known[when] = row
 
     def _fold(self, everything: bool) -> Iterator[None]:
-        """One step of folding after the other; each takes about as long as an append."""
+        """Fold step by step; each step takes about as long as an append."""
         for subsystem in sorted({*self._registered, *self._live}):
             view: SubsystemReader | None = None
             for run in list(self._state(subsystem).tail):
                 whole_run = everything or self._state(subsystem).is_over(run)
                 if whole_run or self._fills_a_chunk(subsystem, run):
                     view = view or self._store.reader().subsystem(subsystem)
-                    if run in view.tail:  # not a run that came since the view was opened
+                    if run in view.tail:  # else it came after the view was opened
                         yield from self._fold_run(view, subsystem, run, view.tail[run], whole_run)
             live = self._state(subsystem)
             if not live.tail and live.slots > (0 if everything else _SLOTS_KEPT):
@@ -299,7 +303,7 @@ class Appender:
                 transaction.commit(f"give back the empty tail of {subsystem}")
 
     def _fills_a_chunk(self, subsystem: str, run: int) -> bool:
-        """Whether the rows of a run up to the first in the tail and on fill a chunk that is not full yet."""
+        """True if the rows of a run fill a chunk that has rows in the tail."""
         known = self._known_rows(subsystem, run)
         first = next(number for number, when in enumerate(sorted(known)) if known[when].slot >= 0)
         return first < len(known) // TIME_CHUNK * TIME_CHUNK
@@ -313,12 +317,12 @@ class Appender:
         first = int(np.flatnonzero(order != np.arange(len(order)))[0])
         begin = first // TIME_CHUNK * TIME_CHUNK
         end = len(rows) if whole_run else len(rows) // TIME_CHUNK * TIME_CHUNK
-        if first < folded:  # a late row moves those after it in the chunks: all of them, or the last would be lost
+        if first < folded:  # a late row moves all those after it in the chunks, or the last would be lost
             end = max(end, int(np.flatnonzero(order >= 0)[-1]) + 1)
         if end <= first:
             return
-        # Rows that readers see in the chunks may only change together with what says so: then nobody may append
-        # meanwhile. Otherwise the chunks are written first, step by step, and count from the second commit on.
+        # Visible rows of the chunks may only change in the commit that changes their row arrays, with no append in
+        # between. New rows are written to the chunks first, step by step; they count from the second commit on.
         whole = first < folded
         transaction: Transaction = self._begin()
         for start in range(begin, end, TIME_CHUNK):
@@ -335,7 +339,7 @@ class Appender:
             yield
             transaction = self._begin()
         gone = [row.slot for row in tail if row.slot in {int(-1 - at) for at in order[:end] if at < 0}]
-        transaction.fold_rows(subsystem, run_index, _first(rows, end), int(view.per_run["revision"][run_index]))
+        transaction.fold_rows(subsystem, run_index, rows.first(end), int(view.per_run["revision"][run_index]))
         transaction.clear_slots(subsystem, gone)
         transaction.commit(f"fold {subsystem} run {run}: rows {begin} to {end}")
         live = self._state(subsystem)
@@ -348,14 +352,6 @@ class Appender:
         yield
 
 
-def _first(rows: RunRows, count: int) -> RunRows:
-    """The first rows of a run."""
-    return RunRows(
-        time=rows.time[:count], layout=rows.layout[:count], flags=rows.flags[:count], digest=rows.digest[:count],
-        provenance=rows.provenance[:count], mode=rows.mode, accumulation=rows.accumulation,
-    )  # fmt: skip
-
-
 def _require_whole(snapshot: Snapshot) -> None:
     for name in ("subsystem", "run", "time"):
         if getattr(snapshot, name) is None:
@@ -364,11 +360,13 @@ def _require_whole(snapshot: Snapshot) -> None:
             )
     if not len(snapshot):
         raise SnapshotError(f"{snapshot.source or 'snapshot'}: no histogram in it")
-    for one in snapshot.values():
-        if missing := [name for name in root_sums.names(len(one.axes), mixed=False) if name not in one.sums]:
+    for histogram in snapshot.values():
+        if missing := [
+            name for name in root_sums.names(len(histogram.axes), mixed=False) if name not in histogram.sums
+        ]:
             raise SnapshotError(
-                f"{snapshot.source or 'snapshot'}: {one.name} has no {', '.join(missing)} among its sums, which trends "
-                "are made of; give ROOT's, or make it by Histogram.from_hist"
+                f"{snapshot.source or 'snapshot'}: {histogram.name} has no {', '.join(missing)}, "
+                "which trends need; add ROOT's statistics, or make the histogram by Histogram.from_hist"
             )
 
 
@@ -381,7 +379,7 @@ def _subsystem(snapshot: Snapshot) -> str:
 
 
 def _nanoseconds(snapshot: Snapshot) -> int:
-    assert snapshot.time is not None, "checked when it came"
+    assert snapshot.time is not None, "checked by append"
     return int(snapshot.time.astype("datetime64[ns]").astype(np.int64))
 
 

@@ -1,4 +1,4 @@
-"""Whether a store holds what it says: every chunk read, every row hashed anew, registry and counts consistent."""
+"""Check a store: read every chunk, hash every row again, compare with registry and counts."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,20 +23,20 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass
 class Report:
-    """What a check found: ``problems`` one line each, in order; none means that the store is what it says."""
+    """Result of a check; ``problems`` has one line each, none if the store is good."""
 
     rows: int = 0
     cells: int = 0
-    restarts: int = 0  # of histograms: their entries fell
-    moved: int = 0  # histograms of rows in which a bin fell though the entries did not: entries moved
-    digest: str = ""  # of all contents, sorted by subsystem, run, time, histogram: however they got there
+    restarts: int = 0  # histograms of rows whose entries fell
+    moved: int = 0  # histograms of rows in which a bin fell but the entries did not: entries moved between bins
+    digest: str = ""  # hash of all contents, sorted by subsystem, run, time, histogram
     problems: list[str] = field(default_factory=list)
 
 
 def check(reader: Reader, progress: Progress | None = None) -> Report:
-    """Read everything and compare it with what the catalogue says.
+    """Read everything and compare it with the registry, the row hashes and the counts.
 
-    Two stores with equal contents have equal digests, whatever the order and grouping in which snapshots came.
+    Two stores with equal contents have equal digests, however the snapshots came.
     """
     report, hasher = Report(), xxhash.xxh3_128()
     total = sum(len(reader.subsystem(name).run_indices) for name in reader.registered)
@@ -55,7 +55,7 @@ def check(reader: Reader, progress: Progress | None = None) -> Report:
 
 
 def rows_of(view: SubsystemReader, run_index: int, which: NDArray[np.intp]) -> Iterator[dict[Path, Histogram]]:
-    """The histograms of some rows of a run, as they were put in: native dtypes, only those that the row holds."""
+    """The histograms of some rows of a run, as they were stored: native dtypes, only those that the row holds."""
     layouts = view.rows(run_index).layout[which]
     segments = [[view.registry[number] for number in view.layouts.layouts[layout]] for layout in layouts]
     blocks = {}
@@ -63,34 +63,34 @@ def rows_of(view: SubsystemReader, run_index: int, which: NDArray[np.intp]) -> I
         size = max((s.offset + s.length for row in segments for s in row if s.array == array), default=0)
         if size:
             blocks[array] = view.cells(array, run_index, which, slice(0, size))
-    for number, held in enumerate(segments):
-        yield _histograms(held, {array: block[number] for array, block in blocks.items()})
+    for number, in_row in enumerate(segments):
+        yield _histograms(in_row, {array: block[number] for array, block in blocks.items()})
 
 
 def _histograms(segments: Sequence[Segment], cells: dict[str, NDArray[np.generic]]) -> dict[Path, Histogram]:
     by_path: dict[Path, dict[str, Segment]] = {}
     for segment in segments:
         by_path.setdefault(segment.path, {})[segment.part] = segment
-    found = {}
-    for path, held in by_path.items():
+    histograms = {}
+    for path, by_part in by_path.items():
         parts: dict[str, NDArray[np.generic]] = {}
         for part in PARTS:
-            if part in held:
-                own = held[part]
-                values = parts[TWINS[part]] if own.array == SAME else cells[own.array][own.cells]
-                letter = own.class_name[-1] if part == "contents" else "D"
+            if part in by_part:
+                segment = by_part[part]
+                values = parts[TWINS[part]] if segment.array == SAME else cells[segment.array][segment.cells]
+                letter = segment.class_name[-1] if part == "contents" else "D"
                 parts[part] = values.astype(_NATIVE[letter])
-        sums, first = held["sums"], next(iter(held.values()))
-        found[path] = Histogram(
+        sums, first = by_part["sums"], next(iter(by_part.values()))
+        histograms[path] = Histogram(
             path=path, class_name=first.class_name, axes=first.axes, parts=parts, title=first.title,
             sums=dict(zip(sums.names, cells[SUMS][sums.cells].tolist(), strict=True)),
             error_option=first.error_option, gauge=first.gauge,
         )  # fmt: skip
-    return found
+    return histograms
 
 
 def _run(view: SubsystemReader, subsystem: str, run: int, report: Report) -> Iterator[bytes]:
-    """Check the rows of one run; gives what of each goes into the digest."""
+    """Check the rows of one run; yields for each what goes into the digest."""
     run_index = view.run_indices[run]
     rows = view.rows(run_index)
     report.problems += [f"{subsystem} run {run}: {problem}" for problem in _row_problems(view, rows)]
@@ -101,7 +101,7 @@ def _run(view: SubsystemReader, subsystem: str, run: int, report: Report) -> Ite
             when = np.datetime_as_string(rows.time[number : number + 1].view("datetime64[ns]"), "s")[0]
             digest = Snapshot(histograms=histograms).digest
             if digest != rows.digest[number].tobytes():
-                report.problems.append(f"{subsystem} run {run}, {when} UTC: its cells are not those that were put in")
+                report.problems.append(f"{subsystem} run {run}, {when} UTC: checksum mismatch, its cells have changed")
             report.rows += 1
             report.cells += sum(part.size for one in histograms.values() for part in one.parts.values())
             if rows.accumulation != Accumulation.RESET:
@@ -111,27 +111,27 @@ def _run(view: SubsystemReader, subsystem: str, run: int, report: Report) -> Ite
 
 
 def _compare(before: dict[Path, Histogram], after: dict[Path, Histogram], report: Report) -> None:
-    """Count the histograms that began anew, and those in which entries moved from one bin to another."""
-    for path, one in after.items():
+    """Count restarts, and histograms in which entries moved from one bin to another."""
+    for path, new in after.items():
         old = before.get(path)
-        if old is None or one.gauge or "contents" not in one.parts or old.axes != one.axes:
+        if old is None or new.gauge or "contents" not in new.parts or old.axes != new.axes:
             continue
-        if one.sums["entries"] < old.sums["entries"]:
+        if new.sums["entries"] < old.sums["entries"]:
             report.restarts += 1
-        elif "contents" in old.parts and bool((one.parts["contents"] < old.parts["contents"]).any()):
+        elif "contents" in old.parts and bool((new.parts["contents"] < old.parts["contents"]).any()):
             report.moved += 1
 
 
 def _registry_problems(view: SubsystemReader) -> Iterator[str]:
     for array in (COUNTS, WEIGHTS, SUMS):
-        own = sorted((s for s in view.registry if s.array == array), key=lambda s: s.offset)
+        in_order = sorted((s for s in view.registry if s.array == array), key=lambda s: s.offset)
         end = 0
-        for segment in own:
+        for segment in in_order:
             if segment.offset < end:
                 yield f"segments overlap at {array} {segment.offset}: {segment.path} {segment.part}"
             end = max(end, segment.offset + segment.length)
         if end > view.group_size(array):
-            yield f"{array} has {view.group_size(array)} cells where the registry needs {end}"
+            yield f"{array} has {view.group_size(array)} cells, the registry needs {end}"
     for number, layout in enumerate(view.layouts.layouts):
         if layout and layout[-1] >= len(view.registry):
             yield f"layout {number} names segment {layout[-1]} of {len(view.registry)}"
@@ -139,7 +139,7 @@ def _registry_problems(view: SubsystemReader) -> Iterator[str]:
 
 def _row_problems(view: SubsystemReader, rows: RunRows) -> Iterator[str]:
     if not (np.diff(rows.time) > 0).all():
-        yield "its times do not increase"
+        yield "times do not increase"
     if len(rows) and not 0 <= rows.layout.min() <= rows.layout.max() < len(view.layouts):
         yield f"a row has layout {rows.layout.max()} of {len(view.layouts)}"
     if len(rows.provenance) != len(rows):

@@ -187,8 +187,8 @@ class TrendWriter(_Writer):
         if "version" not in group:
             create_trend_origin(group, len(names))
             grow(group["version"], n_runs)
-            made = np.flatnonzero(group["revision"][:] > 0)
-            group["version"].oindex[made, slice(None)] = versions.BEFORE_VERSIONS
+            computed = np.flatnonzero(group["revision"][:] > 0)
+            group["version"].oindex[computed, slice(None)] = versions.BEFORE_VERSIONS
         for name in TREND_ARRAYS:
             grow(group[name], n_runs, n_times, len(histograms), len(names))
             grow(group[f"run_{name}"], n_runs, len(histograms), len(names))

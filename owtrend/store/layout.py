@@ -1,12 +1,12 @@
-"""The arrays of a store and how they are chunked and packed. Layout, per subsystem in ``raw/<subsystem>``:
+"""Arrays of a store, their chunks and codecs. Per subsystem, in ``raw/<subsystem>``:
 
     counts   (run, time, cell)    int32    bins whose every value is an int32; time fastest inside a chunk
     weights  (run, time, wcell)   float64  all other bins
-    sums     (run, time, scell)   float64  entries, tsumw, ... as ROOT keeps them
+    sums     (run, time, scell)   float64  ROOT's statistics: entries, tsumw, ...
     time, layout, flags, digest   (run, time)   per row; provenance (run, byte) JSON lines
     run, n_snapshots, n_rows, start, stop, revision, accumulation, mode   (run)
     registry, layouts             (byte)   JSON lines that only grow
-    tail_rows                     (slot, tail_byte)  what the rows are that are not in the arrays above yet
+    tail_rows                     (slot, tail_byte)  JSON lines of the rows that are not in the arrays above yet
     tail_counts, tail_weights, tail_sums  (slot, cell)  their cells, see `owtrend.model.rows`
 
 and the trends in ``trends/<subsystem>``. A missing chunk is not stored, so the rectangle costs nothing.
@@ -31,7 +31,7 @@ NO_TIME = np.iinfo(np.int64).min
 CELL_DIM = {COUNTS: "cell", WEIGHTS: "wcell", SUMS: "scell"}
 CELL_DTYPE = {COUNTS: "int32", WEIGHTS: "float64", SUMS: "float64"}
 _CELL_CHUNK = {COUNTS: 2**16, WEIGHTS: 2**15, SUMS: 2**12}
-TAIL_ROW = 1024  # bytes of what one row is, doubled where it needs more
+TAIL_ROW = 1024  # bytes of a row's JSON line, doubled if needed
 _TAIL_CHUNK = 2**18  # cells
 TAIL = {array: f"tail_{array}" for array in CELL_DIM}
 _EPOCH = {"units": "nanoseconds since 1970-01-01T00:00:00", "calendar": "proleptic_gregorian"}
@@ -52,7 +52,7 @@ RUN_ARRAYS: dict[str, tuple[str, int, dict[str, str]]] = {
 TREND_ARRAYS = ("value", "error")
 TREND_DETAIL = (*TREND_ARRAYS, "state")
 SCORE_DETAIL = ("z", "total", "flagged")
-SETTINGS = {"long_name": "hash of the settings that it depends on"}
+SETTINGS = {"long_name": "hash of the settings"}
 
 
 def create_subsystem(group: zarr.Group, registry: Registry) -> None:
@@ -99,45 +99,53 @@ def create_trends(group: zarr.Group, reductors: int) -> None:
 
 
 def create_trend_origin(group: zarr.Group, reductors: int) -> None:
-    """What the trends of a run are made by."""
+    """Create the versions and settings of trends."""
     made_by = {"long_name": "version of the formulas, see owtrend.store.versions; 0 where there is none"}
     create_array(group, "version", ("run", "reductor"), "int32", (4096, 1), 0, made_by, shape=(0, reductors))
     create_array(group, "settings", ("run", "digest_byte"), "uint8", (4096, 8), 0, SETTINGS, shape=(0, 8))
 
 
 def create_score_origin(group: zarr.Group, families: int) -> None:
-    """What the scores of a run are made by."""
+    """Create the versions and settings of scores."""
     made_by = {"long_name": "versions of the formulas, see owtrend.store.versions"}
     create_array(group, "version", ("run", "family"), "int32", (4096, families), 0, made_by, shape=(0, families))
     create_array(group, "settings", ("run", "digest_byte"), "uint8", (4096, 8), 0, SETTINGS, shape=(0, 8))
 
 
-def create_scores(group: zarr.Group, scores: int, looks: int, nulls_of: int) -> None:
+def create_scores(group: zarr.Group, scores: int, comparisons: int, summaries: int) -> None:
     over_time = ("run", "time", "histogram")
     chunks = (4, 4 * TIME_CHUNK, 64)
-    z = {"long_name": "normal standard deviations, told what is usual for the histogram"}
+    z = {"long_name": "normal standard deviations, corrected for the null model of the histogram"}
     create_array(
         group, "z", (*over_time, "score"), "float32", (*chunks, 1), np.nan, z, shape=(0, 0, 0, scores)
     )  # fmt: skip
-    create_array(group, "total", over_time, "float32", chunks, np.nan, {"long_name": "of all scores as one"})
-    bits = {"long_name": "bits: 1 its bins, 2 shares in its component, 4 rate of that, 8 it is to blame for 2"}
+    create_array(group, "total", over_time, "float32", chunks, np.nan, {"long_name": "all scores as one"})
+    bits = {"long_name": "bits: 1 bins, 2 fraction of its component, 4 rate of its component, 8 contributes most to 2"}
     create_array(group, "flagged", over_time, "uint8", chunks, 0, bits)
-    nulls = {"long_name": "count, median, spread of each z and of chi2 by its expectation: of the bins, of the share"}
-    usual = ("run", "histogram", "look", "of_score", "number")
-    shape = (0, 0, looks, nulls_of, 3)
-    create_array(group, "null", usual, "float32", (32, 64, *shape[2:]), np.nan, nulls, shape=shape)
-    create_array(group, "flags", ("run", "byte"), "uint8", (1, 2**16), 0, {"long_name": "JSON lines, one per flag"})
+    nulls = {"long_name": "count, median and spread of each z, and of chi2 divided by its expectation"}
+    null_dims = ("run", "histogram", "look", "of_score", "number")
+    shape = (0, 0, comparisons, summaries, 3)
+    create_array(group, "null", null_dims, "float32", (32, 64, *shape[2:]), np.nan, nulls, shape=shape)
+    create_array(group, "flags", ("run", "byte"), "uint8", (1, 2**16), 0, {"long_name": "JSON lines, one per finding"})
     create_array(group, "revision", ("run",), "int32", (4096,), 0, {})
     for name, what in {
-        "basis": "hash of what its references are",
-        "outcome": "hash of what is learned from it",
+        "basis": "hash of its references",
+        "outcome": "hash of what later runs use of it",
     }.items():
         create_array(group, name, ("run", "digest_byte"), "uint8", (4096, 16), 0, {"long_name": what}, shape=(0, 16))
-    create_array(group, "threshold", ("run",), "float32", (4096,), np.nan, {"long_name": "of total, for a flag"})
+    create_array(
+        group,
+        "threshold",
+        ("run",),
+        "float32",
+        (4096,),
+        np.nan,
+        {"long_name": "total of a finding"},
+    )
 
 
 def stored_names(group: zarr.Group, what: str) -> list[str]:
-    """The names along an axis of a group, as they are called today."""
+    """The names along an axis of a group; earlier names of scores are replaced."""
     return [EARLIER_NAMES.get(name, name) if what == "scores" else name for name in group.attrs.get(what, [])]
 
 
@@ -170,7 +178,7 @@ def grow(array: zarr.Array[Any], *sizes: int) -> None:
 
 
 def padded(values: NDArray[Any], size: int) -> NDArray[Any]:
-    """With zeros behind, for runs that came since."""
+    """Pad with zeros, for runs that came since."""
     return np.pad(values, [(0, size - len(values)), *[(0, 0)] * (values.ndim - 1)])
 
 
@@ -185,6 +193,6 @@ def read_log(group: zarr.Group, name: str) -> list[str]:
 def append_log(group: zarr.Group, name: str, lines: Sequence[str]) -> None:
     if lines:
         text = np.frombuffer("".join(f"{line}\n" for line in lines).encode(), dtype=np.uint8)
-        held = group[name].shape[0]
-        group[name].resize((held + len(text),))
-        group[name][held:] = text
+        end = group[name].shape[0]
+        group[name].resize((end + len(text),))
+        group[name][end:] = text

@@ -1,4 +1,4 @@
-"""A state of the store, read lazily: its subsystems, runs, rows and cells, the tail joined in."""
+"""One state of a store, read lazily: subsystems, runs, rows and cells, with the tail."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ __all__ = ["Reader", "SubsystemReader", "read_tail"]
 
 
 class Reader:
-    """A whole, unchanging state of the store."""
+    """One state of a store; it never changes."""
 
     def __init__(self, session: icechunk.Session, location: str) -> None:
         self.location = location
@@ -30,12 +30,12 @@ class Reader:
         self._group = zarr.open_group(session.store, mode="r")
         if self._group.attrs.get("owtrend_format") != FORMAT:
             found = self._group.attrs.get("owtrend_format", "none")
-            raise StoreError(f"{location}: store format {found}, this owtrend reads {FORMAT}")
+            raise StoreError(f"{location}: store format {found}, expected {FORMAT}; update owtrend")
         self._subsystems: dict[str, SubsystemReader] = {}
 
     @cached_property
     def registered(self) -> tuple[str, ...]:
-        """Subsystems that have a place in the store, also those of which no snapshot was readable yet."""
+        """All subsystems of the store, also those without a readable snapshot."""
         return tuple(sorted(self._group["raw"].group_keys())) if "raw" in self._group else ()
 
     @cached_property
@@ -44,11 +44,11 @@ class Reader:
         return tuple(name for name in self.registered if self.subsystem(name).run_indices)
 
     def subsystem(self, name: str) -> "SubsystemReader":
-        """One subsystem; raises NotFoundError, which lists those that are there."""
+        """One subsystem; NotFoundError lists those there are."""
         if name not in self._subsystems:
             if name not in self.registered:
-                held = ", ".join(self.registered) or "none"
-                raise NotFoundError(f"{self.location}: no subsystem {name!r}; it has {held}")
+                known = ", ".join(self.registered) or "none"
+                raise NotFoundError(f"{self.location}: no subsystem {name!r}; it has {known}")
             where = f"{self.location}, subsystem {name}"
             self._subsystems[name] = SubsystemReader(where, name, self._group)
         return self._subsystems[name]
@@ -70,13 +70,13 @@ class Reader:
 
     @cached_property
     def quarantine(self) -> list[str]:
-        """JSON lines of what could not be taken in."""
+        """JSON lines on what could not be taken in."""
         return quarantine.listed(read_log(self._group, "quarantine"))
 
 
 @dataclass
 class SubsystemReader:
-    """The arrays of one subsystem; everything is read when it is asked for, and small things once."""
+    """The arrays of one subsystem, read when needed; small ones are read once."""
 
     where: str
     name: str
@@ -109,16 +109,16 @@ class SubsystemReader:
 
     @cached_property
     def holds(self) -> NDArray[np.bool_]:
-        """Whether a layout holds a segment, shape ``(layout, segment)``."""
+        """True where a layout holds a segment, shape ``(layout, segment)``."""
         return self.layouts.matrix(len(self.registry))
 
     @cached_property
     def tail(self) -> dict[int, tuple[TailRow, ...]]:
         """The rows in the tail, by run, in order of time."""
-        found: dict[int, list[TailRow]] = {}
+        by_run: dict[int, list[TailRow]] = {}
         for row in read_tail(self.group):
-            found.setdefault(row.run, []).append(row)
-        return {run: tuple(sorted(rows, key=lambda row: row.time)) for run, rows in found.items()}
+            by_run.setdefault(row.run, []).append(row)
+        return {run: tuple(sorted(rows, key=lambda row: row.time)) for run, rows in by_run.items()}
 
     @cached_property
     def per_run(self) -> dict[str, NDArray[Any]]:
@@ -159,29 +159,29 @@ class SubsystemReader:
 
     @property
     def room(self) -> int:
-        """How many rows a run may have before the time axis grows."""
+        """Rows that a run may have before the time axis grows."""
         return int(self.group["time"].shape[1])
 
     @property
     def slots(self) -> int:
-        """How many slots the tail has, free ones included."""
+        """Slots of the tail, free ones included."""
         return int(self.group["tail_rows"].shape[0])
 
     def any_run_index(self, run: int) -> int:
-        """Place on the run axis, also of a run that shows nothing yet."""
+        """Place on the run axis, also of a run without visible rows."""
         return int(np.flatnonzero(self.per_run["run"] == run)[0])
 
     def folded(self, run_index: int) -> int:
-        """How many rows of a run lie in its chunks."""
+        """Rows of a run that lie in its chunks."""
         return int(self.group["n_rows"][run_index])
 
     def group_size(self, array: str) -> int:
-        """Cells that an array has."""
+        """Cells of an array."""
         return int(self.group[array].shape[2])
 
     def order(self, run_index: int) -> NDArray[np.int64]:
-        """Where each row of one run is, in order of time, see `owtrend.model.rows.merged_order`."""
-        count = int(self.per_run["n_rows"][run_index])  # which also reads the tail
+        """Location of each row of one run, in order of time; see `owtrend.model.rows.merged_order`."""
+        count = int(self.per_run["n_rows"][run_index])  # reads the tail, too
         return self._order.get(run_index, np.arange(count))
 
     @cached_property
@@ -199,13 +199,13 @@ class SubsystemReader:
         return self.run_indices[run]
 
     def rows(self, run_index: int) -> RunRows:
-        """What the rows of one run are, hidden ones included."""
+        """The rows of one run without their cells, hidden ones included."""
         count = int(self.per_run["n_rows"][run_index])
         return self._tables[run_index] if run_index in self._tables else self._stored_rows(run_index, count)
 
     def provenance(self, run_index: int) -> tuple[str, ...]:
-        """That of the rows of one run, hidden ones included: a JSON line each."""
-        tables = self._tables if self.per_run["n_rows"][run_index] else {}  # which also reads the tail
+        """Provenance of the rows of one run, hidden ones included: a JSON line each."""
+        tables = self._tables if self.per_run["n_rows"][run_index] else {}  # reads the tail, too
         return tables[run_index].provenance if run_index in tables else self._stored_provenance(run_index)
 
     def _stored_provenance(self, run_index: int) -> tuple[str, ...]:
@@ -230,7 +230,7 @@ class SubsystemReader:
         return self._row("layout", run_index)
 
     def read_all_rows(self) -> None:
-        """Read times and layouts of all runs at once, for who will ask for most of them: 1 ms a run otherwise."""
+        """Read times and layouts of all runs at once; one by one takes 1 ms a run."""
         shown, used = self.per_run["n_snapshots"], len(self.per_run["run"])
         for name in ("time", "layout"):
             most = int(shown.max(initial=0))
@@ -251,8 +251,8 @@ class SubsystemReader:
         if self.tail and run_index in self._order:
             where = self._order[run_index][rows]
             out = np.empty((len(rows), cells.stop - cells.start), dtype=self._array(array).dtype, order="F")
-            if (mine := np.flatnonzero(where >= 0)).size:
-                out[mine] = self._chunked_cells(array, run_index, where[mine], cells)
+            if (in_chunks := np.flatnonzero(where >= 0)).size:
+                out[in_chunks] = self._chunked_cells(array, run_index, where[in_chunks], cells)
             for number in np.flatnonzero(where < 0).tolist():
                 out[number] = self._array(TAIL[array])[-1 - where[number], cells]
             return out

@@ -1,4 +1,4 @@
-"""Repairs of what a store holds, each in one commit and each in the ledger: what, where, when and why."""
+"""Repairs of a store, each in the ledger: what, where, when and why."""
 
 import json
 from collections.abc import Callable
@@ -19,10 +19,10 @@ __all__ = ["ledger", "merge", "remove_run"]
 
 
 def remove_run(store: Store, run: int, *, why: str, subsystem: str | None = None) -> str:
-    """Take a run out of a store, of one subsystem or of all; gives the new version.
+    """Remove a run of one subsystem or of all; returns the new version.
 
-    Its rows are gone from now on, and versions and tags of before still have them. The same files can be ingested
-    again, so to replace a run is to remove it and to ingest better files.
+    Earlier versions and tags still have its rows. The same files can be ingested again: to replace a run, remove it and
+    ingest better files.
 
     Raises
     ------
@@ -34,32 +34,32 @@ def remove_run(store: Store, run: int, *, why: str, subsystem: str | None = None
         If another process writes raw data to this store.
     """
     if not why.strip():
-        raise UsageError("a repair needs a reason, which the ledger keeps")
+        raise UsageError("no reason given; say why, for the ledger")
     with store.writer("raw") as begin:
         reader = store.reader()
         names = reader.registered if subsystem is None else (subsystem,)
-        held = [name for name in names if run in reader.subsystem(name).run_indices]
-        if not held:
+        having = [name for name in names if run in reader.subsystem(name).run_indices]
+        if not having:
             where = "" if subsystem is None else f", subsystem {subsystem}"
             raise NotFoundError(f"{store.location}{where}: no run {run}")
         transaction = begin()
-        for name in held:
+        for name in having:
             view = reader.subsystem(name)
             rows = len(view.rows(view.run_indices[run]))
             transaction.remove_run(
                 name, view.run_indices[run], run, int(view.per_run["revision"][view.run_indices[run]]) + 1
             )
             transaction.write_ledger(_entry("removed", subsystem=name, run=run, rows=rows, why=why))
-        return str(transaction.commit(f"remove run {run} of {', '.join(held)}: {why}"))
+        return str(transaction.commit(f"remove run {run} of {', '.join(having)}: {why}"))
 
 
 def merge(
     into: Store, source: Store, *, why: str, progress: Callable[[str, int, int], None] | None = None
 ) -> dict[str, int]:
-    """Add all rows of another store; gives how many were added, duplicates, or put in the place of others.
+    """Add all rows of another store; returns the numbers of rows added, dropped as duplicates, and replaced.
 
-    They keep where they came from. Of rows at one time the rule of `Appender.append` chooses; so merging twice, or in
-    another order, changes nothing. Each 64 rows are a commit; what was interrupted goes on with the next call.
+    Rows keep their provenance. Of several rows at one time `Appender.append` chooses, so merging again or in another
+    order changes nothing. Every 64 rows are a commit; after an interruption call it again.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def merge(
         If another process writes raw data to ``into``.
     """
     if not why.strip():
-        raise UsageError("a repair needs a reason, which the ledger keeps")
+        raise UsageError("no reason given; say why, for the ledger")
     counts = {"added": 0, "duplicates": 0, "replaced": 0}
     reader = source.reader()
     runs = [(name, run) for name in reader.subsystems for run in sorted(reader.subsystem(name).run_indices)]
@@ -103,5 +103,5 @@ def _entry(what: str, **fields: object) -> str:
 
 
 def ledger(reader: Reader) -> list[dict[str, object]]:
-    """Every repair of a store, oldest first: time (UTC), what, why, and what else there is to say."""
+    """Every repair of a store, oldest first: time (UTC), what, why, and further details."""
     return [json.loads(line) for line in reader.ledger]

@@ -1,4 +1,4 @@
-"""The store: an Icechunk repository of Zarr arrays; where it is, its versions and locks, doors to read and write it."""
+"""The Icechunk repository of a store: location, versions, tags, locks; opens readers and transactions."""
 
 import contextlib
 import fcntl
@@ -34,7 +34,7 @@ _memory_numbers = itertools.count(1)
 
 
 class Store:
-    """One store: where it is, and the doors to read and write it."""
+    """One store: location, versions, and access for readers and writers."""
 
     def __init__(self, location: str | Path, repository: icechunk.Repository) -> None:
         self.location = str(location)
@@ -42,18 +42,18 @@ class Store:
 
     @classmethod
     def open(cls, location: str | Path) -> Self:
-        """The store at a folder or URL (``s3://bucket/prefix``).
+        """Open the store at a folder or URL (``s3://bucket/prefix``).
 
         Raises
         ------
         StoreError
-            If there is none, or not one of owtrend's.
+            If there is none, or it is not owtrend's.
         """
         if (in_memory := _in_memory.get(str(location))) is not None:
             return cls(location, in_memory)
         storage = _storage(location)
         if _is_local(location) and not Path(location).is_dir():
-            raise StoreError(f"{location}: no such store; make one with `owtrend ingest FOLDER --store {location}`")
+            raise StoreError(f"{location}: no such store; create one with `owtrend ingest FOLDER --store {location}`")
         try:
             store = cls(location, icechunk.Repository.open(storage, config=_config()))
             store.reader()
@@ -63,26 +63,26 @@ class Store:
 
     @classmethod
     def create(cls, location: str | Path) -> Self:
-        """A new, empty store.
+        """Create an empty store.
 
         Raises
         ------
         StoreError
-            If something is there already.
+            If the place is not empty.
         """
         with _empty_folder(location):
             try:
                 store = cls(location, icechunk.Repository.create(_storage(location), config=_new_config()))
                 store._repository.save_config()
             except icechunk.IcechunkError as error:
-                raise StoreError(f"{location}: cannot make a store there ({_first_line(error)})") from error
+                raise StoreError(f"{location}: cannot create a store there ({_first_line(error)})") from error
         with _role(location, "raw"):
             store._finish_creation()
         return store
 
     @classmethod
     def in_memory(cls) -> Self:
-        """A new, empty store in the memory of this process, for tests; it goes when nothing refers to it any more.
+        """Create an empty store in the memory of this process, for tests; it goes when nothing refers to it any more.
 
         `open` finds it by its ``location`` in this process. It has no locks, and worker processes cannot reach it.
         """
@@ -94,7 +94,7 @@ class Store:
 
     @classmethod
     def open_or_create(cls, location: str | Path) -> Self:
-        """The store, made if it is missing."""
+        """Open the store, or create it if it is missing."""
         if str(location) in _in_memory:
             return cls.open(location)
         missing = _is_local(location) and not (Path(location) / "refs" / "branch.main" / "ref.json").is_file()
@@ -114,16 +114,16 @@ class Store:
 
     @property
     def address(self) -> str:
-        """The location as workers in another folder find it."""
+        """The location, valid for workers in other folders."""
         return str(Path(self.location).absolute()) if _is_local(self.location) else self.location
 
     @property
     def version(self) -> str:
-        """Identity of the newest committed state."""
+        """Identity of the latest commit."""
         return self._repository.lookup_branch("main")
 
     def reader(self, as_of: str | datetime | None = None) -> "Reader":
-        """The store as committed last, or as of a version, tag or time; it never changes under its user.
+        """The latest state, or that of a version, tag or time; it never changes while you hold it.
 
         Raises
         ------
@@ -144,7 +144,7 @@ class Store:
         return Reader(session, self.location)
 
     def tag(self, name: str, as_of: str | datetime | None = None) -> str:
-        """Give the state as it is now, or as of a version or time, a name that keeps it for good; gives its version.
+        """Name a state (default: the latest), which keeps it for good; returns its version.
 
         Raises
         ------
@@ -155,7 +155,7 @@ class Store:
         try:
             self._repository.create_tag(name, version)
         except icechunk.IcechunkError as error:
-            raise StoreError(f"{self.location}: tag {name!r} cannot be made ({_first_line(error)})") from error
+            raise StoreError(f"{self.location}: tag {name!r} cannot be created ({_first_line(error)})") from error
         return version
 
     @property
@@ -163,10 +163,10 @@ class Store:
         return tuple(sorted(self._repository.list_tags()))
 
     def clean(self, older_than: timedelta = timedelta(days=7)) -> int:
-        """Give up versions that are older, and the bytes that only they use; gives how many bytes that were.
+        """Delete older versions and the data that only they use; returns the number of bytes freed.
 
         The newest version and tagged ones stay. ``older_than`` must exceed the age of any reader and of any
-        transaction in progress: what they hold on to would go, too.
+        transaction in progress: their data would go, too.
         """
         before = datetime.now(UTC) - older_than
         with self._commit_lock():
@@ -174,13 +174,13 @@ class Store:
         return int(self._repository.garbage_collect(before).bytes_deleted)
 
     def sync(self) -> None:
-        """Have the operating system write a local store to its disk: Icechunk leaves that to it."""
+        """Flush a local store to its disk, which Icechunk leaves to the operating system."""
         if _is_local(self.location):
             os.sync()
 
     @contextlib.contextmanager
     def writer(self, role: str) -> Iterator[Any]:
-        """Hold the role ``raw`` or ``derived``; gives a function that begins a transaction.
+        """Hold the role ``raw`` or ``derived``; yields a function that begins a transaction.
 
         Raises
         ------
@@ -217,7 +217,7 @@ def _role(location: str | Path, role: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _flock(location: str | Path, name: str, wait: bool) -> Iterator[None]:
-    """Hold a lock file of a local store; the kernel lets go of it when the process dies."""
+    """Hold a lock file of a local store; the kernel releases it when the process dies."""
     if not _is_local(location):
         yield
         return
@@ -236,9 +236,9 @@ def _flock(location: str | Path, name: str, wait: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _empty_folder(location: str | Path) -> Iterator[None]:
-    """Hold a local folder, made if it is missing, that is empty, as Icechunk wants it.
+    """Hold an empty local folder, as Icechunk needs it; it is created if it is missing.
 
-    What a killed `Store.create` left there goes. Raises StoreError if anything else is there.
+    Remains of a killed `Store.create` are deleted. Raises StoreError if anything else is there.
     """
     if not _is_local(location):
         yield
@@ -248,13 +248,13 @@ def _empty_folder(location: str | Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except FileExistsError as error:
-        raise StoreError(f"{location}: already there and no folder; give another") from error
+        raise StoreError(f"{location}: already there, but no folder; give another path") from error
     except OSError as error:
-        raise StoreError(f"{location}: cannot make a store there ({error.strerror})") from error
+        raise StoreError(f"{location}: cannot create a store there ({error.strerror})") from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        held = [path.relative_to(folder).as_posix() + "/" * path.is_dir() for path in folder.rglob("*")]
-        if not all(_BEFORE_THE_BRANCH.fullmatch(name) for name in held):
+        names = [path.relative_to(folder).as_posix() + "/" * path.is_dir() for path in folder.rglob("*")]
+        if not all(_BEFORE_THE_BRANCH.fullmatch(name) for name in names):
             raise StoreError(f"{location}: already there and not empty; give another folder")
         for path in folder.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -62,14 +62,14 @@ class Transaction:
         self._arrays.clear()
 
     def commit(self, message: str) -> str:
-        """Make it visible; gives the new version, or the old one if nothing changed."""
+        """Make the changes visible; returns the new version, or the old one if nothing changed."""
         if not self.session.has_uncommitted_changes:
             return str(self.session.snapshot_id)
         with self._lock():
             return self.session.commit(message, rebase_with=icechunk.ConflictDetector())
 
     def rows_of(self, subsystem: str, run: int) -> int:
-        """How many rows a run has."""
+        """Number of rows of a run."""
         if f"raw/{subsystem}" not in self.group:
             return 0
         group = self.group[f"raw/{subsystem}"]
@@ -77,7 +77,7 @@ class Transaction:
         return int(group["n_rows"][int(run_index[0])]) if len(run_index) else 0
 
     def prepare(self, subsystem: str, registry: Registry, runs: Iterable[int], rows: int) -> dict[int, int]:
-        """Make room for runs of up to ``rows`` rows with these segments; gives the place of each run on the run axis.
+        """Make room for runs of up to ``rows`` rows with these segments; returns the run index of each run.
 
         Axes grow in steps, in a commit of their own: a fork needs a clean session, and a resize cannot be rebased.
         """
@@ -104,20 +104,20 @@ class Transaction:
             grow(group[TAIL[array]], 0, registry.size(array))
         if len(run_indices) > len(known):
             group["run"][len(known) : len(run_indices)] = np.array(list(run_indices)[len(known) :], dtype=np.int64)
-        held = read_log(group, "registry")
-        append_log(group, "registry", [segment.to_json() for segment in registry[len(held) :]])
+        stored = len(read_log(group, "registry"))
+        append_log(group, "registry", [segment.to_json() for segment in registry[stored:]])
         return run_indices
 
     def room(self, subsystem: str) -> int:
-        """How many rows a run may have before the time axis grows."""
+        """Rows that a run may have before the time axis grows."""
         return int(self.group[f"raw/{subsystem}/time"].shape[1])
 
     def write_layouts(self, subsystem: str, layouts: Layouts) -> None:
         """Append the layouts that the store lacks."""
         group = self.group[f"raw/{subsystem}"]
-        held = int(group["layouts"].attrs["count"])
-        if len(layouts) > held:
-            append_log(group, "layouts", [Layouts.to_json(layout) for layout in layouts.layouts[held:]])
+        stored = int(group["layouts"].attrs["count"])
+        if len(layouts) > stored:
+            append_log(group, "layouts", [Layouts.to_json(layout) for layout in layouts.layouts[stored:]])
             group["layouts"].attrs["count"] = len(layouts)
 
     def write_block(self, subsystem: str, array: str, run_index: int, row: int, cell: int, block: NDArray[Any]) -> None:
@@ -126,7 +126,7 @@ class Transaction:
         target[run_index, row : row + len(block), cell : cell + block.shape[1]] = block
 
     def write_rows(self, subsystem: str, run_index: int, rows: RunRows, layouts: Layouts) -> None:
-        """Write what the rows of one run are, all of them; their cells come from `write_cells`. None is in the tail."""
+        """Write all rows of one run, none of them in the tail; `write_cells` writes their cells."""
         group = self.group[f"raw/{subsystem}"]
         self.write_layouts(subsystem, layouts)
         tail = [row for row in read_tail(group) if row.run == group["run"][run_index]]
@@ -135,7 +135,7 @@ class Transaction:
         self.clear_slots(subsystem, [row.slot for row in tail])
 
     def fold_rows(self, subsystem: str, run_index: int, rows: RunRows, revision: int) -> None:
-        """Write what the first rows of a run are, some of which were in the tail till now."""
+        """Write the first rows of a run, some of which were in the tail so far."""
         self._write_run(self.group[f"raw/{subsystem}"], run_index, rows, revision, raise_if_new=False)
 
     def _write_run(
@@ -148,7 +148,7 @@ class Transaction:
             group[name][run_index, :count] = getattr(rows, name)
         text = "".join(f"{line}\n" for line in rows.provenance).encode()
         grow(group["provenance"], 0, len(text))
-        whole = text.ljust(group["provenance"].shape[1], b"\0")  # also over the end of a longer text before
+        whole = text.ljust(group["provenance"].shape[1], b"\0")  # overwrites a longer text
         group["provenance"][run_index] = np.frombuffer(whole, dtype=np.uint8)
         shown = rows.n_snapshots
         group["mode"][run_index] = np.frombuffer(rows.mode.encode()[:8].ljust(8, b"\0"), dtype=np.uint8)
@@ -164,7 +164,7 @@ class Transaction:
             group[name][run_index] = value
 
     def _array(self, subsystem: str, name: str) -> zarr.Array[Any]:
-        """An array of a subsystem; looked up once, which takes most of a millisecond."""
+        """An array of a subsystem; looked up once, for it takes almost 1 ms."""
         path = f"raw/{subsystem}/{name}"
         if path not in self._arrays:
             order = "F" if name in CELL_DIM else "C"
@@ -172,7 +172,7 @@ class Transaction:
         return self._arrays[path]
 
     def write_tail(self, subsystem: str, row: TailRow, cells: dict[str, NDArray[Any]]) -> int:
-        """Write one row to its slot of the tail, whose slots it gives; ``cells`` has what it holds of each array."""
+        """Write one row with its cells of each array to its slot of the tail; returns the number of slots."""
         line, rows = row.to_bytes(), self._array(subsystem, "tail_rows")
         width = rows.shape[1]
         while width < max(len(line), TAIL_ROW):
@@ -180,7 +180,7 @@ class Transaction:
         slots = -(-(row.slot + 1) // TIME_CHUNK) * TIME_CHUNK
         if slots > rows.shape[0] or width > rows.shape[1]:
             grow(rows, slots, width)
-            for name in TAIL.values():  # all of one length, or xarray could not open them together
+            for name in TAIL.values():  # xarray needs equal lengths
                 grow(self._array(subsystem, name), rows.shape[0])
         rows[row.slot] = np.frombuffer(line.ljust(width, b"\0"), dtype=np.uint8)
         for name, values in cells.items():
@@ -188,7 +188,7 @@ class Transaction:
         return int(rows.shape[0])
 
     def remove_run(self, subsystem: str, run_index: int, run: int, revision: int) -> None:
-        """Take out the rows of one run, and their chunks; its place stays, for when it comes again."""
+        """Remove the rows of one run and their chunks; its place stays, in case it comes again."""
         group = self.group[f"raw/{subsystem}"]
         self.clear_slots(subsystem, [row.slot for row in read_tail(group) if row.run == run])
         count = int(group["n_rows"][run_index])
@@ -208,31 +208,31 @@ class Transaction:
         group["provenance"][run_index] = np.zeros(group["provenance"].shape[1], dtype=np.uint8)
 
     def write_ledger(self, line: str) -> None:
-        """Note a repair."""
+        """Add a repair to the ledger."""
         if "ledger" not in self.group:
             create_log(self.group, "ledger")
         append_log(self.group, "ledger", [line])
 
     def shrink_tail(self, subsystem: str) -> None:
-        """Give back the slots of a tail that is empty, so that nobody reads them."""
+        """Remove the slots of an empty tail, so that nobody reads them."""
         for name in ("tail_rows", *TAIL.values()):
             array = self._array(subsystem, name)
             array.resize((0, array.shape[1]))
 
     def clear_slots(self, subsystem: str, slots: Sequence[int]) -> None:
-        """Free slots of the tail: their rows are in the chunks now, or were removed."""
+        """Free slots of the tail whose rows are in the chunks now, or were removed."""
         if slots:
             rows = self._array(subsystem, "tail_rows")
             rows.oindex[list(slots), slice(None)] = np.zeros((len(slots), rows.shape[1]), dtype=np.uint8)
 
     def quarantine(self, lines: Iterable[str], taken: Iterable[str] = ()) -> None:
-        """List what could not be taken in, one JSON line each; sources that were ``taken`` are listed no longer."""
+        """Add lines to the quarantine, and take off the whole files that were ``taken`` in."""
         listed = dict.fromkeys(quarantine.listed(read_log(self.group, "quarantine")))
         new = [line for line in dict.fromkeys(lines) if line not in listed]
         append_log(self.group, "quarantine", [*quarantine.taken_lines(listed, taken), *new])
 
     def configure(self, text: str) -> None:
-        """Keep the configuration that trends are made by, as JSON."""
+        """Keep the configuration, as JSON."""
         self.group.attrs["config"] = text
 
     def trends(self, subsystem: str) -> TrendWriter:
@@ -247,11 +247,11 @@ def write_cells(
 ) -> None:
     """Write ``block`` (row, cell) from row ``row`` on, the last rows of one run; called on workers.
 
-    Up to the end of the chunk of 64 rows, with zeros, and chunk after chunk, each in the order that it has in the
-    store: what Zarr need neither read nor turn is written in half the time.
+    Whole chunks in the order they have in the store, padded with zeros to 64 rows: Zarr need neither read nor transpose
+    them, which halves the time.
     """
     target = zarr.open_group(fork.store, mode="r+")[f"raw/{subsystem}/{array}"]
-    unlooked = target.with_config({"order": "F", "write_empty_chunks": True})  # Zarr need not compare with zero
+    unchecked = target.with_config({"order": "F", "write_empty_chunks": True})  # no comparison with zero
     _, rows, width = target.chunks
     rows -= row % rows
     buffer = np.zeros((width, rows), dtype=block.dtype)  # one for all: fresh pages cost as much as the copy
@@ -259,4 +259,4 @@ def write_cells(
         columns = block[:, cell : cell + width]
         piece = buffer[: columns.shape[1]]
         piece[:, : len(block)] = columns.T
-        (unlooked if piece.any() else target)[run_index, row : row + rows, cell : cell + len(piece)] = piece.T
+        (unchecked if piece.any() else target)[run_index, row : row + rows, cell : cell + len(piece)] = piece.T

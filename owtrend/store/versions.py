@@ -1,7 +1,7 @@
 """Versions of the formulas behind stored numbers.
 
-Raise a version when its formulas give other numbers: what is stored stays readable, marked stale, until `owtrend
-compute` makes it again. `tests/compute/test_golden.py` fails when numbers change and their version did not.
+Raise a version when its formulas change the numbers: stored values stay readable, marked stale, until `owtrend
+compute` replaces them. `tests/compute/test_golden.py` fails when numbers change and their version did not.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 __all__ = ["BEFORE_VERSIONS", "SCORES", "TRENDS"]
 
-BEFORE_VERSIONS = 1  # of all that was stored before versions were kept
+BEFORE_VERSIONS = 1  # version of what was stored before versions were kept
 
 TRENDS = 2  # increments, reductions, reductors, fits
 SCORES: Mapping[str, int] = MappingProxyType(

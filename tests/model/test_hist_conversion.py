@@ -30,7 +30,7 @@ def test_a_hist_shows_the_values_and_variances_of_its_histogram():
         assert [axis.title for axis in Histogram.from_hist(made, path).axes] == [axis.title for axis in one.axes]
 
 
-def test_a_hist_of_anybody_becomes_a_histogram():
+def test_any_hist_becomes_a_histogram():
     made = hist.Hist.new.Reg(3, 0, 3, name="a", label="A", flow=False).StrCat(["INT7", "EMC"]).Double()
     made.fill([0.5, 1.5, 1.5, 7], ["INT7", "EMC", "EMC", "EMC"])
     found = Histogram.from_hist(made, "dir")
@@ -46,6 +46,6 @@ def test_a_hist_of_anybody_becomes_a_histogram():
     assert profile.variances()[0] == pytest.approx(0.5)
 
 
-def test_a_hist_that_root_has_no_like_of_is_an_error():
+def test_a_hist_that_root_cannot_hold_is_an_error():
     with pytest.raises(DimsError, match="4 axes; histograms here have one to three"):
         Histogram.from_hist(hist.Hist(*[hist.axis.Regular(1, 0, 1)] * 4), "h")

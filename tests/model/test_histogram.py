@@ -39,11 +39,11 @@ def test_values_are_x_first_and_flow_bins_only_on_request():
     assert histogram.values().tolist() == [[5, 9, 13], [6, 10, 14]]
 
 
-def test_error_of_a_negative_content_without_sumw2_is_that_of_its_absolute_value():
+def test_a_negative_content_without_sumw2_has_the_error_of_its_absolute_value():
     assert counts(contents=(0, -4, 9, 0)).variances().tolist() == [4, 9]
 
 
-def test_digest_knows_contents_and_binning_but_not_the_title():
+def test_the_digest_covers_contents_and_binning_but_not_the_title():
     assert counts().digest == counts(title="other").digest
     assert counts().digest != counts(contents=(1, 2, 3, 5)).digest
     assert counts() == counts(title="other")

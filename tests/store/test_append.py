@@ -31,7 +31,7 @@ def contents(empty, name="folder/h", **chosen):
     return owtrend.open(empty.location).histogram("EMC", name, run=300000, **chosen).contents.values.tolist()
 
 
-def test_what_is_appended_is_there_at_once_and_in_order_of_time(empty):
+def test_appended_rows_are_there_at_once_and_in_order_of_time(empty):
     with appender(empty) as live:
         for minute in (1, 2, 4, 3):
             live.append([snapshot(minute), snapshot(minute, subsystem="TPC")])
@@ -49,7 +49,7 @@ def test_one_append_is_one_version(empty):
         assert [len(empty.reader().subsystem(name).times(0)) for name in ("EMC", "TPC")] == [2, 2]
 
 
-def test_equal_snapshots_are_kept_once_and_of_others_the_one_with_more_entries(empty):
+def test_of_snapshots_at_one_time_equal_ones_are_kept_once_else_the_one_with_more_entries(empty):
     more = snapshot(1, histogram("h", [0, 9, 9, 0]), source="more")
     for order in ([snapshot(1), more], [more, snapshot(1)]):
         with appender(empty) as live:
@@ -113,7 +113,7 @@ def test_a_late_snapshot_lands_in_its_place_also_in_a_folded_chunk(empty):
     assert check(empty.reader()).problems == []
 
 
-def test_a_histogram_that_turns_non_integer_rebins_or_vanishes_reads_back(empty):
+def test_a_histogram_that_turns_non_integer_is_rebinned_or_vanishes_reads_back(empty):
     rows = [
         [histogram("h", [0, 1, 2, 0], "f4")],
         [histogram("h", [0, 1.5, 2, 0], "f4"), histogram("new", [0, 2**40, 0], "i8")],
@@ -151,7 +151,7 @@ def test_everything_is_folded_also_after_a_folding_of_whole_chunks_was_begun(emp
     assert (view.tail, view.folded(0)) == ({}, TIME_CHUNK + 6)
 
 
-def test_the_rest_of_a_run_is_folded_when_others_have_gone_on_for_half_an_hour(empty):
+def test_the_last_rows_of_a_run_are_folded_when_others_have_gone_on_for_half_an_hour(empty):
     with appender(empty) as live:
         for minute in range(5):
             live.append([snapshot(minute)])
@@ -196,7 +196,7 @@ def test_a_read_that_fails_while_folding_loses_nothing(empty, monkeypatch):
     assert contents(empty) == [[1, 2], [2, 4], [3, 6]]
 
 
-def test_everything_means_also_what_came_while_it_was_folded(empty):
+def test_folding_everything_includes_rows_that_came_meanwhile(empty):
     with appender(empty) as live:
         live.append([snapshot(minute) for minute in range(5)])
         assert not live.fold(seconds=0, everything=True)
@@ -205,7 +205,7 @@ def test_everything_means_also_what_came_while_it_was_folded(empty):
     assert empty.reader().subsystem("EMC").tail == {}
 
 
-def test_trends_follow_what_is_appended_and_folding_makes_none_stale(empty):
+def test_appending_makes_trends_stale_and_folding_does_not(empty):
     with appender(empty) as live:
         for minute in range(1, 66):
             live.append([snapshot(minute)])
@@ -222,7 +222,7 @@ def test_trends_follow_what_is_appended_and_folding_makes_none_stale(empty):
 def test_a_run_is_cumulative_or_in_reset_mode_but_not_both(empty):
     with appender(empty) as live:
         live.append([snapshot(1)])
-        with pytest.raises(UsageError, match="run 300000 of EMC is cumulative by what came before"):
+        with pytest.raises(UsageError, match="run 300000 of EMC is cumulative so far"):
             live.append([snapshot(2)], accumulation=Accumulation.RESET)
         live.append([snapshot(1, run=300001), snapshot(2, run=300001)], accumulation=Accumulation.RESET)
     archive = owtrend.open(empty.location)
@@ -286,7 +286,7 @@ SNAPSHOTS = st.builds(
 
 @settings(max_examples=8)
 @given(data=st.data())
-def test_any_order_repetition_and_grouping_gives_the_same_store(tmp_path_factory, data):
+def test_any_order_repetition_and_grouping_makes_the_same_store(tmp_path_factory, data):
     came = data.draw(st.lists(SNAPSHOTS, min_size=1, max_size=8))
     digests = set()
     for _ in range(2):

@@ -57,7 +57,7 @@ def killed(location, kills, rng):
     return len(found)
 
 
-def test_what_was_reported_is_there_once_whenever_the_process_is_killed(tmp_path):
+def test_every_reported_row_is_there_once_whenever_the_process_is_killed(tmp_path):
     Store.create(tmp_path / "store")
     minutes = killed(tmp_path / "store", kills=4, rng=random.Random(1))
     undisturbed = Store.create(tmp_path / "undisturbed")

@@ -24,7 +24,7 @@ def test_a_good_store_has_no_problems_and_one_digest(filled):
     assert report.digest == check(filled.reader()).digest
 
 
-def test_rows_come_back_as_they_were_put_in(filled):
+def test_rows_come_back_as_they_were_stored(filled):
     from ingest import SnapshotReader
 
     view = filled.reader().subsystem("EMC")
@@ -36,7 +36,7 @@ def test_rows_come_back_as_they_were_put_in(filled):
             assert one == snapshot[name]
 
 
-def test_every_class_of_root_comes_back_as_it_was_put_in(tmp_path):
+def test_every_class_of_root_comes_back_as_it_was_stored(tmp_path):
     from dataclasses import replace
 
     from ingest import SnapshotReader
@@ -60,7 +60,7 @@ def test_a_changed_cell_is_found(filled, array):
         transaction.commit("a cosmic ray")
     report = check(filled.reader())
     assert len(report.problems) == 1
-    assert report.problems[0].startswith("EMC run 300000, 2018-06-01T12:01:03 UTC: its cells are not those")
+    assert report.problems[0].startswith("EMC run 300000, 2018-06-01T12:01:03 UTC: checksum mismatch")
     result = CliRunner().invoke(main.main, ["check", filled.location])
     assert result.exit_code == 1
     assert "PROBLEM: EMC run 300000" in result.output

@@ -61,7 +61,7 @@ def test_a_run_in_the_tail_is_removed_too(tmp_path):
     assert check(store.reader()).problems == []
 
 
-def test_merged_stores_are_one_whatever_came_first(tmp_path):
+def test_merged_stores_are_equal_in_any_order(tmp_path):
     """Two halves of a data taking, some snapshots in both; a copied store is as good as the first."""
     rows = [[0, n + 1, 0] for n in range(6)]
     making.write_run(tmp_path / "data", {"h": rows, "p": rows})
@@ -84,7 +84,7 @@ def test_merged_stores_are_one_whatever_came_first(tmp_path):
 
 
 def test_a_repair_needs_a_run_and_a_reason(two_runs):
-    with pytest.raises(UsageError, match="needs a reason"):
+    with pytest.raises(UsageError, match="no reason given"):
         repair.remove_run(two_runs, 300000, why=" ")
     with pytest.raises(NotFoundError, match="no run 7"):
         repair.remove_run(two_runs, 7, why="not there")
@@ -92,7 +92,7 @@ def test_a_repair_needs_a_run_and_a_reason(two_runs):
     assert (result.exit_code, len(repair.ledger(two_runs.reader()))) == (0, 1)
 
 
-def test_cleaning_frees_what_old_versions_hold_and_keeps_the_newest_and_tags(tmp_path):
+def test_cleaning_frees_old_versions_and_keeps_the_newest_and_tags(tmp_path):
     store = Store.create(tmp_path / "store")
     with appender(store) as live:
         for minute in range(70):
@@ -114,7 +114,7 @@ def test_cleaning_frees_what_old_versions_hold_and_keeps_the_newest_and_tags(tmp
     assert expected != check(store.reader()).digest
 
 
-def test_a_tag_is_given_once(two_runs):
+def test_a_tag_cannot_be_given_twice(two_runs):
     two_runs.tag("good")
-    with pytest.raises(StoreError, match="tag 'good' cannot be made"):
+    with pytest.raises(StoreError, match="tag 'good' cannot be created"):
         two_runs.tag("good")
