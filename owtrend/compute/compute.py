@@ -40,7 +40,7 @@ class TrendTask:
 
 @dataclass
 class ComputeSummary:
-    """What one call of `compute` did; ``bytes`` is the size of the cells reduced, as float64."""
+    """Summary of one call of `compute`; ``bytes`` is the size of the reduced cells as float64."""
 
     runs: int = 0
     unchanged: int = 0

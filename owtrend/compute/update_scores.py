@@ -50,7 +50,7 @@ def rescore(
     store: Store, begin: Callable[[], Transaction], runner: Runner, config: Config, *, force: bool = False,
     runs: Sequence[int] | None = None, progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> int:  # fmt: skip
-    """How many runs x subsystems were scored.
+    """Bring scores up to date; returns how many runs x subsystems were scored.
 
     A run is scored again when it changed, or when one of the runs before it, which are its reference, did or was
     scored otherwise. Runs need their trends.

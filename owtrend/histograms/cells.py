@@ -79,7 +79,7 @@ class _Segments:
         return int(self.first[-1])
 
     def segment_numbers(self, cells: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Which segment each cell lies in."""
+        """Number of the segment in which each cell lies."""
         return np.searchsorted(self.first, cells, side="right") - 1
 
     def stored(self, cells: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -128,7 +128,7 @@ class CellIndex(xr.Index):
 
     @property
     def levels(self) -> tuple[str, ...]:
-        """What a cell is found by."""
+        """Names of the coords by which a cell is found."""
         return ("histogram", "sum") if self.segments.array == SUMS else ("histogram", "part", "bin")
 
     def create_variables(self, variables: Mapping[Any, xr.Variable] | None = None) -> dict[Any, xr.Variable]:
@@ -139,7 +139,7 @@ class CellIndex(xr.Index):
         }
 
     def equals(self, other: xr.Index, **kwargs: Any) -> bool:
-        """Whether these are the same cells of the same state of the store."""
+        """True for the same cells of the same state of the store."""
         return (
             isinstance(other, CellIndex)
             and self.segments.view.where == other.segments.view.where
@@ -194,7 +194,7 @@ class CellIndex(xr.Index):
         return indexing.IndexSelResult({_CELL: slice(int(found[0]), int(found[-1]) + 1) if whole else found})
 
     def _in_segments(self, chosen: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Which of the cells lie in these segments."""
+        """Positions of the cells that lie in these segments."""
         if not isinstance(self.cells, range):
             return np.flatnonzero(np.isin(self.segments.segment_numbers(self.cells), chosen))
         first = self.segments.first
@@ -218,7 +218,7 @@ class _Labels(LazyArray):
 
 
 class _Rows(LazyArray):
-    """What the snapshots of some runs have per cell."""
+    """One number per cell of each snapshot of some runs."""
 
     def __init__(self, segments: _Segments, run_indices: Sequence[int]) -> None:
         self.segments, self.view, self.run_indices = segments, segments.view, run_indices
@@ -260,7 +260,7 @@ class _Cells(_Rows):
 
 
 class _Held(_Rows):
-    """Whether they hold the cell: absent is not zero."""
+    """True where a snapshot holds the cell: absent is not zero."""
 
     dtype = np.dtype(bool)
 

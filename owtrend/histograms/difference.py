@@ -16,7 +16,7 @@ __all__ = ["gaps", "increments", "rows_slice", "time_slice"]
 
 
 def increments(histogram: xr.Dataset) -> xr.Dataset:
-    """What each snapshot gained.
+    """Increment of each snapshot.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def increments(histogram: xr.Dataset) -> xr.Dataset:
 
 
 def time_slice(histogram: xr.Dataset, start: Any = None, stop: Any = None) -> xr.Dataset:
-    """What was gained in one interval of one run, from as few rows as the restarts inside allow (two without any).
+    """Increment over one interval of one run, from as few rows as the restarts inside allow (two without any).
 
     Parameters
     ----------

@@ -28,15 +28,15 @@ class LazyArray(BackendArray, ABC):
 
     @abstractmethod
     def read(self, *wanted: NDArray[np.intp]) -> NDArray[Any]:
-        """What is at these places of each dim."""
+        """Values at these positions along each dim."""
 
 
 def by_run(
     starts: NDArray[np.intp], rows: NDArray[np.intp]
 ) -> Iterator[tuple[int, NDArray[np.intp], NDArray[np.intp]]]:
-    """Of rows of several runs, one after the other: the number of a run, which are its, and which of its own they are.
+    """Split global row numbers by run: yields (run number, positions in ``rows``, row numbers within that run).
 
-    ``starts`` has where each run begins, and where the last one ends.
+    ``starts`` are the row numbers at which the runs begin, and the one at which the last one ends.
     """
     owner = np.searchsorted(starts, rows, side="right") - 1
     order = np.argsort(owner, kind="stable")

@@ -16,9 +16,7 @@ WINDOW_BYTES = 2**27  # cells in memory at once; a row chunk of one histogram ma
 
 
 class Prefetched:
-    """What `owtrend.histograms.run_histogram` reads from, in place of the store: the statistics of all rows, the cells
-    of a window.
-    """
+    """Source of cells in place of the store: the statistics of all rows, and the cells of a window of rows."""
 
     def __init__(self, view: SubsystemReader, run_index: int, histograms: Sequence[HistogramEntry]) -> None:
         self._view, self._place = view, run_index

@@ -50,7 +50,7 @@ def ratio(numerator: xr.Dataset, denominator: xr.Dataset) -> xr.Dataset:
 
 
 def efficiency(passed: xr.Dataset, total: xr.Dataset, *, level: float = ONE_SIGMA) -> xr.Dataset:
-    """Which share of the entries of a histogram is in another that holds some of them, per bin.
+    """Fraction of the entries of a histogram that another one, which holds some of them, has in each bin.
 
     Parameters
     ----------

@@ -67,7 +67,7 @@ class RunHistogram:
 
     @property
     def additive(self) -> bool:
-        """Whether a row holds everything since the run began: neither a gauge nor in reset mode."""
+        """True if a row holds everything since the run began: neither a gauge nor in reset mode."""
         return not self.segment.gauge and self.view.per_run["accumulation"][self.run_index] != Accumulation.RESET
 
     def window(self, first: int, last: int) -> "RunHistogram":
@@ -258,7 +258,7 @@ def _describe(one: RunHistogram) -> str:
 
 
 def _joinable(one: Segment, other: Segment) -> bool:
-    """Whether bins can be brought together: by their edges, or by label where both axes have labels."""
+    """True if bins can be matched: by their edges, or by label where both axes have labels."""
     kinds = ((s.class_name, s.error_option, s.gauge, len(s.axes)) for s in (one, other))
     return len(set(kinds)) == 1 and all(
         np.array_equal(a.edges, b.edges) or (a.labels and b.labels) for a, b in zip(one.axes, other.axes, strict=True)

@@ -45,7 +45,7 @@ class Interval:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TimeSlice(Snapshot):
-    """What the histograms of a subsystem gained in one interval: a snapshot of that interval alone.
+    """Increments of the histograms of a subsystem over one interval: a snapshot of that interval alone.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ class TimeSlice(Snapshot):
 def time_slices(
     reader: Reader, subsystem: str, run: int, start: Any = None, stop: Any = None, *, select: Sequence[str] = ()
 ) -> TimeSlice:
-    """What every histogram of a subsystem gained in one interval of one run.
+    """Increments of all histograms of a subsystem over one interval of one run.
 
     Each is what `owtrend.time_slice` gives, restarts repaired, a gauge its last value. Few rows are read of all
     histograms together. Its class is that of the snapshots, or the next wider one whose type holds every content
@@ -201,7 +201,7 @@ class _Piece:
         )  # fmt: skip
 
     def _increment(self, part: str) -> NDArray[Any]:
-        """What the part gained: int64, or float64 for all but contents, as ROOT has them."""
+        """Increment of a part: int64 or float64 for contents, float64 for all else, as in ROOT."""
         with np.errstate(invalid="ignore"):  # an infinity less an infinity
             gained: NDArray[Any] = (self.one.read(part, self.rows) * self.signs[:, None]).sum(axis=0)
         return gained if part == "contents" else gained.astype(np.float64)

@@ -197,7 +197,7 @@ class Increments:
         return np.ascontiguousarray(means.sum(axis=others).T)
 
     def line_variance(self, axis: str) -> Floats:
-        """Of each bin of `line`: its content times the mean weight of an entry; NaN of a profile."""
+        """Variance of each bin of `line`: its content times the mean weight of an entry; NaN for a profile."""
         with np.errstate(divide="ignore", invalid="ignore"):
             per_content = np.nan if self.profile else self.stats["tsumw2"] / self.stats["tsumw"]
             return np.abs(self.line(axis) * per_content)

@@ -38,7 +38,7 @@ _STALE = {"long_name": "stored values that other formulas or settings gave; `owt
 
 @dataclass(frozen=True, eq=False)
 class _Source:
-    """Which runs, histograms and reductors, and where they are stored."""
+    """The runs, histograms and reductors asked for, and where they are stored."""
 
     view: SubsystemReader
     subsystem: str
@@ -62,13 +62,13 @@ class _Source:
 
     @cached_property
     def columns(self) -> list[int | None]:
-        """Of the histograms, in the stored trends."""
+        """Number of each histogram in the stored trends; None where it has none."""
         known = {path: number for number, path in enumerate(self.view.trends.histograms)}
         return [known.get(path_of(entry)) for entry in self.entries]
 
     @cached_property
     def which(self) -> list[int | None]:
-        """Of the reductors, in the stored trends; None where they hold them of some histograms only."""
+        """Number of each reductor in the stored trends; None where it is stored for some of the histograms only."""
         known = {name: number for number, name in enumerate(self.view.trends.reductors)}
         return [
             known.get(one.name) if all(kept(self.config, self.subsystem, e, one.name) for e in self.entries) else None
@@ -220,7 +220,7 @@ def run_by_run(
 
 
 def _states(source: _Source) -> list[NDArray[np.uint8]]:
-    """Of each run, shape ``(row, histogram)``."""
+    """State of each run, shape ``(row, histogram)``."""
     columns = list(range(len(source.entries)))
     stored = np.flatnonzero(source.stored(columns)).tolist()
     out = dict(_stored(source, "state", stored, ([source.columns[c] for c in columns],)))

@@ -1,4 +1,4 @@
-"""What a histogram gained -> a number with its statistical error: the formulas of all reductors.
+"""Increments of a histogram -> a number with its statistical error: the formulas of all reductors.
 
 Means and widths come from the differences of the statistics that ROOT keeps at fill time, so that they equal ROOT's;
 with a range, or where ROOT did not keep them, from the bins. All else comes from the bins in range, as in ROOT.

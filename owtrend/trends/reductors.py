@@ -89,7 +89,7 @@ class Reductor:
 
     @property
     def plain(self) -> bool:
-        """Whether the increments of all bins are all that it needs."""
+        """True if it needs nothing but the increments of all bins."""
         return not (self.ranges or self.kind.custom or self.other)
 
     def bins(self, axes: Sequence[Axis]) -> Ranges:
@@ -105,7 +105,7 @@ class Reductor:
             reductions.bin_range(axes["xyz".index(self.axis)], *self.numbers)
 
     def fits(self, segment: Segment) -> bool:
-        """Whether it has a meaning for a histogram."""
+        """True if it has a meaning for a histogram."""
         profile, dims = segment.class_name.startswith("TProfile"), len(segment.axes)
         if self.ranges and any("xyz".index(letter) >= dims for letter in self.ranges):
             return False

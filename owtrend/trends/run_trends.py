@@ -223,7 +223,7 @@ def _increments_continuing(
 
 
 def _continues(before: RunHistogram, after: RunHistogram) -> bool:
-    """Whether a histogram went on counting in another binning, as ROOT does when it extends an axis."""
+    """True if a histogram went on counting in another binning, as when ROOT extends an axis."""
     same = before.segment.class_name == after.segment.class_name and before.sum_names == after.sum_names
     in_turn = before.additive and after.additive and before.rows[-1] < after.rows[0]
     return bool(same and in_turn and after.entries[0] >= before.entries[-1])
@@ -274,7 +274,7 @@ def _read_separately(
 
 
 def _has_bins(pieces: Sequence[RunHistogram], single: Reductor, strict: bool) -> bool:
-    """Whether the ranges of a reductor begin and end where bins do."""
+    """True if the ranges of a reductor begin and end at bin edges."""
     if not (single.ranges or single.numbers):
         return True
     try:
@@ -342,5 +342,5 @@ def _times_of(increments: Sequence[Increments]) -> Increments:
 
 
 def path_of(entry: HistogramEntry) -> str:
-    """How stored trends name a histogram."""
+    """Name of a histogram in stored trends."""
     return json.dumps(entry.path)

@@ -64,7 +64,7 @@ def added(config: Config, subsystem: str, entry: HistogramEntry) -> set[str]:
 
 
 def kept(config: Config, subsystem: str, entry: HistogramEntry, name: str) -> bool:
-    """Whether the trend of a histogram is kept."""
+    """True if this trend of a histogram is kept."""
     return name in DEFAULT or name in added(config, subsystem, entry)
 
 

@@ -18,7 +18,7 @@ _NAMES = ("expected", "sigma", "score", "p_value")
 
 
 def mad_zscore(trend: xr.Dataset, *, window: int | None = 60, least: int = 10) -> xr.Dataset:
-    """How far each point is from the median of those before it, in units of their MAD.
+    """Distance of each point from the median of those before it, in units of their MAD.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def mad_zscore(trend: xr.Dataset, *, window: int | None = 60, least: int = 10) -
 
 
 def zscore(trend: xr.Dataset, *, window: int | None = 10, least: int = 5) -> xr.Dataset:
-    """How far each point is from the plain mean of those before it.
+    """Distance of each point from the plain mean of those before it.
 
     What TrendCheck of ALICE O2 QualityControl does, for comparison, without its fault: its band is the error of the
     mean and that of the last point, so that points that scatter beyond their errors leave it all the time.
@@ -99,7 +99,7 @@ def zscore(trend: xr.Dataset, *, window: int | None = 10, least: int = 5) -> xr.
 def rate_zscore(
     trend: xr.Dataset, rate: xr.DataArray | xr.Dataset, *, window: int | None = None, least: int = 10
 ) -> xr.Dataset:
-    """How far each point is from what the interaction rate lets expect, as learned from the points before it.
+    """Distance of each point from the value expected at its interaction rate, learned from the points before it.
 
     A line in the rate is fitted through them, weighted and robust; so that a reductor that follows a decaying beam
     raises nothing. A rate farther from those before widens ``sigma``; one that was constant up to now and then
@@ -147,7 +147,7 @@ def rate_zscore(
 
 
 def _width(window: int | None, least: int) -> int:
-    """Of the window, 0 for all; raises UsageError if it cannot hold the points needed."""
+    """Length of the window, 0 for all; raises UsageError if it cannot hold the points needed."""
     if least < 4 or (window is not None and window < least):
         raise UsageError(f"window={window}, least={least}: at least 4 points are needed, and the window must hold them")
     return window or 0

@@ -1,4 +1,4 @@
-"""Which row each row is differenced with, the increments, and the rows that make up a time slice."""
+"""The row that each row counts from, increments, and the rows that make up a time slice."""
 
 import numba
 import numpy as np
@@ -60,7 +60,7 @@ def coefficients(previous: NDArray[np.int64], first: int, last: int) -> tuple[ND
 
 
 def gaps(times: NDArray[np.datetime64]) -> NDArray[np.bool_]:
-    """Whether a snapshot was missed before each time: more than 1.5 times the median spacing since the one before."""
+    """True where a snapshot was missed before a time: more than 1.5 times the median spacing since the one before."""
     missed = np.zeros(len(times), dtype=bool)
     if len(times) > 2:
         spacing = np.diff(times.astype("datetime64[ns]").view("int64"))

@@ -16,7 +16,7 @@ _FAST = {"reassoc", "nsz", "arcp", "contract"}
 def lines(
     cells: NDArray[np.generic], previous: NDArray[np.int64], nx: int, ny: int, nz: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]:
-    """What one histogram gained in each row, along each of its axes.
+    """Increments of one histogram in each row, along each of its axes.
 
     Parameters
     ----------
@@ -207,7 +207,7 @@ _STEPS = 96  # of the distribution of a maximum, from 6 errors below it to 6 abo
 def fullest(
     line: NDArray[np.float64], variance: NDArray[np.float64], centres: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """How much the content of the fullest bin, and its place, vary when all bins do so independently and normally.
+    """Spread of the content of the fullest bin, and of its place, when all bins vary independently and normally.
 
     The maximum M of bins n_j is distributed as F(M) = product of Phi((M - n_j) / s_j); it is in bin j with the chance
     P_j, the integral of F phi_j / Phi_j. A bin that is 12 errors below the maximum takes no part.

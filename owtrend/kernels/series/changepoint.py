@@ -130,7 +130,7 @@ def strongest(value: NDArray[np.float64], sigma: NDArray[np.float64], shortest: 
 def places(
     value: NDArray[np.float64], sigma: NDArray[np.float64], shortest: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Of a series with one change: the gain of chi2 for each first point after it, and how probable each is.
+    """Gain of chi2 and probability of each first point after the change, for a series with one change.
 
     Shape ``(point,)``, both 0 where a segment would be shorter than ``shortest``. Probable given that there is one, all
     levels and places alike before the data: exp(gain / 2) / sqrt(weight before * weight after).

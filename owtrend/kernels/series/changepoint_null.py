@@ -1,4 +1,4 @@
-"""How clear the clearest change is of a series that has none: penalties and chances, from simulation."""
+"""Clearest change of a series that has none: penalties and chances, from simulation."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,12 +78,12 @@ def chance(points: int, estimated: bool, strength: float) -> float:
 
 
 def _tail(quantiles: NDArray[np.float64]) -> float:
-    """How fast the logarithm of the chance falls beyond the table: as it does at its end."""
+    """Slope of the logarithm of the chance beyond the table: as at its end."""
     return float(np.log(CHANCES[-4] / CHANCES[-1]) / (quantiles[-1] - quantiles[-4]))
 
 
 def threshold(every: float) -> float:
-    """Of `owtrend.kernels.series.glr.alarms`, for one false alarm in at least ``every`` stationary points.
+    """Threshold of `owtrend.kernels.series.glr.alarms` for one false alarm in at least ``every`` stationary points.
 
     A fit to 1.5 million normal points per value, 200 to 50,000 points between alarms; runs of 60 points have
     half as many.

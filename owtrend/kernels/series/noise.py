@@ -1,4 +1,4 @@
-"""How far the points of a trend scatter around a level that may move now and then, from successive differences."""
+"""Scatter of the points of a trend around a level that may move now and then, from successive differences."""
 
 import numba
 import numpy as np

@@ -141,7 +141,7 @@ def against_line(
 
 
 def chances(score: NDArray[np.float64], freedom: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of a score so far from 0, on either side, by Student's t; NaN stays."""
+    """Probability of a score as far from 0, on either side, by Student's t; NaN stays."""
     far = -np.abs(score)
     with np.errstate(invalid="ignore"):
         return 2 * np.where(np.isinf(freedom), ndtr(far), stdtr(np.where(np.isinf(freedom), 1.0, freedom), far))
