@@ -1,4 +1,4 @@
-"""From what a detector sends to what the store keeps: receive, decode, spool, commit."""
+"""ROOT files decoded to snapshots and converted to a store; a simulated detector."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,4 +1,4 @@
-"""owtrend: snapshots of detector histograms -> time slices, trends and alarms that people can trust.
+"""owtrend: snapshots of detector histograms -> time slices, trends and outliers that people can trust.
 
 ``import owtrend`` is quick: each name loads what it needs when it is first used.
 """

@@ -29,7 +29,7 @@ from owtrend.learned.isolation_forest import REDUCTORS, unusual
 from owtrend.learned.shape import Learned, learn_shape
 from owtrend.model.histogram import Path
 from owtrend.outliers.components import bin_components, component_table
-from owtrend.outliers.results import flag_table, score_dataset
+from owtrend.outliers.results import finding_table, score_dataset
 from owtrend.quality.incident import incidents
 from owtrend.store.reader import Reader, SubsystemReader
 from owtrend.store.repository import Store
@@ -351,7 +351,7 @@ class Archive:
         of = [subsystem] if subsystem is not None else list(self.subsystems)
         known = sorted({run for name in of for run in self._reader.subsystem(name).run_indices})
         chosen = None if runs is None else [runs] if isinstance(runs, int) else select_runs(known, runs)
-        return flag_table(self._reader, of, chosen)
+        return finding_table(self._reader, of, chosen)
 
     def incidents(
         self, subsystem: str | None = None, *, runs: slice | Sequence[int] | int | None = None
@@ -453,9 +453,9 @@ class Archive:
         taken = self.histogram(subsystem, name, runs=runs)
         bad: list[tuple[Any, Any]] = []
         if leave_flagged:
-            flags = self.findings(subsystem, runs=np.unique(taken["run"].values).tolist())
-            concerned = [not names or taken.attrs["name"] in names for names in flags["histograms"]]
-            bad = list(zip(flags["start"][concerned].values, flags["stop"][concerned].values, strict=True))
+            findings = self.findings(subsystem, runs=np.unique(taken["run"].values).tolist())
+            concerned = [not names or taken.attrs["name"] in names for names in findings["histograms"]]
+            bad = list(zip(findings["start"][concerned].values, findings["stop"][concerned].values, strict=True))
         return learn_shape(taken, model, variations=variations, leave_out=bad, version=self.version)
 
     def unusual(

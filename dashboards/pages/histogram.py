@@ -90,14 +90,14 @@ class HistogramPage(pn.viewable.Viewer):
         slices = whole_runs(self.session)
         return self._picture(slices, f"Whole run · {text.entries(slices.content)}")
 
-    def increment(self, data: Slices) -> hv.Element | hv.Overlay:  # HoloViews calls it with `data`
+    def slice_picture(self, data: Slices) -> hv.Element | hv.Overlay:  # HoloViews calls it with `data`
         """The picture of a time slice."""
         title = "Last value in the time slice" if data.content.attrs["gauge"] else "Time slice"
         picture = self._picture(data, title)
         has_pulls = self.session.loaded.reference is not None
         return picture.opts(xaxis="bare") if has_pulls else picture  # the pulls below have the same axis
 
-    def difference(self, data: Compared) -> hv.Element | hv.Overlay:
+    def pulls_picture(self, data: Compared) -> hv.Element | hv.Overlay:
         """The picture of the pulls of a time slice."""
         return pulls(data)
 
@@ -159,7 +159,7 @@ class HistogramPage(pn.viewable.Viewer):
                 self.key.param.update(object=key, visible=bool(key))
                 self._slices = hv.streams.Pipe(data=time_slices(session))
                 self._whole.object = self.whole()
-                self._slice.object = hv.DynamicMap(self.increment, streams=[self._slices])
+                self._slice.object = hv.DynamicMap(self.slice_picture, streams=[self._slices])
                 self._show_pulls()
             elif changed & {"start", "stop"}:
                 self._slices.send(time_slices(session))
@@ -193,7 +193,7 @@ class HistogramPage(pn.viewable.Viewer):
             self._pulls.object = None
             return
         self._compared = hv.streams.Pipe(data=self._compare())
-        self._pulls.object = hv.DynamicMap(self.difference, streams=[self._compared])
+        self._pulls.object = hv.DynamicMap(self.pulls_picture, streams=[self._compared])
 
     def _compare(self) -> Compared:
         session, slices = self.session, self._slices.data

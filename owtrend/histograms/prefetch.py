@@ -19,7 +19,7 @@ class Prefetched:
     """Source of cells in place of the store: the statistics of all rows, and the cells of a window of rows."""
 
     def __init__(self, view: SubsystemReader, run_index: int, histograms: Sequence[HistogramEntry]) -> None:
-        self._view, self._place = view, run_index
+        self._view, self._run_index = view, run_index
         self._rows = len(view.times(run_index))
         used: NDArray[np.bool_] = np.any(view.holds[np.unique(view.layout(run_index))], axis=0)
         segments = [segment for entry in histograms for number, segment in entry.segments if used[number]]
@@ -47,7 +47,7 @@ class Prefetched:
             yield first, last
 
     def _read(self, array: str, first: int, last: int) -> None:
-        block = self._view.cells(array, self._place, np.arange(first, last), self._spans[array])
+        block = self._view.cells(array, self._run_index, np.arange(first, last), self._spans[array])
         if first:  # the row before goes with them
             whole = np.empty((len(block) + 1, block.shape[1]), dtype=block.dtype, order="F")
             whole[0], whole[1:] = self._blocks[array][-1], block

@@ -214,7 +214,7 @@ class _Strokes:
     """
 
     def __init__(self, view: SubsystemReader, run_index: int) -> None:
-        self._view, self._place = view, run_index
+        self._view, self._run_index = view, run_index
         self._rows: dict[str, NDArray[np.intp]] = {}
         self._bounds: dict[str, tuple[list[int], list[int]]] = {}
         self._held: dict[str, tuple[int, NDArray[Any]]] = {}
@@ -226,11 +226,11 @@ class _Strokes:
         for segment in segments:
             if segment.array in wanted:
                 wanted[segment.array].append((segment.offset, segment.offset + segment.length))
-        for array, run_indices in wanted.items():
+        for array, ranges in wanted.items():
             most = STROKE_BYTES // (span * (4 if array == COUNTS else 8))
             starts: list[int] = []
             stops: list[int] = []
-            for first, last in sorted(run_indices):
+            for first, last in sorted(ranges):
                 if starts and first - stops[-1] < _FAR and last - starts[-1] <= most:
                     stops[-1] = max(stops[-1], last)
                 else:

@@ -24,7 +24,7 @@ RECENT = 4  # reports that are tested together
 _NO_MOMENTS = np.empty((3, 0))
 _NOTHING: Group = np.empty(0), np.empty(0), _NO_MOMENTS
 _RELEARN_AFTER = 4  # reports
-# Scores by how much they say about where it is; one is preferred to the largest z from 70 % of that on.
+# Most specific first: such a score is named as the reason if its z is at least 70 % of the largest.
 _MOST_SPECIFIC = tuple(map(SCORES.index, ("bin", "profile_bin", "window", "shift", "profile_chi2", "chi2")))
 _NEARLY_LARGEST = 0.7
 _MIN_ENTRIES = 10.0  # of a bin whose mean is compared

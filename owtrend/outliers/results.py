@@ -14,7 +14,7 @@ from owtrend.store import versions
 from owtrend.store.reader import Reader, SubsystemReader
 from owtrend.times import parse_time
 
-__all__ = ["flag_table", "score_dataset"]
+__all__ = ["finding_table", "score_dataset"]
 
 _SHOWN = Flagged.BINS | Flagged.RATE | Flagged.CONTRIBUTES  # not the other histograms of a wrong fraction
 
@@ -76,7 +76,7 @@ def _of_run(
     )
 
 
-def flag_table(reader: Reader, subsystems: Sequence[str], runs: Sequence[int] | None) -> pd.DataFrame:
+def finding_table(reader: Reader, subsystems: Sequence[str], runs: Sequence[int] | None) -> pd.DataFrame:
     """Findings in some runs (None: in all), and files that could not be read; see `owtrend.Archive.findings`."""
     findings: list[Finding] = []
     for name in subsystems:

@@ -1,1 +1,1 @@
-"""What people are notified of: incidents."""
+"""Incidents: findings joined to what a person is shown once."""

@@ -7,7 +7,7 @@ import pandas as pd
 __all__ = ["COLUMNS", "incidents"]
 
 COLUMNS = (
-    "start", "stop", "runs", "subsystems", "histograms", "flags", "histogram", "score", "z", "certain", "why",
+    "start", "stop", "runs", "subsystems", "histograms", "findings", "histogram", "score", "z", "certain", "why",
 )  # fmt: skip
 _NEAR = 2  # reports that two findings of one incident may be apart
 
@@ -27,7 +27,7 @@ def incidents(findings: pd.DataFrame) -> pd.DataFrame:
     -------
     :
         ``start``, ``stop``, ``runs``, ``subsystems``, ``histograms`` (how many; 0 if it concerns whole snapshots),
-        ``flags`` (number of findings), and of the most significant finding ``histogram``, ``score``, ``z``,
+        ``findings`` (how many), and of the most significant finding ``histogram``, ``score``, ``z``,
         ``certain``, ``why``; of several that are equally significant, the first.
     """
     groups = [group for _, in_one in findings.groupby("subsystem", sort=False) for group in _near(in_one)]
@@ -58,7 +58,7 @@ def _incident(findings: pd.DataFrame) -> dict[str, object]:
     names: set[str] = {name for held in findings["histograms"] for name in held}
     return {
         "start": findings["start"].min(), "stop": findings["stop"].max(), "runs": _sorted(findings["run"]),
-        "subsystems": _sorted(findings["subsystem"]), "histograms": len(names), "flags": len(findings),
+        "subsystems": _sorted(findings["subsystem"]), "histograms": len(names), "findings": len(findings),
         "histogram": top["histograms"][0] if top["histograms"] else None, "score": top["score"],
         "z": top["z"], "certain": bool(top["certain"]), "why": top["why"],
     }  # fmt: skip

@@ -182,7 +182,7 @@ class TrendWriter(_Writer):
                 del group[name]
             group.attrs.put({"reductors": list(reductors)})
             create_trends(group, len(reductors))
-        names = _named(group, "reductors", reductors)
+        names = _extended_names(group, "reductors", reductors)
         n_runs, n_times = self._room
         if "version" not in group:
             create_trend_origin(group, len(names))
@@ -208,9 +208,9 @@ class TrendWriter(_Writer):
         Parameters
         ----------
         runs
-            By place on the run axis the arrays of `owtrend.trends.run_trends.run_trends`.
+            By run index the arrays of `owtrend.trends.run_trends.run_trends`.
         revisions
-            By place the revision of the run from which they were made.
+            By run index the revision of the run from which they were made.
         settings
             Hash of the settings.
         """
@@ -218,7 +218,7 @@ class TrendWriter(_Writer):
         stored = list(group.attrs["reductors"])
         axes = {"value": 2, "error": 2, "run_value": 1, "run_error": 1}
         whole = {
-            run_index: arrays | {name: _spread(arrays[name], axis, reductors, stored) for name, axis in axes.items()}
+            run_index: arrays | {name: _aligned(arrays[name], axis, reductors, stored) for name, axis in axes.items()}
             for run_index, arrays in runs.items()
         }
         _write_detail(group, TREND_DETAIL, whole)
@@ -248,7 +248,7 @@ class ScoreWriter(_Writer):
         if "z" not in group:
             create_scores(group, *(len(axes[name]) for name in ("scores", "looks", "nulls")))
         axes = {**axes, "families": list(versions.SCORES)}
-        sizes = {name: len(_named(group, name, names)) for name, names in axes.items()}
+        sizes = {name: len(_extended_names(group, name, names)) for name, names in axes.items()}
         n_runs, n_times = self._room
         if "version" not in group:
             create_score_origin(group, sizes["families"])
@@ -272,11 +272,11 @@ class ScoreWriter(_Writer):
         axes
             Names along the dims of the arrays, as in `prepare`.
         runs
-            By place on the run axis the arrays.
+            By run index the arrays.
         lines
-            By place the findings, as JSON lines.
+            By run index the findings, as JSON lines.
         made_from
-            By place the revision of the run, the digests ``basis`` and ``outcome``, and the threshold.
+            By run index the revision of the run, the digests ``basis`` and ``outcome``, and the threshold.
         settings
             Hash of the settings.
         """
@@ -284,9 +284,9 @@ class ScoreWriter(_Writer):
         stored = {name: list(group.attrs[name]) for name in (*axes, "families")}
         spread = {}
         for run_index, arrays in runs.items():
-            null = _spread(arrays["null"], 1, axes["looks"], stored["looks"])
-            null = _spread(null, 2, axes["nulls"], stored["nulls"])
-            spread[run_index] = {**arrays, "z": _spread(arrays["z"], 2, axes["scores"], stored["scores"]), "null": null}
+            null = _aligned(arrays["null"], 1, axes["looks"], stored["looks"])
+            null = _aligned(null, 2, axes["nulls"], stored["nulls"])
+            spread[run_index] = {**arrays, "z": _aligned(arrays["z"], 2, axes["scores"], stored["scores"]), "null": null}
         _write_detail(group, SCORE_DETAIL, spread)
         for run_index, arrays in sorted(spread.items()):
             null = arrays["null"]
@@ -305,7 +305,7 @@ class ScoreWriter(_Writer):
             group["settings"][run_index] = np.frombuffer(settings, dtype=np.uint8)
 
 
-def _named(group: zarr.Group, what: str, names: Sequence[str]) -> list[str]:
+def _extended_names(group: zarr.Group, what: str, names: Sequence[str]) -> list[str]:
     """Add names along an axis of a group behind those it has; returns all."""
     stored = stored_names(group, what)
     joined = list(dict.fromkeys([*stored, *names]))
@@ -314,7 +314,7 @@ def _named(group: zarr.Group, what: str, names: Sequence[str]) -> list[str]:
     return joined
 
 
-def _spread(values: NDArray[Any], axis: int, names: Sequence[str], stored: Sequence[str]) -> NDArray[Any]:
+def _aligned(values: NDArray[Any], axis: int, names: Sequence[str], stored: Sequence[str]) -> NDArray[Any]:
     """Values along an axis of ``names``, put where ``stored`` has these names; NaN elsewhere."""
     if list(names) == list(stored):
         return values
@@ -324,10 +324,10 @@ def _spread(values: NDArray[Any], axis: int, names: Sequence[str], stored: Seque
 
 
 def _write_detail(group: zarr.Group, names: Sequence[str], runs: Mapping[int, Mapping[str, NDArray[Any]]]) -> None:
-    """Write arrays over (run, time, ...), by place on the run axis."""
+    """Write arrays over (run, time, ...), by run index."""
     for name in names:  # the runs of a chunk together, and chunks whole: else each is read first
         array = group[name]
-        for run_indices in _side_by_side(sorted(runs), array.chunks[0]):
+        for run_indices in _neighbours_in_chunk(sorted(runs), array.chunks[0]):
             values = [runs[run_index][name] for run_index in run_indices]
             rows = -(-max(map(len, values)) // array.chunks[1]) * array.chunks[1]
             shape = len(run_indices), min(rows, array.shape[1]), *values[0].shape[1:]
@@ -337,7 +337,7 @@ def _write_detail(group: zarr.Group, names: Sequence[str], runs: Mapping[int, Ma
             array[(slice(run_indices[0], run_indices[-1] + 1), *(slice(0, size) for size in shape[1:]))] = block
 
 
-def _side_by_side(run_indices: Sequence[int], chunk: int) -> Iterator[list[int]]:
+def _neighbours_in_chunk(run_indices: Sequence[int], chunk: int) -> Iterator[list[int]]:
     """Neighbouring places that lie in one chunk, together."""
     neighbours: list[int] = []
     for run_index in run_indices:

@@ -27,7 +27,7 @@ def test_subsystems_that_overlap_are_one_incident_and_others_are_not():
 def test_an_incident_has_its_most_significant_reason_and_how_many_histograms():
     flags = [flag(0, 5, z=4), flag(0, 5, histograms=("g", "k"), z=9), flag(5, 10, histograms=("g",), z=9, run=2)]
     (made,) = incidents(table(flags)).to_dict("records")
-    assert (made["histograms"], made["flags"], made["runs"]) == (3, 3, (1, 2))
+    assert (made["histograms"], made["findings"], made["runs"]) == (3, 3, (1, 2))
     assert (made["histogram"], made["z"], made["why"]) == ("g", 9, "at 0")
 
 
