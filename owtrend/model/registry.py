@@ -1,4 +1,4 @@
-"""What a store holds, in words: segments of the cell axes, layouts of rows, runs. Pure values, no I/O."""
+"""Contents of a store as values: segments of the cell axes, histograms, layouts of rows."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence

@@ -50,7 +50,7 @@ def moments(letter: str, weight: Any, x: Any) -> dict[str, Any]:
 
 
 def weight_terms(weight: Any, weight2: Any, coordinates: Sequence[Any]) -> dict[str, Any]:
-    """What each fill, or each bin at its centre, adds to the statistics, by name; without entries.
+    """Terms that each fill, or each bin at its centre, adds to the statistics, by name; without entries.
 
     Parameters
     ----------

@@ -219,10 +219,10 @@ class Appender:
         transaction: Transaction | None = None
         for subsystem in dict.fromkeys(_subsystem(snapshot) for snapshot, _ in prepared):
             live = self._state(subsystem)
-            mine = [(snapshot, values) for snapshot, values in prepared if snapshot.subsystem == subsystem]
-            wanted = [segment for _, values in mine for segment, _ in values if segment.offset < 0]
-            runs = dict.fromkeys(int(snapshot.run or 0) for snapshot, _ in mine)
-            most = max(len(self._known_rows(subsystem, run)) for run in runs) + len(mine)
+            here = [(snapshot, values) for snapshot, values in prepared if snapshot.subsystem == subsystem]
+            wanted = [segment for _, values in here for segment, _ in values if segment.offset < 0]
+            runs = dict.fromkeys(int(snapshot.run or 0) for snapshot, _ in here)
+            most = max(len(self._known_rows(subsystem, run)) for run in runs) + len(here)
             if not wanted and most <= live.room and all(run in live.run_indices for run in runs):
                 continue
             live.registry = live.registry.extended(wanted)

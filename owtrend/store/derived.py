@@ -102,7 +102,7 @@ class StoredScores(_Derived):
 
     @property
     def comparisons(self) -> list[str]:
-        """What reports were compared with."""
+        """Names of the comparisons of each report."""
         return [] if self.group is None else list(self.group.attrs["looks"])
 
     @cached_property

@@ -53,7 +53,7 @@ class Store:
             return cls(location, in_memory)
         storage = _storage(location)
         if _is_local(location) and not Path(location).is_dir():
-            raise StoreError(f"{location}: no such store; create one with `owtrend ingest FOLDER --store {location}`")
+            raise StoreError(f"{location}: no such store; make one with `owtrend ingest FOLDER --store {location}`")
         try:
             store = cls(location, icechunk.Repository.open(storage, config=_config()))
             store.reader()

@@ -60,7 +60,7 @@ def test_the_slider_and_the_view_move_together(page):
     assert (page.slider.end, page.slider.value) == (6, (0, 6))
     page.slider.value = (1, 3)
     assert (page.session.view.start, page.session.view.stop) == tuple(page.session.loaded.edges[i] for i in (1, 3))
-    assert heights(page.increment(time_slices(page.session))) == [2, 4, 6, 8, 10, 12, 0, 0]
+    assert heights(page.slice_picture(time_slices(page.session))) == [2, 4, 6, 8, 10, 12, 0, 0]
     page.session.choose(start=None, stop="12:02")
     assert page.slider.value == (0, 2)
     page.everything.clicks += 1
