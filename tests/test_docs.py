@@ -4,6 +4,7 @@ import importlib.util
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,7 +69,7 @@ def test_every_line_of_the_readme_runs(tmp_path, monkeypatch):
             here = ["--workers", "0"] if verb in ("ingest", "compute") else []
             assert main.main.main([verb, *options, *here], standalone_mode=False) is None, verb
     notebook, live = code_of(text, "python")
-    names = {"arrived": sorted(tmp_path.rglob("*EMC*.root"))[:2]}
+    names: dict[str, Any] = {"arrived": sorted(tmp_path.rglob("*EMC*.root"))[:2]}
     exec(notebook, names)
     assert names["late"].contents.sum() > 0
     exec(live, names)

@@ -126,7 +126,10 @@ def _bad_file(run: dict[str, Any], event: dict[str, Any]) -> Fault:
 
 
 def _time(file: str) -> datetime:
-    utc, _ = naming.to_utc(naming.parse(file).time, "UTC")
+    name = naming.parse(file)
+    assert name is not None, file
+    assert name.time is not None, file
+    utc, _ = naming.to_utc(name.time, "UTC")
     return pd.Timestamp(utc, tz="UTC").to_pydatetime()
 
 

@@ -19,12 +19,14 @@ from owtrend.kernels.series.changepoint import segments
 from owtrend.trends.changepoint import change_points, noticed
 from owtrend.trends.zscore import mad_zscore
 
+Floats = NDArray[np.float64]
+
 MARGIN = 5  # points by which a change may be off, as in TCPD
 PROBATION = 0.15  # first part of a series, at most 750 points, that does not count, as in NAB
 FALSE = 0.11  # cost of a false alarm in NAB's standard profile; a missed window costs 1
 
 
-def trend(value: Sequence[float] | NDArray, time: NDArray | None = None) -> xr.Dataset:
+def trend(value: Sequence[float] | Floats, time: Floats | None = None) -> xr.Dataset:
     """A series as a trend without errors."""
     steps = pd.date_range("2000", periods=len(value), freq="60s").to_numpy() if time is None else time
     return xr.Dataset({"value": ("time", np.asarray(value, dtype=float))}, coords={"time": steps})
@@ -96,7 +98,7 @@ def tcpd(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def nab_score(series: Sequence[tuple[NDArray, list[tuple[int, int]], NDArray]], limit: float) -> tuple[float, int, int]:
+def nab_score(series: Sequence[tuple[Floats, list[tuple[int, int]], Floats]], limit: float) -> tuple[float, int, int]:
     """NAB's standard profile, 0 for no alarm and 100 for one at the begin of each window; windows found; false alarms.
 
     Each of ``series`` has scores, windows as rows, and a mask of the rows that count (Lavin, Ahmad, arXiv:1510.03336).
@@ -123,19 +125,19 @@ def nab_score(series: Sequence[tuple[NDArray, list[tuple[int, int]], NDArray]], 
     return 100 * (total + windows_seen) / (2 * windows_seen), found, false
 
 
-def _spaced(score: NDArray, apart: int = 30) -> NDArray:
+def _spaced(score: Floats, apart: int = 30) -> Floats:
     """Scores that exceed all of the points just before them, else 0, so that each incident counts once."""
     highest = pd.Series(score).rolling(apart, 1).max().shift(1, fill_value=0)
     return np.where(score >= highest, score, 0)
 
 
-def mad(value: NDArray, time: NDArray) -> NDArray:
+def mad(value: Floats, time: Floats) -> Floats:
     """Scores by `owtrend.trends.zscore.mad_zscore` with the last 200 points."""
     scored = mad_zscore(trend(value, time), window=200, least=50)
     return np.nan_to_num(np.abs(scored["score"].values), posinf=1e3)
 
 
-def steps(value: NDArray, time: NDArray) -> NDArray:
+def steps(value: Floats, time: Floats) -> Floats:
     """Significance at each alarm of `owtrend.trends.changepoint.noticed`, else 0."""
     out = np.zeros(len(value))
     for raised, clear in noticed(trend(value, time))[["raised", "significance"]].itertuples(index=False):
@@ -143,7 +145,7 @@ def steps(value: NDArray, time: NDArray) -> NDArray:
     return out
 
 
-def sliding(value: NDArray, _: NDArray) -> NDArray:
+def sliding(value: Floats, _: Floats) -> Floats:
     """Distance from the mean of the last 200 points in units of their standard deviation."""
     past = pd.Series(value).shift(1).rolling(200, 50)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -286,7 +286,8 @@ class ScoreWriter(_Writer):
         for run_index, arrays in runs.items():
             null = _aligned(arrays["null"], 1, axes["looks"], stored["looks"])
             null = _aligned(null, 2, axes["nulls"], stored["nulls"])
-            spread[run_index] = {**arrays, "z": _aligned(arrays["z"], 2, axes["scores"], stored["scores"]), "null": null}
+            z = _aligned(arrays["z"], 2, axes["scores"], stored["scores"])
+            spread[run_index] = {**arrays, "z": z, "null": null}
         _write_detail(group, SCORE_DETAIL, spread)
         for run_index, arrays in sorted(spread.items()):
             null = arrays["null"]
