@@ -98,7 +98,9 @@ def tcpd(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def nab_score(series: Sequence[tuple[Floats, list[tuple[int, int]], Floats]], limit: float) -> tuple[float, int, int]:
+def nab_score(
+    series: Sequence[tuple[Floats, list[tuple[int, int]], NDArray[np.bool_]]], limit: float
+) -> tuple[float, int, int]:
     """NAB's standard profile, 0 for no alarm and 100 for one at the begin of each window; windows found; false alarms.
 
     Each of ``series`` has scores, windows as rows, and a mask of the rows that count (Lavin, Ahmad, arXiv:1510.03336).
