@@ -20,6 +20,7 @@ from owtrend.trends.changepoint import change_points, noticed
 from owtrend.trends.zscore import mad_zscore
 
 Floats = NDArray[np.float64]
+Labelled = tuple[Floats, list[tuple[int, int]], NDArray[np.bool_]]  # scores, windows, points that count
 
 MARGIN = 5  # points by which a change may be off, as in TCPD
 PROBATION = 0.15  # first part of a series, at most 750 points, that does not count, as in NAB
@@ -98,9 +99,7 @@ def tcpd(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def nab_score(
-    series: Sequence[tuple[Floats, list[tuple[int, int]], NDArray[np.bool_]]], limit: float
-) -> tuple[float, int, int]:
+def nab_score(series: Sequence[Labelled], limit: float) -> tuple[float, int, int]:
     """NAB's standard profile, 0 for no alarm and 100 for one at the begin of each window; windows found; false alarms.
 
     Each of ``series`` has scores, windows as rows, and a mask of the rows that count (Lavin, Ahmad, arXiv:1510.03336).
