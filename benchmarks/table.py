@@ -102,7 +102,7 @@ def run(arguments: Sequence[str], folder: Path = FOLDER) -> tuple[list[Input], l
     with tempfile.TemporaryDirectory() as temporary:
         file = Path(temporary) / "rows.json"
         command = [
-            sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "faulthandler_timeout=1800",
+            sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", "-o", "faulthandler_timeout=1800",
             f"--rows={file}", *arguments,
         ]  # fmt: skip
         files = [] if any(".py" in argument for argument in arguments) else sorted(map(str, folder.glob("bench_*.py")))
