@@ -102,11 +102,12 @@ def run(arguments: Sequence[str], folder: Path = FOLDER) -> tuple[list[Input], l
     with tempfile.TemporaryDirectory() as temporary:
         file = Path(temporary) / "rows.json"
         command = [
-            sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", "-o", "faulthandler_timeout=1800",
-            f"--rows={file}", *arguments,
+            sys.executable, "-m", "pytest", "-q", "-n0", "--dist=no", "-p", "no:cacheprovider",
+            "-o", "faulthandler_timeout=1800", f"--rows={file}", *arguments,
         ]  # fmt: skip
         files = [] if any(".py" in argument for argument in arguments) else sorted(map(str, folder.glob("bench_*.py")))
-        done = subprocess.run([*command, *files], cwd=folder.parent, capture_output=True, text=True)
+        alone = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
+        done = subprocess.run([*command, *files], cwd=folder.parent, env=alone, capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"a benchmark failed:\n{done.stdout}\n{done.stderr}")
         recorded = json.loads(file.read_text())
