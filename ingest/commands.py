@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import click
 
-from ingest.archive import naming
+from ingest import naming
 from owtrend.cli.main import main
 from owtrend.cli.options import as_json
 from owtrend.cli.output import print_quarantine, print_table, progress_bar, store_size

@@ -11,8 +11,8 @@ import uproot
 import xarray as xr
 from uproot.writing.identify import to_TAxis, to_TH1x
 
+from ingest import naming
 from ingest.archive import ingest as archive
-from ingest.archive import naming
 
 START = datetime(2018, 6, 1, 12, 0)
 

@@ -19,7 +19,8 @@ import pandas as pd
 import owtrend
 from benchmarks.studies.incidents import ReportTimes, concerns, incidents, instant, match_fault, timed
 from benchmarks.studies.shifts import DETECTORS, table
-from ingest.archive import ingest, naming
+from ingest import naming
+from ingest.archive import ingest
 from ingest.simulator.faults import Fault
 
 __all__ = ["Labels", "converted", "false_incidents", "found", "labels"]

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ingest.archive import convert, naming
+from ingest import naming
+from ingest.archive import convert
 from ingest.archive.convert import RunResult, RunTask, SourceFile
 from ingest.decode import reader
 from owtrend.compute import cluster
@@ -66,7 +67,7 @@ def find_files(
     Parameters
     ----------
     patterns
-        Patterns of paths with subsystem, run and time, in addition to Overwatch's; see `ingest.archive.naming.parse`.
+        Patterns of paths with subsystem, run and time, in addition to Overwatch's; see `ingest.naming.parse`.
     timezone
         Zone of the times in names and in the headers of the files.
     run, subsystem

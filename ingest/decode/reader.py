@@ -8,7 +8,7 @@ from pathlib import Path as FilePath
 
 import xxhash
 
-from ingest.archive import naming
+from ingest import naming
 from ingest.decode.class_layouts import ClassLayouts
 from ingest.decode.compression import Buffer, unpack
 from ingest.decode.fill_buffer import flushed, is_filled

@@ -21,7 +21,7 @@ import numpy as np
 import uproot
 from numpy.typing import NDArray
 
-from ingest.archive import naming
+from ingest import naming
 from ingest.simulator import faults as kinds
 from ingest.simulator.detector import COMPONENTS, EVENTS, component, histograms
 from ingest.simulator.faults import FAULTS, Fault, Times

@@ -6,8 +6,7 @@ from datetime import timedelta
 import pytest
 from click.testing import CliRunner
 
-from ingest import SnapshotReader, simulate
-from ingest.archive import naming
+from ingest import SnapshotReader, naming, simulate
 from owtrend.cli import main, output
 from tests import making
 

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import owtrend
-from ingest.archive import convert, ingest, naming
+from ingest import naming
+from ingest.archive import convert, ingest
 from owtrend.errors import BinningChangedError, NotFoundError, StoreLockedError, UsageError
 from owtrend.model.rows import RowFlag
 from owtrend.store import quarantine

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import owtrend
-from ingest.archive import ingest, naming
+from ingest import naming
+from ingest.archive import ingest
 from owtrend.compute import compute
 from owtrend.model.rows import RowFlag
 from owtrend.store.check import check

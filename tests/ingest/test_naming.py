@@ -3,7 +3,7 @@ from datetime import datetime
 import numpy as np
 import pytest
 
-from ingest.archive.naming import FileName, Pattern, are_later, is_product, parse, processed_name, to_utc
+from ingest.naming import FileName, Pattern, are_later, is_product, parse, processed_name, to_utc
 from owtrend.errors import UsageError
 
 NOON = datetime(2018, 6, 1, 12, 0, 5)
