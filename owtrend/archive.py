@@ -24,7 +24,7 @@ from owtrend.histograms.listing import (
     select_histograms,
     select_runs,
 )
-from owtrend.histograms.time_slice import TimeSlice, time_slices
+from owtrend.histograms.subsystem_slice import TimeSlice, time_slices
 from owtrend.learned.isolation_forest import REDUCTORS, unusual
 from owtrend.learned.shape import Learned, learn_shape
 from owtrend.model.histogram import Path
@@ -168,7 +168,7 @@ class Archive:
         self, subsystem: str, run: int, start: Any = None, stop: Any = None, *, select: Sequence[str] = ()
     ) -> TimeSlice:
         """Increments of every histogram of a subsystem, summed over one interval of a run; see
-        `owtrend.histograms.time_slice`.
+        `owtrend.histograms.subsystem_slice`.
 
         ``archive.time_slice("EMC", 300000, "10:00", "10:30")["h"].to_hist()``
 

@@ -20,7 +20,7 @@ import owtrend
 from benchmarks.studies.incidents import COLUMNS
 from owtrend import Archive
 from owtrend.errors import BinningChangedError
-from owtrend.histograms.time_slice import TimeSlice
+from owtrend.histograms.subsystem_slice import TimeSlice
 from owtrend.kernels.two_sample import beta_binomial
 
 __all__ = ["autodqm_by_report", "autodqm_by_run", "autodqm_tuned", "good_runs", "o2_example", "o2_tpc", "o2_tuned",

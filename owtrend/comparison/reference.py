@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from owtrend.config import Config
 from owtrend.errors import BinningChangedError, NotFoundError, UsageError
-from owtrend.histograms.time_slice import TimeSlice, time_slices
+from owtrend.histograms.subsystem_slice import TimeSlice, time_slices
 from owtrend.kernels.series.mad import mad_sigma
 from owtrend.model.histogram import Histogram, Path, bin_values
 from owtrend.model.snapshot import find_path
@@ -140,7 +140,7 @@ def reference(
     UsageError
         If an interval of several runs is requested, or no run at all.
     NotFoundError
-        As `owtrend.histograms.time_slice.time_slices`.
+        As `owtrend.histograms.subsystem_slice.time_slices`.
     """
     if not runs:
         raise UsageError("a reference needs at least one run")

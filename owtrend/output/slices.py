@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from owtrend.histograms.time_slice import Interval, time_slices
+from owtrend.histograms.subsystem_slice import Interval, time_slices
 from owtrend.model.histogram import display_name
 from owtrend.output.whole_file import whole_file
 from owtrend.store.repository import Store
@@ -47,7 +47,7 @@ def export_slice(
 ) -> SliceSummary:  # fmt: skip
     """Write the time slice of every histogram of a subsystem as a ROOT file.
 
-    The histograms are ROOT's own, with the classes chosen by `owtrend.histograms.time_slice.time_slices`, in their
+    The histograms are ROOT's own, with the classes chosen by `owtrend.histograms.subsystem_slice.time_slices`, in their
     original folders: ``GetBinContent``, ``GetBinError``, ``GetEntries``, ``GetMean``, ``GetStdDev`` are owtrend's
     numbers. Containers become folders. Drawing attributes, attached functions and the limits of a profile are not in
     the store.
