@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from owtrend.comparison.compare import compare
     from owtrend.comparison.patches import patches
     from owtrend.errors import OwtrendError
-    from owtrend.histograms.difference import increments, time_slice
     from owtrend.histograms.labelled import to_hist, to_xarray, values
     from owtrend.histograms.projection import project, rebin
     from owtrend.histograms.ratio import efficiency, ratio
+    from owtrend.histograms.time_slice import increments, time_slice
     from owtrend.learned.shape import Learned, learn_shape
     from owtrend.learned.shape_models import shape_model
     from owtrend.model.axis import Axis
@@ -56,8 +56,8 @@ _HOME = {
     "to_xarray": "histograms.labelled",
     "values": "histograms.labelled",
     "change_points": "trends.changepoint",
-    "increments": "histograms.difference",
-    "time_slice": "histograms.difference",
+    "increments": "histograms.time_slice",
+    "time_slice": "histograms.time_slice",
     "project": "histograms.projection",
     "rebin": "histograms.projection",
     "reductor": "trends.reductors",

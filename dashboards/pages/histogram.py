@@ -18,7 +18,7 @@ from dashboards.pictures.trend import Timeline, time_limits, trend, trend_by_run
 from dashboards.state.reference import Compared, compared
 from dashboards.state.session import Session
 from dashboards.state.slices import Slices, time_slices, whole_runs
-from owtrend.histograms.difference import gaps
+from owtrend.histograms.time_slice import gaps
 
 __all__ = ["HistogramPage"]
 

@@ -1,4 +1,4 @@
-"""A time slice of all histograms of a subsystem at once, read in a few large strokes."""
+"""The time slice of all histograms of a subsystem at once, read in a few large strokes."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence

@@ -8,7 +8,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from owtrend.errors import BinningChangedError, DimsError, NotFoundError
-from owtrend.histograms.difference import increments
+from owtrend.histograms.time_slice import increments
 from owtrend.model import schema
 from owtrend.model.axis import Axis
 

@@ -13,7 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from owtrend.errors import UsageError
-from owtrend.histograms.difference import increments
+from owtrend.histograms.time_slice import increments
 from owtrend.kernels.components import grouping as kernels
 from owtrend.model import schema
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from owtrend.config import Config
 from owtrend.errors import NotFoundError, OwtrendError, UsageError
-from owtrend.histograms import difference, run_histogram
+from owtrend.histograms import run_histogram, time_slice
 from owtrend.histograms.labelled import labelled
 from owtrend.histograms.prefetch import Prefetched
 from owtrend.histograms.run_histogram import RunHistogram
@@ -300,7 +300,7 @@ def _custom(one: RunHistogram, single: Reductor, groups: Sequence[int] | None, r
         if not news:
             pairs.append((np.nan, np.nan))
             continue
-        piece = difference.rows_slice(histogram, first, last - 1)
+        piece = time_slice.rows_slice(histogram, first, last - 1)
         answer: Any = single.kind.function(piece)
         value, error = answer if isinstance(answer, tuple) else (answer, np.nan)
         pairs.append((float(value), float(error)))

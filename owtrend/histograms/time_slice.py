@@ -1,4 +1,4 @@
-"""Cumulative -> increments -> time slices of labelled histograms; restarts and gaps."""
+"""Increments and time slices of one labelled histogram; restarts and gaps."""
 
 from itertools import pairwise
 from typing import Any
