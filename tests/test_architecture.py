@@ -66,3 +66,16 @@ def test_the_list_of_modules_is_fresh():
 
 def test_every_module_has_a_docstring():
     assert [short(path) for path in MODULES if not ast.get_docstring(ast.parse(path.read_text()))] == []
+
+
+def test_the_page_names_places_that_exist():
+    section = PAGE.read_text().split("## Where to find it")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (.+?) \| (.+?) \|$", section, flags=re.MULTILINE)[2:]
+    assert len(rows) > 5
+    for _, where in rows:
+        paths = [ROOT / path for path in re.findall(r"`([\w/]+(?:\.py|/))`", where) if "/" in path]
+        assert paths, where
+        texts = "".join(path.read_text() for path in paths if path.is_file())
+        assert all(path.exists() for path in paths), where
+        for name in re.findall(r"`([A-Za-z_]+)`", where):
+            assert name in texts, name

@@ -1,11 +1,12 @@
 """Why a report was flagged, in words: which bins, their counts, the expected counts, and the runs compared with."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from owtrend.kernels.two_sample.chi2_moments import three_moments
 from owtrend.model.axis import Axis
+from owtrend.model.finding import Score
 from owtrend.model.wording import axis_title, bin_place, bin_range, counted, run_names
 from owtrend.outliers.monitor import COMPARISONS, SCORES, Counts, ReportScores
 
@@ -24,34 +25,8 @@ def reason(
     runs
         The other runs that are the reference.
     """
-    found, ratio = scores.difference, scores.ratio
-    data, reference = compared
-    name = SCORES[scores.worst[1]]
-    if name == "bin":
-        cell = int(found["bin_cell"])
-        text = f"{bin_place(axes, cell)}: {counted(data.counts[cell], reference.counts[cell] * ratio)}"
-    elif name == "window":
-        axis, first, last = (int(found[f"window_{part}"]) for part in ("axis", "first", "last"))
-        seen, known = (float(counts.line(axis)[first : last + 1].sum()) for counts in compared)
-        text = f"{bin_range(axes, axis, first, last)}: {counted(seen, known * ratio)}"
-    elif name == "shift":
-        axis = int(found["shift_axis"])
-        side = "larger" if found["shift_sign"] > 0 else "smaller"
-        seen, known = (_mean(counts, axes, axis) for counts in compared)
-        text = f"shifted to {side} {axis_title(axes, axis)}: a mean of {seen:.5g} where {known:.5g} is expected"
-    elif name == "chi2":
-        margins = (float(found[part]) for part in ("data_total", "reference_total", "bins", "inverse", "inverse2"))
-        expected, variance, _ = three_moments(*margins)
-        text = f"different shape: chi2 {found['chi2']:.0f} where {expected:.0f} ± {np.sqrt(variance):.0f} is expected"
-    elif name == "profile_bin":
-        cell = int(found["profile_cell"])
-        seen, known = (
-            counts.moments[1, cell] / counts.moments[0, cell] for counts in compared if counts.moments is not None
-        )
-        text = f"{bin_place(axes, cell)}: a mean of {seen:.4g} where {known:.4g} is expected"
-    else:
-        text = f"different means: chi2 {found['profile_chi2']:.0f} for {found['profile_bins']} bins"
-    return f"{text} ({compared_with(scores, runs)})"
+    words = _WORDS[Score(SCORES[scores.worst[1]])](scores.difference, scores.ratio, *compared, axes)
+    return f"{words} ({compared_with(scores, runs)})"
 
 
 def compared_with(scores: ReportScores, runs: Sequence[int]) -> str:
@@ -69,3 +44,47 @@ def _mean(counts: Counts, axes: Sequence[Axis], number: int) -> float:
     """Mean along an axis, flow excluded."""
     line = counts.line(number)[1:-1]
     return float(line @ axes[number].centres / line.sum()) if line.sum() else np.nan
+
+
+def _bin(difference: np.void, ratio: float, data: Counts, reference: Counts, axes: Sequence[Axis]) -> str:
+    cell = int(difference["bin_cell"])
+    return f"{bin_place(axes, cell)}: {counted(data.counts[cell], reference.counts[cell] * ratio)}"
+
+
+def _window(difference: np.void, ratio: float, data: Counts, reference: Counts, axes: Sequence[Axis]) -> str:
+    axis, first, last = (int(difference[f"window_{part}"]) for part in ("axis", "first", "last"))
+    seen, known = (float(counts.line(axis)[first : last + 1].sum()) for counts in (data, reference))
+    return f"{bin_range(axes, axis, first, last)}: {counted(seen, known * ratio)}"
+
+
+def _shift(difference: np.void, ratio: float, data: Counts, reference: Counts, axes: Sequence[Axis]) -> str:
+    axis = int(difference["shift_axis"])
+    side = "larger" if difference["shift_sign"] > 0 else "smaller"
+    seen, known = (_mean(counts, axes, axis) for counts in (data, reference))
+    return f"shifted to {side} {axis_title(axes, axis)}: a mean of {seen:.5g} where {known:.5g} is expected"
+
+
+def _chi2(difference: np.void, ratio: float, data: Counts, reference: Counts, axes: Sequence[Axis]) -> str:
+    margins = (float(difference[part]) for part in ("data_total", "reference_total", "bins", "inverse", "inverse2"))
+    expected, variance, _ = three_moments(*margins)
+    return f"different shape: chi2 {difference['chi2']:.0f} where {expected:.0f} ± {np.sqrt(variance):.0f} is expected"
+
+
+def _profile_bin(difference: np.void, ratio: float, data: Counts, reference: Counts, axes: Sequence[Axis]) -> str:
+    cell = int(difference["profile_cell"])
+    seen, known = (c.moments[1, cell] / c.moments[0, cell] for c in (data, reference) if c.moments is not None)
+    return f"{bin_place(axes, cell)}: a mean of {seen:.4g} where {known:.4g} is expected"
+
+
+def _profile_chi2(difference: np.void, ratio: float, data: Counts, reference: Counts, axes: Sequence[Axis]) -> str:
+    return f"different means: chi2 {difference['profile_chi2']:.0f} for {difference['profile_bins']} bins"
+
+
+_WORDS: dict[Score, Callable[[np.void, float, Counts, Counts, Sequence[Axis]], str]] = {
+    Score.BIN: _bin,
+    Score.WINDOW: _window,
+    Score.SHIFT: _shift,
+    Score.CHI2: _chi2,
+    Score.PROFILE_BIN: _profile_bin,
+    Score.PROFILE_CHI2: _profile_chi2,
+}

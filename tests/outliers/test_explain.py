@@ -3,6 +3,7 @@
 import numpy as np
 
 from owtrend.model.axis import Axis
+from owtrend.outliers import explain
 from owtrend.outliers.explain import reason
 from owtrend.outliers.monitor import SCORES, Counts, HistogramMonitor
 
@@ -33,3 +34,7 @@ def test_reasons_name_bins_by_their_axis():
     score, text = found(np.linspace(90, 110, 22), flat)
     assert score == "shift"
     assert text.startswith("shifted to larger energy [GeV]: a mean of 5.1")
+
+
+def test_every_score_has_its_words():
+    assert {score.value for score in explain._WORDS} == set(SCORES)

@@ -13,7 +13,7 @@ from ingest.archive.ingest import find_files, ingest
 from owtrend import Axis, Histogram, Snapshot
 from owtrend.compute import compute
 from owtrend.errors import NotFoundError, UsageError
-from owtrend.histograms import time_slice
+from owtrend.histograms import subsystem_slice
 from owtrend.output import root_writer, slices
 from owtrend.store.append import appender
 from owtrend.store.repository import Store
@@ -191,7 +191,7 @@ def test_in_reset_mode_the_rows_are_added_up(tmp_path):
 
 def test_reading_in_small_strokes_gives_the_same(simulated, monkeypatch):
     whole = owtrend.open(simulated).time_slice("TPC", 300000, "12:03", "12:25")
-    monkeypatch.setattr(time_slice, "STROKE_BYTES", 1)
+    monkeypatch.setattr(subsystem_slice, "STROKE_BYTES", 1)
     assert dict(owtrend.open(simulated).time_slice("TPC", 300000, "12:03", "12:25")) == dict(whole)
 
 
@@ -236,7 +236,7 @@ def test_a_histogram_that_is_not_in_the_interval_is_absent(small):
     ],
 )
 def test_a_class_is_widened_until_it_holds_the_numbers(letter, contents, wider):
-    found, cast = time_slice._fitting(letter, np.asarray(contents))
+    found, cast = subsystem_slice._fitting(letter, np.asarray(contents))
     assert found == wider
     np.testing.assert_array_equal(cast, contents)
 
