@@ -28,6 +28,7 @@ from owtrend.histograms.subsystem_slice import TimeSlice, time_slices
 from owtrend.learned.isolation_forest import REDUCTORS, unusual
 from owtrend.learned.shape import Learned, learn_shape
 from owtrend.model.histogram import Path
+from owtrend.modules import other_code
 from owtrend.outliers.components import bin_components, component_table
 from owtrend.outliers.results import finding_table, score_dataset
 from owtrend.quality.incident import incidents
@@ -36,7 +37,7 @@ from owtrend.store.repository import Store
 from owtrend.times import parse_interval
 from owtrend.trends.query import over_intervals, require_fitting, row_by_row, run_by_run
 from owtrend.trends.reductors import DEFAULT, applicable, parse
-from owtrend.trends.settings import kept_reductors
+from owtrend.trends.settings import existing, named_origins, own_reductors, parse_stored
 
 __all__ = ["Archive", "open"]
 
@@ -111,6 +112,12 @@ class Archive:
         Values of earlier formulas or settings stay readable until then; those of data that changed do not.
         """
         return stale_runs(self._reader)
+
+    @property
+    def other_code(self) -> list[str]:
+        """Sentences on your own reductors whose code is not loaded here, or not that of the stored trends."""
+        recorded = named_origins(self._existing_config, self._reader.own_reductors)
+        return other_code(recorded, own_reductors(self._existing_config))
 
     def histograms(self, subsystem: str, run: int | None = None) -> pd.DataFrame:
         """The histograms of a subsystem (in one run, if given) in the order of the files, indexed by displayed name.
@@ -286,8 +293,7 @@ class Archive:
         names = reductors
         if names is None:
             names = [one for one in DEFAULT if any(parse(one).fits(entry.first) for entry in entries)]
-        kept_reductors(self.config, subsystem)  # which makes the reductors of its modules known
-        chosen = [parse(one) for one in names]
+        chosen = [parse_stored(view, one) for one in names]
         for one in chosen:
             if len(entries) == 1:
                 require_fitting(entries[0], one)
@@ -296,7 +302,7 @@ class Archive:
             view.run_index(known)
         if not wanted:
             raise NotFoundError(f"{view.where}: none of the runs asked for")
-        of = (view, subsystem, self.config, wanted, entries, chosen)
+        of = (view, subsystem, self._existing_config, wanted, entries, chosen)
         if every == "run":
             return run_by_run(*of)
         if every is None:
@@ -487,5 +493,12 @@ class Archive:
 
     @property
     def config(self) -> Config:
-        """The configuration that stored trends are made with; see `owtrend.compute.compute.compute`."""
+        """The configuration that stored trends are made with; see `owtrend.compute.compute.compute`.
+
+        The modules that it names are not imported.
+        """
         return self._reader.config
+
+    @cached_property
+    def _existing_config(self) -> Config:
+        return existing(self.config, self._reader)
