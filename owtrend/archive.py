@@ -1,22 +1,17 @@
 """Archive: the histograms, trends and findings of a store for notebooks, labelled and read when needed."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path as FilePath
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
-from owtrend.comparison.reference import Reference, comparable, reference
-from owtrend.compute.stale import stale_runs
-from owtrend.config import Config
 from owtrend.errors import NotFoundError, UsageError
-from owtrend.histograms import run_histogram
-from owtrend.histograms.cells import dataset
-from owtrend.histograms.labelled import labelled
 from owtrend.histograms.listing import (
     histograms_table,
     quarantine_table,
@@ -24,25 +19,24 @@ from owtrend.histograms.listing import (
     select_histograms,
     select_runs,
 )
-from owtrend.histograms.subsystem_slice import TimeSlice, time_slices
-from owtrend.learned.isolation_forest import REDUCTORS, unusual
-from owtrend.learned.shape import Learned, learn_shape
 from owtrend.model.histogram import Path
-from owtrend.modules import other_code
-from owtrend.outliers.components import bin_components, component_table
-from owtrend.outliers.results import finding_table, score_dataset
-from owtrend.quality.incident import incidents
 from owtrend.store.reader import Reader, SubsystemReader
 from owtrend.store.repository import Store
 from owtrend.times import parse_interval
-from owtrend.trends.query import over_intervals, require_fitting, row_by_row, run_by_run
-from owtrend.trends.reductors import DEFAULT, applicable, parse
-from owtrend.trends.settings import existing, named_origins, own_reductors, parse_stored
+
+# Each method imports its wing, so that nobody waits for one that is not used: all of them take longer than pandas.
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from owtrend.comparison.reference import Reference
+    from owtrend.config import Config
+    from owtrend.histograms.subsystem_slice import TimeSlice
+    from owtrend.learned.shape import Learned
 
 __all__ = ["Archive", "open"]
 
 
-def open(location: str | FilePath, as_of: str | datetime | None = None) -> "Archive":  # noqa: A001 - owtrend.open
+def open(location: str | FilePath, as_of: str | datetime | None = None) -> Archive:  # noqa: A001 - owtrend.open
     """Open the archive in a store, as it is now, or as of a version, tag or time.
 
     Raises
@@ -69,7 +63,7 @@ class Archive:
         """Identity of the state that this archive shows."""
         return self._reader.version
 
-    def latest(self) -> "Archive":
+    def latest(self) -> Archive:
         """The newest committed state, as a new archive; this archive if nothing is new."""
         return self if self._store.version == self.version else Archive(self._store)
 
@@ -111,13 +105,9 @@ class Archive:
 
         Values of earlier formulas or settings stay readable until then; those of data that changed do not.
         """
-        return stale_runs(self._reader)
+        from owtrend.compute.stale import stale_runs
 
-    @property
-    def other_code(self) -> list[str]:
-        """Sentences on your own reductors whose code is not loaded here, or not that of the stored trends."""
-        recorded = named_origins(self._existing_config, self._reader.own_reductors)
-        return other_code(recorded, own_reductors(self._existing_config))
+        return stale_runs(self._reader)
 
     def histograms(self, subsystem: str, run: int | None = None) -> pd.DataFrame:
         """The histograms of a subsystem (in one run, if given) in the order of the files, indexed by displayed name.
@@ -125,6 +115,8 @@ class Archive:
         Columns: path, class, kind (``counter`` or ``gauge``), dims, bins (flow excluded), axes (titles), title,
         reductors, first_run and last_run.
         """
+        from owtrend.trends.reductors import applicable
+
         return histograms_table(self._reader.subsystem(subsystem), run, applicable)
 
     def histogram(
@@ -162,6 +154,9 @@ class Archive:
         BinningChangedError
             If the binning changed and none was chosen.
         """
+        from owtrend.histograms import run_histogram
+        from owtrend.histograms.labelled import labelled
+
         view = self._reader.subsystem(subsystem)
         entry = view.registry.find(name, view.where)
         if run is not None:
@@ -196,6 +191,8 @@ class Archive:
         NotFoundError
             If there is no such subsystem or run, no snapshot in the interval, or a pattern selects nothing.
         """
+        from owtrend.histograms.subsystem_slice import time_slices
+
         return time_slices(self._reader, subsystem, run, start, stop, select=select)
 
     def dataset(
@@ -226,6 +223,8 @@ class Archive:
         NotFoundError
             If there is no such subsystem, run or array.
         """
+        from owtrend.histograms.cells import dataset
+
         view = self._reader.subsystem(subsystem)
         return dataset(view, array, select_runs(view.run_indices, runs)).assign_attrs(subsystem=subsystem)
 
@@ -288,12 +287,17 @@ class Archive:
             reductor has no meaning for a histogram. Coords as of `trend`, ``start``, ``exposure``, ``reported`` and
             ``restart`` of each histogram.
         """
+        from owtrend.trends.query import over_intervals, require_fitting, row_by_row, run_by_run
+        from owtrend.trends.reductors import DEFAULT, parse
+        from owtrend.trends.settings import kept_reductors
+
         view = self._reader.subsystem(subsystem)
         entries = select_histograms(view, histograms)
         names = reductors
         if names is None:
             names = [one for one in DEFAULT if any(parse(one).fits(entry.first) for entry in entries)]
-        chosen = [parse_stored(view, one) for one in names]
+        kept_reductors(self.config, subsystem)  # which makes the reductors of its modules known
+        chosen = [parse(one) for one in names]
         for one in chosen:
             if len(entries) == 1:
                 require_fitting(entries[0], one)
@@ -302,7 +306,7 @@ class Archive:
             view.run_index(known)
         if not wanted:
             raise NotFoundError(f"{view.where}: none of the runs asked for")
-        of = (view, subsystem, self._existing_config, wanted, entries, chosen)
+        of = (view, subsystem, self.config, wanted, entries, chosen)
         if every == "run":
             return run_by_run(*of)
         if every is None:
@@ -335,6 +339,8 @@ class Archive:
         NotFoundError
             If there is no such subsystem, run, histogram or score, or nothing was scored yet.
         """
+        from owtrend.outliers.results import score_dataset
+
         view = self._reader.subsystem(subsystem)
         wanted = [run] if run is not None else select_runs(view.run_indices, runs)
         if not wanted:
@@ -354,6 +360,8 @@ class Archive:
             statement, such as a restart), ``why`` in words, ``histograms`` (all names; none for whole snapshots) and
             ``report``, the typical time between reports.
         """
+        from owtrend.outliers.results import finding_table
+
         of = [subsystem] if subsystem is not None else list(self.subsystems)
         known = sorted({run for name in of for run in self._reader.subsystem(name).run_indices})
         chosen = None if runs is None else [runs] if isinstance(runs, int) else select_runs(known, runs)
@@ -363,6 +371,8 @@ class Archive:
         self, subsystem: str | None = None, *, runs: slice | Sequence[int] | int | None = None
     ) -> pd.DataFrame:
         """`findings` that belong together, joined; see `owtrend.quality.incident.incidents`."""
+        from owtrend.quality.incident import incidents
+
         return incidents(self.findings(subsystem, runs=runs))
 
     def reference(
@@ -387,6 +397,8 @@ class Archive:
         UsageError, NotFoundError
             If neither or both of ``runs`` and ``like`` are given, or there are no such runs.
         """
+        from owtrend.comparison.reference import comparable, reference
+
         if (runs is None) == (like is None):
             raise UsageError("a reference: give its runs, or the run that it is to be like")
         if like is not None:
@@ -430,6 +442,8 @@ class Archive:
         UsageError
             If the histogram is a gauge, such as a status map.
         """
+        from owtrend.outliers.components import bin_components, component_table
+
         known = sorted(self._reader.subsystem(subsystem).run_indices)
         if histogram is not None:
             return bin_components(self.histogram(subsystem, histogram, runs=known[-20:] if runs is None else runs))
@@ -456,6 +470,8 @@ class Archive:
         DimsError, UsageError, NotFoundError
             As `histogram` and `owtrend.learn_shape`.
         """
+        from owtrend.learned.shape import learn_shape
+
         taken = self.histogram(subsystem, name, runs=runs)
         bad: list[tuple[Any, Any]] = []
         if leave_flagged:
@@ -483,6 +499,9 @@ class Archive:
         NotFoundError, UsageError
             As `trends` and `owtrend.learned.isolation_forest.unusual`.
         """
+        from owtrend.learned.isolation_forest import REDUCTORS, unusual
+        from owtrend.trends.reductors import parse
+
         entries = select_histograms(self._reader.subsystem(subsystem), histograms)
         names = reductors or [one for one in REDUCTORS if any(parse(one).fits(entry.first) for entry in entries)]
         past = [known for known in select_runs(self._reader.subsystem(subsystem).run_indices, runs) if known != run]
@@ -493,12 +512,5 @@ class Archive:
 
     @property
     def config(self) -> Config:
-        """The configuration that stored trends are made with; see `owtrend.compute.compute.compute`.
-
-        The modules that it names are not imported.
-        """
+        """The configuration that stored trends are made with; see `owtrend.compute.compute.compute`."""
         return self._reader.config
-
-    @cached_property
-    def _existing_config(self) -> Config:
-        return existing(self.config, self._reader)

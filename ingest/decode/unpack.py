@@ -1,8 +1,9 @@
 """Bytes of an object of known layout -> numbers: fixed bytes are compared, the others put into native order."""
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from owtrend.kernels.compiled import compiled
 
 __all__ = ["take"]
 
@@ -10,7 +11,7 @@ _OFFSET, _WIDTH, _COUNT, _TARGET = range(4)
 
 
 # By whole words: 40 GB/s, where NumPy's swapping copy makes 13 and a loop over bytes 4. (One AMD core, 5,000 float32.)
-@numba.njit(nogil=True, cache=True)
+@compiled
 def take(data: NDArray[np.uint8], fixed: NDArray[np.uint8], fields: NDArray[np.int64], out: NDArray[np.uint8]) -> bool:
     """Compare ``data`` with ``fixed`` outside ``fields``, and put these into ``out`` in native order.
 

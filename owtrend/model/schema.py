@@ -1,10 +1,16 @@
 """Names of dims, coords and attributes of labelled histograms, and the checks where they enter a layer."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from owtrend.errors import BinningChangedError, DimsError
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 __all__ = [
     "AXES", "PARTS", "RECEIVED", "SNAPSHOT", "TIME", "axes_of", "edge_at", "edges", "require_histogram",
@@ -45,6 +51,8 @@ def time_dim(histogram: xr.Dataset) -> str:
 
 def require_histogram(histogram: xr.Dataset, *, rows: bool | None) -> None:
     """Raise DimsError unless this is a Dataset as from `Archive.histogram`, with or without ``rows`` (None: either)."""
+    import xarray as xr  # here, for most of owtrend needs names alone
+
     variables = set(histogram.data_vars) if isinstance(histogram, xr.Dataset) else set()
     if "sums" not in variables or not {"contents", "sumwy"} & variables:
         found = f"{type(histogram).__name__} with {', '.join(map(str, variables)) or 'nothing'}"

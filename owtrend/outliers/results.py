@@ -1,11 +1,13 @@
 """Stored scores and findings as people use them: scores over time, findings with their reasons."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 from owtrend.errors import NotFoundError
 from owtrend.model.finding import Finding, Flagged, Score, table
@@ -13,6 +15,9 @@ from owtrend.model.registry import HistogramEntry
 from owtrend.store import versions
 from owtrend.store.reader import Reader, SubsystemReader
 from owtrend.times import parse_time
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 __all__ = ["finding_table", "score_dataset"]
 
@@ -24,6 +29,8 @@ def score_dataset(
     *, ragged: bool,
 ) -> xr.Dataset:  # fmt: skip
     """Scores of some histograms in some runs; see `owtrend.Archive.scores`."""
+    import xarray as xr  # here, for findings do without it
+
     known = view.scores.names
     if not known:
         raise NotFoundError(f"{view.where}: no scores yet; run `owtrend compute`")
@@ -44,6 +51,8 @@ def _of_run(
     view: SubsystemReader, run: int, histograms: Sequence[HistogramEntry], names: Sequence[str], dim: str
 ) -> xr.Dataset:  # fmt: skip
     """Scores of one run; NaN if they are older than its data, and for histograms newer than the scores."""
+    import xarray as xr
+
     order = {path: number for number, path in enumerate(view.registry.histograms)}
     columns = np.array([order[entry.path] for entry in histograms])
     scored = np.flatnonzero(columns < view.scores.histograms)

@@ -3,21 +3,22 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import icechunk
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from owtrend.config import Config, from_json
 from owtrend.errors import NotFoundError, StoreError
 from owtrend.model.registry import Layouts, Registry, Segment
 from owtrend.model.rows import RowFlag, RunRows, TailRow, merged_order, unchanged
-from owtrend.modules import Origin
 from owtrend.store import quarantine
 from owtrend.store.derived import StoredScores, StoredTrends
 from owtrend.store.layout import FORMAT, ROW_ARRAYS, RUN_ARRAYS, TAIL, TIME_CHUNK, read_log
+
+if TYPE_CHECKING:
+    from owtrend.config import Config
 
 __all__ = ["Reader", "SubsystemReader", "read_tail"]
 
@@ -60,14 +61,11 @@ class Reader:
         return str(self._group.attrs.get("config", ""))
 
     @cached_property
-    def config(self) -> Config:
-        """The configuration of trends and scores, as it was given. The modules that it names are never imported."""
-        return from_json(self.config_json or "{}")
+    def config(self) -> "Config":
+        """The configuration of trends and scores."""
+        from owtrend.config import from_json
 
-    @property
-    def own_reductors(self) -> dict[str, Origin]:
-        """Reductors of people's own that stored trends were made with: the module of each, and a hash of its code."""
-        return _own_reductors(self._group)
+        return from_json(self.config_json or "{}")
 
     @cached_property
     def ledger(self) -> list[str]:
@@ -96,11 +94,6 @@ class SubsystemReader:
     def group(self) -> zarr.Group:
         """The raw arrays."""
         return self.store[f"raw/{self.name}"]
-
-    @property
-    def own_reductors(self) -> dict[str, Origin]:
-        """See `Reader.own_reductors`."""
-        return _own_reductors(self.store)
 
     @cached_property
     def trends(self) -> StoredTrends:
@@ -296,11 +289,3 @@ def read_tail(group: zarr.Group) -> Iterator[TailRow]:
     for slot, line in enumerate(group["tail_rows"][:]):
         if (row := TailRow.from_bytes(slot, line.tobytes())) is not None:
             yield row
-
-
-def _own_reductors(group: zarr.Group) -> dict[str, Origin]:
-    recorded: Any = group.attrs.get("own_reductors")
-    if not isinstance(recorded, dict):
-        return {}
-    pairs = {name: pair for name, pair in recorded.items() if isinstance(pair, list) and len(pair) == 2}
-    return {name: Origin(str(module), str(code)) for name, (module, code) in pairs.items()}

@@ -99,6 +99,17 @@ def test_import_is_quick_because_heavy_packages_wait():
     )
 
 
+@pytest.mark.parametrize("verb", ["runs", "status", "outliers"])
+def test_what_only_lists_imports_neither_kernels_nor_labels(small_store, verb):
+    heavy = ["numba", "scipy", "xarray", "dask", "distributed", "uproot", "hist", "holoviews", "sklearn"]
+    heavy += ["pydantic"] * (verb != "status")  # which reads the configuration
+    code = f"""import sys; from owtrend.cli.main import main
+main.main(["{verb}", {str(small_store)!r}], standalone_mode=False)
+print([m for m in {heavy!r} if m in sys.modules])"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -1,15 +1,16 @@
 """The row that each row counts from, increments, and the rows that make up a time slice."""
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from owtrend.kernels.compiled import compiled
 
 __all__ = ["ZERO", "coefficients", "gaps", "increments", "plain_increments", "previous_rows", "scaled_increments"]
 
 ZERO = -1  # the increment of this row counts from zero
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def previous_rows(entries: NDArray[np.float64], additive: bool) -> NDArray[np.int64]:
     """Row that each row's increment counts from, shape ``(time,)``.
 
@@ -25,7 +26,7 @@ def previous_rows(entries: NDArray[np.float64], additive: bool) -> NDArray[np.in
 
 
 # One pass and no temporary: 0.15 ms for 3 MB blocks where NumPy needs 1.2 ms (two cores, one thread).
-@numba.njit(nogil=True, cache=True)
+@compiled
 def increments(cells: NDArray[np.generic], previous: NDArray[np.int64]) -> NDArray[np.generic]:
     """Increment per row, shape ``(time, cell)``, in the dtype of ``cells``; ``previous`` has shape ``(time,)``."""
     values = cells.copy()
@@ -69,7 +70,7 @@ def gaps(times: NDArray[np.datetime64]) -> NDArray[np.bool_]:
 
 
 # Eight times as fast as indexing: rows lie far apart in memory, as time is fastest there.
-@numba.njit(nogil=True, cache=True)
+@compiled
 def scaled_increments(
     cells: NDArray[np.generic], rows: NDArray[np.int64], previous: NDArray[np.int64], scale: NDArray[np.float64]
 ) -> NDArray[np.float64]:

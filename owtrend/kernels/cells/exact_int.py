@@ -1,14 +1,15 @@
 """Numbers that a smaller type holds exactly."""
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from owtrend.kernels.compiled import compiled
 
 __all__ = ["are_int32"]
 
 
 # One pass: 2 us for 5,000 float32 where NumPy's five take 15. (One AMD core.)
-@numba.njit(nogil=True, cache=True)
+@compiled
 def are_int32(values: NDArray[np.floating]) -> bool:
     """True if all ``values``, shape ``(cell,)``, are whole numbers of 32 bits; NaN and -0.0 are not."""
     exact = True

@@ -2,9 +2,10 @@
 
 import math
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from owtrend.kernels.compiled import compiled
 
 __all__ = ["fullest", "lines", "moments", "quantiles"]
 
@@ -12,7 +13,7 @@ _FAST = {"reassoc", "nsz", "arcp", "contract"}
 
 
 # Time innermost and fastest in memory, as the store gives it; cell by cell for each time it takes four times as long.
-@numba.njit(nogil=True, cache=True, fastmath=_FAST)
+@compiled(fastmath=_FAST)
 def lines(
     cells: NDArray[np.generic], previous: NDArray[np.int64], nx: int, ny: int, nz: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]:
@@ -87,7 +88,7 @@ def lines(
     return changed, whole, along
 
 
-@numba.njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
+@compiled(fastmath=_FAST, error_model="numpy")
 def moments(
     line: NDArray[np.float64], centres: NDArray[np.float64], mean: NDArray[np.float64], std: NDArray[np.float64]
 ) -> NDArray[np.float64]:
@@ -136,7 +137,7 @@ def moments(
     return out
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def quantiles(
     line: NDArray[np.float64], edges: NDArray[np.float64], probability: float, effective: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -203,7 +204,7 @@ def quantiles(
 _STEPS = 96  # of the distribution of a maximum, from 6 errors below it to 6 above
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def fullest(
     line: NDArray[np.float64], variance: NDArray[np.float64], centres: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

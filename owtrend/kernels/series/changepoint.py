@@ -1,8 +1,9 @@
 """Steps in a series of points with errors: the best segmentation, how sure each step is, and where it may lie."""
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from owtrend.kernels.compiled import compiled
 
 __all__ = ["CLIP", "SHORTEST", "described", "gain", "levels", "segments", "strongest"]
 
@@ -11,7 +12,7 @@ CLIP = 3.0
 SHORTEST = 3  # points of a segment; shorter excursions are outliers
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _best_of(a: float, b: float, c: float, low: float, high: float) -> float:
     """The least of a mu**2 - 2 b mu + c over [low, high]."""
     mu = min(max(b / a, low), high)
@@ -19,7 +20,7 @@ def _best_of(a: float, b: float, c: float, low: float, high: float) -> float:
 
 
 # Functional pruning: 5,000 stationary points take 1 ms where PELT, which prunes nothing before a change, takes 30.
-@numba.njit(nogil=True, cache=True)
+@compiled
 def segments(
     value: NDArray[np.float64], sigma: NDArray[np.float64], penalty: float, shortest: int
 ) -> NDArray[np.int64]:
@@ -90,7 +91,7 @@ def segments(
     return np.flatnonzero(found).astype(np.int64)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _append(low: NDArray[np.float64], who: NDArray[np.int64], made: int, start: float, candidate: int) -> int:
     """One piece more, unless the one before is of the same candidate."""
     if made and who[made - 1] == candidate:
@@ -99,7 +100,7 @@ def _append(low: NDArray[np.float64], who: NDArray[np.int64], made: int, start: 
     return made + 1
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def gain(value: NDArray[np.float64], sigma: NDArray[np.float64], begins: NDArray[np.int64]) -> float:
     """By how much segments that begin there lower the chi2 of one level."""
     total, n = 0.0, len(value)
@@ -112,7 +113,7 @@ def gain(value: NDArray[np.float64], sigma: NDArray[np.float64], begins: NDArray
     return total
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def strongest(value: NDArray[np.float64], sigma: NDArray[np.float64], shortest: int) -> float:
     """The penalty above which the best segmentation has no change: the largest gain per change.
 
@@ -126,7 +127,7 @@ def strongest(value: NDArray[np.float64], sigma: NDArray[np.float64], shortest: 
         penalty = gain(value, sigma, begins) / len(begins)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def places(
     value: NDArray[np.float64], sigma: NDArray[np.float64], shortest: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -153,7 +154,7 @@ def places(
     return gains, share / max(share.sum(), 1e-300)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def place(share: NDArray[np.float64], near: int) -> int:
     """The median of the likeliest ``2 near + 1`` places in a row.
 
@@ -175,7 +176,7 @@ def place(share: NDArray[np.float64], near: int) -> int:
     return last
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def line_gain(value: NDArray[np.float64], sigma: NDArray[np.float64]) -> float:
     """By how much a straight line over the points lowers the chi2 of one level."""
     w, at = 1 / sigma**2, np.arange(len(value)) * 1.0
@@ -183,7 +184,7 @@ def line_gain(value: NDArray[np.float64], sigma: NDArray[np.float64]) -> float:
     return (w * at * value).sum() ** 2 / (w * at * at).sum()
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def described(
     value: NDArray[np.float64], sigma: NDArray[np.float64], begins: NDArray[np.int64], shortest: int, level: float,
     penalty: float,
@@ -242,7 +243,7 @@ def described(
     return where, strength, drift
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def levels(
     value: NDArray[np.float64], sigma: NDArray[np.float64], begins: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

@@ -1,9 +1,9 @@
 """Steps noticed while points come in: each from the points up to it, never from later ones."""
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from owtrend.kernels.compiled import compiled
 from owtrend.kernels.series.noise import noise
 
 __all__ = ["alarms"]
@@ -19,7 +19,7 @@ _ANEW = 5  # how often
 _UNSURE = 8.0  # by how many / (points of the noise) a threshold is raised where the noise is estimated
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def alarms(
     value: NDArray[np.float64], error: NDArray[np.float64], given: bool, threshold: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:

@@ -1,8 +1,9 @@
 """Spread by the median absolute deviation (MAD), as the standard deviation of normal numbers."""
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from owtrend.kernels.compiled import compiled
 
 __all__ = ["mad_of_pulls", "mad_sigma", "nan_median"]
 
@@ -12,7 +13,7 @@ _SIGMA_PER_MAD = 1.482602218505602  # 1 / the normal quantile of 3/4
 _ROUNDED = 1.4826  # in stored scores: more digits would change them all by 1.5e-6, for nothing
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def mad_of_pulls(pulls: Floats) -> float:
     """Standard deviation of pulls about zero."""
     return _SIGMA_PER_MAD * np.median(np.abs(pulls))

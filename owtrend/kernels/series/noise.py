@@ -1,8 +1,9 @@
 """Scatter of the points of a trend around a level that may move now and then, from successive differences."""
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from owtrend.kernels.compiled import compiled
 
 __all__ = ["clipped", "noise", "spread", "usable_errors"]
 
@@ -13,7 +14,7 @@ _LAG_EXCESS = 4.0  # by how many / sqrt(n) a correlation must exceed zero before
 _MOST_CORRELATED = 0.9
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def usable_errors(value: NDArray[np.float64], error: NDArray[np.float64]) -> tuple[NDArray[np.float64], bool]:
     """Errors all positive and finite, and whether they are real.
 
@@ -26,7 +27,7 @@ def usable_errors(value: NDArray[np.float64], error: NDArray[np.float64]) -> tup
     return np.where(good, error, np.median(error[good])), True
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def spread(differences: NDArray[np.float64]) -> float:
     """Robust standard deviation about zero: winsorised at 2.5 sigma, consistent for normal numbers.
 
@@ -50,7 +51,7 @@ def spread(differences: NDArray[np.float64]) -> float:
     return np.sqrt(s2)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def noise(value: NDArray[np.float64], error: NDArray[np.float64], given: bool) -> tuple[float, float, bool]:
     """By which factor errors must be multiplied to be those of independent points.
 
@@ -90,7 +91,7 @@ def noise(value: NDArray[np.float64], error: NDArray[np.float64], given: bool) -
     return scale, phi, True
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def clipped(value: NDArray[np.float64], sigma: NDArray[np.float64], limit: float) -> NDArray[np.float64]:
     """Values no further than ``limit`` sigma from the median of the five around them (fewer at the ends).
 

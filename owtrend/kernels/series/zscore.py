@@ -1,10 +1,10 @@
 """Each point of a trend against those before it: what was to be expected, and how far off it is."""
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, stdtr
 
+from owtrend.kernels.compiled import compiled
 from owtrend.kernels.series.mad import mad_of_pulls
 
 __all__ = ["against_line", "against_mean", "against_median", "chances"]
@@ -14,7 +14,7 @@ _INFORMATION = 0.45  # degrees of freedom that the MAD of a point is worth, for 
 _HUBER = 1.5
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def weighted_median(value: NDArray[np.float64], weight: NDArray[np.float64]) -> float:
     """Where half of the weight lies below; between two points their middle."""
     order = np.argsort(value)
@@ -28,7 +28,7 @@ def weighted_median(value: NDArray[np.float64], weight: NDArray[np.float64]) -> 
     return value[order[-1]]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _scale(pulls: NDArray[np.float64], parameters: int, given: bool) -> tuple[float, float]:
     """By which factor errors are too small, from pulls about a fit, and the degrees of freedom of scores."""
     n = len(pulls)
@@ -38,7 +38,7 @@ def _scale(pulls: NDArray[np.float64], parameters: int, given: bool) -> tuple[fl
     return scale, max(1.0, _INFORMATION * (n - parameters))
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def against_median(
     value: NDArray[np.float64], error: NDArray[np.float64], given: bool, window: int, least: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -74,7 +74,7 @@ def against_median(
     return expected, sigma, freedom
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def against_mean(
     value: NDArray[np.float64], error: NDArray[np.float64], window: int, least: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -101,7 +101,7 @@ def against_mean(
     return expected, sigma, narrow
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def against_line(
     value: NDArray[np.float64], error: NDArray[np.float64], given: bool, cause: NDArray[np.float64], window: int,
     least: int,

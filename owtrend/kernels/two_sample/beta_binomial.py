@@ -3,9 +3,10 @@
 import math
 from functools import cache
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from owtrend.kernels.compiled import compiled
 
 __all__ = ["beta_binomial", "log_beta_binomial", "log_factorial", "log_factorials", "normal_quantile", "shrunk"]
 
@@ -24,7 +25,7 @@ def log_factorials() -> Floats:
     return table
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@compiled(inline="always")
 def log_factorial(n: float, table: Floats) -> float:
     """ln(n!) of a whole number, from the table of `log_factorials`."""
     if n < _TABLE:
@@ -33,7 +34,7 @@ def log_factorial(n: float, table: Floats) -> float:
 
 
 # ln(n!) - ln((n - k)!) in one step: two large numbers would lose the digits that matter (n = 1e9: 4e-6).
-@numba.njit(nogil=True, cache=True, inline="always")
+@compiled(inline="always")
 def _log_falling(n: float, inverse: float, log_n: float, k: float, table: Floats) -> float:
     if n < _TABLE:
         return table[int(n)] - table[int(n - k)]
@@ -44,7 +45,7 @@ def _log_falling(n: float, inverse: float, log_n: float, k: float, table: Floats
     return k * (log_n - 1) - (n - k + 0.5) * log_rest - share * inverse * (1 + share) / 12
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@compiled(inline="always")
 def _log_ratio(x: float) -> float:
     """log(1 + x) for |x| up to 0.1, to 1e-16."""
     if abs(x) < 1e-3:
@@ -54,13 +55,13 @@ def _log_ratio(x: float) -> float:
     return 2 * w * (1 + s * (1 / 3 + s * (1 / 5 + s * (1 / 7 + s * (1 / 9 + s * (1 / 11 + s / 13))))))
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@compiled(inline="always")
 def _log_near(ratio: float) -> float:
     return _log_ratio(ratio - 1) if abs(ratio - 1) < 0.1 else math.log(ratio)
 
 
 # 115 Mbin/s, without tolerance 205; SciPy's betabinom.logpmf 12. (One AMD core, 64 rows of 5,000 bins.)
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def log_beta_binomial(data: Floats, reference: Floats, reference_total: Floats, table: Floats) -> Floats:
     """Log of the probability of the counts of each bin, given the reference and both totals.
 
@@ -117,7 +118,7 @@ def shrunk(reference: Floats, total: float, tolerance: float) -> tuple[Floats, F
     return np.rint(s * reference), np.rint(s * total)
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@compiled(inline="always")
 def normal_quantile(log_p: float) -> float:
     """Normal z with an upper tail of exp(log_p), at most 1/2: AS 241 (Wichura 1988), beyond it the tail's series."""
     if log_p > -2.590267165445827:  # p > 0.075
@@ -157,7 +158,7 @@ def normal_quantile(log_p: float) -> float:
 
 
 # 35 Mbin/s where SciPy's three probabilities and chi2.isf make 0.8. (One AMD core, 64 rows of 5,000 bins.)
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def beta_binomial(
     data: Floats, amount: Floats, reference: Floats, reference_total: Floats, by_total: bool, table: Floats
 ) -> Floats:

@@ -3,10 +3,10 @@
 import math
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from owtrend.kernels.compiled import compiled
 from owtrend.kernels.two_sample.tails import log_tail
 
 __all__ = ["BinDifference", "compare_bins"]
@@ -31,7 +31,7 @@ class BinDifference(NamedTuple):
 
 
 # Sums of some cells, in vector instructions: a loop that also looks for the largest takes four times as long.
-@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "nsz", "arcp", "contract"})
+@compiled(error_model="numpy", fastmath={"reassoc", "nsz", "arcp", "contract"})
 def _block(
     data: Floats, reference: Floats, first: int, last: int, p: float
 ) -> tuple[float, float, float, float, float]:
@@ -50,14 +50,14 @@ def _block(
     return least, largest, total, inverse, inverse2
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _too_likely(d: float, expected: float, log_p: float) -> bool:
     """Whether one or two counts where few are expected are certainly likelier than exp(log_p)."""
     return d > expected and d <= 2 and 1.5 * (expected - d * math.log(expected) + 0.7) < -log_p
 
 
 # Logarithms are taken only of bins that Pearson's chi2 finds unlikely.
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def compare_bins(data: Floats, reference: Floats, p: float) -> BinDifference:
     """Compare counts bin by bin, conditional on the sum m = d + r in each bin and on both totals.
 

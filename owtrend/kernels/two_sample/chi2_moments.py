@@ -7,16 +7,17 @@ cumulant very nearly, so that its tail is that of a gamma distribution with the 
 
 import math
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from owtrend.kernels.compiled import compiled
 
 __all__ = ["chances", "moments", "pearson", "tail", "three_moments", "z_of_chi2"]
 
 Floats = NDArray[np.float64]
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def pearson(data: Floats, reference: Floats) -> Floats:
     """Chi2 of homogeneity of each row and what its moments need, shape ``(time, 6)``.
 
@@ -57,7 +58,7 @@ def pearson(data: Floats, reference: Floats) -> Floats:
     return out
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def three_moments(n: float, whole: float, k: float, h: float, h2: float) -> tuple[float, float, float]:
     """Mean, variance and skewness of chi2; see `moments`, with n and R, k, sum(1 / m) and sum(1 / m**2)."""
     total, f = n + whole, n * whole
@@ -76,7 +77,7 @@ def three_moments(n: float, whole: float, k: float, h: float, h2: float) -> tupl
     return mean, variance, third * (k - 1) / k / variance**1.5
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def z_of_chi2(chi2: float, mean: float, variance: float, skewness: float) -> float:
     """Normal z of a gamma variable of these moments: Wilson & Hilferty, Proc. Natl. Acad. Sci. 17 (1931) 684."""
     shape = 4 / max(skewness, 1e-3) ** 2
@@ -84,7 +85,7 @@ def z_of_chi2(chi2: float, mean: float, variance: float, skewness: float) -> flo
     return (ratio ** (1 / 3) - (1 - 1 / (9 * shape))) * math.sqrt(9 * shape)
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _all_moments(sums: Floats) -> Floats:
     out = np.empty((len(sums), 3))
     for i in range(len(sums)):

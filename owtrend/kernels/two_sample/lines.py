@@ -4,10 +4,10 @@ import math
 from functools import lru_cache
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from owtrend.kernels.compiled import compiled
 from owtrend.kernels.two_sample.tails import log_tail, log_upper
 
 __all__ = ["ShiftDifference", "WindowDifference", "line_bounds", "line_sums", "worst_shift", "worst_window"]
@@ -45,7 +45,7 @@ def line_bounds(sizes: tuple[int, ...]) -> Numbers:
     return np.cumsum([0, *(size + 1 for size in sizes)]).astype(np.int64)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def line_sums(cells: Floats, sizes: Numbers) -> Floats:
     """Sums of the first 0, 1, ... cells along each axis, over all others; one axis after the other.
 
@@ -80,7 +80,7 @@ def line_sums(cells: Floats, sizes: Numbers) -> Floats:
     return out
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def worst_window(data: Floats, reference: Floats, bounds: Numbers, p: float) -> WindowDifference:
     """The least likely window: a block of bins along an axis, summed over all other axes.
 
@@ -121,7 +121,7 @@ def worst_window(data: Floats, reference: Floats, bounds: Numbers, p: float) -> 
     return WindowDifference(log_p, worst_axis, worst_first, worst_last, sign, trials)
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def worst_shift(data: Floats, reference: Floats, bounds: Numbers) -> ShiftDifference:
     """The least likely shift along an axis: Mann & Whitney's rank sum, with ties.
 

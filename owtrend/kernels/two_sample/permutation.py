@@ -9,10 +9,10 @@ range only; the reference has one row. Counts are whole numbers, not negative, i
 
 import math
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from owtrend.kernels.compiled import compiled
 from owtrend.kernels.two_sample.beta_binomial import log_factorial
 
 __all__ = ["CHI2", "KOLMOGOROV", "bin_tails", "hypergeometric", "level", "permutation"]
@@ -24,21 +24,21 @@ _TIE = 1e-12  # relative difference of two statistics that are one and the same,
 _WIDE = 60.0  # standard deviations in counts from which a bin is no longer taken for discrete
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@compiled(inline="always")
 def _mixed(z: np.uint64) -> np.uint64:
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@compiled(inline="always")
 def _random(state: NDArray[np.uint64]) -> float:
     """Uniform in [0, 1), by splitmix64 (Steele, Lea & Flood 2014)."""
     state[0] += np.uint64(0x9E3779B97F4A7C15)
     return float(_mixed(state[0]) >> np.uint64(11)) * 1.1102230246251565e-16
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _log_probability(k: float, good: float, bad: float, sample: float, table: Floats) -> float:
     return (
         log_factorial(good, table) - log_factorial(k, table) - log_factorial(good - k, table)
@@ -48,7 +48,7 @@ def _log_probability(k: float, good: float, bad: float, sample: float, table: Fl
 
 
 # 45 ns at a mean of 1, 100 ns at 50, 300 ns at 1,000, as it takes steps away from the mode. (One AMD core.)
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def hypergeometric(good: float, bad: float, sample: float, state: NDArray[np.uint64], table: Floats) -> float:
     """How many of a sample, drawn without putting back, are good; by inversion, beginning at the mode.
 
@@ -88,7 +88,7 @@ def hypergeometric(good: float, bad: float, sample: float, state: NDArray[np.uin
     return up
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _statistic(
     drawn: Floats, both: Floats, of: NDArray[np.intp], wholes: Floats, samples: Floats, orders: NDArray[np.intp],
     kind: int,
@@ -120,7 +120,7 @@ def _statistic(
 # the statistic of each: 2.6 and 2.1 ms (20 bins, 5 counts each), 45 and 32 ms (100, 5), 51 and 57 ms (100, 200),
 # 418 and 436 ms (1,000, 5; SciPy 1.17). A call costs 0.1 ms more, it cannot stop early, and it knows no components.
 # Besag & Clifford's rule costs 100 permutations instead of 999 where data are good, as nearly all are.
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def permutation(
     data: Floats, reference: Floats, of: NDArray[np.intp], orders: NDArray[np.intp], kind: int, draws: int,
     enough: int, table: Floats,
@@ -195,7 +195,7 @@ def permutation(
     return value, p, beyond
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _tail(k: float, good: float, bad: float, sample: float, up: bool, table: Floats) -> float:
     """Probability of k or more (up), of k or fewer."""
     low, high = max(0.0, sample - bad), min(good, sample)
@@ -216,7 +216,7 @@ def _tail(k: float, good: float, bad: float, sample: float, up: bool, table: Flo
     return total
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def bin_tails(data: Floats, reference: Floats, of: NDArray[np.intp], table: Floats) -> Floats:
     """Twice the smaller tail of each bin (Fisher's exact test, two-sided), ``(time, cell)``, negative on the low side.
 
@@ -242,7 +242,7 @@ def bin_tails(data: Floats, reference: Floats, of: NDArray[np.intp], table: Floa
     return out
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def level(smallest: Floats, data: Floats, reference: Floats, of: NDArray[np.intp], table: Floats) -> Floats:
     """Probability, at most, that any bin of good data has a p-value of `bin_tails` as small, ``(time,)``.
 
@@ -278,7 +278,7 @@ def level(smallest: Floats, data: Floats, reference: Floats, of: NDArray[np.intp
     return out
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _attained(
     half: float, good: float, bad: float, sample: float, mean: float, deviation: float, table: Floats
 ) -> float:

@@ -3,10 +3,10 @@
 import math
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from owtrend.kernels.compiled import compiled
 from owtrend.kernels.two_sample.tails import log_upper
 
 __all__ = ["MeanDifference", "compare_means"]
@@ -26,7 +26,7 @@ class MeanDifference(NamedTuple):
     sign: float
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def compare_means(data: Floats, reference: Floats, min_entries: float) -> MeanDifference:
     """Compare means bin by bin: Welch's pull, with the spread of both samples together.
 

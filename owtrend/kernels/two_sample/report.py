@@ -7,10 +7,10 @@ is free. Cells are in ROOT's order, flow bins included: what leaves an axis is s
 import math
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from owtrend.kernels.compiled import compiled
 from owtrend.kernels.two_sample.bins import compare_bins
 from owtrend.kernels.two_sample.chi2_moments import three_moments, z_of_chi2
 from owtrend.kernels.two_sample.lines import worst_shift, worst_window
@@ -49,7 +49,7 @@ class Verdict(NamedTuple):
     score: int
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def compare(data: Group, reference: Group, bounds: Numbers, min_entries: float, result: np.void) -> None:
     """Compare two groups of counts; ``result`` is a record of `DIFFERENCE`, filled here.
 
@@ -88,7 +88,7 @@ def compare(data: Group, reference: Group, bounds: Numbers, min_entries: float, 
     result["profile_log_p"], result["profile_cell"], result["profile_sign"] = means.log_p, means.cell, means.sign
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def scores(difference: np.void) -> Floats:
     """Normal z of `SCORES`, then chi2 divided by its expectation, from a record of `DIFFERENCE`; NaN where none is."""
     out = np.full(len(SCORES) + 1, np.nan)
@@ -115,17 +115,17 @@ def scores(difference: np.void) -> Floats:
     return out
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _sum(first: Group, second: Group) -> Group:
     return first[0] + second[0], first[1] + second[1], first[2] + second[2]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _scaled(group: Group, factor: float) -> Group:
     return group[0] * factor, group[1] * factor, group[2] * factor
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def compare_all(
     report: Group,
     reference: Group,
@@ -177,7 +177,7 @@ def compare_all(
     return raw, differences
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def verdict(raw: Floats, location: Floats, scale: Floats, most_specific: tuple[int, ...], nearly: float) -> Verdict:
     """All scores in all comparisons as one.
 

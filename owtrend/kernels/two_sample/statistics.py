@@ -8,9 +8,10 @@ import math
 from collections.abc import Sequence
 from itertools import permutations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from owtrend.kernels.compiled import compiled
 
 __all__ = [
     "asymmetric_pulls", "at_least", "chi2", "chi2_probability", "exact_pulls", "gauss_pulls",
@@ -81,7 +82,7 @@ def exact_pulls(data: Floats, reference: Floats, scale: Floats) -> Floats:
     return np.where((data < 0) | (reference < 0), np.nan, np.where(n == 0, 0.0, pull))
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def chi2(
     data: Floats, variance: Floats, reference: Floats, reference_variance: Floats, kind: int
 ) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64]]:
@@ -168,7 +169,7 @@ def chi2(
     return value, ndf, weak
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _largest_distance(data: Floats, reference: Floats) -> Floats:
     times, cells = data.shape
     out = np.zeros(times)

@@ -2,10 +2,10 @@
 
 import math
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from owtrend.kernels.compiled import compiled
 from owtrend.kernels.two_sample.beta_binomial import normal_quantile
 
 __all__ = ["log_tail", "log_upper", "z_of", "z_of_log_p"]
@@ -18,7 +18,7 @@ _LOG_2PI = 1.8378770664093453
 _NEAR_ONE = 1e-4
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def log_upper(z: float) -> float:
     """Log of a normal variable's probability beyond z."""
     if z < 6:
@@ -27,7 +27,7 @@ def log_upper(z: float) -> float:
     return -0.5 * (z * z + _LOG_2PI) - math.log(z) + math.log1p(-s * (1 - 3 * s * (1 - 5 * s * (1 - 7 * s))))
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def log_tail(d: float, r: float, p: float) -> float:
     """Log of the smaller tail of d of d + r counts with probability p each, d itself included."""
     m, q = d + r, 1 - p
@@ -60,7 +60,7 @@ def log_tail(d: float, r: float, p: float) -> float:
     return min(log_point + math.log(total), -0.0)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def z_of_log_p(log_p: float) -> float:
     """Normal z with an upper tail of exp(log_p); see `z_of`."""
     if log_p != log_p:
@@ -70,7 +70,7 @@ def z_of_log_p(log_p: float) -> float:
     return -normal_quantile(math.log(max(-math.expm1(min(log_p, 0.0)), _NEAR_ONE)))
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def z_of(log_p: Floats) -> Floats:
     """Normal z with upper tails of exp(log_p): negative beyond a half, but not below -3.7; NaN stays."""
     out = np.empty_like(log_p)
