@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ __all__ = ["demo", "ingest", "simulate"]
 @click.option("--max-cells", default=2**24, show_default=True, help="Refuse a histogram with more bins than this.")
 @click.option("--workers", type=click.IntRange(0), help="Local worker processes; 0 for threads.  [default: all cores]")
 @click.option("--scheduler", help="Address of an existing Dask scheduler.")
-@click.option("--dry-run", is_flag=True, help="Only list the files that would be ingested.")
+@click.option("--dry-run", is_flag=True, help="Only list the files, with subsystem, run and time of each.")
 @click.option("--strict", is_flag=True, help="Exit with status 1 if anything is quarantined.")
 @as_json
 def ingest(
@@ -52,21 +53,33 @@ def ingest(
 
     Reads the file names of Overwatch: Run300000/EMC/EMChists.2018_06_01_12_00_00.root and
     EMChistos_300000_C_2018_6_1_12_0_0.root. For other names give a --pattern with {subsystem}, {run}, {time}, {mode}
-    and *; a time missing from the name is read from the file's header. Files ingested before are not read again.
+    and *; see with --dry-run what it reads. {time} is six numbers from year to second, or the seconds or milliseconds
+    since 1970; {time:%Y%m%d-%H%M%S} gives its format. A time missing from the name is read from the file's header.
+    Files ingested before are not read again.
 
     Example: owtrend ingest data --store archive.zarr
     """
+    import numpy as np
+
     from ingest.archive import ingest
 
     found = ingest.find_files(sources, patterns=patterns, timezone=timezone, run=run, subsystem=subsystem)
     if dry_run:
-        rows = [{"subsystem": f.subsystem, "run": f.run, "file": f.source} for f in found.files]
-        print_table(rows, as_json, title="Would be ingested")
-        _print_skipped(dict(found.skipped))
+        rows = [
+            {"subsystem": f.subsystem, "run": f.run, "time": str(np.datetime64(f.time, "ns").astype("datetime64[ms]")),
+             "file": f.source}
+            for f in found.files
+        ]  # fmt: skip
+        print_table(rows, as_json, title="Would be ingested, times in UTC")
+        if not as_json:
+            _print_skipped(found.skipped, found.examples)
         return
     if not found.files and not found.quarantine:
-        _print_skipped(dict(found.skipped))
-        raise click.UsageError("no snapshot files found; if they have other names than Overwatch's, give a --pattern")
+        _print_skipped(found.skipped, found.examples)
+        raise click.UsageError(
+            "no snapshot files found; if they have other names than Overwatch's, give a --pattern, "
+            "and --dry-run to see what it reads"
+        )
     with progress_bar() as progress:
         summary = ingest.ingest(
             found, store, workers=workers, scheduler=scheduler, max_cells=max_cells, timezone=timezone,
@@ -94,13 +107,13 @@ def _print_summary(summary: Any) -> None:
     for label, count in counts.items():
         if count:
             click.echo(f"  {count} {label}")
-    _print_skipped(summary.skipped)
+    _print_skipped(summary.skipped, summary.examples)
     print_quarantine([json.loads(line) for line in summary.quarantine], limit=12)
 
 
-def _print_skipped(skipped: dict[str, int]) -> None:
+def _print_skipped(skipped: Mapping[str, int], examples: Mapping[str, str]) -> None:
     for reason, count in skipped.items():
-        click.echo(f"  {count} skipped: {reason}")
+        click.echo(f"  {count} skipped: {reason}\n    {'for example ' * (count > 1)}{examples[reason]}")
 
 
 @click.command()

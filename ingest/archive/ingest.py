@@ -1,10 +1,7 @@
 """A whole archive of files -> store, on Dask: find, survey, register, convert, and commit in batches."""
 
-import os
-import re
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +11,9 @@ import numpy as np
 from ingest import naming
 from ingest.archive import convert
 from ingest.archive.convert import RunResult, RunTask, SourceFile
-from ingest.decode import reader
+from ingest.archive.find import FoundFiles, find_files
 from owtrend.compute import cluster
-from owtrend.errors import SnapshotError, UsageError
+from owtrend.errors import UsageError
 from owtrend.model.registry import Layouts, Registry
 from owtrend.model.rows import Accumulation
 from owtrend.store.quarantine import unreadable_files
@@ -28,16 +25,6 @@ __all__ = ["FoundFiles", "IngestSummary", "find_files", "ingest"]
 
 Progress = Callable[[str, int, int], None]
 _ACCUMULATION = {"cumulative": Accumulation.CUMULATIVE, "reset": Accumulation.RESET}
-_MODE = re.compile(r"""\bhltMode['"]?\s*:\s*['"]?(\w+)""")  # Overwatch writes {hltMode: C}, people write a line
-
-
-@dataclass
-class FoundFiles:
-    """The files of some folders: those to ingest, and the reasons against the others."""
-
-    files: list[SourceFile] = field(default_factory=list)
-    skipped: Counter[str] = field(default_factory=Counter)
-    quarantine: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -53,100 +40,10 @@ class IngestSummary:
     quarantined: int = 0
     runs: dict[str, list[int]] = field(default_factory=dict)
     skipped: dict[str, int] = field(default_factory=dict)
+    examples: dict[str, str] = field(default_factory=dict)  # by reason in ``skipped`` one file, and why
     quarantine: list[str] = field(default_factory=list)
     bytes: int = 0
     seconds: float = 0.0
-
-
-def find_files(
-    sources: Iterable[str | Path], *, patterns: Sequence[str] = (), timezone: str = naming.CERN,
-    run: int | None = None, subsystem: str | None = None,
-) -> FoundFiles:  # fmt: skip
-    """The snapshot files in folders (all levels), or given one by one.
-
-    Parameters
-    ----------
-    patterns
-        Patterns of paths with subsystem, run and time, in addition to Overwatch's; see `ingest.naming.parse`.
-    timezone
-        Zone of the times in names and in the headers of the files.
-    run, subsystem
-        For files whose name lacks them. A time that the name lacks is read from the file's header.
-
-    Raises
-    ------
-    UsageError
-        If a source does not exist.
-    """
-    if subsystem is not None and not re.fullmatch(r"[\w-]+", subsystem):
-        raise UsageError(f"subsystem {subsystem!r}: expected a word such as EMC, without slashes or blanks")
-    compiled = tuple(naming.Pattern.compile(text) for text in patterns)
-    result = FoundFiles()
-    modes: dict[Path, str] = {}
-    later: dict[int, int] = {}
-    for root, path in _walk(sources):
-        label = path.relative_to(root.parent if root.is_file() else root).as_posix()
-        if naming.is_product(label):
-            result.skipped["product of Overwatch (combined, timeSlice, replay)"] += 1
-            continue
-        if not label.endswith(".root"):
-            continue
-        if path.name.startswith("."):
-            result.skipped["half-written (its name begins with a dot)"] += 1
-            continue
-        # The whole path: subsystem or run may be in the name of a given folder, or above it.
-        file_name = naming.parse(path.absolute().as_posix(), compiled)
-        if file_name is None:
-            result.skipped["name not recognised (give --pattern)"] += 1
-            continue
-        if file_name.mode == "E":
-            result.skipped["replay data (HLT mode E)"] += 1
-            continue
-        number = file_name.run if file_name.run is not None else run
-        name = file_name.subsystem or subsystem
-        if number is None or name is None:
-            result.skipped["no run or subsystem in the file name (give --run, --subsystem)"] += 1
-            continue
-        if number == 0:
-            result.skipped["run 0"] += 1
-            continue
-        try:
-            status = path.stat()
-        except OSError:  # a broken link, or gone since the folder was listed
-            result.skipped["cannot be opened"] += 1
-            continue
-        file = SourceFile(
-            path=str(path.absolute()), source=label, parsed=file_name.text, subsystem=name, run=number, time=0,
-            size=status.st_size, mtime=status.st_mtime_ns, mode=file_name.mode or _mode(path, modes),
-        )  # fmt: skip
-        local = file_name.time
-        if local is None:
-            try:
-                local = reader.written(path)
-            except SnapshotError as error:
-                result.quarantine.append(convert.quarantine_line(file, str(error)))
-                continue
-        when, ambiguous = naming.to_utc(local, timezone)
-        result.files.append(replace(file, time=int(when.astype(np.int64)), ambiguous=ambiguous))
-        if ambiguous:
-            later[len(result.files) - 1] = int(naming.to_utc(local, timezone, later=True)[0].astype(np.int64))
-    _settle(result.files, later)
-    return result
-
-
-def _settle(files: list[SourceFile], later: dict[int, int]) -> None:
-    """Resolve times that the clock change makes ambiguous: the ``later`` one where the rest of the run implies it."""
-    for key in {_key(files[number]) for number in later}:
-        numbers = [number for number in later if _key(files[number]) == key]
-        certain = np.array([file.time for file in files if _key(file) == key and not file.ambiguous], dtype=np.int64)
-        times = (
-            np.array([files[number].time for number in numbers]),
-            np.array([later[number] for number in numbers]),
-        )
-        if (is_later := naming.are_later(certain, *times)) is not None:
-            for number in numbers:
-                time = later[number] if is_later else files[number].time
-                files[number] = replace(files[number], time=time, ambiguous=False)
 
 
 def ingest(
@@ -180,7 +77,7 @@ def ingest(
         raise UsageError(f"{vague[0]!r} selects no histogram: expected <subsystem>/<histogram>, such as 'EMC/*'")
     began = time.perf_counter()
     store = Store.open_or_create(location)
-    summary = IngestSummary(str(location), files=len(found.files), skipped=dict(found.skipped))
+    summary = IngestSummary(str(location), files=len(found.files), skipped=dict(found.skipped), examples=found.examples)
     say = progress or (lambda *_: None)
     with store.writer("raw") as begin:
         reader = store.reader()
@@ -228,32 +125,6 @@ def ingest(
     summary.quarantined = len(summary.quarantine)
     summary.seconds = time.perf_counter() - began
     return summary
-
-
-def _walk(sources: Iterable[str | Path]) -> Iterable[tuple[Path, Path]]:
-    for source in map(Path, sources):
-        if not source.exists():
-            raise UsageError(f"{source}: no such file or folder")
-        if source.is_file():
-            yield source, source
-            continue
-        for folder, folders, names in os.walk(source):
-            folders.sort()
-            for name in sorted(names):
-                yield source, Path(folder, name)
-
-
-def _mode(path: Path, known: dict[Path, str]) -> str:
-    """HLT mode by the runInfo.yaml of a processed run folder; empty if there is none."""
-    folder = path.parent.parent
-    if folder not in known:
-        try:
-            run_info = (folder / "runInfo.yaml").read_text(errors="replace")
-        except OSError:
-            run_info = ""
-        match = _MODE.search(run_info)
-        known[folder] = match[1] if match else ""
-    return known[folder]
 
 
 def _key(item: RunTask | SourceFile) -> tuple[str, int]:

@@ -74,7 +74,10 @@ def test_quarantine_is_shown_and_strict_makes_it_an_error(tmp_path, capsys):
 def test_a_dry_run_makes_no_store(tmp_path, capsys):
     making.write_run(tmp_path / "data", {"h": [[0, 1, 0]]})
     assert call("ingest", str(tmp_path / "data"), "--store", str(tmp_path / "store"), "--dry-run", "--json") == 0
-    assert json.loads(capsys.readouterr().out)[0]["run"] == 300000
+    assert json.loads(capsys.readouterr().out) == [
+        {"subsystem": "EMC", "run": 300000, "time": "2018-06-01T10:00:00.000",
+         "file": "Run300000/EMC/EMChists.2018_06_01_12_00_00.root"}
+    ]  # fmt: skip
     assert not (tmp_path / "store").exists()
 
 

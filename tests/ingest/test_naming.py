@@ -1,12 +1,14 @@
-from datetime import datetime
+import re
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 
-from ingest.naming import FileName, Pattern, are_later, is_product, parse, processed_name, to_utc
+from ingest.naming import FileName, Pattern, are_later, is_product, parse, processed_name, reason, to_utc
 from owtrend.errors import UsageError
 
 NOON = datetime(2018, 6, 1, 12, 0, 5)
+IN_UTC = datetime(2018, 6, 1, 10, 0, 5, tzinfo=UTC)  # at CERN
 
 
 @pytest.mark.parametrize(
@@ -34,6 +36,17 @@ def test_overwatch_names(path, expected):
         ("{run}/{subsystem}_{time}.root", "7/MID_2018-06-01 12:00:05.root", FileName("MID", 7, NOON)),
         ("{mode}/**/{subsystem}.root", "b/x/y/z/TPC.root", FileName("TPC", None, None, "B")),
         ("{subsystem}/*.root", "TPC/deeper/x.txt", None),
+        ("mon_{time}.root", "mon_1527847205.root", FileName(time=IN_UTC)),
+        (
+            "*{time}.root",
+            "mon_1527847205250.root",
+            FileName(time=IN_UTC.replace(microsecond=250000)),
+        ),
+        ("mon_{time}.root", "mon_15278472050.root", None),  # neither seconds nor milliseconds
+        ("mon_{time}.root", "mon_1520180601120005.root", None),
+        ("{time:%Y%m%d-%H%M%S}.root", "20180601-120005.root", FileName(time=NOON)),
+        ("{run}_{time:%y%j}.root", "7_18152.root", FileName(None, 7, datetime(2018, 6, 1))),
+        ("{time:%s}.root", "1527847205.root", FileName(time=IN_UTC)),
     ],
 )
 def test_patterns_read_their_fields(pattern, path, expected):
@@ -43,6 +56,43 @@ def test_patterns_read_their_fields(pattern, path, expected):
 def test_an_unknown_field_in_a_pattern_is_an_error_with_the_known_ones():
     with pytest.raises(UsageError, match=r"\{sub\}; known are \{subsystem\}, \{run\}, \{mode\}, \{time\}"):
         Pattern.compile("{sub}/x.root")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "why"),
+    [
+        (
+            "m_{time}.root",
+            "m_0000039600.root",
+            "'0000039600' is impossible: it is in the year 1970, expected 1990 to 20",
+        ),
+        ("m_{time}.root", "m_22180601120005.root", "it is in the year 2218, expected 1990 to .*; give its format"),
+        ("m_{time}.root", "m_20181301120005.root", "'m_{time}.root' fits, but its time '20181301120005' is impossible"),
+        (
+            "{subsystem}/m_{time}.root",
+            "a/EMC/x_17.root",
+            "up to 'a/EMC/', then expects 'm_{time}.root', .* 'x_17.root'",
+        ),
+        ("{subsystem}", "EMC.root", "then expects 'the end of the name', but there is '.root'"),
+        ("Q/{run}", "EMC.root", "pattern 'Q/{run}' fits no part of it"),
+    ],
+)
+def test_a_name_that_is_not_recognised_has_a_reason(pattern, path, why):
+    patterns = (Pattern.compile(pattern),)
+    assert parse(path, patterns) is None
+    assert re.search(why, reason(path, patterns))
+
+
+def test_without_a_pattern_the_reason_names_the_layout_of_overwatch_that_fits_best():
+    words = reason("data/Run300000/EMC/TPChists.2018_06_01_12_00_05.root")
+    assert words.startswith(
+        "pattern 'Run{run}/{subsystem}/{subsystem}hists.{time}.root' fits up to 'data/Run300000/EMC/'"
+    )
+
+
+def test_an_unknown_format_of_the_time_is_an_error():
+    with pytest.raises(UsageError, match="unknown %Q in the format of the time; known are %Y, %m"):
+        Pattern.compile("{time:%Q}")
 
 
 def test_overwatchs_products_are_recognised():
@@ -61,6 +111,7 @@ def test_a_processed_name_is_read_back():
     [
         (NOON, "Europe/Zurich", "2018-06-01T10:00:05", False),
         (NOON, "UTC", "2018-06-01T12:00:05", False),
+        (NOON.replace(tzinfo=UTC), "Europe/Zurich", "2018-06-01T12:00:05", False),
         (datetime(2017, 10, 29, 2, 30), "Europe/Zurich", "2017-10-29T00:30:00", True),
     ],
 )
