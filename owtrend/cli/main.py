@@ -1,16 +1,20 @@
 """The command ``owtrend``: a group of verbs, each imported when it is asked for."""
 
+import atexit
+import os
 import sys
+import traceback
 from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from typing import NoReturn
 
 import click
 
 from owtrend.errors import OwtrendError
 
-__all__ = ["main", "run"]
+__all__ = ["leave", "main", "run", "status"]
 
 # By verb its module in this folder and its name there. Other packages add theirs as entry points `owtrend.commands`.
 _OWN = {
@@ -55,17 +59,49 @@ def main() -> None:
     """
 
 
-def run(arguments: Sequence[str] | None = None) -> None:
-    """The script: an `OwtrendError` is one line on stderr and exit status 1, Ctrl-C is 130."""
+def run() -> NoReturn:
+    """The script: run the command that was typed, and end the process with its exit status."""
+    leave(status())
+
+
+def status(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status: an `OwtrendError` is one line on stderr and 1, Ctrl-C is 130.
+
+    ``arguments`` are those of the command line, if none are given.
+    """
     try:
-        status = main.main(args=arguments, prog_name="owtrend", standalone_mode=False)
-        sys.exit(status if isinstance(status, int) else 0)
+        result = main.main(args=arguments, prog_name="owtrend", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
     except OwtrendError as error:
         click.echo(f"owtrend: {error}", err=True)
-        sys.exit(1)
+        return 1
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("owtrend: interrupted; what was committed is safe, the same command continues from there", err=True)
-        sys.exit(130)
+        return 130
+    except BrokenPipeError:  # as in `owtrend runs STORE | head -1`
+        return 1
+    except Exception:
+        traceback.print_exc()
+        return 1
+
+
+def leave(status: int) -> NoReturn:
+    """End the process: run what was registered by `atexit`, flush, and leave the interpreter standing.
+
+    Threads of Icechunk ask for the interpreter's lock whenever they finish something. If Python is being torn down just
+    then, the process dies of SIGABRT or SIGBUS: without this, one failing command of thirty did.
+    """
+    try:
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (OSError, ValueError):  # closed, or nobody reads any more
+                status = status or 1
+    finally:
+        os._exit(status)

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from datetime import timedelta
@@ -12,10 +13,8 @@ from tests import making
 
 
 def call(*arguments):
-    """Exit status, stdout and stderr of the command, in this process."""
-    with pytest.raises(SystemExit) as left:
-        main.run(arguments)
-    return left.value.code
+    """Exit status of the command, run in this process."""
+    return main.status(arguments)
 
 
 def verbs():
@@ -100,6 +99,49 @@ def test_import_is_quick_because_heavy_packages_wait():
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )
+
+
+def end(code, **options):
+    """What is left of a process that runs some code, then leaves with status 3."""
+    script = f"from owtrend.cli.main import leave, run\nimport atexit, sys\n{code}\nleave(3)"
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, **options)
+
+
+def test_a_process_ends_with_its_own_status_whatever_threads_and_destructors_do():
+    # Like threads of a library that wants the interpreter's lock, which Python would kill or wait for.
+    done = end("""
+import threading, time
+threading.Thread(target=time.sleep, args=(60,)).start()
+class Late:
+    def __del__(self): print("taken apart")
+late = Late()
+""")
+    assert (done.returncode, done.stdout, done.stderr) == (3, "", "")
+
+
+def test_what_was_registered_and_printed_is_done_before_a_process_ends():
+    done = end("print('first'); atexit.register(lambda: print('last'))")
+    assert (done.returncode, done.stdout) == (3, "first\nlast\n")
+
+
+def test_a_command_typed_ends_with_its_own_status(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "owtrend", "runs", str(tmp_path / "nothing")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("owtrend: ")
+
+
+def test_output_that_nobody_reads_is_status_1_without_a_word():
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as pipe:
+        script = "from owtrend.cli.main import leave; print('a line'); leave(0)"
+        done = subprocess.run([sys.executable, "-c", script], stdout=pipe, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 @pytest.mark.parametrize("verb", ["runs", "status", "outliers"])
