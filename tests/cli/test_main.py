@@ -135,12 +135,15 @@ def test_a_command_typed_ends_with_its_own_status(tmp_path):
     assert done.stderr.startswith("owtrend: ")
 
 
-def test_output_that_nobody_reads_is_status_1_without_a_word():
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_nobody_reads_is_status_1_without_a_word(unbuffered):
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "wb") as pipe:
-        script = "from owtrend.cli.main import leave; print('a line'); leave(0)"
-        done = subprocess.run([sys.executable, "-c", script], stdout=pipe, stderr=subprocess.PIPE, check=False)
+        done = subprocess.run(
+            [sys.executable, "-m", "owtrend", "--help"], stdout=pipe, stderr=subprocess.PIPE, check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        )  # fmt: skip
     assert (done.returncode, done.stderr) == (1, b"")
 
 
