@@ -2,6 +2,8 @@
 
 import click
 
+from owtrend.cli.options import modules_option
+
 __all__ = ["serve"]
 
 
@@ -11,6 +13,7 @@ __all__ = ["serve"]
 @click.option("--address", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 means all.")
 @click.option("--origin", "origins", multiple=True, help="Further HOST[:PORT] by which browsers reach it. Repeatable.")
 @click.option("--show", is_flag=True, help="Open a browser.")
+@modules_option
 def serve(store: str, port: int, address: str, origins: tuple[str, ...], show: bool) -> None:
     """Serve the pages of STORE until Ctrl-C: histograms, their time slices and trends.
 

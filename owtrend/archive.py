@@ -109,6 +109,17 @@ class Archive:
 
         return stale_runs(self._reader)
 
+    @property
+    def other_code(self) -> list[str]:
+        """Sentences on your own reductors whose code is not loaded here, or not that of the stored trends."""
+        if not self._reader.own_reductors:
+            return []
+        from owtrend.modules import other_code
+        from owtrend.trends.settings import named_origins, own_reductors
+
+        recorded = named_origins(self._existing_config, self._reader.own_reductors)
+        return other_code(recorded, own_reductors(self._existing_config))
+
     def histograms(self, subsystem: str, run: int | None = None) -> pd.DataFrame:
         """The histograms of a subsystem (in one run, if given) in the order of the files, indexed by displayed name.
 
@@ -289,15 +300,14 @@ class Archive:
         """
         from owtrend.trends.query import over_intervals, require_fitting, row_by_row, run_by_run
         from owtrend.trends.reductors import DEFAULT, parse
-        from owtrend.trends.settings import kept_reductors
+        from owtrend.trends.settings import parse_stored
 
         view = self._reader.subsystem(subsystem)
         entries = select_histograms(view, histograms)
         names = reductors
         if names is None:
             names = [one for one in DEFAULT if any(parse(one).fits(entry.first) for entry in entries)]
-        kept_reductors(self.config, subsystem)  # which makes the reductors of its modules known
-        chosen = [parse(one) for one in names]
+        chosen = [parse_stored(view, one) for one in names]
         for one in chosen:
             if len(entries) == 1:
                 require_fitting(entries[0], one)
@@ -306,7 +316,7 @@ class Archive:
             view.run_index(known)
         if not wanted:
             raise NotFoundError(f"{view.where}: none of the runs asked for")
-        of = (view, subsystem, self.config, wanted, entries, chosen)
+        of = (view, subsystem, self._existing_config, wanted, entries, chosen)
         if every == "run":
             return run_by_run(*of)
         if every is None:
@@ -512,5 +522,14 @@ class Archive:
 
     @property
     def config(self) -> Config:
-        """The configuration that stored trends are made with; see `owtrend.compute.compute.compute`."""
+        """The configuration that stored trends are made with; see `owtrend.compute.compute.compute`.
+
+        The modules that it names are not imported.
+        """
         return self._reader.config
+
+    @cached_property
+    def _existing_config(self) -> Config:
+        from owtrend.trends.settings import existing
+
+        return existing(self.config, self._reader)

@@ -1,4 +1,5 @@
 import logging
+import re
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import owtrend
 from ingest.simulator.detector import EVENTS, histograms
 from owtrend.compute import compute
 from owtrend.config import Config, load
-from owtrend.errors import NotFoundError, UsageError
+from owtrend.errors import UsageError
+from owtrend.store.repository import Store
 from owtrend.trends.reductors import parse
+from owtrend.trends.settings import existing
 from tests import filling
 from tests.filling import filled
 
@@ -77,26 +80,59 @@ def store(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("settings", "error", "message"),
+    ("settings", "message"),
     [
-        ({"events": "event"}, NotFoundError, "EMC, events: no histogram 'event'; did you mean 'events'"),
-        ({"events": "events", "count": "ratio(h)"}, UsageError, "count: reductor .* has no meaning for events"),
-        ({"events": "events", "count": "entries(x=0:9)"}, UsageError, "no bin begins or ends at 9"),
-        ({"events": "events", "count": "many"}, NotFoundError, "no reductor 'many'"),
-        ({"reductors": {"h": ["meen"]}}, NotFoundError, "no reductor 'meen'"),
-        ({"reductors": {"h": ["ratio(hh)"]}}, NotFoundError, r"reductors, ratio\(hh\): no histogram 'hh'"),
+        ({"events": "events", "count": "ratio(h)"}, "count: reductor .* has no meaning for events"),
+        ({"events": "events", "count": "entries(x=0:9)"}, "no bin begins or ends at 9"),
+        ({"reductors": {"h": ["quantile_x"]}}, "quantile takes 1 numbers in brackets"),
     ],
 )
-def test_a_configuration_that_cannot_be_followed_is_refused_and_not_kept(store, settings, error, message):
-    with pytest.raises(error, match=message):
+def test_a_configuration_that_means_nothing_is_refused_and_not_kept(store, settings, message):
+    with pytest.raises(UsageError, match=message):
         counted(store, **settings)
     assert owtrend.open(store).config == Config()
     assert counted(store, events="events").runs == 1
 
 
-def test_a_module_that_is_not_there_is_an_error_that_says_where_it_is_looked_for(store):
-    with pytest.raises(UsageError, match=r"modules: 'no_such_module' cannot be imported .* PYTHONPATH"):
-        compute.compute(store, config=Config(modules=["no_such_module"]), workers=0)
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"subsystems": {"ECM": {"events": "h"}}}, "subsystems: .* has no subsystem 'ECM'; did you mean 'EMC'"),
+        ({"scores": {"epochs": {"ECM": [1]}}}, "scores.epochs: .* has no subsystem 'ECM'; did you mean 'EMC'"),
+        ({"subsystems": {"EMC": {"events": "event"}}}, "EMC, events: no histogram 'event'; did you mean 'events'"),
+        ({"subsystems": {"EMC": {"events": "events", "count": "meen"}}}, "no reductor 'meen'; did you mean 'mean'"),
+        ({"subsystems": {"EMC": {"reductors": {"event*x": ["peak"]}}}}, "matches 'event.x'; did you mean 'events'"),
+        ({"subsystems": {"EMC": {"reductors": {"h": ["meen"]}}}}, "reductors: no reductor 'meen'; did you mean 'mean'"),
+        ({"subsystems": {"EMC": {"reductors": {"h": ["ratio(hh)"]}}}}, r"ratio\(hh\): no histogram 'hh'; did you mean"),
+        ({"modules": ["json_"]}, r"modules: 'json_' cannot be imported .*; did you mean '\w*json\w*'.* PYTHONPATH"),
+    ],
+)
+def test_what_does_not_exist_is_a_warning_with_the_nearest_name_and_nothing_is_computed_again(
+    store, caplog, settings, message
+):
+    compute.compute(store, workers=0)
+    archive = owtrend.open(store)
+    summary = compute.compute(store, config=Config.model_validate(settings), workers=0)
+    assert re.search(message, caplog.text)
+    assert (summary.runs, summary.unchanged, summary.scored) == (0, 1, 0)
+    assert archive.latest().stale.empty
+    assert archive.latest().config == Config.model_validate(settings)  # kept: it may exist in the next run
+
+
+def test_an_exact_name_is_no_pattern(tmp_path):
+    axes = [owtrend.Axis.spaced(4, 0, 4)]
+    filling.append(tmp_path / "store", 1, [{name: filled(axes, [0.5]) for name in ("h[1]", "h1", "h2")}])
+    settings = {"reductors": {"h[1]": ["peak"], "h[12]": ["maximum"]}}
+    compute.compute(tmp_path / "store", config=Config.model_validate({"subsystems": {"EMC": settings}}), workers=0)
+    archive = owtrend.open(tmp_path / "store")
+    trends = archive.trends("EMC", ["h[1]", "h1", "h2"], ["peak_x", "maximum"], run=1)
+    config = existing(archive.config, Store.open(tmp_path / "store").reader())
+    patterns = {name: config.for_subsystem("EMC").for_histogram(name) for name in ("h[1]", "h1", "h2")}
+    assert patterns == {"h[1]": ["peak"], "h1": ["maximum"], "h2": ["maximum"]}
+    assert trends.sizes["histogram"] == 3
+    assert archive.trends("EMC", "h[1]", ["entries"], run=1).histogram.values.tolist() == ["h[1]"]
+    assert list(archive.time_slice("EMC", 1, select=["h[1]"])) == [("h[1]",)]
+    assert list(archive.time_slice("EMC", 1, select=["h[12]"])) == [("h1",), ("h2",)]
 
 
 def test_events_are_those_in_a_range_if_so_configured(store):

@@ -13,7 +13,7 @@ __all__ = ["compute"]
 @click.command()
 @store_argument
 @runs_option
-@click.option("--config", type=click.Path(dir_okay=False), help="YAML file of settings; STORE keeps them.")
+@click.option("-c", "--config", type=click.Path(dir_okay=False), help="YAML file of settings; STORE keeps them.")
 @click.option("--force", is_flag=True, help="Also compute what has not changed.")
 @click.option("--trends-only", is_flag=True, help="Do not look for outliers.")
 @click.option("--workers", type=click.IntRange(0), help="Local worker processes; 0 for threads.  [default: all cores]")
@@ -26,7 +26,8 @@ def compute(
     """Compute trends and outliers of what changed in STORE, and keep them next to the data.
 
     The settings of --config name the event counters, the reductors kept in addition to the default ones, and the
-    number of false alarms to expect. `owtrend outliers` shows what was found.
+    number of false alarms to expect. What does not exist in STORE is reported and changes nothing. Python modules are
+    imported if your --config names them, never because STORE does. `owtrend outliers` shows what was found.
 
     Example: owtrend compute archive.zarr --config owtrend.yaml
     """

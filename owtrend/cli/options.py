@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-__all__ = ["as_json", "file_option", "runs_option", "store_argument", "trend_options"]
+__all__ = ["as_json", "file_option", "modules_option", "runs_option", "store_argument", "trend_options"]
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print data as JSON.")
 
@@ -25,9 +25,24 @@ def _run_numbers(_: click.Context, __: click.Parameter, text: str | None) -> lis
 runs_option = click.option("--runs", callback=_run_numbers, help="Only these run numbers, separated by commas.")
 
 
+def _import_modules(_: click.Context, __: click.Parameter, path: str | None) -> None:
+    if path is not None:
+        from owtrend import config, modules
+
+        modules.import_local(config.load(path).modules)
+
+
+# What a store names is never imported: this is how its reader says which code to trust.
+modules_option = click.option(
+    "-c", "--config", type=click.Path(dir_okay=False), callback=_import_modules, expose_value=False, is_eager=True,
+    help="YAML file whose `modules` have your own reductors.",
+)  # fmt: skip
+
+
 def trend_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Options that choose trends."""
     for option in (
+        modules_option,
         runs_option,
         click.option("--reductor", "reductors", multiple=True, help="Only this reductor, e.g. mean. Repeatable."),
         click.option(

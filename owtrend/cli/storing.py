@@ -136,10 +136,15 @@ def status(store: str, as_json: bool) -> None:
     quarantine = [{k: plain(v) for k, v in row.items()} for row in archive.quarantine.to_dict("records")]
     if as_json:
         stale = archive.stale.to_dict("records")
-        state = {"version": archive.version, "subsystems": rows, "stale": stale, "quarantine": quarantine}
+        state = {
+            "version": archive.version, "subsystems": rows, "stale": stale, "quarantine": quarantine,
+            "other_code": archive.other_code,
+        }  # fmt: skip
         click.echo(json.dumps(state, indent=1))
         return
     print_table(rows, False, title=f"{store}, version {archive.version}")
+    for sentence in archive.other_code:
+        click.echo(sentence)
     _print_stale(store, archive)
     print_quarantine(quarantine)
 

@@ -1,5 +1,6 @@
 """Trends and scores brought up to date: runs that changed -> tasks of one run and block of histograms -> the store."""
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,14 +12,15 @@ from owtrend.compute import cluster
 from owtrend.compute.stale import stale_trends
 from owtrend.compute.tasks import HistogramBlock, bin_count, blocks, join
 from owtrend.compute.update_scores import rescore
-from owtrend.config import Config, from_json
+from owtrend.config import Config
 from owtrend.errors import NotFoundError
+from owtrend.modules import Origin, import_local, other_code, require_same
 from owtrend.store.layout import TIME_CHUNK
 from owtrend.store.reader import Reader
 from owtrend.store.repository import Store
 from owtrend.store.transaction import Transaction
 from owtrend.trends.run_trends import TrendArrays, path_of, run_trends
-from owtrend.trends.settings import kept_reductors, require_found, settings_hash
+from owtrend.trends.settings import existing, kept_reductors, named_origins, own_reductors, settings_hash
 
 __all__ = ["ComputeSummary", "compute"]
 
@@ -26,6 +28,8 @@ RunKey = tuple[str, int]  # subsystem and run
 
 BLOCK_BYTES = 2**27  # cells of one task and one chunk of rows
 RUNS_PER_COMMIT = 32
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,8 @@ class TrendTask:
     block: HistogramBlock
     run: int
     names: tuple[str, ...]
-    config: str
+    config: Config
+    own_reductors: Mapping[str, Origin]  # whose modules a worker imports; from this process, never from a store
 
 
 @dataclass
@@ -63,7 +68,8 @@ def compute(
     Parameters
     ----------
     config
-        Further reductors, and where events are counted; kept in the store. None: that which the store has.
+        Further reductors, and where events are counted; kept in the store. Its modules are imported. None: that which
+        the store has, of which no module is imported. What does not exist in it is reported and changes nothing.
     runs
         Only these; None means all.
     force
@@ -79,6 +85,8 @@ def compute(
     ------
     StoreError
         If there is no such store, or another process computes on it.
+    NotFoundError
+        If a worker lacks a module of reductors, or has other code.
     """
     began = time.perf_counter()
     store = Store.open(location)
@@ -86,15 +94,18 @@ def compute(
     say = progress or (lambda *_: None)
     with store.writer("derived") as begin:
         reader = store.reader()
-        text = reader.config_json if config is None else config.model_dump_json()
-        settings = from_json(text or "{}")
-        names = {name: tuple(kept_reductors(settings, name)) for name in reader.subsystems}
         if config is not None:
-            for name in reader.subsystems:
-                require_found(config, reader.subsystem(name), name)
+            import_local(config.modules)
+        settings = existing(reader.config if config is None else config, reader, _log.warning)
+        names = {name: tuple(kept_reductors(settings, name)) for name in reader.subsystems}
+        own = own_reductors(settings)
+        for sentence in other_code(named_origins(settings, reader.own_reductors), own):
+            _log.warning("%s: %s", reader.location, sentence)
         wanted = _wanted(reader, settings, runs, force, summary)
-        tasks = {(name, run): _tasks(reader, store.address, name, run, names[name], text) for name, run in wanted}
-        _make_room(begin(), reader, wanted, names, text)
+        tasks = {
+            (name, run): _tasks(reader, store.address, name, run, names[name], settings, own) for name, run in wanted
+        }
+        _make_room(begin(), reader, wanted, names, config, named_origins(settings, reader.own_reductors) | own)
         total, done = sum(map(len, tasks.values())), 0
         with cluster.runner(workers, scheduler, tasks=total) as runner:
             for first in range(0, len(wanted), RUNS_PER_COMMIT):
@@ -141,28 +152,32 @@ def _wanted(
 
 
 def _tasks(
-    reader: Reader, address: str, subsystem: str, run: int, names: tuple[str, ...], config: str
-) -> list[TrendTask]:
+    reader: Reader, address: str, subsystem: str, run: int, names: tuple[str, ...], config: Config,
+    own: Mapping[str, Origin],
+) -> list[TrendTask]:  # fmt: skip
     """One run in blocks of histograms, of at most `BLOCK_BYTES` in a chunk of rows."""
     view = reader.subsystem(subsystem)
     rows = min(len(view.times(view.run_index(run))), TIME_CHUNK)
     sizes = (4 * rows * bin_count(entry) for entry in view.registry.histograms.values())
-    return [TrendTask(block, run, names, config) for block in blocks(reader, address, subsystem, sizes, BLOCK_BYTES)]
+    return [
+        TrendTask(block, run, names, config, own) for block in blocks(reader, address, subsystem, sizes, BLOCK_BYTES)
+    ]
 
 
 def _trends(task: TrendTask) -> tuple[TrendTask, TrendArrays]:
     view, histograms = task.block.open()
-    subsystem, config = task.block.subsystem, from_json(task.config or "{}")
-    kept_reductors(config, subsystem)  # imports the modules of the configuration, which makes their reductors known
-    return task, run_trends(view, task.run, histograms, task.names, config, subsystem)
+    require_same(task.own_reductors)
+    return task, run_trends(view, task.run, histograms, task.names, task.config, task.block.subsystem)
 
 
 def _make_room(
-    transaction: Transaction, reader: Reader, wanted: Sequence[RunKey], names: Mapping[str, Sequence[str]], config: str
-) -> None:
-    """Commit the configuration, and arrays that are large enough for the trends of these runs."""
-    if config != reader.config_json:
-        transaction.configure(config)
+    transaction: Transaction, reader: Reader, wanted: Sequence[RunKey], names: Mapping[str, Sequence[str]],
+    config: Config | None, origins: Mapping[str, Origin],
+) -> None:  # fmt: skip
+    """Commit a new configuration, and arrays that are large enough for the trends of these runs."""
+    text = reader.config_json if config is None else config.model_dump_json()
+    if (text, origins) != (reader.config_json, reader.own_reductors):
+        transaction.configure(text, origins)
     for subsystem in sorted({subsystem for subsystem, _ in wanted}):
         paths = [path_of(entry) for entry in reader.subsystem(subsystem).registry.histograms.values()]
         transaction.trends(subsystem).prepare(paths, names[subsystem])
@@ -178,5 +193,5 @@ def _write(
         view = reader.subsystem(subsystem)
         by_run = {view.run_index(run): arrays for (name, run), arrays in trends.items() if name == subsystem}
         revisions = {run_index: int(view.per_run["revision"][run_index]) for run_index in by_run}
-        transaction.trends(subsystem).write(names[subsystem], by_run, revisions, settings_hash(config, subsystem))
+        transaction.trends(subsystem).write(names[subsystem], by_run, revisions, settings_hash(config, view))
     transaction.commit(f"trends of {len(trends)} runs")

@@ -12,7 +12,7 @@ from owtrend.config import Config
 from owtrend.outliers.reference_pool import NULL_RUNS, ScoreSettings
 from owtrend.store import versions
 from owtrend.store.reader import Reader, SubsystemReader
-from owtrend.trends.settings import kept_reductors, settings_hash
+from owtrend.trends.settings import existing, kept_reductors, settings_hash
 
 __all__ = [
     "Stale",
@@ -37,11 +37,14 @@ class Stale(StrEnum):
 
 
 def stale_trends(view: SubsystemReader, subsystem: str, config: Config) -> dict[int, Stale]:
-    """Reason by run, for the runs whose stored trends are not those that `compute` would make now."""
+    """Reason by run, for the runs whose stored trends are not those that `compute` would make now.
+
+    ``config`` is as `owtrend.trends.settings.existing` returns it.
+    """
     stored, reductors = view.trends.reductors, kept_reductors(config, subsystem)
     columns = [stored.index(name) for name in reductors if name in stored]
     all_stored = len(columns) == len(reductors)
-    settings = np.frombuffer(settings_hash(config, subsystem), dtype=np.uint8)
+    settings = np.frombuffer(settings_hash(config, view), dtype=np.uint8)
     found = {}
     for run, run_index in sorted(view.run_indices.items()):
         made_by = view.trends.versions[run_index, columns]
@@ -59,16 +62,8 @@ def stale_trends(view: SubsystemReader, subsystem: str, config: Config) -> dict[
 
 
 def score_settings(config: Config, reader: Reader) -> dict[str, ScoreSettings]:
-    """Settings of the scores, by subsystem.
-
-    Raises
-    ------
-    NotFoundError
-        If the configuration has epochs of a subsystem that there is not.
-    """
+    """Settings of the scores, by subsystem."""
     scores = config.scores
-    for name in scores.epochs:
-        reader.subsystem(name)  # or an error that lists those there are
     tests = sum(len(reader.subsystem(name).registry.histograms) for name in reader.subsystems)
     return {
         name: ScoreSettings(
@@ -142,7 +137,7 @@ def reference_digest(
 
 def stale_runs(reader: Reader) -> pd.DataFrame:
     """What `compute` would make again: ``subsystem``, ``run``, ``what`` (trends or scores) and ``reason``."""
-    config = reader.config
+    config = existing(reader.config, reader)
     settings = score_settings(config, reader)
     rows = [
         row for name in reader.subsystems for row in _stale_rows(reader.subsystem(name), name, config, settings[name])

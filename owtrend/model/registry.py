@@ -26,6 +26,7 @@ __all__ = [
     "Layouts",
     "Registry",
     "Segment",
+    "like",
     "matching",
     "segments_of",
 ]
@@ -235,17 +236,27 @@ class Registry(Sequence[Segment]):
         return self.histograms[find_path(name, self.histograms, where)]
 
 
+def like(names: Sequence[str], pattern: str) -> list[bool]:
+    """True for each name that is ``pattern``; if there is none, for each that matches it (``*``, ``?``, ``[...]``)."""
+    exact = [name == pattern for name in names]
+    return exact if any(exact) else [fnmatchcase(name, pattern) for name in names]
+
+
 def matching(histograms: Iterable[HistogramEntry], patterns: Sequence[str], where: str) -> list[HistogramEntry]:
-    """Histograms whose displayed name matches one of the patterns (``*``, ``?``, ``[...]``); all without patterns.
+    """Histograms whose displayed name is `like` one of the patterns; all without patterns.
 
     Raises NotFoundError if a pattern matches none.
     """
     known = list(histograms)
+    names = [entry.name for entry in known]
+    chosen = [not patterns] * len(known)
     for pattern in patterns:
-        if not any(fnmatchcase(entry.name, pattern) for entry in known):
-            near = hint(pattern, (entry.name for entry in known))
+        found = like(names, pattern)
+        if not any(found):
+            near = hint(pattern, names)
             raise NotFoundError(f"{where}: no histogram like {pattern!r} among {len(known)}{near}")
-    return [one for one in known if not patterns or any(fnmatchcase(one.name, pattern) for pattern in patterns)]
+        chosen = [one or other for one, other in zip(chosen, found, strict=True)]
+    return [entry for entry, is_chosen in zip(known, chosen, strict=True) if is_chosen]
 
 
 class Layouts:

@@ -17,11 +17,11 @@ from owtrend.errors import NotFoundError, UsageError
 from owtrend.histograms.run_histogram import MANY_RUNS
 from owtrend.model.registry import HistogramEntry, matching
 from owtrend.output.whole_file import whole_file
-from owtrend.store.reader import Reader, SubsystemReader
+from owtrend.store.reader import SubsystemReader
 from owtrend.store.repository import Store
 from owtrend.trends.query import row_by_row, run_by_run
-from owtrend.trends.reductors import Reductor, parse
-from owtrend.trends.settings import kept, kept_reductors
+from owtrend.trends.reductors import Reductor
+from owtrend.trends.settings import existing, kept, kept_reductors, parse_stored
 
 __all__ = ["FORMATS", "ExportSummary", "export_trends", "run_table"]
 
@@ -59,10 +59,10 @@ def run_table(
     StoreError, NotFoundError, UsageError
         If there is no such store; no such subsystem, histogram or run; no such reductor.
     """
-    reader, chosen = _chosen(location, subsystem, histograms, reductors, runs)
+    config, chosen = _chosen(location, subsystem, histograms, reductors, runs)
     rows = []
     for one in chosen:
-        made = run_by_run(one.view, one.subsystem, reader.config, one.runs, one.entries, one.reductors)
+        made = run_by_run(one.view, one.subsystem, config, one.runs, one.entries, one.reductors)
         value, error = made["value"].values, made["error"].values
         for number, run in enumerate(one.runs):
             used = _held(one.view, run)
@@ -106,7 +106,7 @@ def export_trends(
     """
     if path.suffix not in FORMATS:
         raise UsageError(f"{path}: no format for {path.suffix!r}; give a name that ends with {', '.join(FORMATS)}")
-    reader, chosen = _chosen(location, subsystem, histograms, reductors, runs)
+    config, chosen = _chosen(location, subsystem, histograms, reductors, runs)
     columns: dict[str, str] = {"run": "int64", "subsystem": "string", "time": "time"}
     trends: dict[str, None] = {}
     for one in chosen:
@@ -120,7 +120,7 @@ def export_trends(
     with whole_file(path) as unfinished, FORMATS[path.suffix](unfinished, columns) as write:
         for one in chosen:
             for run in one.runs:
-                table = _run_columns(one, run, reader.config)
+                table = _run_columns(one, run, config)
                 count = len(table["time"])
                 write({"run": np.full(count, run), "subsystem": np.full(count, one.subsystem, dtype=object), **table})
                 rows, done = rows + count, done + 1
@@ -145,11 +145,10 @@ class _Chosen:
 def _chosen(
     location: str | Path, subsystem: str | None, histograms: Sequence[str], names: Sequence[str],
     runs: Sequence[int] | None,
-) -> tuple[Reader, list[_Chosen]]:  # fmt: skip
-    """The chosen runs, histograms and reductors, by subsystem."""
-    for name in names:  # before the store is opened
-        parse(name)
+) -> tuple[Config, list[_Chosen]]:  # fmt: skip
+    """What exists of the store's configuration; the chosen runs, histograms and reductors, by subsystem."""
     reader = Store.open(location).reader()
+    config = existing(reader.config, reader)
     views = {name: reader.subsystem(name) for name in (reader.subsystems if subsystem is None else (subsystem,))}
     where = reader.location if subsystem is None else views[subsystem].where
     every = [entry for view in views.values() for entry in view.registry.histograms.values()]
@@ -164,14 +163,14 @@ def _chosen(
         held = np.zeros(len(view.registry), dtype=bool)
         for run in known:
             held |= _held(view, run)
-        reductors = [parse(one) for one in names or kept_reductors(reader.config, name)]
+        reductors = [parse_stored(view, one) for one in names or kept_reductors(config, name)]
         entries, fitting = [], []
         for entry in view.registry.histograms.values():
             fits = [
                 number
                 for number, one in enumerate(reductors)
                 if any(one.fits(segment) for _, segment in entry.segments)
-                and (names or kept(reader.config, name, entry, one.name))
+                and (names or kept(config, name, entry, one.name))
             ]
             if entry in asked and fits and any(held[number] for number, _ in entry.segments):
                 entries.append(entry)
@@ -182,7 +181,7 @@ def _chosen(
                     view=view, subsystem=name, runs=known, entries=entries, reductors=reductors, fitting=fitting
                 )
             )  # fmt: skip
-    return reader, chosen
+    return config, chosen
 
 
 def _held(view: SubsystemReader, run: int) -> NDArray[np.bool_]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from owtrend.errors import NotFoundError, StoreError
 from owtrend.model.registry import Layouts, Registry, Segment
 from owtrend.model.rows import RowFlag, RunRows, TailRow, merged_order, unchanged
+from owtrend.modules import Origin
 from owtrend.store import quarantine
 from owtrend.store.derived import StoredScores, StoredTrends
 from owtrend.store.layout import FORMAT, ROW_ARRAYS, RUN_ARRAYS, TAIL, TIME_CHUNK, read_log
@@ -62,10 +63,15 @@ class Reader:
 
     @cached_property
     def config(self) -> "Config":
-        """The configuration of trends and scores."""
+        """The configuration of trends and scores, as it was given. The modules that it names are never imported."""
         from owtrend.config import from_json
 
         return from_json(self.config_json or "{}")
+
+    @property
+    def own_reductors(self) -> dict[str, Origin]:
+        """Reductors of people's own that stored trends were made with: the module of each, and a hash of its code."""
+        return _own_reductors(self._group)
 
     @cached_property
     def ledger(self) -> list[str]:
@@ -94,6 +100,11 @@ class SubsystemReader:
     def group(self) -> zarr.Group:
         """The raw arrays."""
         return self.store[f"raw/{self.name}"]
+
+    @property
+    def own_reductors(self) -> dict[str, Origin]:
+        """See `Reader.own_reductors`."""
+        return _own_reductors(self.store)
 
     @cached_property
     def trends(self) -> StoredTrends:
@@ -289,3 +300,11 @@ def read_tail(group: zarr.Group) -> Iterator[TailRow]:
     for slot, line in enumerate(group["tail_rows"][:]):
         if (row := TailRow.from_bytes(slot, line.tobytes())) is not None:
             yield row
+
+
+def _own_reductors(group: zarr.Group) -> dict[str, Origin]:
+    recorded: Any = group.attrs.get("own_reductors")
+    if not isinstance(recorded, dict):
+        return {}
+    pairs = {name: pair for name, pair in recorded.items() if isinstance(pair, list) and len(pair) == 2}
+    return {name: Origin(str(module), str(code)) for name, (module, code) in pairs.items()}

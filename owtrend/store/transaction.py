@@ -1,6 +1,6 @@
 """Changes to a store that become visible all at once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from owtrend.model.registry import Layouts, Registry
 from owtrend.model.rows import RunRows, TailRow
+from owtrend.modules import Origin
 from owtrend.store import quarantine
 from owtrend.store.derived import ScoreWriter, TrendWriter
 from owtrend.store.layout import (
@@ -231,9 +232,10 @@ class Transaction:
         new = [line for line in dict.fromkeys(lines) if line not in listed]
         append_log(self.group, "quarantine", [*quarantine.taken_lines(listed, taken), *new])
 
-    def configure(self, text: str) -> None:
-        """Keep the configuration, as JSON."""
+    def configure(self, text: str, own_reductors: Mapping[str, Origin]) -> None:
+        """Keep the configuration, as JSON, and where the reductors of people's own come from that it names."""
         self.group.attrs["config"] = text
+        self.group.attrs["own_reductors"] = {name: list(origin) for name, origin in own_reductors.items()}
 
     def trends(self, subsystem: str) -> TrendWriter:
         return TrendWriter(self.group, subsystem)

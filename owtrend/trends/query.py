@@ -88,7 +88,7 @@ class _Source:
         made_by = self.view.trends.versions[self.run_indices][:, [which for which in self.which if which is not None]]
         stale = ((made_by != versions.TRENDS) & (made_by > 0)).any(axis=1)
         if any(one.name not in DEFAULT for one in self.reductors):
-            settings = np.frombuffer(settings_hash(self.config, self.subsystem), dtype=np.uint8)
+            settings = np.frombuffer(settings_hash(self.config, self.view), dtype=np.uint8)
             stale |= (self.view.trends.settings[self.run_indices] != settings).any(axis=1)
         found: NDArray[np.bool_] = self.fitting & stale
         return found

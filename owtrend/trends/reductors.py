@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from owtrend.errors import NotFoundError, UsageError
+from owtrend import modules
+from owtrend.errors import NotFoundError, UsageError, hint
 from owtrend.model.axis import Axis
 from owtrend.model.registry import Segment
 from owtrend.trends import reductions
@@ -134,8 +135,13 @@ def parse(spec: str) -> Reductor:
         return Reductor(spec, REDUCTORS[spec])
     match = _SPEC.fullmatch(spec.strip())
     name, axis, inside = match.group("name", "axis", "inside") if match else (spec, None, None)
+    if name not in REDUCTORS:
+        modules.import_installed()
     if name not in REDUCTORS or (axis and not REDUCTORS[name].per_axis):
-        raise NotFoundError(f"no reductor {spec!r}; there are {', '.join(REDUCTORS)}, with an axis such as mean_x")
+        near = hint(name, REDUCTORS, limit=1).removesuffix("?")
+        raise NotFoundError(
+            f"no reductor {spec!r}{near}; there are {', '.join(REDUCTORS)}, with an axis such as mean_x"
+        )
     kind = REDUCTORS[name]
     axis = axis or ("x" if kind.per_axis else "")
     if kind.other:
@@ -171,8 +177,9 @@ def reductor(function: Callable[..., Any]) -> Callable[..., Any]:
     """Make a function of a histogram a reductor, by its name.
 
     The function gets what one histogram gained in one interval, as `owtrend.time_slice` gives it, and gives a value or
-    ``(value, error)``. It is not called where nothing was gained, which is missing. A module that is named in the
-    configuration (``modules:``) is imported by workers and servers.
+    ``(value, error)``. It is not called where nothing was gained, which is missing. Its module is imported if it is
+    named in a configuration that you give (``modules:``) or an entry point `owtrend.reductors` of an installed package,
+    and then on workers, too; never because a store names it.
 
     Raises
     ------

@@ -23,7 +23,7 @@ from owtrend.store.reader import SubsystemReader
 from owtrend.trends.increments import Increments
 from owtrend.trends.reductions import Estimate
 from owtrend.trends.reductors import DEFAULT, Reductor, parse
-from owtrend.trends.settings import kept
+from owtrend.trends.settings import kept, parse_stored
 
 __all__ = [
     "Events", "TrendArrays", "begins", "event_counter",
@@ -101,7 +101,7 @@ def run_trends(
     events = event_counter(view, run, config, subsystem)
     chosen = [
         [
-            (target, parse(name))
+            (target, parse_stored(view, name))
             for target, name in enumerate(names)
             if all_of_them or kept(config, subsystem, entry, name)
         ]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import owtrend
+from owtrend import modules
 from owtrend.compute import compute
 from owtrend.compute.stale import Stale, stale_trends
 from owtrend.config import Config
@@ -105,6 +106,7 @@ def test_a_docstring_makes_no_trend_stale_and_a_formula_of_ones_own_does(store, 
         sys.modules.pop(module.stem, None)
         importlib.invalidate_caches()
         linecache.clearcache()
+        modules.import_local(config.modules)
         stale = stale_trends(owtrend.open(store).stored("EMC"), "EMC", config)
         reasons.append(set(stale.values()))
         compute.compute(store, workers=0, scores=False, config=config)
