@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import pandas as pd
 
+from owtrend.display import Display, Displayed
 from owtrend.errors import NotFoundError, UsageError
 from owtrend.histograms.listing import (
     histograms_table,
@@ -20,6 +21,7 @@ from owtrend.histograms.listing import (
     select_runs,
 )
 from owtrend.model.histogram import Path
+from owtrend.model.wording import plural
 from owtrend.store.reader import Reader, SubsystemReader
 from owtrend.store.repository import Store
 from owtrend.times import parse_interval
@@ -47,7 +49,7 @@ def open(location: str | FilePath, as_of: str | datetime | None = None) -> Archi
     return Archive(Store.open(location), as_of)
 
 
-class Archive:
+class Archive(Displayed):
     """All histograms of all runs of a store, in one state; `latest` returns the newest state."""
 
     def __init__(self, store: Store, as_of: str | datetime | None = None) -> None:
@@ -77,8 +79,20 @@ class Archive:
         """
         return self._reader.subsystem(subsystem)
 
-    def __repr__(self) -> str:
-        return f"<owtrend.Archive {self.location}: {len(self.runs)} runs of {', '.join(self.subsystems)}>"
+    def _display(self) -> Display:
+        if not len(self.runs):
+            return Display(f"{self.location}, empty", {}, [f"!owtrend ingest FOLDER --store {self.location}"])
+        name, runs = self.subsystems[0], self.runs.index
+        registries = {name: self._reader.subsystem(name).registry.histograms for name in self.subsystems}
+        first = next(iter(registries[name].values())).name
+        title = f"{self.location}, {plural(len(runs), 'run')}, {runs[0]} to {runs[-1]}"
+        return Display(
+            title,
+            {name: f"{len(histograms):,} histograms" for name, histograms in registries.items()},
+            ["archive.runs", f"archive.histograms({name!r})",
+             f"archive.histogram({name!r}, {first!r}, run={runs[-1]})",
+             f"archive.trend({name!r}, {first!r}, 'entries')", "archive.incidents()  # what is wrong, and why"],
+        )  # fmt: skip
 
     @property
     def subsystems(self) -> tuple[str, ...]:

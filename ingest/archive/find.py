@@ -13,6 +13,7 @@ from ingest import naming
 from ingest.archive import convert
 from ingest.archive.convert import SourceFile
 from ingest.decode import reader
+from owtrend.display import DisplayedFields
 from owtrend.errors import SnapshotError, UsageError
 
 __all__ = ["FoundFiles", "find_files"]
@@ -23,8 +24,8 @@ _MODE = re.compile(r"""\bhltMode['"]?\s*:\s*['"]?(\w+)""")  # Overwatch writes {
 _UNKNOWN = "name not recognised (give --pattern; for a single file --run and --subsystem)"
 
 
-@dataclass
-class FoundFiles:
+@dataclass(repr=False)
+class FoundFiles(DisplayedFields):
     """The files of some folders: those to ingest, and the reasons against the others, each with an example."""
 
     files: list[SourceFile] = field(default_factory=list)

@@ -13,6 +13,7 @@ from ingest.archive import convert
 from ingest.archive.convert import RunResult, RunTask, SourceFile
 from ingest.archive.find import FoundFiles, find_files
 from owtrend.compute import cluster
+from owtrend.display import DisplayedFields
 from owtrend.errors import UsageError
 from owtrend.model.registry import Layouts, Registry
 from owtrend.model.rows import Accumulation
@@ -27,8 +28,8 @@ Progress = Callable[[str, int, int], None]
 _ACCUMULATION = {"cumulative": Accumulation.CUMULATIVE, "reset": Accumulation.RESET}
 
 
-@dataclass
-class IngestSummary:
+@dataclass(repr=False)
+class IngestSummary(DisplayedFields):
     """Result of one call of `ingest`; ``bytes`` is the size of the files read."""
 
     store: str

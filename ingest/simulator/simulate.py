@@ -26,6 +26,7 @@ from ingest.simulator import faults as kinds
 from ingest.simulator.detector import COMPONENTS, EVENTS, component, histograms
 from ingest.simulator.faults import FAULTS, Fault, Times
 from ingest.simulator.histogram import SimulatedHistogram, root_object
+from owtrend.display import DisplayedFields
 from owtrend.errors import UsageError
 
 __all__ = ["Fault", "Simulation", "simulate"]
@@ -39,8 +40,8 @@ SNAPSHOT_SPACING, SNAPSHOT_JITTER = 60, 3  # s
 REPORT_CYCLE, REPORT_JITTER = 300.0, 42.0  # s
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Simulation:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Simulation(DisplayedFields):
     """A simulated archive: the folder, the number of snapshot files, the runs, and the truth about them."""
 
     folder: Path

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from owtrend.display import DisplayedFields
 from owtrend.kernels.two_sample import statistics as kernels
 from owtrend.model.axis import Axis
 
@@ -26,8 +27,8 @@ class Contents(NamedTuple):
     reference_variance: Floats
 
 
-@dataclass(frozen=True, eq=False)
-class Pair:
+@dataclass(frozen=True, eq=False, repr=False)
+class Pair(DisplayedFields):
     """A histogram in one or more rows and one reference, bins in range only.
 
     Parameters
@@ -133,8 +134,8 @@ class Pair:
         return np.full(len(self.data), np.nan)
 
 
-@dataclass(frozen=True, eq=False)
-class Result:
+@dataclass(frozen=True, eq=False, repr=False)
+class Result(DisplayedFields):
     """Value and p-value of a score, each ``(time,)``.
 
     ``contribution`` is the effect of each bin on it, in the score's own units, with the shape of the pulls.

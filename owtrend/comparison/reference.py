@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from owtrend.config import Config
+from owtrend.display import Display, Displayed, DisplayedFields, few
 from owtrend.errors import BinningChangedError, NotFoundError, UsageError
 from owtrend.histograms.subsystem_slice import TimeSlice, time_slices
 from owtrend.kernels.series.mad import mad_sigma
-from owtrend.model.histogram import Histogram, Path, bin_values
+from owtrend.model.histogram import Histogram, Path, bin_values, display_name
 from owtrend.model.snapshot import find_path
 from owtrend.store.reader import Reader
 from owtrend.trends.run_trends import event_counter
@@ -20,8 +21,8 @@ from owtrend.trends.run_trends import event_counter
 __all__ = ["Reference", "Template", "comparable", "reference"]
 
 
-@dataclass(frozen=True, eq=False)
-class Template:
+@dataclass(frozen=True, eq=False, repr=False)
+class Template(DisplayedFields):
     """Typical shape of a histogram.
 
     Parameters
@@ -41,8 +42,8 @@ class Template:
     slices: int
 
 
-@dataclass(frozen=True, eq=False)
-class Reference:
+@dataclass(frozen=True, eq=False, repr=False)
+class Reference(Displayed):
     """Slices to compare with.
 
     Parameters
@@ -55,6 +56,17 @@ class Reference:
 
     slices: tuple[TimeSlice, ...]
     events: tuple[float, ...]
+
+    def _display(self) -> Display:
+        names = list(map(display_name, self.paths))
+        name = repr(names[0] if names else "name")
+        next_lines = [
+            f"owtrend.compare(archive.histogram(..., {name}, run=...), reference)  # or of a time slice",
+            f"reference.histogram({name})  # its slices added",
+            f"reference.template({name})  # typical shape, and its spread",
+        ]
+        subsystem = self.slices[0].subsystem if self.slices else "nothing"
+        return Display(f"{subsystem}, runs {few(self.runs, 8)}", {"histograms": few(names)}, next_lines)
 
     @property
     def runs(self) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from owtrend.compute.stale import stale_trends
 from owtrend.compute.tasks import HistogramBlock, bin_count, blocks, join
 from owtrend.compute.update_scores import rescore
 from owtrend.config import Config
+from owtrend.display import DisplayedFields
 from owtrend.errors import NotFoundError
 from owtrend.modules import Origin, import_local, other_code, require_same
 from owtrend.store.layout import TIME_CHUNK
@@ -43,8 +44,8 @@ class TrendTask:
     own_reductors: Mapping[str, Origin]  # whose modules a worker imports; from this process, never from a store
 
 
-@dataclass
-class ComputeSummary:
+@dataclass(repr=False)
+class ComputeSummary(DisplayedFields):
     """Summary of one call of `compute`; ``bytes`` is the size of the reduced cells as float64."""
 
     runs: int = 0

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from owtrend.display import Display, Displayed, few
 from owtrend.errors import NotFoundError
 from owtrend.histograms import run_histogram
 from owtrend.histograms.run_histogram import RunHistogram
 from owtrend.kernels.cells import difference as kernels
-from owtrend.model.histogram import DTYPES, Histogram, Path
+from owtrend.model.histogram import DTYPES, Histogram, Path, display_name
 from owtrend.model.registry import COUNTS, SUMS, WEIGHTS, Segment, matching
 from owtrend.model.snapshot import Snapshot
 from owtrend.store.layout import TIME_CHUNK
@@ -27,8 +28,8 @@ _NOT_A_TIME = np.datetime64("NaT", "ns")
 _WIDER = {"C": "CSID", "S": "SID", "I": "ID", "L": "LD", "F": "FD", "D": "D"}  # what may hold a slice, by class
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
+@dataclass(frozen=True, slots=True, repr=False)
+class Interval(Displayed):
     """Interval of a slice, as from `owtrend.time_slice`: ``(start, stop]`` cut to snapshots, UTC.
 
     ``start`` is NaT where it counts since the run (or this binning) began. ``reported``: in how many of the
@@ -42,8 +43,13 @@ class Interval:
     gaps: int
     reported: int
 
+    def _display(self) -> Display:
+        start, stop = (_text(time).replace("T", " ") for time in (self.start, self.stop))
+        counts = ", ".join(f"{getattr(self, name)} {name}" for name in ("snapshots", "restarts", "gaps", "reported"))
+        return Display(f"({'the beginning' if np.isnat(self.start) else start}, {stop}] UTC; {counts}")
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class TimeSlice(Snapshot):
     """Increments of the histograms of a subsystem over one interval: a snapshot of that interval alone.
 
@@ -67,6 +73,14 @@ class TimeSlice(Snapshot):
     widened: Mapping[Path, str] = field(default_factory=dict)
     rebinned: tuple[Path, ...] = ()
     absent: tuple[Path, ...] = ()
+
+    def _display(self) -> Display:
+        facts = self._histogram_facts()
+        changed = {"wider class": self.widened, "further binnings": self.rebinned, "absent": self.absent}
+        facts |= {name: few(map(display_name, paths)) for name, paths in changed.items() if paths}
+        like = f"archive.reference({self.subsystem!r}, like={self.run})  # earlier runs to compare it with"
+        title = f"{self.subsystem}, run {self.run}, {self.interval._display().title}"
+        return Display(title, facts, [*self._next("time_slice"), like])
 
 
 def time_slices(

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from owtrend.display import Display, Displayed
 from owtrend.errors import UsageError
 from owtrend.kernels.shapes.anscombe import around_worst, mean_shares, pulls, variation
 from owtrend.kernels.shapes.parallel_analysis import variations as variations_of
@@ -15,7 +16,7 @@ from owtrend.kernels.shapes.pareto_tail import tail_probability
 from owtrend.learned.report_counts import ReportCounts
 from owtrend.learned.shape_models import ShapeModel, shape_model_by_name
 from owtrend.model.axis import Axis
-from owtrend.model.wording import bin_range, counted, run_names
+from owtrend.model.wording import bin_range, counted, plural, run_names
 
 __all__ = ["STATISTICS", "Learned", "learn_shape"]
 
@@ -97,8 +98,8 @@ def learn_shape(
     )  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False)
-class Learned:
+@dataclass(frozen=True, eq=False, repr=False)
+class Learned(Displayed):
     """A model of the shapes of a histogram in good reports, and its training data. It can be pickled.
 
     Parameters
@@ -136,10 +137,15 @@ class Learned:
     excess: float
     held_out: Floats
 
-    def __repr__(self) -> str:
-        ways = f"{self.variations} way{'s' * (self.variations != 1)} to vary"
-        source = f"{self.reports} reports of {len(self.runs)} run{'s' * (len(self.runs) != 1)}"
-        return f"<owtrend.Learned {self.model_name} of {self.name}: {ways}, from {source}>"
+    def _display(self) -> Display:
+        ways = plural(self.variations, "way")
+        source = f"{plural(self.reports, 'report')} of {plural(len(self.runs), 'run')}"
+        return Display(
+            f"{self.model_name} of {self.name}, {ways} to vary, from {source}",
+            {"left out": plural(len(self.left_out), "report")},
+            [f"scores = learned.score(archive.histogram(..., {self.name!r}, run=...))",
+             "scores.why  # in words, where p_value < 0.05"],
+        )  # fmt: skip
 
     def score(self, histogram: xr.Dataset) -> xr.Dataset:
         """Score each report of a histogram against the shapes of good reports.

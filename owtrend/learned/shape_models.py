@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from owtrend.display import Display, Displayed
 from owtrend.errors import NotFoundError, OwtrendError, UsageError
 from owtrend.kernels.shapes.anscombe import SHIFT, mean_shares, pulls
 
@@ -42,7 +43,7 @@ class ShapeModel(Protocol):
         """
 
 
-class _Linear:
+class _Linear(Displayed):
     """Shares that are sums of a few shapes: expected = weights @ shapes, fitted by weighted least squares.
 
     Weights are 1 / (mean counts + 3/8), the inverse of the variance of counts (Keenan, Kotula, Surf. Interface Anal.
@@ -51,6 +52,10 @@ class _Linear:
     """
 
     positive = False
+    shapes: Floats = np.empty((0, 0))
+
+    def _display(self) -> Display:
+        return Display("{} shapes of {:,} bins".format(*self.shapes.shape) if len(self.shapes) else "not fitted")
 
     def __init__(self) -> None:
         self.parameters = 1

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from owtrend.display import Display, Displayed
+
 __all__ = ["Axis"]
 
 
@@ -19,8 +21,8 @@ class Traits:
     discrete: bool = False
 
 
-@dataclass(frozen=True, eq=False)
-class Axis:
+@dataclass(frozen=True, eq=False, repr=False)
+class Axis(Displayed):
     """One axis of a histogram: its bin edges, title and labels.
 
     Follows the UHI axis protocol: a sequence of ``(lower, upper)`` per bin, flow bins excluded.
@@ -53,6 +55,18 @@ class Axis:
     def centres(self) -> NDArray[np.float64]:
         """Bin centres, flow bins excluded."""
         return (self.edges[1:] + self.edges[:-1]) / 2
+
+    def _display(self) -> Display:
+        labels = f"; {len(self.labels)} labels" if self.labels else ""
+        title = f", {self.title}" if self.title else ""
+        return Display(
+            f"{self.text}{title}{labels}", next=["axis.edges  # len(axis) + 1 of them", "axis.centres", "axis.labels"]
+        )
+
+    @property
+    def text(self) -> str:
+        """Bins and range: ``48 bins, -1 to 1``."""
+        return f"{len(self)} bins, {self.edges[0]:.6g} to {self.edges[-1]:.6g}"
 
     def __len__(self) -> int:
         return len(self.edges) - 1

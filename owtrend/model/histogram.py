@@ -10,6 +10,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from owtrend.display import Display, Displayed
 from owtrend.errors import DimsError
 from owtrend.model import root_sums
 from owtrend.model.axis import Axis
@@ -36,8 +37,8 @@ def display_name(path: Path) -> str:
     return "/".join(path)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Histogram:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Histogram(Displayed):
     """One histogram as ROOT accumulates it, following the UHI protocol.
 
     Parameters
@@ -68,6 +69,19 @@ class Histogram:
     title: str = ""
     error_option: str = ""
     gauge: bool = False
+
+    def _display(self) -> Display:
+        axes = {
+            f"axis {letter}": axis.text + (f", {axis.title}" if axis.title else "")
+            for letter, axis in zip("xyz", self.axes, strict=False)
+        }
+        facts = {"title": self.title} if self.title else {}
+        entries = f"{self.sums.get('entries', 0):,.0f} entries"
+        return Display(
+            f"{self.class_name} {self.name}, {entries}{', a gauge' if self.gauge else ''}", facts | axes,
+            ["histogram.to_hist()  # a hist.Hist: .plot(), .project(...)", "histogram.values()  # a NumPy array",
+             "owtrend.to_xarray(histogram)  # as an archive shows it: owtrend.project, owtrend.compare"],
+        )  # fmt: skip
 
     def to_hist(self) -> "hist.Hist[Any]":
         """Convert to a `hist.Hist` with flow bins, and with weights where sumw2 is kept; a profile has mean storage.

@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import xxhash
 
+from owtrend.display import Display, Displayed, few
 from owtrend.errors import AmbiguousNameError, NotFoundError, hint
 from owtrend.model.histogram import Histogram, Path, display_name
 
 __all__ = ["Snapshot", "find_path"]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Snapshot(Mapping[Path, Histogram]):
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Snapshot(Displayed, Mapping[Path, Histogram]):
     """One subsystem's histograms as received at one time, cumulative since the run began unless stated otherwise.
 
     A mapping from path to `Histogram`; ``snapshot["dir/name"]`` finds it by its displayed name too.
@@ -52,6 +53,27 @@ class Snapshot(Mapping[Path, Histogram]):
         if isinstance(histograms, dict):  # the caller may change it
             histograms = dict(histograms)
         object.__setattr__(self, "histograms", MappingProxyType(histograms))
+
+    def _display(self) -> Display:
+        where = [self.subsystem or "no subsystem", "no run" if self.run is None else f"run {self.run}"]
+        if self.time is not None:
+            where.append(f"{np.datetime_as_string(self.time, 's').replace('T', ' ')} UTC")
+        facts: dict[str, object] = {"source": self.source} if self.source else {}
+        if self.problems:
+            facts["not readable"] = few(self.problems)
+        if self.unsupported:
+            facts["no histograms"] = few(self.unsupported)
+        return Display(", ".join(where), self._histogram_facts() | facts, self._next("snapshot"))
+
+    def _histogram_facts(self) -> dict[str, object]:
+        return {"histograms": few(map(display_name, self.histograms))}
+
+    def _next(self, variable: str) -> list[str]:
+        name = repr(display_name(next(iter(self.histograms), ("name",))))
+        return [
+            f"{variable}[{name}]  # one histogram; list({variable}) has all names",
+            f"{variable}[{name}].to_hist()  # a hist.Hist, to plot",
+        ]
 
     def __contains__(self, name: object) -> bool:
         try:

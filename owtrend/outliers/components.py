@@ -12,6 +12,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from owtrend.display import DisplayedFields
 from owtrend.errors import UsageError
 from owtrend.histograms.time_slice import increments
 from owtrend.kernels.components import grouping as kernels
@@ -24,8 +25,8 @@ _ROUNDS = 6
 _STRAY = 0.02  # fraction of a histogram's reports that may come while its component seems silent
 
 
-@dataclass(frozen=True, eq=False)
-class Components:
+@dataclass(frozen=True, eq=False, repr=False)
+class Components(DisplayedFields):
     """A map from histograms, or the cells of one, to components.
 
     Parameters

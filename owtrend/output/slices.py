@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from owtrend.display import DisplayedFields
 from owtrend.histograms.subsystem_slice import Interval, time_slices
 from owtrend.model.histogram import display_name
 from owtrend.output.whole_file import whole_file
@@ -15,8 +16,8 @@ from owtrend.store.repository import Store
 __all__ = ["SliceSummary", "export_slice"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class SliceSummary:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class SliceSummary(DisplayedFields):
     """Summary of `export_slice`.
 
     ``start`` and ``stop`` are UTC texts, ``start`` None where the slice counts since the run began. By name,

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from owtrend.config import Config
+from owtrend.display import DisplayedFields
 from owtrend.errors import NotFoundError, UsageError
 from owtrend.histograms.run_histogram import MANY_RUNS
 from owtrend.model.registry import HistogramEntry, matching
@@ -26,8 +27,8 @@ from owtrend.trends.settings import existing, kept, kept_reductors, parse_stored
 __all__ = ["FORMATS", "ExportSummary", "export_trends", "run_table"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class ExportSummary:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class ExportSummary(DisplayedFields):
     """Summary of `export_trends`; ``rows`` are snapshots, ``trends`` pairs of histogram and reductor."""
 
     file: str

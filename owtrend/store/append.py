@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from owtrend.display import DisplayedFields
 from owtrend.errors import SnapshotError, UsageError
 from owtrend.model import root_sums
 from owtrend.model.registry import COUNTS, SAME, SUMS, WEIGHTS, Layouts, Registry, Segment, segments_of
@@ -30,8 +31,8 @@ _FOLD_CELLS = 2**18  # cells in one step of folding: one chunk of the tail
 _Values = list[tuple[Segment, NDArray[Any] | None]]
 
 
-@dataclass
-class Appended:
+@dataclass(repr=False)
+class Appended(DisplayedFields):
     """Result of `Appender.append`: the new version, and the numbers of snapshots added, dropped and replaced."""
 
     version: str

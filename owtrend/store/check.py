@@ -7,6 +7,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from owtrend.display import DisplayedFields
 from owtrend.model.histogram import Histogram, Path
 from owtrend.model.registry import COUNTS, SAME, SUMS, TWINS, WEIGHTS, Segment
 from owtrend.model.rows import Accumulation, RunRows
@@ -21,8 +22,8 @@ _NATIVE = {"C": "i1", "S": "i2", "I": "i4", "L": "i8", "F": "f4", "D": "f8"}
 Progress = Callable[[str, int, int], None]
 
 
-@dataclass
-class Report:
+@dataclass(repr=False)
+class Report(DisplayedFields):
     """Result of a check; ``problems`` has one line each, none if the store is good."""
 
     rows: int = 0

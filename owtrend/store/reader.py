@@ -10,9 +10,11 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from owtrend.display import Display, Displayed
 from owtrend.errors import NotFoundError, StoreError
 from owtrend.model.registry import Layouts, Registry, Segment
 from owtrend.model.rows import RowFlag, RunRows, TailRow, merged_order, unchanged
+from owtrend.model.wording import plural
 from owtrend.modules import Origin
 from owtrend.store import quarantine
 from owtrend.store.derived import StoredScores, StoredTrends
@@ -84,8 +86,8 @@ class Reader:
         return quarantine.listed(read_log(self._group, "quarantine"))
 
 
-@dataclass
-class SubsystemReader:
+@dataclass(repr=False)
+class SubsystemReader(Displayed):
     """The arrays of one subsystem, read when needed; small ones are read once."""
 
     where: str
@@ -95,6 +97,9 @@ class SubsystemReader:
     _rows: dict[tuple[str, int], NDArray[Any]] = field(default_factory=dict)
     _tables: dict[int, RunRows] = field(default_factory=dict)
     _order: dict[int, NDArray[np.int64]] = field(default_factory=dict)
+
+    def _display(self) -> Display:
+        return Display(f"{self.where}, {plural(len(self.run_indices), 'run')}")
 
     @cached_property
     def group(self) -> zarr.Group:
