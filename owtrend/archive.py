@@ -115,7 +115,7 @@ class Archive(Displayed):
 
     @property
     def stale(self) -> pd.DataFrame:
-        """Stored numbers that `owtrend compute` would renew: subsystem, run, what (``trends`` or ``scores``), reason.
+        """What `owtrend compute` would renew: subsystem, run, what (``trends``, ``scores`` or ``findings``), reason.
 
         Values of earlier formulas or settings stay readable until then; those of data that changed do not.
         """
@@ -379,25 +379,54 @@ class Archive(Displayed):
         Returns
         -------
         :
-            Columns ``subsystem``, ``run``, ``histogram`` (None if it concerns several, or whole snapshots), ``start``
-            and ``stop`` (UTC, start excluded), ``score``, ``z`` (NaN if certain), ``certain`` (no statistical
-            statement, such as a restart), ``why`` in words, ``histograms`` (all names; none for whole snapshots) and
-            ``report``, the typical time between reports.
+            Columns ``id`` (the same however often it is found again), ``subsystem``, ``run``, ``histogram`` (None if it
+            concerns several, or whole snapshots), ``start`` and ``stop`` (UTC, start excluded), ``score``, ``z`` (NaN
+            if certain), ``certain`` (no statistical statement, such as a restart), ``why`` in words, ``histograms``
+            (all names; none for whole snapshots), ``bins`` and ``side`` (where, and whether there is more or less than
+            expected, see `owtrend.model.finding.Finding`) and ``report``, the typical time between reports.
         """
         from owtrend.outliers.results import finding_table
 
-        of = [subsystem] if subsystem is not None else list(self.subsystems)
-        known = sorted({run for name in of for run in self._reader.subsystem(name).run_indices})
-        chosen = None if runs is None else [runs] if isinstance(runs, int) else select_runs(known, runs)
-        return finding_table(self._reader, of, chosen)
+        chosen = self._chosen_runs(subsystem, runs)
+        return finding_table(self._reader, None if subsystem is None else [subsystem], chosen)
 
     def incidents(
         self, subsystem: str | None = None, *, runs: slice | Sequence[int] | int | None = None
     ) -> pd.DataFrame:
-        """`findings` that belong together, joined; see `owtrend.quality.incident.incidents`."""
-        from owtrend.quality.incident import incidents
+        """Incidents, in order of time: findings that belong together, and since which run.
 
-        return incidents(self.findings(subsystem, runs=runs))
+        Those that reach into one of the chosen runs, each as a whole; `owtrend.quality.incident` has the rule.
+
+        Returns
+        -------
+        :
+            Columns ``id`` (of the first finding), ``start`` and ``stop`` (UTC, start excluded), ``runs`` in order of
+            time (a level that changed and holds: since the first of them), ``subsystems``, ``histograms`` (how many; 0
+            if it concerns whole snapshots), ``findings`` (how many), of the most significant finding ``run``,
+            ``subsystem``, ``histogram``, ``score``, ``z``, ``certain``, ``why``, and ``parts``: subsystem, run, start,
+            stop [ns UTC] and number of findings of each subsystem in each run.
+        """
+        from owtrend.quality.results import incident_table, store_incidents
+
+        chosen = self._chosen_runs(subsystem, runs)
+        return incident_table(
+            incident for incident in store_incidents(self._reader)
+            if any(
+                (subsystem is None or part.subsystem == subsystem) and (chosen is None or part.run in chosen)
+                for part in incident.parts
+            )
+        )  # fmt: skip
+
+    def _chosen_runs(self, subsystem: str | None, runs: slice | Sequence[int] | int | None) -> set[int] | None:
+        """Runs chosen for findings; None: all. They may have nothing but unreadable files."""
+        from owtrend.model.finding import Finding
+
+        files = [Finding.from_json(line) for line in self._reader.quality("unreadable") or ()]
+        if subsystem is not None and all(finding.subsystem != subsystem for finding in files):
+            self._reader.subsystem(subsystem)  # or an error that lists those there are
+        if runs is None or isinstance(runs, int):
+            return None if runs is None else {runs}
+        return set(select_runs({*self.runs.index, *(finding.run for finding in files)}, runs))
 
     def reference(
         self, subsystem: str, runs: int | Sequence[int] | None = None, start: Any = None, stop: Any = None, *,

@@ -43,6 +43,9 @@ class Incidents(pn.viewable.Viewer):
         if not event.new:
             return
         incident = self.incidents[event.new - 1]
+        subsystems = self.session.archive.runs["subsystems"].get(incident.run, "")
+        if incident.subsystem not in subsystems.split(", "):
+            return  # nothing but unreadable files
         start, stop = interval.text(incident.start), interval.text(incident.stop)
         self._incident_shown = ()
         self.session.choose(

@@ -11,11 +11,10 @@ import xarray as xr
 
 import owtrend
 from owtrend.errors import NotFoundError
-from owtrend.quality.incident import incidents
 
 __all__ = ["Findings", "Incident", "findings", "latest"]
 
-RUNS, MOST = 50, 30  # runs that are searched for incidents, and incidents that are listed
+MOST = 30  # incidents that are listed
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,20 +90,17 @@ class Incident:
 
 @lru_cache(maxsize=4)  # sessions of one version share its archive
 def latest(archive: owtrend.Archive) -> tuple[Incident, ...]:
-    """The newest incidents of the newest runs."""
-    runs = archive.runs["start"].sort_values().index[-RUNS:].tolist()
-    rows = archive.findings(runs=runs)
+    """The newest incidents."""
     found: dict[str, Incident] = {}
-    for incident in incidents(rows).sort_values("start", ascending=False).head(MOST).itertuples():
-        inside = rows[(rows["start"] >= incident.start) & (rows["stop"] <= incident.stop)]
-        same_z = inside["certain"] if incident.certain else inside["z"] == incident.z
-        top = inside[same_z & (inside["why"] == incident.why)].iloc[0]
-        same_run = inside[(inside["run"] == top["run"]) & (inside["subsystem"] == top["subsystem"])]
-        names = top["histograms"]
-        words = (top["subsystem"], *names[:1], incident.score.replace("_", " "))
-        label = f"{incident.start:%m-%d %H:%M}  ·  {' '.join(words)}"
+    for incident in archive.incidents().sort_values("start", ascending=False).head(MOST).itertuples():
+        name, run, histogram = incident.subsystem, incident.run, incident.histogram
+        words = [name, *([histogram] if histogram else []), incident.score.replace("_", " ")]
+        runs = incident.runs
+        since = f"  ·  {len(runs)} runs since {runs[0]}" if len(runs) > 1 else ""
+        label = f"{incident.start:%m-%d %H:%M}  ·  {' '.join(words)}{since}"
         while label in found:
             label += " "  # a widget needs distinct options
-        start, stop = np.datetime64(same_run["start"].min(), "ns"), np.datetime64(same_run["stop"].max(), "ns")
-        found[label] = Incident(label, top["subsystem"], int(top["run"]), names[0] if names else None, start, stop)
+        part = next(part for part in incident.parts if (part.subsystem, part.run) == (name, run))
+        start, stop = np.datetime64(part.start, "ns"), np.datetime64(part.stop, "ns")
+        found[label] = Incident(label, name, run, histogram, start, stop)
     return tuple(found.values())

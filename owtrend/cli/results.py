@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -93,7 +94,8 @@ def outliers(store: str, subsystem: str | None, runs: list[int] | None, everythi
     """Show what is wrong in STORE, since when and why: incidents, each with its most certain reason.
 
     Findings of one subsystem at most two reports apart are one incident; overlapping ones of several subsystems are
-    joined. Times are UTC. `owtrend compute` looks for them; the configuration sets the expected number of false alarms.
+    joined, and what goes on in the next run. Times are UTC. `owtrend compute` looks for them; the configuration sets
+    the expected number of false alarms.
 
     Example: owtrend outliers archive.zarr --runs 300001,300002
     """
@@ -103,25 +105,33 @@ def outliers(store: str, subsystem: str | None, runs: list[int] | None, everythi
     found = (archive.findings if everything else archive.incidents)(subsystem, runs=runs)
     rows = [{name: plain(value) for name, value in row.items()} for row in found.to_dict("records")]
     if as_json:
-        print_table([{name: finite(value) for name, value in row.items()} for row in rows], True)
+        print_table([{name: _as_json(value) for name, value in row.items()} for row in rows], True)
         return
     shown = []
     for row in rows:
         first = row["histograms"][0] if everything and row["histograms"] else row["histogram"]
         count = len(row["histograms"]) if everything else row["histograms"]
         what = first + (f" and {count - 1} more" if count > 1 else "") if first else "whole snapshots"
-        numbers = [row["run"]] if everything else row["runs"]
+        runs_shown = (row["run"],) if everything else row["runs"]
         where = row["subsystem"] if everything else ", ".join(row["subsystems"])
         sigma = "certain" if row["certain"] or row["z"] > _CERTAIN else f"{row['z']:.1f}"
+        same_day = row["start"].split()[0] == row["stop"].split()[0]
         shown.append(
             {
-                "from": row["start"], "to": row["stop"].split()[-1], "run": ", ".join(map(str, numbers)),
-                "subsystem": where, "histogram": what, "sigma": sigma,
-                "why": row["why"],
+                "id": row["id"], "from": row["start"], "to": row["stop"].split()[-1] if same_day else row["stop"],
+                "run": f"since {runs_shown[0]}, {len(runs_shown)} runs" if len(runs_shown) > 1 else str(runs_shown[0]),
+                "subsystem": where, "histogram": what, "sigma": sigma, "why": row["why"],
             }
         )  # fmt: skip
     what = "findings" if everything else "incidents"
     print_table(shown, False, title=f"{len(shown)} {what} in {store}, times in UTC")
+
+
+def _as_json(value: Any) -> Any:
+    """A cell of the table as JSON holds it: parts of incidents and bins as objects, None for NaN."""
+    if isinstance(value, tuple):
+        return [_as_json(part) for part in value] if not hasattr(value, "_asdict") else value._asdict()
+    return value.to_dict() if hasattr(value, "to_dict") else finite(value)
 
 
 @click.command(name="export")

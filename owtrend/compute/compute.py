@@ -11,6 +11,7 @@ import numpy as np
 from owtrend.compute import cluster
 from owtrend.compute.stale import stale_trends
 from owtrend.compute.tasks import HistogramBlock, bin_count, blocks, join
+from owtrend.compute.update_incidents import rejoin
 from owtrend.compute.update_scores import rescore
 from owtrend.config import Config
 from owtrend.display import DisplayedFields
@@ -121,6 +122,8 @@ def compute(
                 summary.points += sum(int(np.isfinite(arrays["value"]).sum()) for arrays in trends.values())
             if scores:
                 summary.scored = rescore(store, begin, runner, settings, force=force, runs=runs, progress=say)
+        if scores:
+            rejoin(store.reader(), begin)
     summary.runs = len(wanted)
     summary.seconds = time.perf_counter() - began
     return summary

@@ -9,7 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from owtrend.config import Config
+from owtrend.model.finding import Finding
 from owtrend.outliers.reference_pool import NULL_RUNS, ScoreSettings
+from owtrend.quality.unreadable import unreadable
 from owtrend.store import versions
 from owtrend.store.reader import Reader, SubsystemReader
 from owtrend.trends.settings import existing, kept_reductors, settings_hash
@@ -136,12 +138,15 @@ def reference_digest(
 
 
 def stale_runs(reader: Reader) -> pd.DataFrame:
-    """What `compute` would make again: ``subsystem``, ``run``, ``what`` (trends or scores) and ``reason``."""
+    """What `compute` would make again: ``subsystem``, ``run``, ``what`` (trends, scores, findings) and ``reason``."""
     config = existing(reader.config, reader)
     settings = score_settings(config, reader)
     rows = [
         row for name in reader.subsystems for row in _stale_rows(reader.subsystem(name), name, config, settings[name])
     ]
+    changed = set(map(Finding.from_json, reader.quality("unreadable") or ())) ^ set(unreadable(reader))
+    of_files = sorted({(finding.subsystem, finding.run) for finding in changed})
+    rows += [(name, run, "findings", Stale.DATA.value) for name, run in of_files]
     return pd.DataFrame(rows, columns=["subsystem", "run", "what", "reason"])
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from owtrend.kernels.components.rate_deviation import PHASE, deviations
-from owtrend.model.finding import Finding, Flagged
+from owtrend.model.finding import Finding, Flagged, Score
 from owtrend.model.wording import counted, run_names
 from owtrend.outliers.activity import RunActivity, in_ns
 from owtrend.outliers.components import Components, learn
@@ -173,13 +173,15 @@ class _CurrentRun:
     settings: ScoreSettings
     alike: Sequence[_PastRun]
 
-    def finding(self, histograms: Sequence[str], begin: int, row: int, score: str, z: float, why: str) -> Finding:
+    def finding(
+        self, histograms: Sequence[str], begin: int, row: int, score: Score, z: float, why: str, side: int
+    ) -> Finding:
         """A finding in the rows after ``begin`` (-1: since the run began) up to ``row``."""
         times, wait = self.activity.times, in_ns(self.activity.wait)
         start = in_ns(times[begin]) if begin >= 0 else in_ns(times[0]) - wait
         return Finding(
             subsystem=self.subsystem, run=self.run, histograms=tuple(histograms), start=start, stop=in_ns(times[row]),
-            score=score, z=round(z, 3), why=why, report=wait,
+            score=score, z=round(z, 3), why=why, report=wait, side=side,
         )  # fmt: skip
 
     @cached_property
@@ -260,7 +262,8 @@ def _fractions(
                     f"fraction of {names[worst]} in its component: {counted(data.counts[worst], expected)} "
                     f"({compared_with(scores, [earlier.run for earlier in reference])})"
                 )
-                findings.append(current.finding([names[worst]], begin, row, "fraction", scores.total, why))
+                side = 1 if data.counts[worst] > expected else -1
+                findings.append(current.finding([names[worst]], begin, row, Score.FRACTION, scores.total, why, side))
                 begin = row
                 continue
         begin = row
@@ -312,14 +315,13 @@ def _rates(current: _CurrentRun, components: Components, out: ScoreArrays) -> li
             what = f"{names[0]} and {len(names) - 1} more of its component" if len(names) > 1 else names[0]
             for at in np.flatnonzero(z > threshold).tolist():
                 out["flagged"][reports[at], members] |= _RATE
-                side = "more" if deviation[at] > 0 else "fewer"
+                side, more = (1, "more") if deviation[at] > 0 else (-1, "fewer")
                 against = against_runs if from_runs[at] else "compared with this run so far"
-                found = f"{abs(deviation[at]):.0%} {side} counts than expected from the other components"
+                found = f"{abs(deviation[at]):.0%} {more} counts than expected from the other components"
                 begin = int(reports[at - 1]) if at else first - 1
                 z_shown = float(min(z[at], 99))
-                findings.append(
-                    current.finding(names, begin, int(reports[at]), "rate", z_shown, f"{what}: {found} ({against})")
-                )
+                why = f"{what}: {found} ({against})"
+                findings.append(current.finding(names, begin, int(reports[at]), Score.RATE, z_shown, why, side))
     return findings
 
 

@@ -11,7 +11,7 @@ from owtrend.histograms import run_histogram
 from owtrend.histograms.prefetch import Prefetched
 from owtrend.histograms.run_histogram import RunHistogram
 from owtrend.kernels.cells import difference as kernels
-from owtrend.model.finding import Finding, Flagged
+from owtrend.model.finding import Finding, Flagged, Score
 from owtrend.model.registry import HistogramEntry
 from owtrend.outliers.activity import RunActivity, in_ns
 from owtrend.outliers.explain import reason
@@ -147,12 +147,12 @@ def _score_run(
                 current.monitor.accept(report)
                 continue
             out["flagged"][row, column] = Flagged.BINS
-            compared = current.monitor.compared(scores, report)
+            why = reason(scores, current.monitor.compared(scores, report), piece.axes, current.runs)
             findings.append(
                 Finding(
                     subsystem=subsystem, run=run, histograms=(histograms[column].name,), start=begin,
-                    stop=in_ns(times[row]), score=SCORES[scores.worst[1]], z=round(scores.total, 3),
-                    why=reason(scores, compared, piece.axes, current.runs), report=in_ns(wait),
+                    stop=in_ns(times[row]), score=Score(SCORES[scores.worst[1]]), z=round(scores.total, 3),
+                    why=why.words, report=in_ns(wait), bins=why.bins, side=why.side,
                 )
             )  # fmt: skip
     for column, (current, pool) in enumerate(zip(running, pools, strict=True)):

@@ -15,15 +15,14 @@ from owtrend.outliers.activity import RunActivity, in_ns
 from owtrend.outliers.components import learn
 from owtrend.store.reader import SubsystemReader
 
-__all__ = ["INTERRUPTIONS", "interruptions"]
+__all__ = ["interruptions"]
 
-INTERRUPTIONS = ("restart", "gap", "absent", "silent", "binning", "after_end")
 _SILENT = 3  # times the normal wait between reports
 _LUCK = -6.0  # log of the chance of such silence while a run goes on
 _BLUR = 0.4  # of the spacing of snapshots: the uncertainty of a wait
 _MOST = 0.5  # fraction of the histograms from which on a finding is about the whole subsystem
 
-Found = tuple[str, NDArray[np.intp], int, int, str]  # score, histograms, (start, stop] in ns, words after the names
+Found = tuple[Score, NDArray[np.intp], int, int, str]  # score, histograms, (start, stop] in ns, words after the names
 
 
 def interruptions(view: SubsystemReader, subsystem: str, run: int) -> list[Finding]:

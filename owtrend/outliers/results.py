@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from owtrend.errors import NotFoundError
-from owtrend.model.finding import Finding, Flagged, Score, table
+from owtrend.model.finding import Finding, Flagged, table
 from owtrend.model.registry import HistogramEntry
 from owtrend.store import versions
 from owtrend.store.reader import Reader, SubsystemReader
-from owtrend.times import parse_time
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -85,37 +83,16 @@ def _of_run(
     )
 
 
-def finding_table(reader: Reader, subsystems: Sequence[str], runs: Sequence[int] | None) -> pd.DataFrame:
-    """Findings in some runs (None: in all), and files that could not be read; see `owtrend.Archive.findings`."""
+def finding_table(reader: Reader, subsystems: Sequence[str] | None, runs: Collection[int] | None) -> pd.DataFrame:
+    """Findings in some subsystems and runs (None: in all), as stored; see `owtrend.Archive.findings`."""
     findings: list[Finding] = []
-    for name in subsystems:
-        view = reader.subsystem(name)
-        run_indices = [run_index for run, run_index in sorted(view.run_indices.items()) if runs is None or run in runs]
-        findings += [Finding.from_json(line) for line in view.scores.lines(run_indices)]
-        findings += _unreadable(reader, name, view, runs)
+    for name in reader.subsystems:
+        if subsystems is None or name in subsystems:
+            view = reader.subsystem(name)
+            chosen = [at for run, at in sorted(view.run_indices.items()) if runs is None or run in runs]
+            findings += map(Finding.from_json, view.scores.lines(chosen))
+    findings += [
+        finding for finding in map(Finding.from_json, reader.quality("unreadable") or ())
+        if (subsystems is None or finding.subsystem in subsystems) and (runs is None or finding.run in runs)
+    ]  # fmt: skip
     return table(findings)
-
-
-def _unreadable(reader: Reader, subsystem: str, view: SubsystemReader, runs: Sequence[int] | None) -> list[Finding]:
-    """Whole files in quarantine whose run and time are known."""
-    findings = []
-    for line in reader.quarantine:
-        fields = json.loads(line)
-        run, time = fields.get("run"), fields.get("time")
-        if fields["object"] is not None or fields.get("subsystem") != subsystem or not time:
-            continue
-        if run not in view.run_indices or (runs is not None and run not in runs):
-            continue
-        times = view.rows(view.run_indices[run]).time
-        stop = int(parse_time(str(time)).view("int64"))
-        spacing = int(np.median(np.diff(times))) if len(times) > 1 else 60 * 10**9
-        earlier = times[times < stop]
-        start = int(earlier[-1]) if len(earlier) else stop - spacing
-        findings.append(
-            Finding(
-                subsystem=subsystem, run=run, histograms=(), start=start, stop=stop, score=Score.UNREADABLE,
-                certain=True,
-                why=str(fields["reason"]), report=spacing,
-            )
-        )  # fmt: skip
-    return findings

@@ -9,7 +9,12 @@
     tail_rows                     (slot, tail_byte)  JSON lines of the rows that are not in the arrays above yet
     tail_counts, tail_weights, tail_sums  (slot, cell)  their cells, see `owtrend.model.rows`
 
-and the trends in ``trends/<subsystem>``. A missing chunk is not stored, so the rectangle costs nothing.
+the trends in ``trends/<subsystem>``, the scores in ``scores/<subsystem>``, and in ``quality``
+
+    unreadable, incidents, origin (byte)   JSON lines: findings of files that cannot be read; incidents of all findings;
+                                           and for each run what its findings were made from
+
+A missing chunk is not stored, so the rectangle costs nothing.
 """
 
 import itertools
@@ -188,6 +193,21 @@ def create_log(group: zarr.Group, name: str) -> None:
 
 def read_log(group: zarr.Group, name: str) -> list[str]:
     return bytes(group[name][:]).decode().splitlines() if name in group else []
+
+
+def replace_log(group: zarr.Group, name: str, lines: Sequence[str]) -> None:
+    """Make ``lines`` all that a log has; what its beginning shares with the present text is not written again."""
+    if name not in group:
+        create_log(group, name)
+    text = "".join(f"{line}\n" for line in lines).encode()
+    new, old = np.frombuffer(text, dtype=np.uint8), group[name][:]
+    size = min(len(new), len(old))
+    other = np.flatnonzero(new[:size] != old[:size])
+    same = int(other[0]) if len(other) else size
+    if len(new) != len(old):
+        group[name].resize((len(new),))
+    if same < len(new):
+        group[name][same:] = new[same:]
 
 
 def append_log(group: zarr.Group, name: str, lines: Sequence[str]) -> None:

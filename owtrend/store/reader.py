@@ -80,6 +80,11 @@ class Reader:
         """JSON lines of the repairs."""
         return read_log(self._group, "ledger")
 
+    def quality(self, name: str) -> list[str] | None:
+        """JSON lines of ``unreadable``, ``incidents`` or ``origin`` as `compute` left them; None: it never did."""
+        group = self._group.get("quality")
+        return None if group is None else read_log(group, name)
+
     @cached_property
     def quarantine(self) -> list[str]:
         """JSON lines on what could not be taken in."""

@@ -29,6 +29,7 @@ from owtrend.store.layout import (
     create_subsystem,
     grow,
     read_log,
+    replace_log,
 )  # fmt: skip
 from owtrend.store.reader import read_tail
 
@@ -242,6 +243,12 @@ class Transaction:
 
     def scores(self, subsystem: str) -> ScoreWriter:
         return ScoreWriter(self.group, subsystem)
+
+    def write_quality(self, **lines: Sequence[str]) -> None:
+        """Replace the JSON lines of ``unreadable``, ``incidents`` or ``origin``, each as a whole."""
+        group = self.group.require_group("quality")
+        for name, of_log in lines.items():
+            replace_log(group, name, of_log)
 
 
 def write_cells(

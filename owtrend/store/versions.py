@@ -7,7 +7,7 @@ compute` replaces them. `tests/compute/test_golden.py` fails when numbers change
 from collections.abc import Mapping
 from types import MappingProxyType
 
-__all__ = ["BEFORE_VERSIONS", "SCORES", "TRENDS"]
+__all__ = ["BEFORE_VERSIONS", "INCIDENTS", "SCORES", "TRENDS"]
 
 BEFORE_VERSIONS = 1  # version of what was stored before versions were kept
 
@@ -17,6 +17,8 @@ SCORES: Mapping[str, int] = MappingProxyType(
         "trends": TRENDS,  # scores are made from their states and entries
         "histogram": 2,  # scores of the bins of one histogram
         "component": 2,  # fractions in a component, rates of components
-        "findings": 2,  # interruptions, and the words of all findings
+        "findings": 3,  # interruptions, and the bins, sides and words of all findings
     }
 )
+
+INCIDENTS = 1  # the rule that joins findings

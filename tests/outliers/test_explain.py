@@ -1,8 +1,11 @@
 """Reasons: one sentence on the score that says most."""
 
+import math
+
 import numpy as np
 
 from owtrend.model.axis import Axis
+from owtrend.model.finding import BinRange
 from owtrend.outliers import explain
 from owtrend.outliers.explain import reason
 from owtrend.outliers.monitor import SCORES, Counts, HistogramMonitor
@@ -23,18 +26,23 @@ def found(data, reference):
 def test_reasons_name_bins_by_their_axis():
     flat, data = np.full(22, 1000.0), np.full(22, 100.0)
     data[3] = 400
-    score, text = found(data, flat)
+    score, why = found(data, flat)
     assert score == "bin"
-    assert text.startswith("energy [GeV] 1 to 1.5: 400 counts where 114 are expected (compared with 2 runs, 7 to 8; ")
+    assert why.words.startswith(
+        "energy [GeV] 1 to 1.5: 400 counts where 114 are expected (compared with 2 runs, 7 to 8; "
+    )
+    assert (why.bins, why.side) == ((BinRange("x", 3, 3, 1.0, 1.5),), 1)
     data[3] = 100
     data[10:14] = 40
-    score, text = found(data, flat)
+    score, why = found(data, flat)
     assert score == "window"
-    assert text.startswith("energy [GeV] 4.5 to 6.5: 160 counts where 356 are expected")
-    score, text = found(np.linspace(90, 110, 22), flat)
+    assert why.words.startswith("energy [GeV] 4.5 to 6.5: 160 counts where 356 are expected")
+    assert (why.bins, why.side) == ((BinRange("x", 10, 13, 4.5, 6.5),), -1)
+    score, why = found(np.linspace(90, 110, 22), flat)
     assert score == "shift"
-    assert text.startswith("shifted to larger energy [GeV]: a mean of 5.1")
+    assert why.words.startswith("shifted to larger energy [GeV]: a mean of 5.1")
+    assert (why.bins, why.side) == ((BinRange("x", 0, 21, -math.inf, math.inf),), 1)
 
 
 def test_every_score_has_its_words():
-    assert {score.value for score in explain._WORDS} == set(SCORES)
+    assert {score.value for score in explain._REASONS} == set(SCORES)

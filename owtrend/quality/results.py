@@ -1,0 +1,146 @@
+"""Incidents of a store: those that `compute` stored, or joined anew from its findings; as a table."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from owtrend.model.finding import Finding
+from owtrend.quality.incident import Incident, RunFindings, incidents
+from owtrend.store import versions
+from owtrend.store.reader import Reader, SubsystemReader
+
+__all__ = ["COLUMNS", "Origin", "incident_table", "origins", "store_incidents", "updated_incidents"]
+
+COLUMNS = (
+    "id", "start", "stop", "runs", "subsystems", "histograms", "findings",
+    "run", "subsystem", "histogram", "score", "z", "certain", "why", "parts",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A run, what its findings were made from, and by subsystem the run before it that it can be compared with."""
+
+    run: int
+    digest: str
+    previous: Mapping[str, int]
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps([self.run, self.digest])
+
+
+def store_incidents(reader: Reader) -> list[Incident]:
+    """Incidents in order of time: as stored if they are those of the stored findings, else joined now."""
+    return updated_incidents(reader, origins(reader), reader.quality("unreadable") or ())
+
+
+def updated_incidents(reader: Reader, now: Sequence[Origin], unreadable: Sequence[str]) -> list[Incident]:
+    """Incidents in order of time; only runs whose findings changed, and those that an incident joins to them, are read.
+
+    Parameters
+    ----------
+    now
+        All runs, see `origins`.
+    unreadable
+        Findings of unreadable files, as JSON lines.
+    """
+    stored = [Incident.from_json(line) for line in reader.quality("incidents") or ()]
+    lines = reader.quality("origin") or []
+    same = 0
+    while same < min(len(now), len(lines)) and now[same].to_json() == lines[same]:
+        same += 1
+    if same == len(now) == len(lines):
+        return stored
+    place = {origin.run: number for number, origin in enumerate(now[:same])}
+    places = [[place.get(run, len(now)) for run in incident.runs] for incident in stored]
+    while (first := min((min(of) for of in places if max(of) >= same), default=same)) < same:
+        same = first  # an incident that begins before what changed, and reaches into it, is joined anew
+    known = [incident for incident, of in zip(stored, places, strict=True) if max(of) < same]
+    return incidents(_run_findings(reader, now[same:], unreadable), known)
+
+
+def origins(reader: Reader, unreadable: Sequence[str] | None = None) -> list[Origin]:
+    """All runs that may have findings, in order of time.
+
+    Parameters
+    ----------
+    unreadable
+        Findings of unreadable files, as JSON lines; None: as stored.
+    """
+    start: dict[int, int] = {}
+    previous: dict[int, dict[str, int]] = {}
+    digests: dict[int, hashlib.blake2b] = {}
+
+    def update(run: int, begins: int, text: bytes) -> None:
+        start[run] = min(start.get(run, begins), begins)
+        digests.setdefault(run, hashlib.blake2b(b"%d " % versions.INCIDENTS, digest_size=8)).update(text)
+
+    for name in reader.subsystems:
+        view = reader.subsystem(name)
+        for run, before in _scored(view):
+            run_index = view.run_index(run)
+            if before is not None:
+                previous.setdefault(run, {})[name] = before
+            made_from = f"{name} {before} ".encode() + _made_from(view, run_index)
+            update(run, int(view.per_run["start"][run_index]), made_from)
+    for line in reader.quality("unreadable") or () if unreadable is None else unreadable:
+        finding = Finding.from_json(line)
+        update(finding.run, finding.start, line.encode())
+    return [
+        Origin(run, digests[run].hexdigest(), previous.get(run, {}))
+        for run in sorted(start, key=lambda run: (start[run], run))
+    ]
+
+
+def _scored(view: SubsystemReader) -> Iterator[tuple[int, int | None]]:
+    """Runs that have scores, in order of time, each with the run of the same mode before it."""
+    begins, modes, made = (view.per_run["start"], view.per_run["mode"], view.scores.revisions)
+    last: dict[str, int] = {}
+    for run, run_index in sorted(view.run_indices.items(), key=lambda item: (begins[item[1]], item[0])):
+        if made[run_index]:
+            yield run, last.get(modes[run_index])
+            last[modes[run_index]] = run
+
+
+def _made_from(view: SubsystemReader, run_index: int) -> bytes:
+    scores = view.scores
+    made_by = [int(of_run[run_index]) for of_run in scores.versions.values()]
+    digests = (scores.settings, scores.basis, scores.outcome)
+    return f"{scores.revisions[run_index]} {made_by} ".encode() + b"".join(one[run_index].tobytes() for one in digests)
+
+
+def _run_findings(reader: Reader, runs: Sequence[Origin], unreadable: Iterable[str]) -> Iterator[RunFindings]:
+    of_files: dict[int, list[Finding]] = {}
+    for finding in map(Finding.from_json, unreadable):
+        of_files.setdefault(finding.run, []).append(finding)
+    views = [reader.subsystem(name) for name in reader.subsystems]
+    for origin in runs:
+        findings = [
+            Finding.from_json(line) for view in views if origin.run in view.run_indices
+            for line in view.scores.lines([view.run_indices[origin.run]])
+        ]  # fmt: skip
+        yield RunFindings(origin.run, [*findings, *of_files.get(origin.run, ())], origin.previous)
+
+
+def incident_table(of: Iterable[Incident]) -> pd.DataFrame:
+    """Incidents as `owtrend.Archive.incidents` returns them."""
+    rows = pd.DataFrame([_row(incident) for incident in of], columns=[*COLUMNS])
+    for column in ("start", "stop"):
+        rows[column] = pd.to_datetime(rows[column].astype("int64"), unit="ns")
+    rows["certain"] = rows["certain"].astype(bool)
+    return rows
+
+
+def _row(incident: Incident) -> dict[str, object]:
+    top = incident.top
+    return {
+        "id": incident.id, "start": incident.start, "stop": incident.stop, "runs": incident.runs,
+        "subsystems": incident.subsystems, "histograms": len({concerned[:2] for concerned in incident.histograms}),
+        "findings": incident.findings, "run": top.run, "subsystem": top.subsystem,
+        "histogram": top.histograms[0] if top.histograms else None, "score": top.score.value, "z": top.z,
+        "certain": top.certain, "why": top.why, "parts": incident.parts,
+    }  # fmt: skip

@@ -1,0 +1,42 @@
+"""Files that could not be read, as findings."""
+
+import json
+
+import numpy as np
+
+from owtrend.model.finding import Finding, Score
+from owtrend.model.wording import plural
+from owtrend.store.reader import Reader
+from owtrend.times import parse_time
+
+__all__ = ["unreadable"]
+
+
+def unreadable(reader: Reader) -> list[Finding]:
+    """Whole files in quarantine whose subsystem, run and time are known, also where a run has no others.
+
+    Files of one time are one finding. It begins with the snapshot before it, readable or not.
+    """
+    reasons: dict[tuple[str, int], dict[int, list[str]]] = {}  # by subsystem and run, then time
+    for fields in map(json.loads, reader.quarantine):
+        subsystem, run, time = (fields.get(name) for name in ("subsystem", "run", "time"))
+        if fields["object"] is None and subsystem is not None and run is not None and time:
+            stop = int(parse_time(str(time)).view("int64"))
+            reasons.setdefault((str(subsystem), int(run)), {}).setdefault(stop, []).append(str(fields["reason"]))
+    findings = []
+    for (subsystem, run), by_time in sorted(reasons.items()):
+        view = reader.subsystem(subsystem) if subsystem in reader.registered else None
+        readable = view.rows(view.run_indices[run]).time if view and run in view.run_indices else np.empty(0, np.int64)
+        spacing = int(np.median(np.diff(readable))) if len(readable) > 1 else 60 * 10**9
+        before = 0
+        for stop, found in sorted(by_time.items()):
+            start = max(before, *readable[readable < stop].tolist()[-1:], 0) or stop - spacing
+            more = f" and {plural(len(found) - 1, 'more file')}" if len(found) > 1 else ""
+            findings.append(
+                Finding(
+                    subsystem=subsystem, run=run, histograms=(), start=start, stop=stop, score=Score.UNREADABLE,
+                    certain=True, why=f"{found[0]}{more}", report=spacing,
+                )
+            )  # fmt: skip
+            before = stop
+    return findings
