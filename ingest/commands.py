@@ -38,6 +38,15 @@ __all__ = ["demo", "ingest", "simulate"]
 )  # fmt: skip
 @click.option("--select", multiple=True, help="Ingest only histograms like 'EMC/*'. Repeatable.")
 @click.option("--exclude", multiple=True, help="Leave out histograms like '*/QA/*'. Repeatable.")
+@click.option(
+    "--rename",
+    multiple=True,
+    metavar="PATTERN=REPLACEMENT",
+    help="Rename histograms by a regular expression, e.g. 'Run [0-9]+/='. Repeatable.",
+)
+@click.option(
+    "-c", "--config", type=click.Path(dir_okay=False), help="YAML file of settings, of which `rename` comes first."
+)  # fmt: skip
 @click.option("--max-cells", default=2**24, show_default=True, help="Refuse a histogram with more bins than this.")
 @click.option("--workers", type=click.IntRange(0), help="Local worker processes; 0 for threads.  [default: all cores]")
 @click.option("--scheduler", help="Address of an existing Dask scheduler.")
@@ -46,8 +55,9 @@ __all__ = ["demo", "ingest", "simulate"]
 @as_json
 def ingest(
     sources: tuple[Path, ...], store: str, timezone: str, patterns: tuple[str, ...], run: int | None,
-    subsystem: str | None, accumulation: str, select: tuple[str, ...], exclude: tuple[str, ...], max_cells: int,
-    workers: int | None, scheduler: str | None, dry_run: bool, strict: bool, as_json: bool,
+    subsystem: str | None, accumulation: str, select: tuple[str, ...], exclude: tuple[str, ...],
+    rename: tuple[str, ...], config: str | None, max_cells: int, workers: int | None, scheduler: str | None,
+    dry_run: bool, strict: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Ingest ROOT snapshots from SOURCES (folders or files) into a store.
 
@@ -55,14 +65,17 @@ def ingest(
     EMChistos_300000_C_2018_6_1_12_0_0.root. For other names give a --pattern with {subsystem}, {run}, {time}, {mode}
     and *; see with --dry-run what it reads. {time} is six numbers from year to second, or the seconds or milliseconds
     since 1970; {time:%Y%m%d-%H%M%S} gives its format. A time missing from the name is read from the file's header.
-    Files ingested before are not read again.
+    Files ingested before are not read again. If the run is part of the names of histograms, take it out with --rename,
+    so that runs can be compared.
 
     Example: owtrend ingest data --store archive.zarr
     """
     import numpy as np
 
     from ingest.archive import ingest
+    from owtrend.config import load
 
+    rules = (*(load(config).rename if config else ()), *rename)
     found = ingest.find_files(sources, patterns=patterns, timezone=timezone, run=run, subsystem=subsystem)
     if dry_run:
         rows = [
@@ -83,10 +96,10 @@ def ingest(
     with progress_bar() as progress:
         summary = ingest.ingest(
             found, store, workers=workers, scheduler=scheduler, max_cells=max_cells, timezone=timezone,
-            accumulation=accumulation, select=select, exclude=exclude, progress=progress,
+            accumulation=accumulation, select=select, exclude=exclude, rename=rules, progress=progress,
         )  # fmt: skip
     if as_json:
-        click.echo(json.dumps({**vars(summary), "quarantine": [json.loads(line) for line in summary.quarantine]}))
+        click.echo(json.dumps({**asdict(summary), "quarantine": [json.loads(line) for line in summary.quarantine]}))
     else:
         _print_summary(summary)
     if strict and summary.quarantined:
@@ -108,6 +121,9 @@ def _print_summary(summary: Any) -> None:
         if count:
             click.echo(f"  {count} {label}")
     _print_skipped(summary.skipped, summary.examples)
+    for subsystem, objects in summary.not_stored.items():
+        words = (f"{one.objects} {name} ({one.example})" for name, one in objects.items())
+        click.echo(f"  not stored of each file of {subsystem}, since they are no histograms: {', '.join(words)}")
     print_quarantine([json.loads(line) for line in summary.quarantine], limit=12)
 
 
@@ -259,7 +275,7 @@ def demo(ctx: click.Context, folder: Path | None, no_serve: bool, port: int, as_
     flags = owtrend.open(store).findings()
     address = "" if no_serve else f"http://127.0.0.1:{port}/"
     if as_json:
-        ingested = {**vars(summary), "quarantine": [json.loads(line) for line in summary.quarantine]}
+        ingested = {**asdict(summary), "quarantine": [json.loads(line) for line in summary.quarantine]}
         faults = _faults_as_json(simulation, address, flags)
         document = {"data": str(data), "store": str(store), "ingest": ingested, "faults": faults}
         click.echo(json.dumps(document | {"trends": {"points": trends.points, "seconds": trends.seconds}}))

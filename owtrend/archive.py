@@ -15,6 +15,7 @@ from owtrend.display import Display, Displayed
 from owtrend.errors import NotFoundError, UsageError
 from owtrend.histograms.listing import (
     histograms_table,
+    not_stored_table,
     quarantine_table,
     runs_table,
     select_histograms,
@@ -112,6 +113,14 @@ class Archive(Displayed):
     def quarantine(self) -> pd.DataFrame:
         """Files and objects that could not be taken in: source, subsystem, run, time and the reason."""
         return quarantine_table(self._reader)
+
+    @property
+    def not_stored(self) -> pd.DataFrame:
+        """Objects of the files that the store does not hold, since they are no histograms.
+
+        Columns: subsystem, class, objects (of one file, at most), example (one of them), first_run and last_run.
+        """
+        return not_stored_table(self._reader)
 
     @property
     def stale(self) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Settings in a YAML file: reductors, event counters, own modules, the budget of false alarms."""
+"""Settings in a YAML file: reductors, event counters, own modules, names, the budget of false alarms."""
 
 import json
 from fnmatch import fnmatchcase
@@ -53,6 +53,9 @@ class Config(_Strict):
     """All settings, each with a default."""
 
     modules: list[str] = Field(default_factory=list, description="Python modules with your own reductors.")
+    rename: list[str] = Field(
+        default_factory=list, description="Rules PATTERN=REPLACEMENT by which `owtrend ingest` renames histograms."
+    )
     scores: ScoreConfig = Field(default_factory=ScoreConfig, description="Settings of the search for outliers.")
     subsystems: dict[str, SubsystemConfig] = Field(default_factory=dict, description="By name of the subsystem.")
 

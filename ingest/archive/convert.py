@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.decode.reader import SnapshotReader
+from ingest.renaming import Renaming
 from owtrend.errors import SnapshotError
 from owtrend.model.histogram import display_name
 from owtrend.model.registry import COUNTS, SAME, SUMS, WEIGHTS, Registry, Segment, segments_of
-from owtrend.model.rows import FileKey, Provenance, RowFlag, RunRows, settle, unchanged
+from owtrend.model.rows import Accumulation, FileKey, NotStored, Provenance, RowFlag, RunRows, settle, unchanged
 from owtrend.model.snapshot import Snapshot
 from owtrend.store import quarantine
 from owtrend.store.layout import TIME_CHUNK
@@ -26,6 +27,7 @@ __all__ = ["RunResult", "RunTask", "SourceFile", "convert_run", "survey"]
 
 _per_thread = threading.local()
 _DTYPES = {COUNTS: np.int32, WEIGHTS: np.float64, SUMS: np.float64}
+_SECOND = 10**9  # [ns] what names and headers resolve
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +66,7 @@ class RunTask:
     accumulation: int
     select: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    renaming: Renaming = field(default_factory=Renaming)
     fork: Any = None
 
     def takes(self, name: str) -> bool:
@@ -73,8 +76,8 @@ class RunTask:
         return selected and not any(fnmatchcase(whole, pattern) for pattern in self.exclude)
 
     def read(self, file: SourceFile) -> Snapshot:
-        """The selected histograms of a file; errors as of `SnapshotReader.read`."""
-        snapshot = _reader(self.max_cells).read(Path(file.path), file.source)
+        """The selected histograms of a file, renamed; errors as of `SnapshotReader.read` and `Renaming.apply`."""
+        snapshot = self.renaming.apply(_reader(self.max_cells).read(Path(file.path), file.source))
         if self.select or self.exclude:
             paths = [path for path in snapshot.histograms if self.takes(display_name(path))]
             problems = {name: reason for name, reason in snapshot.problems.items() if self.takes(name)}
@@ -93,6 +96,7 @@ class RunResult:
     layouts: list[tuple[int, ...]] = field(default_factory=list)
     quarantine: list[str] = field(default_factory=list)
     taken: list[str] = field(default_factory=list)  # sources that were read
+    not_stored: dict[str, NotStored] = field(default_factory=dict)  # by class
     moved: bool = False  # whether rows of the store changed their position
     added: int = 0
     duplicates: int = 0
@@ -107,14 +111,17 @@ def _reader(max_cells: int) -> SnapshotReader:
     return reader
 
 
-def quarantine_line(file: SourceFile, reason: str, name: str | None = None, *, lasting: bool = False) -> str:
+def quarantine_line(
+    file: SourceFile, reason: str, name: str | None = None, *, lasting: bool = False, superseded: bool = False
+) -> str:
     """One line of the quarantine, for the object ``name`` or for the whole file.
 
-    ``lasting``: this decoder would fail in the same way again, so the file need not be read again.
+    ``lasting``: this decoder would fail in the same way again, so the file need not be read again. ``superseded``:
+    another file was taken in its place.
     """
     return quarantine.entry(
         file.source, reason, subsystem=file.subsystem, run=file.run, time=file.time, name=name,
-        unreadable=file.key if lasting else None,
+        unreadable=file.key if lasting else None, superseded=superseded,
     )  # fmt: skip
 
 
@@ -134,9 +141,10 @@ def survey(task: RunTask) -> list[Segment]:
 def convert_run(task: RunTask) -> RunResult:
     """Decode the files of a run, merge them with its stored rows, and write the cells of all new or moved rows.
 
-    Rows are put in order of time. Of several snapshots at one time with equal content one is kept; if the contents
-    differ, the one with more entries, and the other is quarantined. So the order of arrival never changes the result.
-    Memory is bounded by 64 rows. If segments are not registered, nothing is written and they are in the result.
+    Rows are put in order of time. Of several snapshots at one time with equal content one is kept. If the contents
+    differ, files of other names and other numbers of entries are rows of their own, the later with more entries; of
+    others the one with more entries is kept, and the other is quarantined. So the order of arrival never changes the
+    result. Memory is bounded by 64 rows. If segments are not registered, nothing is written and they are in the result.
     """
     result = RunResult(task)
     view = _view(task)
@@ -191,69 +199,96 @@ class _MergedRow:
         return self.provenance.source
 
 
+_Candidate = tuple[_MergedRow, Snapshot | None]
+
+
 class _MergedRows:
-    """Stored rows and new files in order of time, one row per time; iterating decodes the files."""
+    """Stored rows and new files in order of time, one row per time; iterating decodes the files.
+
+    Several snapshots that have one time by their names or headers are spread over the second after it.
+    """
 
     def __init__(self, task: RunTask, result: RunResult, view: SubsystemReader | None, stored: RunRows | None) -> None:
         self.task, self.result = task, result
-        self.stored: dict[int, _MergedRow] = {}
+        self.stored: dict[int, list[_MergedRow]] = {}
         if stored is not None and view is not None:
             for number in range(len(stored)):
                 layout = view.layouts.layouts[stored.layout[number]]
                 provenance = Provenance.from_json(stored.provenance[number])
                 time, digest = int(stored.time[number]), stored.digest[number].tobytes()
-                self.stored[time] = _MergedRow(time, digest, provenance, int(stored.flags[number]), number, layout)
+                row = _MergedRow(time, digest, provenance, int(stored.flags[number]), number, layout)
+                self.stored.setdefault(provenance.nominal or time, []).append(row)
         self.files: dict[int, list[SourceFile]] = {}
         for file in task.files:
             self.files.setdefault(file.time, []).append(file)
 
-    def __iter__(self) -> Iterator[tuple[_MergedRow, Snapshot | None]]:
-        for time in sorted(self.stored.keys() | self.files.keys()):
-            best: tuple[_MergedRow, Snapshot | None] | None = None
-            if time in self.stored:
-                best = self.stored[time], None
-            for file in sorted(self.files.get(time, []), key=lambda file: file.source):
-                try:
-                    snapshot = self.task.read(file)
-                except SnapshotError as error:
-                    lasting = not isinstance(error.__cause__, OSError)
-                    self.result.quarantine.append(quarantine_line(file, str(error), lasting=lasting))
-                    continue
-                problems = snapshot.problems.items()
-                self.result.quarantine += [quarantine_line(file, reason, name) for name, reason in problems]
-                if not snapshot:
-                    if not problems and not self.task.select and not self.task.exclude:
-                        others = ", ".join(sorted(set(snapshot.unsupported.values()))) or "nothing"
-                        reason = f"no histogram in the file; it contains {others}"
-                        self.result.quarantine.append(quarantine_line(file, reason, lasting=True))
-                    continue
-                self.result.taken.append(file.source)
-                best = self._better(best, self._new_row(file, snapshot), snapshot, file)
-            if best is not None:
-                yield best
+    def __iter__(self) -> Iterator[_Candidate]:
+        times = sorted(self.stored.keys() | self.files.keys())
+        for time, following in zip(times, [*times[1:], times[-1] + _SECOND], strict=True):
+            rows = self._rows_at(time)
+            step = min(_SECOND, following - time) // max(len(rows), 1)
+            for number, (row, snapshot) in enumerate(rows):
+                row.time = time + number * step
+                row.provenance.nominal = time if number else 0
+                yield row, snapshot
+
+    def _rows_at(self, time: int) -> list[_Candidate]:
+        """The different snapshots of one time, in order of their entries: the later has more."""
+        rows: list[_Candidate] = [(row, None) for row in self.stored.get(time, [])]
+        for file in sorted(self.files.get(time, []), key=lambda file: file.source):
+            try:
+                snapshot = self.task.read(file)
+            except SnapshotError as error:
+                lasting = not isinstance(error.__cause__, OSError)
+                self.result.quarantine.append(quarantine_line(file, str(error), lasting=lasting))
+                continue
+            problems = snapshot.problems.items()
+            self.result.quarantine += [quarantine_line(file, reason, name) for name, reason in problems]
+            for class_name, objects in NotStored.by_class(snapshot.unsupported).items():
+                noted = self.result.not_stored
+                noted[class_name] = objects.joined(noted.get(class_name), self.task.run)
+            if not snapshot:
+                if not problems and not self.task.select and not self.task.exclude:
+                    others = ", ".join(sorted(set(snapshot.unsupported.values()))) or "nothing"
+                    reason = f"no histogram in the file; it contains {others}"
+                    self.result.quarantine.append(quarantine_line(file, reason, lasting=True))
+                continue
+            self.result.taken.append(file.source)
+            self._add(rows, self._new_row(file, snapshot), snapshot, file)
+        return sorted(rows, key=lambda pair: (pair[0].entries, pair[0].digest))
 
     def _new_row(self, file: SourceFile, snapshot: Snapshot) -> _MergedRow:
         provenance = Provenance(
             source=file.source, parsed=file.parsed, size=file.size, mtime=file.mtime, mode=file.mode,
             timezone=self.task.timezone, entries=snapshot.entries, unsupported=len(snapshot.unsupported),
+            rename=list(self.task.renaming.rules),
         )  # fmt: skip
         return _MergedRow(file.time, snapshot.digest, provenance, RowFlag.AMBIGUOUS_TIME * file.ambiguous, -1)
 
-    def _better(
-        self, best: tuple[_MergedRow, Snapshot | None] | None, row: _MergedRow, snapshot: Snapshot, file: SourceFile
-    ) -> tuple[_MergedRow, Snapshot | None]:
-        """The row to keep of two at one time."""
-        if best is None:
-            return row, snapshot
-        settled = settle(best[0], row)
-        if settled is None:
-            self.result.duplicates += 1
-            best[0].provenance.duplicates.append(file.key)
-            return best
-        winner, loser, reason = settled
-        self.result.quarantine.append(quarantine_line(replace(file, source=loser.source), reason))
-        winner.provenance.duplicates.append(loser.provenance.file)
-        return (row, snapshot) if winner is row else best
+    def _add(self, rows: list[_Candidate], row: _MergedRow, snapshot: Snapshot, file: SourceFile) -> None:
+        """Add a snapshot to those of its time, unless it is one of them.
+
+        It is one of them if the content is the same, or the name, or if by their entries neither is the later.
+        """
+        for known, _ in rows:
+            if known.digest == row.digest:
+                self.result.duplicates += 1
+                known.provenance.duplicates.append(file.key)
+                return
+        for number, (known, _) in enumerate(rows):
+            increments = self.task.accumulation == Accumulation.RESET  # of which none is the later
+            same_entries = known.entries == row.entries and not increments
+            if known.provenance.parsed == row.provenance.parsed or same_entries:
+                settled = settle(known, row)
+                assert settled is not None, "equal contents were found above"
+                winner, loser, reason = settled
+                lost = replace(file, source=loser.source)
+                self.result.quarantine.append(quarantine_line(lost, reason, superseded=True))
+                winner.provenance.duplicates += loser.provenance.files
+                if winner is row:
+                    rows[number] = row, snapshot
+                return
+        rows.append((row, snapshot))
 
 
 class _Block:

@@ -1,5 +1,6 @@
 """A whole archive of files -> store, on Dask: find, survey, register, convert, and commit in batches."""
 
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,11 +13,12 @@ from ingest import naming
 from ingest.archive import convert
 from ingest.archive.convert import RunResult, RunTask, SourceFile
 from ingest.archive.find import FoundFiles, find_files
+from ingest.renaming import Renaming
 from owtrend.compute import cluster
 from owtrend.display import DisplayedFields
 from owtrend.errors import UsageError
 from owtrend.model.registry import Layouts, Registry
-from owtrend.model.rows import Accumulation
+from owtrend.model.rows import Accumulation, NotStored, Provenance
 from owtrend.store.quarantine import unreadable_files
 from owtrend.store.reader import Reader
 from owtrend.store.repository import Store
@@ -43,6 +45,7 @@ class IngestSummary(DisplayedFields):
     skipped: dict[str, int] = field(default_factory=dict)
     examples: dict[str, str] = field(default_factory=dict)  # by reason in ``skipped`` one file, and why
     quarantine: list[str] = field(default_factory=list)
+    not_stored: dict[str, dict[str, NotStored]] = field(default_factory=dict)  # by subsystem and class
     bytes: int = 0
     seconds: float = 0.0
 
@@ -50,7 +53,8 @@ class IngestSummary(DisplayedFields):
 def ingest(
     found: FoundFiles, location: str | Path, *, workers: int | None = None, scheduler: str | None = None,
     max_cells: int = 2**24, timezone: str = naming.CERN, accumulation: str = "cumulative",
-    select: Sequence[str] = (), exclude: Sequence[str] = (), progress: Progress | None = None,
+    select: Sequence[str] = (), exclude: Sequence[str] = (), rename: Sequence[str] = (),
+    progress: Progress | None = None,
 ) -> IngestSummary:  # fmt: skip
     """Ingest files into a store, which is created if it is missing. Ingesting twice changes nothing.
 
@@ -66,6 +70,8 @@ def ingest(
     select, exclude
         Shell patterns of ``<subsystem>/<histogram>``, such as ``EMC/*``. Only histograms that match one of ``select``
         and none of ``exclude`` are ingested. A snapshot is ingested once: a later call does not add what was left out.
+    rename
+        Rules ``PATTERN=REPLACEMENT`` for names of histograms, see `ingest.renaming`; before ``select`` and ``exclude``.
     progress
         Called with the current step, the number of files done, and of all files.
 
@@ -73,7 +79,10 @@ def ingest(
     ------
     StoreLockedError
         If another process writes raw data to this store.
+    UsageError
+        If a run has another ``accumulation`` or ``rename`` than before, or two histograms would get the same name.
     """
+    renaming = Renaming.compile(rename)
     if vague := [pattern for pattern in (*select, *exclude) if "/" not in pattern]:
         raise UsageError(f"{vague[0]!r} selects no histogram: expected <subsystem>/<histogram>, such as 'EMC/*'")
     began = time.perf_counter()
@@ -84,7 +93,7 @@ def ingest(
         reader = store.reader()
         tasks = [
             replace(task, select=tuple(select), exclude=tuple(exclude))
-            for task in _tasks(found.files, reader, summary, store.address, max_cells, timezone, accumulation)
+            for task in _tasks(found.files, reader, summary, store.address, max_cells, timezone, accumulation, renaming)
             if _may_hold(task.subsystem, select)
         ]
         total = sum(len(task.files) for task in tasks)
@@ -134,7 +143,7 @@ def _key(item: RunTask | SourceFile) -> tuple[str, int]:
 
 def _tasks(
     files: Sequence[SourceFile], reader: Reader, summary: IngestSummary, location: str, max_cells: int, timezone: str,
-    accumulation: str,
+    accumulation: str, renaming: Renaming,
 ) -> list[RunTask]:  # fmt: skip
     """One task per subsystem and run with files that are not in the store yet, in that order."""
     groups: dict[tuple[str, int], list[SourceFile]] = {}
@@ -149,13 +158,19 @@ def _tasks(
             view = reader.subsystem(subsystem)
             if run in view.run_indices:
                 run_index = view.run_indices[run]
-                known |= convert.known_files(view.provenance(run_index))
+                provenance = view.provenance(run_index)
+                known |= convert.known_files(provenance)
                 other = view.per_run["accumulation"][run_index] != _ACCUMULATION[accumulation]
-                if other and any(f.key not in known for f in members):
+                new = any(f.key not in known for f in members)
+                if other and new:
                     raise UsageError(
                         f"{location}: run {run} of {subsystem} was not ingested as {accumulation} before; "
                         "give the other --accumulation"
                     )
+                before = tuple(Provenance.from_json(provenance[-1]).rename) if provenance else renaming.rules
+                if before != renaming.rules and new:
+                    options = " ".join(f"--rename {shlex.quote(rule)}" for rule in before) or "no --rename"
+                    raise UsageError(f"{location}: run {run} of {subsystem} was ingested with {options}; give the same")
         fresh = tuple(sorted((f for f in members if f.key not in known), key=lambda f: (f.time, f.source)))
         summary.known += len(members) - len(fresh)
         summary.bytes += sum(file.size for file in fresh)
@@ -163,7 +178,7 @@ def _tasks(
             tasks.append(
                 RunTask(
                     location=location, version=reader.version, subsystem=subsystem, run=run, run_index=-1, files=fresh,
-                    max_cells=max_cells, timezone=timezone,
+                    max_cells=max_cells, timezone=timezone, renaming=renaming,
                     accumulation=_ACCUMULATION[accumulation],
                 )
             )  # fmt: skip
@@ -212,9 +227,13 @@ def _commit(
             numbers = np.array([known.number(layout) for layout in result.layouts], dtype=np.int32)
             rows = replace(result.rows, layout=numbers[result.rows.layout])
             transaction.write_rows(task.subsystem, task.run_index, rows, known)
+            transaction.note_not_stored(task.subsystem, task.run, result.not_stored)
             summary.runs.setdefault(task.subsystem, []).append(task.run)
         transaction.quarantine(result.quarantine, result.taken)
         summary.quarantine += result.quarantine
+        noted = summary.not_stored.setdefault(task.subsystem, {}) if result.not_stored else {}
+        for class_name, objects in result.not_stored.items():
+            noted[class_name] = objects.joined(noted.get(class_name), task.run)
         summary.added += result.added
         summary.duplicates += result.duplicates
         summary.unchanged += result.unchanged

@@ -138,7 +138,7 @@ def status(store: str, as_json: bool) -> None:
         stale = archive.stale.to_dict("records")
         state = {
             "version": archive.version, "subsystems": rows, "stale": stale, "quarantine": quarantine,
-            "other_code": archive.other_code,
+            "other_code": archive.other_code, "not_stored": archive.not_stored.to_dict("records"),
         }  # fmt: skip
         click.echo(json.dumps(state, indent=1))
         return
@@ -146,6 +146,9 @@ def status(store: str, as_json: bool) -> None:
     for sentence in archive.other_code:
         click.echo(sentence)
     _print_stale(store, archive)
+    if len(archive.not_stored):
+        title = "Not stored, since they are no histograms (objects of one file at most)"
+        print_table(archive.not_stored.to_dict("records"), False, title=title)
     print_quarantine(quarantine)
 
 

@@ -2,15 +2,17 @@
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 
 from owtrend.model.histogram import Path
 from owtrend.model.registry import HistogramEntry, Segment, matching
+from owtrend.model.rows import NotStored
 from owtrend.store.reader import Reader, SubsystemReader
 
-__all__ = ["histograms_table", "quarantine_table", "runs_table", "select_histograms", "select_runs"]
+__all__ = ["histograms_table", "not_stored_table", "quarantine_table", "runs_table", "select_histograms", "select_runs"]
 
 _RUN_COLUMNS = ["start", "stop", "duration", "snapshots", "subsystems", "mode"]
 _HISTOGRAM_COLUMNS = [
@@ -90,6 +92,16 @@ def histograms_table(
 def quarantine_table(reader: Reader) -> pd.DataFrame:
     """Files and objects that could not be taken in; see `owtrend.Archive.quarantine`."""
     return pd.DataFrame([json.loads(line) for line in reader.quarantine], columns=_QUARANTINE_COLUMNS)
+
+
+def not_stored_table(reader: Reader) -> pd.DataFrame:
+    """Objects of files that the store does not hold; see `owtrend.Archive.not_stored`."""
+    rows = [
+        {"subsystem": name, "class": class_name, **asdict(objects)}
+        for name in reader.subsystems
+        for class_name, objects in reader.subsystem(name).not_stored.items()
+    ]
+    return pd.DataFrame(rows, columns=["subsystem", "class", *NotStored.__dataclass_fields__])
 
 
 def select_runs(known: Iterable[int], wanted: slice | Sequence[int] | None) -> list[int]:

@@ -6,7 +6,8 @@ This module joins the rows of both; it has no I/O.
 """
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import IntEnum, IntFlag
 from typing import Any, Protocol, Self, TypeVar
@@ -17,8 +18,8 @@ from numpy.typing import NDArray
 from owtrend import __version__
 
 __all__ = [
-    "DECODER", "Accumulation", "Bits", "FileKey", "Provenance", "Rival", "RowFlag", "RunRows", "State", "TailRow",
-    "merged_order", "settle", "shown", "unchanged",
+    "DECODER", "Accumulation", "Bits", "FileKey", "NotStored", "Provenance", "Rival", "RowFlag", "RunRows", "State",
+    "TailRow", "merged_order", "settle", "shown", "unchanged",
 ]  # fmt: skip
 
 
@@ -58,6 +59,8 @@ class Accumulation(IntEnum):
 
 
 DECODER = f"owtrend {__version__}"
+_MOST_CLASSES = 16  # that are not stored; of these the most frequent are noted
+_LONGEST = 120  # [characters] of their names: a file may have any
 FileKey = tuple[str, int, int]  # path, size and time of change [ns]: what makes it the same file in another folder
 
 
@@ -83,6 +86,10 @@ class Provenance:
         Time zone of the times in file names.
     received
         When a live snapshot came, UTC.
+    rename
+        Rules by which histograms were renamed.
+    nominal
+        Time by name or header [ns UTC] where several snapshots had it and this one was moved on; 0 otherwise.
     duplicates
         Files of the same run and time that were dropped.
     """
@@ -97,6 +104,8 @@ class Provenance:
     decoder: str = DECODER
     unsupported: int = 0
     received: str | None = None
+    rename: list[str] = field(default_factory=list)
+    nominal: int = 0
     duplicates: list[FileKey] = field(default_factory=list)
 
     @property
@@ -109,7 +118,9 @@ class Provenance:
         return [self.file, *self.duplicates]
 
     def to_json(self) -> str:
-        absent = [name for name in ("timezone", "received", "duplicates") if not getattr(self, name)]
+        absent = [
+            name for name in ("timezone", "received", "rename", "nominal", "duplicates") if not getattr(self, name)
+        ]
         fields = {_STORED_AS.get(name, name): value for name, value in vars(self).items() if name not in absent}
         return json.dumps(fields)
 
@@ -118,6 +129,34 @@ class Provenance:
         fields = {_CALLED.get(name, name): value for name, value in json.loads(line).items()}
         fields["duplicates"] = [tuple(file) for file in fields.get("duplicates", [])]
         return cls(**{name: fields[name] for name in cls.__dataclass_fields__ if name in fields})
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotStored:
+    """Objects of one class that files hold and a store does not: how many in one file at most, and one of them."""
+
+    objects: int
+    example: str
+    first_run: int = 0
+    last_run: int = 0
+
+    @classmethod
+    def by_class(cls, unsupported: Mapping[str, str]) -> dict[str, Self]:
+        """Those of a snapshot, of whose ``unsupported`` objects the class is given by name."""
+        counts = Counter(unsupported.values())
+        examples = {class_name: name for name, class_name in reversed([*unsupported.items()])}
+        return {
+            class_name[:_LONGEST]: cls(objects=count, example=examples[class_name][:_LONGEST])
+            for class_name, count in counts.most_common(_MOST_CLASSES)
+        }
+
+    def joined(self, other: Self | None, run: int = 0) -> Self:
+        """With those of other files; ``run`` is that of the file."""
+        runs = [number for number in (run, self.first_run, self.last_run) if number]
+        if other is not None:
+            runs += [number for number in (other.first_run, other.last_run) if number]
+        most = self if other is None or self.objects > other.objects else other
+        return replace(most, first_run=min(runs, default=0), last_run=max(runs, default=0))
 
 
 _STORED_AS = {"parsed": "told"}  # keys of stored lines that have other names here

@@ -20,7 +20,8 @@ def unreadable(reader: Reader) -> list[Finding]:
     reasons: dict[tuple[str, int], dict[int, list[str]]] = {}  # by subsystem and run, then time
     for fields in map(json.loads, reader.quarantine):
         subsystem, run, time = (fields.get(name) for name in ("subsystem", "run", "time"))
-        if fields["object"] is None and subsystem is not None and run is not None and time:
+        missing = fields["object"] is None and not fields.get("superseded")
+        if missing and subsystem is not None and run is not None and time:
             stop = int(parse_time(str(time)).view("int64"))
             reasons.setdefault((str(subsystem), int(run)), {}).setdefault(stop, []).append(str(fields["reason"]))
     findings = []

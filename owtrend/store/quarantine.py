@@ -13,7 +13,7 @@ __all__ = ["entry", "listed", "taken_lines", "unreadable_files"]
 
 def entry(
     source: str, reason: str, *, subsystem: str | None, run: int | None, time: int, name: str | None = None,
-    unreadable: FileKey | None = None,
+    unreadable: FileKey | None = None, superseded: bool = False,
 ) -> str:  # fmt: skip
     """A line of the quarantine.
 
@@ -25,6 +25,8 @@ def entry(
         The object, if it is not the whole file.
     unreadable
         The file, if this decoder can never read it: it is not read again.
+    superseded
+        Whether the store has another snapshot in its place, so that nothing is missing.
     """
     fields: dict[str, Any] = {
         "source": source, "object": name, "subsystem": subsystem, "run": run,
@@ -32,6 +34,8 @@ def entry(
     }  # fmt: skip
     if unreadable is not None:
         fields |= {"file": unreadable, "decoder": DECODER}
+    if superseded:
+        fields["superseded"] = True
     return json.dumps(fields)
 
 

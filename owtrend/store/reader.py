@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from owtrend.display import Display, Displayed
 from owtrend.errors import NotFoundError, StoreError
 from owtrend.model.registry import Layouts, Registry, Segment
-from owtrend.model.rows import RowFlag, RunRows, TailRow, merged_order, unchanged
+from owtrend.model.rows import NotStored, RowFlag, RunRows, TailRow, merged_order, unchanged
 from owtrend.model.wording import plural
 from owtrend.modules import Origin
 from owtrend.store import quarantine
@@ -115,6 +115,13 @@ class SubsystemReader(Displayed):
     def own_reductors(self) -> dict[str, Origin]:
         """See `Reader.own_reductors`."""
         return _own_reductors(self.store)
+
+    @property
+    def not_stored(self) -> dict[str, NotStored]:
+        """Objects in the files that the store does not hold, since they are no histograms, by class."""
+        noted: Any = dict(self.group.attrs.get("not_stored", {}))
+        known = NotStored.__dataclass_fields__.keys()
+        return {name: NotStored(**fields) for name, fields in noted.items() if {*fields} == {*known}}
 
     @cached_property
     def trends(self) -> StoredTrends:

@@ -1,6 +1,7 @@
 """Changes to a store that become visible all at once."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
@@ -10,7 +11,7 @@ import zarr
 from numpy.typing import NDArray
 
 from owtrend.model.registry import Layouts, Registry
-from owtrend.model.rows import RunRows, TailRow
+from owtrend.model.rows import NotStored, RunRows, TailRow
 from owtrend.modules import Origin
 from owtrend.store import quarantine
 from owtrend.store.derived import ScoreWriter, TrendWriter
@@ -232,6 +233,16 @@ class Transaction:
         listed = dict.fromkeys(quarantine.listed(read_log(self.group, "quarantine")))
         new = [line for line in dict.fromkeys(lines) if line not in listed]
         append_log(self.group, "quarantine", [*quarantine.taken_lines(listed, taken), *new])
+
+    def note_not_stored(self, subsystem: str, run: int, objects: Mapping[str, NotStored]) -> None:
+        """Note objects in the files of a run that no array holds, by class."""
+        attrs = self.group[f"raw/{subsystem}"].attrs
+        known: Any = dict(attrs.get("not_stored", {}))
+        noted = {name: NotStored(**fields) for name, fields in known.items()}
+        for name, objects_of_class in objects.items():
+            noted[name] = objects_of_class.joined(noted.get(name), run)
+        if (fields := {name: asdict(one) for name, one in noted.items()}) != known:
+            attrs["not_stored"] = fields
 
     def configure(self, text: str, own_reductors: Mapping[str, Origin]) -> None:
         """Keep the configuration, as JSON, and where the reductors of people's own come from that it names."""

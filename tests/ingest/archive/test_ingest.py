@@ -15,6 +15,7 @@ from ingest import naming
 from ingest.archive import convert, ingest
 from owtrend.errors import BinningChangedError, NotFoundError, StoreLockedError, UsageError
 from owtrend.model.rows import RowFlag
+from owtrend.quality.unreadable import unreadable
 from owtrend.store import quarantine
 from owtrend.store.append import appender
 from owtrend.store.check import check
@@ -423,3 +424,54 @@ def test_only_selected_histograms_are_ingested(tmp_path):
     assert opened.histograms("EMC").index.tolist() == ["QA/g"]
     with pytest.raises(UsageError, match=r"'EMC' selects no histogram: expected <subsystem>/<histogram>"):
         making.ingest(tmp_path / "data", tmp_path / "store", select=("EMC",))
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_files_of_one_time_are_rows_of_their_own_whatever_their_order_of_arrival(tmp_path, order):
+    """Their names have the same second; the later has more entries."""
+    for number in order:
+        path = tmp_path / "data" / f"part{number}_20180601120000.root"
+        making.write(path, {"h": making.th1([0, 1 + number, 0])})
+        found = ingest.find_files(
+            [tmp_path / "data"], patterns=["part*_{time}.root"], run=1, subsystem="EMC", timezone="UTC"
+        )
+        summary = ingest.ingest(found, tmp_path / "store", workers=0, timezone="UTC")
+        assert (summary.added, summary.quarantined) == (1, 0)
+    histogram = owtrend.open(tmp_path / "store").histogram("EMC", "h", run=1)
+    assert histogram.contents.values.tolist() == [[1], [2], [3]]
+    milliseconds = (histogram.time.values - np.datetime64(START)) // np.timedelta64(1, "ms")
+    assert milliseconds.tolist() == [0, 333, 666]
+    assert ingest.ingest(found, tmp_path / "store", workers=0, timezone="UTC").known == 3
+    assert unreadable(Store.open(tmp_path / "store").reader()) == []
+
+
+def test_of_two_files_of_one_time_and_as_many_entries_one_is_kept_without_an_incident(tmp_path):
+    for name, contents in (("a", [0, 3, 1, 0]), ("b", [0, 1, 3, 0])):
+        making.write(tmp_path / "data" / f"{name}_20180601120000.root", {"h": making.th1(contents)})
+    making.write(tmp_path / "data" / "a_20180601120100.root", {"h": making.th1([0, 3, 4, 0])})
+    found = ingest.find_files([tmp_path / "data"], patterns=["*_{time}.root"], run=1, subsystem="EMC", timezone="UTC")
+    summary = ingest.ingest(found, tmp_path / "store", workers=0, timezone="UTC")
+    assert (summary.added, summary.quarantined) == (2, 1)
+    assert unreadable(Store.open(tmp_path / "store").reader()) == []
+    archive = owtrend.open(tmp_path / "store")
+    assert "same time as" in archive.quarantine["reason"].item()
+
+
+def test_what_is_no_histogram_is_counted_by_class_and_named(tmp_path):
+    import uproot
+
+    for run, trees in ((1, 1), (2, 2)):
+        path = tmp_path / "data" / naming.processed_name("EMC", run, START)
+        path.parent.mkdir(parents=True)
+        with uproot.recreate(path) as file:
+            file["h"] = making.th1([0, 1, 0])
+            for number in range(trees):
+                file.mktree(f"deep/tree{number}", {"x": "int32"})
+            file["note"] = "text"
+    summary = making.ingest(tmp_path / "data", tmp_path / "store")
+    table = owtrend.open(tmp_path / "store").not_stored
+    columns = ["class", "objects", "example", "first_run", "last_run"]
+    rows = sorted(table[columns].values.tolist())
+    assert rows == [["TObjString", 1, "note", 1, 2], ["TTree", 2, "deep/tree0", 1, 2]]
+    assert summary.not_stored["EMC"]["TTree"].objects == 2
+    assert making.ingest(tmp_path / "data", tmp_path / "store").not_stored == {}
