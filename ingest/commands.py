@@ -66,7 +66,7 @@ def ingest(
     and *; see with --dry-run what it reads. {time} is six numbers from year to second, or the seconds or milliseconds
     since 1970; {time:%Y%m%d-%H%M%S} gives its format. A time missing from the name is read from the file's header.
     Files ingested before are not read again. If the run is part of the names of histograms, take it out with --rename,
-    so that runs can be compared.
+    so that runs can be compared; a group (?P<run>[0-9]+) in its PATTERN gives the run of files without one in the name.
 
     Example: owtrend ingest data --store archive.zarr
     """
@@ -76,7 +76,7 @@ def ingest(
     from owtrend.config import load
 
     rules = (*(load(config).rename if config else ()), *rename)
-    found = ingest.find_files(sources, patterns=patterns, timezone=timezone, run=run, subsystem=subsystem)
+    found = ingest.find_files(sources, patterns=patterns, timezone=timezone, run=run, subsystem=subsystem, rename=rules)
     if dry_run:
         rows = [
             {"subsystem": f.subsystem, "run": f.run, "time": str(np.datetime64(f.time, "ns").astype("datetime64[ms]")),

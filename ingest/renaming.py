@@ -15,6 +15,8 @@ __all__ = ["Renaming"]
 class Renaming:
     """Rules ``PATTERN=REPLACEMENT``, applied one after the other to displayed names; `compile` checks them.
 
+    A group ``(?P<run>[0-9]+)`` in a pattern gives the run of a file whose own name lacks it.
+
     Examples
     --------
     >>> renaming = Renaming.compile(["^DQMData/Run [0-9]+/=", "/Run summary/=/"])
@@ -54,6 +56,21 @@ class Renaming:
         for pattern, replacement in self._compiled:
             new = pattern.sub(replacement, new)
         return name if new == name else "/".join(filter(None, new.split("/")))
+
+    @property
+    def reads_run(self) -> bool:
+        """Whether a pattern has a group ``run``: ``Run (?P<run>[0-9]+)/=``."""
+        return any("run" in pattern.groupindex for pattern, _ in self._compiled)
+
+    def run(self, names: Iterable[str]) -> int | None:
+        """The run number that the group ``run`` of a pattern finds first in ``names``; None if it finds none."""
+        for name in names:
+            for pattern, replacement in self._compiled:
+                match = pattern.search(name) if "run" in pattern.groupindex else None
+                if match is not None and (match["run"] or "").isdecimal():
+                    return int(match["run"])
+                name = pattern.sub(replacement, name)
+        return None
 
     def apply(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot with renamed histograms, problems and objects that are no histograms.

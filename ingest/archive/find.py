@@ -13,6 +13,7 @@ from ingest import naming
 from ingest.archive import convert
 from ingest.archive.convert import SourceFile
 from ingest.decode import reader
+from ingest.renaming import Renaming
 from owtrend.display import DisplayedFields
 from owtrend.errors import SnapshotError, UsageError
 
@@ -41,7 +42,7 @@ class FoundFiles(DisplayedFields):
 
 def find_files(
     sources: Iterable[str | Path], *, patterns: Sequence[str] = (), timezone: str = naming.CERN,
-    run: int | None = None, subsystem: str | None = None,
+    run: int | None = None, subsystem: str | None = None, rename: Sequence[str] = (),
 ) -> FoundFiles:  # fmt: skip
     """The snapshot files in folders (all levels, links followed), or given one by one.
 
@@ -54,6 +55,8 @@ def find_files(
     run, subsystem
         For files whose name lacks them; a file given by itself, and with both, may have any name. A time that the name
         lacks is read from the file's header.
+    rename
+        Rules for names of histograms; a group ``run`` in a pattern gives the run where the file's name lacks it.
 
     Raises
     ------
@@ -62,6 +65,7 @@ def find_files(
     """
     if subsystem is not None and not re.fullmatch(r"[\w-]+", subsystem):
         raise UsageError(f"subsystem {subsystem!r}: expected a word such as EMC, without slashes or blanks")
+    renaming = Renaming.compile(rename)
     compiled = tuple(naming.Pattern.compile(text) for text in patterns)
     result = FoundFiles()
     modes: dict[Path, str] = {}
@@ -90,8 +94,15 @@ def find_files(
             continue
         number = file_name.run if file_name.run is not None else run
         name = file_name.subsystem or subsystem
+        if number is None and name is not None and renaming.reads_run:
+            try:
+                number = renaming.run(reader.key_names(path))
+            except SnapshotError as error:
+                result.skip("the run is not in its name, and it cannot be read", f"{label}: {error}")
+                continue
         if number is None or name is None:
-            result.skip("no run or subsystem in the file name (give --run, --subsystem)", label)
+            missing = " and no ".join(["run"] * (number is None) + ["subsystem"] * (name is None))
+            result.skip(f"no {missing} in the file name ({_ways(number is None, name is None)})", label)
             continue
         if number == 0:
             result.skip("run 0", label)
@@ -118,6 +129,13 @@ def find_files(
             later[len(result.files) - 1] = int(naming.to_utc(local, timezone, later=True)[0].astype(np.int64))
     _settle(result.files, later)
     return result
+
+
+def _ways(run: bool, subsystem: bool) -> str:
+    """What gives a run and a subsystem that names of files lack."""
+    from_names = "--rename 'Run (?P<run>[0-9]+)/=' if it is in the names of histograms"
+    ways = [f"give --run, or {from_names}"] * run + ["give --subsystem"] * subsystem
+    return "; ".join(ways)
 
 
 def _settle(files: list[SourceFile], later: dict[int, int]) -> None:

@@ -21,7 +21,7 @@ from owtrend.errors import SnapshotError
 from owtrend.model.histogram import Histogram, Path, display_name
 from owtrend.model.snapshot import Snapshot
 
-__all__ = ["SnapshotReader", "written"]
+__all__ = ["SnapshotReader", "key_names", "written"]
 
 _FOLDERS = {"TDirectory", "TDirectoryFile"}
 _DEPTH = 64  # nested folders
@@ -292,6 +292,32 @@ class SnapshotReader:
         slot.template = template if reusable else None
         slot.packed = slot.contents = None
         slot.unsupported = unsupported
+
+
+def key_names(path: FilePath) -> Iterator[str]:
+    """Displayed names of the keys of a file, folder by folder; nothing is unpacked.
+
+    Raises
+    ------
+    SnapshotError
+        If the file is no ROOT file, or damaged.
+    """
+    with RootFile(path, str(path)) as file:
+        waiting: list[tuple[int, Path]] = [(file.root, ())]
+        seen: set[int] = set()
+        try:
+            while waiting:
+                position, folder = waiting.pop()
+                if position in seen or len(folder) > _DEPTH:
+                    continue
+                seen.add(position)
+                record = file.key_list(position)
+                for key in KeyList(record).keys if len(record) else ():
+                    yield display_name((*folder, key.name))
+                    if key.class_name in _FOLDERS:
+                        waiting.append((key.seek + key.keylen, (*folder, key.name)))
+        except DAMAGE as error:
+            raise SnapshotError(f"{path}: damaged ROOT file ({_reason(error)})") from error
 
 
 def written(path: FilePath) -> datetime:

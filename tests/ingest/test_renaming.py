@@ -81,3 +81,19 @@ def test_a_run_is_not_renamed_in_another_way_unnoticed(tmp_path):
         making.ingest(tmp_path / "data", tmp_path / "store")
     found = ingest.find_files([tmp_path / "data"], timezone="UTC")
     assert ingest.ingest(found, tmp_path / "store", rename=["run7/="], workers=0).added == 1
+
+
+def test_the_run_of_a_file_may_come_from_the_names_of_its_histograms(tmp_path):
+    for number, run in enumerate((366495, 366496)):
+        path = tmp_path / "data" / f"mon_{1700039600 + number}.root"
+        making.write(path, {"config/note": making.th1([0, 1, 0]), NAME.format(run): making.th1([0, 1, 0])})
+    (tmp_path / "data" / "mon_1700039602.root").write_bytes(b"no ROOT")
+    making.write(tmp_path / "data" / "mon_1700039603.root", {"config/note": making.th1([0, 1, 0])})
+    rules = ["^DQMData/Run (?P<run>[0-9]+)/="]
+    options = {"patterns": ["mon_{time}.root"], "subsystem": "Ecal"}
+    found = ingest.find_files([tmp_path / "data"], **options, rename=rules)
+    assert [file.run for file in found.files] == [366495, 366496]
+    assert sorted(found.examples.values())[1:] == ["mon_1700039603.root"]
+    assert "it cannot be read" in "".join(found.skipped)
+    (reason,) = ingest.find_files([tmp_path / "data"], **options).skipped
+    assert reason.startswith("no run in the file name (give --run, or --rename 'Run (?P<run>[0-9]+)/='")
