@@ -3,7 +3,6 @@
 ``python -m benchmarks.studies.changepoint_tables`` simulates normal points and prints them, in ten minutes on one core.
 """
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,13 +11,12 @@ from owtrend.kernels.series.changepoint_null import CHANCES, POINTS
 from owtrend.kernels.series.noise import clipped, noise
 
 
-@numba.njit(nogil=True)
 def clearest(trials: int, points: int, given: bool, seed: int) -> NDArray[np.float64]:
     """Penalty above which each of some series of normal points has no change."""
-    np.random.seed(seed)  # noqa: NPY002 - numba's own generator
+    random = np.random.default_rng(seed)
     penalties, errors = np.empty(trials), np.ones(points)
     for trial in range(trials):
-        value = np.random.standard_normal(points)  # noqa: NPY002
+        value = random.standard_normal(points)
         factor, _, _ = noise(value, errors, given)
         sigma = errors * factor
         penalties[trial] = strongest(clipped(value, sigma, CLIP), sigma, SHORTEST)

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from owtrend.kernels.compiled import compiled
+from owtrend.kernels.series.mad import nan_median
 
 __all__ = ["clipped", "noise", "spread", "usable_errors"]
 
@@ -14,7 +15,6 @@ _LAG_EXCESS = 4.0  # by how many / sqrt(n) a correlation must exceed zero before
 _MOST_CORRELATED = 0.9
 
 
-@compiled
 def usable_errors(value: NDArray[np.float64], error: NDArray[np.float64]) -> tuple[NDArray[np.float64], bool]:
     """Errors all positive and finite, and whether they are real.
 
@@ -91,18 +91,16 @@ def noise(value: NDArray[np.float64], error: NDArray[np.float64], given: bool) -
     return scale, phi, True
 
 
-@compiled
 def clipped(value: NDArray[np.float64], sigma: NDArray[np.float64], limit: float) -> NDArray[np.float64]:
     """Values no further than ``limit`` sigma from the median of the five around them (fewer at the ends).
 
     Sigma is the largest of the five: a precise point is not drawn to poor ones. A step of at least three points keeps
     its place; a lone spike does not pass for one.
     """
-    n = len(value)
-    out = value.copy()
-    for i in range(n):
-        reach = 2 if n > 4 else 1
-        first, stop = max(0, i - reach), min(n, i + reach + 1)
-        near, far = np.median(value[first:stop]), limit * sigma[first:stop].max()
-        out[i] = min(max(value[i], near - far), near + far)
-    return out
+    if not len(value):
+        return value.copy()
+    reach = 2 if len(value) > 4 else 1
+    padded = np.pad([value, sigma], ((0, 0), (reach, reach)), constant_values=np.nan)
+    around = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis=1)
+    middle, most = nan_median(around[0].T), limit * np.nanmax(around[1], axis=1)
+    return np.minimum(np.maximum(value, middle - most), middle + most)
