@@ -55,9 +55,9 @@ class _Derived:
 
     def _per_run(self, name: str, missing: NDArray[Any]) -> NDArray[Any]:
         """An array along the run axis, or ``missing`` where it is not stored."""
-        if self.group is None or name not in self.group:
+        if self.group is None or (array := self.group.get(name)) is None:
             return missing
-        return padded(self.group[name][: self.runs], self.runs)
+        return padded(array[: self.runs], self.runs)
 
     def _versions(self, size: int) -> NDArray[np.int32]:
         before = (versions.BEFORE_VERSIONS * (self.revisions > 0)).astype(np.int32)  # in stores that kept none
@@ -222,13 +222,11 @@ class TrendWriter(_Writer):
             for run_index, arrays in runs.items()
         }
         _write_detail(group, TREND_DETAIL, whole)
-        for run_index, arrays in sorted(whole.items()):
-            for name in TREND_ARRAYS:
-                summary = arrays[f"run_{name}"]
-                group[f"run_{name}"][(run_index, *(slice(0, size) for size in summary.shape))] = summary
-            group["revision"][run_index] = revisions[run_index]
-            group["version"][run_index] = np.isin(stored, reductors) * versions.TRENDS
-            group["settings"][run_index] = np.frombuffer(settings, dtype=np.uint8)
+        for name in TREND_ARRAYS:
+            _write_runs(group, f"run_{name}", {run_index: arrays[f"run_{name}"] for run_index, arrays in whole.items()})
+        _write_runs(group, "revision", {run_index: revisions[run_index] for run_index in whole})
+        _write_runs(group, "version", dict.fromkeys(whole, np.isin(stored, reductors) * versions.TRENDS))
+        _write_runs(group, "settings", dict.fromkeys(whole, _as_numbers(settings)))
 
 
 class ScoreWriter(_Writer):
@@ -289,21 +287,18 @@ class ScoreWriter(_Writer):
             z = _aligned(arrays["z"], 2, axes["scores"], stored["scores"])
             spread[run_index] = {**arrays, "z": z, "null": null}
         _write_detail(group, SCORE_DETAIL, spread)
-        for run_index, arrays in sorted(spread.items()):
-            null = arrays["null"]
-            group["null"][(run_index, *(slice(0, size) for size in null.shape))] = null
-            text = "".join(f"{line}\n" for line in lines[run_index]).encode()
-            grow(group["flags"], 0, len(text))
-            whole = text.ljust(group["flags"].shape[1], b"\0")
-            if whole:
-                group["flags"][run_index] = np.frombuffer(whole, dtype=np.uint8)
-            revision, basis, outcome, threshold = made_from[run_index]
-            group["revision"][run_index] = revision
-            group["basis"][run_index] = np.frombuffer(basis, dtype=np.uint8)
-            group["outcome"][run_index] = np.frombuffer(outcome, dtype=np.uint8)
-            group["threshold"][run_index] = threshold
-            group["version"][run_index] = [versions.SCORES.get(family, 0) for family in stored["families"]]
-            group["settings"][run_index] = np.frombuffer(settings, dtype=np.uint8)
+        _write_runs(group, "null", {run_index: arrays["null"] for run_index, arrays in spread.items()})
+        texts = {run_index: "".join(f"{line}\n" for line in lines[run_index]).encode() for run_index in spread}
+        flags = group["flags"]
+        grow(flags, 0, max(map(len, texts.values()), default=0))
+        if width := flags.shape[1]:
+            _write_runs(group, "flags", {at: _as_numbers(text.ljust(width, b"\0")) for at, text in texts.items()})
+        for column, name in enumerate(("revision", "basis", "outcome", "threshold")):
+            values = {run_index: made_from[run_index][column] for run_index in spread}
+            _write_runs(group, name, {at: _as_numbers(value) for at, value in values.items()})
+        families = [versions.SCORES.get(family, 0) for family in stored["families"]]
+        _write_runs(group, "version", dict.fromkeys(spread, families))
+        _write_runs(group, "settings", dict.fromkeys(spread, _as_numbers(settings)))
 
 
 def _extended_names(group: zarr.Group, what: str, names: Sequence[str]) -> list[str]:
@@ -336,6 +331,19 @@ def _write_detail(group: zarr.Group, names: Sequence[str], runs: Mapping[int, Ma
             for target, one in zip(block, values, strict=True):
                 target[: len(one)] = one
             array[(slice(run_indices[0], run_indices[-1] + 1), *(slice(0, size) for size in shape[1:]))] = block
+
+
+def _as_numbers(value: Any) -> Any:
+    """Bytes as numbers; all else as it is."""
+    return np.frombuffer(value, dtype=np.uint8) if isinstance(value, bytes) else value
+
+
+def _write_runs(group: zarr.Group, name: str, values: Mapping[int, Any]) -> None:
+    """Write what an array has of some runs, by run index, in one step: many runs share a chunk."""
+    if values:
+        run_indices = sorted(values)
+        block = np.array([values[run_index] for run_index in run_indices])
+        group[name].oindex[(run_indices, *(slice(0, size) for size in block.shape[1:]))] = block
 
 
 def _neighbours_in_chunk(run_indices: Sequence[int], chunk: int) -> Iterator[list[int]]:

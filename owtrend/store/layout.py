@@ -192,7 +192,8 @@ def create_log(group: zarr.Group, name: str) -> None:
 
 
 def read_log(group: zarr.Group, name: str) -> list[str]:
-    return bytes(group[name][:]).decode().splitlines() if name in group else []
+    log = group.get(name)
+    return [] if log is None else bytes(log[:]).decode().splitlines()
 
 
 def replace_log(group: zarr.Group, name: str, lines: Sequence[str]) -> None:

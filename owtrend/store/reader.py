@@ -248,7 +248,7 @@ class SubsystemReader(Displayed):
         return self.group["provenance"]
 
     def _stored_rows(self, run_index: int, count: int) -> RunRows:
-        arrays = {name: self.group[name][run_index, :count] for name in (*ROW_ARRAYS, "digest")}
+        arrays = {name: self._array(name)[run_index, :count] for name in (*ROW_ARRAYS, "digest")}
         mode = bytes(self.group["mode"][run_index]).rstrip(b"\0").decode()
         accumulation = int(self.group["accumulation"][run_index])
         return RunRows(**arrays, provenance=self._stored_provenance(run_index), mode=mode, accumulation=accumulation)
@@ -275,7 +275,9 @@ class SubsystemReader(Displayed):
         if (name, run_index) not in self._rows:
             count = int(self.per_run["n_snapshots"][run_index])
             table = self._tables.get(run_index)
-            self._rows[name, run_index] = getattr(table, name)[:count] if table else self.group[name][run_index, :count]
+            self._rows[name, run_index] = (
+                getattr(table, name)[:count] if table else self._array(name)[run_index, :count]
+            )
         return self._rows[name, run_index]
 
     def cells(self, array: str, run_index: int, rows: NDArray[np.intp], cells: slice) -> NDArray[Any]:
