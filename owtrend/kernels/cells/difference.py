@@ -10,18 +10,17 @@ __all__ = ["ZERO", "coefficients", "gaps", "increments", "plain_increments", "pr
 ZERO = -1  # the increment of this row counts from zero
 
 
-@compiled
 def previous_rows(entries: NDArray[np.float64], additive: bool) -> NDArray[np.int64]:
     """Row that each row's increment counts from, shape ``(time,)``.
 
     ``ZERO`` for the first row, where the entries fell (a restart), and everywhere if not ``additive`` (reset mode,
     gauges). NaN entries never are a restart.
     """
-    previous = np.full(len(entries), ZERO, dtype=np.int64)
-    if additive:
-        for t in range(1, len(entries)):
-            if not entries[t] < entries[t - 1]:
-                previous[t] = t - 1
+    previous = np.arange(ZERO, len(entries) + ZERO)
+    if not additive:
+        previous[:] = ZERO
+    else:
+        previous[1:][entries[1:] < entries[:-1]] = ZERO
     return previous
 
 
