@@ -6,19 +6,25 @@ import errno
 import gc
 import logging
 import socket
+import time
 from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import panel as pn
+from bokeh.document import Document
+from bokeh.models import CustomJS
 from panel.io.state import set_curdoc
 from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketClosedError
 
 import owtrend
 from dashboards.pages.histogram import HistogramPage
+from dashboards.pages.news import NewsLine
 from dashboards.pictures import theme
+from dashboards.state.news import News
 from dashboards.state.session import Session
 from dashboards.state.view import ADDRESS
 from owtrend.errors import OwtrendError, UsageError
@@ -44,30 +50,67 @@ if (!window.owtrend) {
 """
 
 
+# The page is at rest and says so until the server answers again; then it comes back with the view in its address.
+# Bokeh's own way to connect again is not used: a server that started anew would show the view the page was opened with.
+_LOST = """
+if (document.querySelector(".lost")) return
+for (const part of document.body.children) part.inert = true
+const banner = document.createElement("div")
+banner.className = "lost"
+banner.setAttribute("role", "alert")
+const since = new Date().toISOString().slice(11, 19)
+banner.textContent = `No connection to the server since ${since} UTC. Nothing here changes until it is back.`
+document.body.append(banner)
+const attempt = () => fetch("metadata", {cache: "no-store"})
+  .then((answer) => answer.ok ? location.reload() : setTimeout(attempt, PAUSE))
+  .catch(() => setTimeout(attempt, PAUSE))
+setTimeout(attempt, PAUSE)
+""".replace("PAUSE", "2000")
+
+# Bokeh keeps the models of replaced pictures until nothing has changed for 30 s, which a page in use never sees.
+_FORGET = "setTimeout(() => cb_obj.document?.freeze_all_models(() => {}), 0)"
+
 _AT_ONCE = 10  # ms; not before the frame has left
+_LOOK = 3000  # ms between two looks for newer data
 
 
 def create_app(location: str | Path) -> Callable[[], pn.viewable.Viewable]:
     """A function that makes the page of one session from its address.
 
-    The app holds the newest archive and hands it to each new session, which keeps it. So each page load shows what is
-    committed by then, and nothing changes below an open page.
+    The app holds the newest archive, for all sessions together. Each page load shows what is committed by then. An open
+    page looks every few seconds for a newer state, in its own turn, and follows it.
 
     Raises
     ------
     StoreError
         If there is no store at ``location``.
     """
-    newest = owtrend.open(location)
+    newest, looked = owtrend.open(location), -np.inf
 
-    def parts(query: dict[str, str]) -> list[Any]:
-        nonlocal newest
+    def latest(age: float = 0.0) -> owtrend.Archive:
+        """The newest archive; looked for again if the last look is longer ago than ``age`` [s]."""
+        nonlocal newest, looked
+        if time.monotonic() - looked >= age:
+            newest, looked = newest.latest(), time.monotonic()
+        return newest
+
+    def parts(query: dict[str, str], doc: Document | None = None) -> list[Any]:
         try:
-            newest = newest.latest()
-            return _framed(HistogramPage(Session.from_address(newest, query)))
+            page = HistogramPage(Session.from_address(latest(), query))
         except OwtrendError as error:
             note = f'<div class="note">{escape(str(error))}</div>'
             return [pn.pane.HTML(note, stylesheets=[theme.TEXT], margin=40)]
+
+        def look() -> None:
+            with set_curdoc(doc):
+                try:
+                    page.session.follow(latest(age=_LOOK / 2000))
+                except OwtrendError as error:
+                    page.session.announce(News(str(error)))
+
+        if doc is not None:
+            doc.add_periodic_callback(look, _LOOK)
+        return _framed(page)
 
     def page() -> pn.viewable.Viewable:
         pn.config.raw_css = [theme.PAGE]
@@ -80,8 +123,15 @@ def create_app(location: str | Path) -> Callable[[], pn.viewable.Viewable]:
             return frame
 
         def fill() -> None:
+            if (
+                "dist_url" not in doc.template_variables
+            ):  # before the frame has left, Panel would ask its CDN for styles
+                doc.add_timeout_callback(fill, _AT_ONCE)
+                return
             with set_curdoc(doc):
-                frame.extend(parts(query))
+                frame.extend(parts(query, doc))
+
+        doc.js_on_event("connection_lost", CustomJS(code=_LOST))
 
         # The browser gets an empty frame at once, and loads its scripts while the pictures are made: 0.3 s less.
         doc.add_timeout_callback(fill, _AT_ONCE)
@@ -105,8 +155,11 @@ def _framed(page: HistogramPage) -> list[Any]:
     session.watch(remember, ADDRESS)
     # Not a Panel indicator: whenever one changes, the browser lays out the page and paints all pictures again.
     busy = pn.widgets.Checkbox(value=pn.state.param.busy, visible=False)
-    busy.jscallback(value="document.body.classList.toggle('busy', cb_obj.active)")
-    brand = pn.pane.HTML('<div class="brand">owtrend</div>', **wide)
+    busy.jscallback(value=f"document.body.classList.toggle('busy', cb_obj.active); {_FORGET}")
+    brand = pn.Row(
+        pn.pane.HTML('<div class="brand">owtrend</div>', width=98, **wide | {"sizing_mode": None}), NewsLine(session),
+        sizing_mode="stretch_width", margin=0, height=44,
+    )  # fmt: skip
     store = pn.pane.HTML(f'<p class="store" title="{where}">{where}</p>', **wide)
     side = pn.Column(
         brand, page.controls, store, address, busy,

@@ -107,13 +107,11 @@ def ingest(
 
 
 def _print_summary(summary: Any) -> None:
-    from owtrend.model.wording import plural
-
     runs = len({run for numbers in summary.runs.values() for run in numbers})
-    added = f"{plural(runs, 'run')} ({', '.join(summary.runs) or 'nothing new'})"
+    added = f"{runs} run{'s' * (runs != 1)} ({', '.join(summary.runs) or 'nothing new'})"
     rate = summary.bytes / 1e6 / max(summary.seconds, 1e-9)
     took = f"{summary.seconds:.1f} s ({rate:.1f} MB/s), {store_size(summary.store) / 1e6:.1f} MB on disk"
-    click.echo(f"{summary.store}: {plural(summary.added, 'snapshot')} of {added} added in {took}")
+    click.echo(f"{summary.store}: {summary.added} snapshots of {added} added in {took}")
     counts = {
         "ingested before": summary.known,
         "same time and content as another, dropped": summary.duplicates,
@@ -164,7 +162,6 @@ def simulate(
     Example: owtrend simulate detector --runs 2 --faults hot_channel,gap
     """
     from ingest.simulator import simulate
-    from owtrend.model.wording import plural
 
     wanted: Any = faults
     if faults != "planned":
@@ -180,9 +177,7 @@ def simulate(
         document = {"folder": str(folder), "files": files, "runs": run_numbers, "faults": _faults_as_json(simulation)}
         click.echo(json.dumps(document))
         return
-    click.echo(
-        f"{folder}: {plural(files, 'file')} of runs {run_numbers[0]} to {run_numbers[-1]}; the faults are in truth.json"
-    )
+    click.echo(f"{folder}: {files} files of runs {run_numbers[0]} to {run_numbers[-1]}; the faults are in truth.json")
     _print_faults(simulation)
 
 
@@ -265,7 +260,6 @@ def demo(ctx: click.Context, folder: Path | None, no_serve: bool, port: int, as_
     from ingest.archive import ingest
     from ingest.simulator import simulate
     from owtrend.compute import compute
-    from owtrend.model.wording import plural
 
     folder = folder or Path(tempfile.mkdtemp(prefix="owtrend-demo-"))
     data, store = folder / "data", folder / "store"
@@ -287,8 +281,9 @@ def demo(ctx: click.Context, folder: Path | None, no_serve: bool, port: int, as_
         click.echo(json.dumps(document | {"trends": {"points": trends.points, "seconds": trends.seconds}}))
     else:
         _print_summary(summary)
-        computed = plural(trends.points, "trend point")
-        click.echo(f"{computed}, {trends.scored} runs x subsystems scored, in {trends.seconds:.1f} s")
+        click.echo(
+            f"{trends.points:,} trend points, {trends.scored} runs x subsystems scored, in {trends.seconds:.1f} s"
+        )
         _print_faults(simulation, address, flags)
         click.echo(f"what is wrong, and why: owtrend outliers {store}")
         if no_serve:

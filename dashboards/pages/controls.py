@@ -46,7 +46,7 @@ class Controls(pn.viewable.Viewer):
         session.watch(
             self._follow,
             ["run", "others", "subsystem", "histogram", "reductor", "every", "axes", "region", "log", "normalised",
-             "pulls", "cumulative", "complaints"],
+             "pulls", "cumulative", "complaints", "archive"],
         )  # fmt: skip
         self.search.param.watch(self._follow, "value_input")
         for name in ("run", "others", "histogram", "reductor", "every", "axes", "region", "log", "normalised", "pulls"):
@@ -88,7 +88,10 @@ class Controls(pn.viewable.Viewer):
         self.run.param.update(options=labels, value=view.run)
         self._show_others(labels)
         self.subsystem.param.update(options=session.subsystems, value=view.subsystem or None)
-        self.histogram.param.update(options=self.matching(self.search.value_input), value=view.histogram or None)
+        names: Any = self.matching(self.search.value_input)
+        if session.asked:
+            names = {"choose one…": view.histogram} | {name: name for name in names}
+        self.histogram.param.update(options=names, value=view.histogram or None)
         self._show_projection()
         titles = theme.axis_titles(content)
         names = dict.fromkeys([*session.reductors, view.reductor] if view.reductor else session.reductors)

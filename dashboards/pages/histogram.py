@@ -1,7 +1,6 @@
 """The page of one histogram: the whole run, a time slice and its pulls, the trends of a reductor and of the scores."""
 # mypy: allow-untyped-calls
 
-from html import escape
 from typing import Any
 
 import holoviews as hv
@@ -19,6 +18,7 @@ from dashboards.state.reference import Compared, compared
 from dashboards.state.session import Session
 from dashboards.state.slices import Slices, time_slices, whole_runs
 from owtrend.histograms.time_slice import gaps
+from owtrend.model import schema
 
 __all__ = ["HistogramPage"]
 
@@ -64,7 +64,8 @@ class HistogramPage(pn.viewable.Viewer):
             self._scores, self.score_signs, height=_SCORES, sizing_mode="stretch_width", margin=0,
             styles={"position": "relative", "flex": "none"},
         )  # fmt: skip
-        self._slices, self._compared = hv.streams.Pipe(data=None), hv.streams.Pipe(data=None)
+        self._wholes, self._slices, self._compared = (hv.streams.Pipe(data=None) for _ in range(3))
+        self._drawn: tuple[Any, ...] = ()  # what the pictures that are redrawn in place have in common
         self._shade, self._score_shade = BoxAnnotation(), BoxAnnotation()
         self._pictures = pn.Column(
             pn.Row(
@@ -81,16 +82,15 @@ class HistogramPage(pn.viewable.Viewer):
         )  # fmt: skip
         self._timeline: Timeline | None = None
         self._follow({"cumulative", "findings"})
-        session.watch(self._follow, ["start", "stop", "trend", "findings", "notes", *_NEW_PICTURES])
+        session.watch(self._follow, ["start", "stop", "trend", "findings", "notes", "archive", *_NEW_PICTURES])
         self.slider.param.watch(lambda event: self.choose_edges(*event.new), "value")
         self.everything.on_click(lambda _: session.choose(start=None, stop=None))
 
-    def whole(self) -> hv.Element | hv.Overlay:
+    def whole_picture(self, data: Slices) -> hv.Element | hv.Overlay:  # HoloViews calls it with `data`
         """The picture of the whole run: all its increments, over restarts."""
-        slices = whole_runs(self.session)
-        return self._picture(slices, f"Whole run · {text.entries(slices.content)}")
+        return self._picture(data, f"Whole run · {text.entries(data.content)}")
 
-    def slice_picture(self, data: Slices) -> hv.Element | hv.Overlay:  # HoloViews calls it with `data`
+    def slice_picture(self, data: Slices) -> hv.Element | hv.Overlay:
         """The picture of a time slice."""
         title = "Last value in the time slice" if data.content.attrs["gauge"] else "Time slice"
         picture = self._picture(data, title)
@@ -140,34 +140,66 @@ class HistogramPage(pn.viewable.Viewer):
         """Bring up to date what depends on the parts that changed, in one message to the browser."""
         session = self.session
         with hold():
-            notes = "".join(f"<div>{escape(note)}</div>" for note in session.notes)
-            self.notes.object = f'<div class="note">{notes}</div>' if notes else ""
+            self.notes.object = text.notes(session)
             self._pictures.visible = session.loaded.cumulative is not None
             if session.loaded.cumulative is None:
                 self.heading.object = self.key.object = ""
                 return
-            if "cumulative" in changed:
+            if changed & {"cumulative", "archive"}:
                 self.heading.object = text.heading(session)
+            if "cumulative" in changed:
                 self.slider.format = _clock(session.loaded.edges)
             if changed & {"cumulative", "trend", "findings"}:
+                zoom = self._zoom() if "archive" in changed else None
                 self._trend.object = self._trend_picture()
                 self._show_scores()
+                self._set_zoom(zoom)
                 stale = text.stale(session)
                 self.stale.param.update(object=stale, visible=bool(stale))
-            if changed & _NEW_PICTURES:
+            in_place, self._drawn = self._drawn, self._frame()
+            if changed & _NEW_PICTURES and in_place == self._drawn:
+                self._wholes.send(whole_runs(session))
+                self._redraw_slice()
+            elif changed & _NEW_PICTURES:
                 key = text.key(session, self._colours)
                 self.key.param.update(object=key, visible=bool(key))
-                self._slices = hv.streams.Pipe(data=time_slices(session))
-                self._whole.object = self.whole()
+                self._wholes, self._slices = (hv.streams.Pipe(data=make(session)) for make in (whole_runs, time_slices))
+                self._whole.object = hv.DynamicMap(self.whole_picture, streams=[self._wholes])
                 self._slice.object = hv.DynamicMap(self.slice_picture, streams=[self._slices])
                 self._show_pulls()
             elif changed & {"start", "stop"}:
-                self._slices.send(time_slices(session))
-                if session.loaded.reference is not None:
-                    self._compared.send(self._compare())
+                self._redraw_slice()
             self.facts.object = text.slice_facts(self._slices.data.content)
             self.why.object = text.why(session)
             self._show_interval()
+
+    def _redraw_slice(self) -> None:
+        self._slices.send(time_slices(self.session))
+        if self.session.loaded.reference is not None:
+            self._compared.send(self._compare())
+
+    def _frame(self) -> tuple[Any, ...]:
+        """Equal as long as new rows can be drawn into the pictures that are there, which keeps their zoom."""
+        view, loaded = self.session.view, self.session.loaded
+        shape = [
+            (one.attrs, [schema.edges(one, axis).tolist() for axis in schema.axes_of(one)], _labels(one))
+            for one in (loaded.cumulative, *loaded.further.values())
+        ]
+        choices = view.axes, view.region, view.log, view.normalised, view.others, loaded.reference is None
+        return view.run, *choices, tuple(loaded.further), shape
+
+    def _zoom(self) -> tuple[Any, Any] | None:
+        """The part of the time axis that the user zoomed into; None if all of it is shown."""
+        for plot, _ in self._trend._plots.values():
+            shown = plot.handles["x_range"]
+            if (shown.start, shown.end) != (shown.reset_start, shown.reset_end):
+                return shown.start, shown.end
+        return None
+
+    def _set_zoom(self, zoom: tuple[Any, Any] | None) -> None:
+        if zoom is not None:
+            for plot, _ in (*self._trend._plots.values(), *self._scores._plots.values()):
+                plot.handles["x_range"].update(start=zoom[0], end=zoom[1])
 
     def _show_interval(self) -> None:
         """Move the slider and the shade on the trends to the interval."""
@@ -284,6 +316,10 @@ class HistogramPage(pn.viewable.Viewer):
 
 def _shade() -> BoxAnnotation:
     return BoxAnnotation(fill_color=theme.BLUE, fill_alpha=0.1, line_color=None, level="underlay")
+
+
+def _labels(content: Any) -> list[list[str]]:
+    return [content[name].values.tolist() for name in sorted(map(str, content.coords)) if name.endswith("_label")]
 
 
 def _clock(edges: list[np.datetime64 | None]) -> CustomJSTickFormatter:

@@ -1,6 +1,7 @@
 """Text of the page as HTML: heading, facts of a time slice, findings, keys of colours and signs."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from html import escape
 
 import numpy as np
@@ -10,15 +11,15 @@ from dashboards.pictures import theme
 from dashboards.pictures.scores import SIGNS, sign_of
 from dashboards.state.region import summed_over
 from dashboards.state.session import Session
-from owtrend.model.wording import plural
 
-__all__ = ["entries", "heading", "key", "signs", "slice_facts", "stale", "time_text", "why"]
+__all__ = ["entries", "heading", "key", "notes", "signs", "slice_facts", "stale", "time_text", "why"]
 
 _WARNINGS = {
     "restart": "The entries fell: counting started again at zero. Counts before and after are added.",
     "gap": "Snapshots are missing. Their counts are in the next snapshot.",
 }
 _KINDS = 5  # kinds of findings that are listed
+_LABELS = 3  # labels that are listed
 _REPORTS = "Snapshots in which this histogram changed; parts of the detector report every few minutes"
 _SIGNS = {
     "no report": '<i class="tick"></i>',
@@ -37,11 +38,20 @@ def heading(session: Session) -> str:
     facts = [
         f"Run <b>{view.run}</b>",
         f"{start:%Y-%m-%d %H:%M:%S} to {stop:{clock}} UTC",
-        f"<b>{plural(len(times), 'snapshot')}</b> of {escape(view.subsystem)}, last at {time_text(times[-1])}",
+        f"<b>{_counted(len(times), 'snapshot')}</b> of {escape(view.subsystem)}, last at {time_text(times[-1])}",
         f'<span class="warn">{damaged} in quarantine</span>' if damaged else "none in quarantine",
     ]
     title = theme.plain(cumulative.attrs["title"])
     return f"<h1>{escape(view.histogram)}<small>{escape(title)}</small></h1><p>{' · '.join(facts)}</p>"
+
+
+def notes(session: Session) -> str:
+    """What could not be shown as asked for; and the histograms to choose from, where an address fits several."""
+    lines = [f"<div>{escape(note)}</div>" for note in session.notes]
+    for name in session.asked:
+        link = escape(replace(session.view, histogram=name).address)
+        lines.append(f'<div><a href="{link}" target="_self">{escape(name)}</a></div>')
+    return f'<div class="note">{"".join(lines)}</div>' if lines else ""
 
 
 def slice_facts(content: xr.Dataset) -> str:
@@ -52,12 +62,12 @@ def slice_facts(content: xr.Dataset) -> str:
     parts = [
         f"<b>{begin}</b> to <b>{time_text(stop, day=several_days)}</b> UTC",
         f"<b>{entries(content)}</b>",
-        plural(int(content["snapshots"]), "snapshot"),
-        f'<span title="{_REPORTS}">{plural(int(content["reported"]), "report")}</span>',
+        _counted(int(content["snapshots"]), "snapshot"),
+        f'<span title="{_REPORTS}">{_counted(int(content["reported"]), "report")}</span>',
     ]
     for noun, explanation in _WARNINGS.items():
         count = int(content[f"{noun}s"])
-        warning = f'<span class="warn" title="{explanation}">⚠ {plural(count, noun)}</span>'
+        warning = f'<span class="warn" title="{explanation}">⚠ {_counted(count, noun)}</span>'
         parts.append(warning if count else f"no {noun}s")
     return f"<p>{' · '.join(parts)}</p>"
 
@@ -114,6 +124,8 @@ def key(session: Session, colours: Mapping[int, str]) -> str:
         )
         if len(view.axes or [axis for axis in "xyz" if axis in content.dims]) > 1:
             parts.append("maps cannot be overlaid: choose a projection to see all runs")
+        else:
+            parts += _labels_not_shown(session)
     summed = summed_over(content, view.axes)
     if summed:
         names = {axis: title or axis for axis, title in theme.axis_titles(content).items()}
@@ -126,6 +138,22 @@ def key(session: Session, colours: Mapping[int, str]) -> str:
         ]
         parts.append(f"summed over {' and '.join(axes)}")
     return f'<p class="key">{" · ".join(parts)}</p>' if parts else ""
+
+
+def _labels_not_shown(session: Session) -> list[str]:
+    """For each further run its labels that the chosen run lacks, so that its bins have no place in the picture."""
+    content, parts = session.loaded.cumulative, []
+    name = f"{session.view.axes or next(axis for axis in 'xyz' if axis in content.dims)}_label"
+    if name not in content.coords:
+        return []
+    for run, further in session.loaded.further.items():
+        labels = further[name].values.tolist() if name in further.coords else []
+        missing = sorted(set(labels) - set(content[name].values.tolist()))
+        if missing:
+            words = ", ".join(escape(theme.plain(label)) for label in missing[:_LABELS])
+            more = f" and {len(missing) - _LABELS} more" if len(missing) > _LABELS else ""
+            parts.append(f"only in run {run}, not drawn: <b>{words}</b>{more}")
+    return parts
 
 
 def signs(names: Iterable[str]) -> str:
@@ -143,3 +171,7 @@ def time_text(time: np.datetime64, *, day: bool = False) -> str:
     """``10:30:00``, or with the day."""
     text = str(np.datetime_as_string(time, "s"))
     return text.replace("T", " ") if day else text[-8:]
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" + "s" * (count != 1)

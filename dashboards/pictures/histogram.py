@@ -4,7 +4,8 @@ Every element brings its limits with it and redraws in place: in a `holoviews.Dy
 user zooms, and then keeps the user's zoom.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,11 +59,12 @@ def histogram(
         Contents per entry of the histogram. Means of a profile stay as they are.
     others
         The same histogram in further runs, drawn over it in the colours of `theme.RUNS`, in 1-D; None draws nothing.
+        Labelled bins are drawn where this histogram has their label.
     """
     table, label = _table(content, normalised)
     if "y" in table.dims:
         return _map(table, title, label, log)
-    further = [None if one is None else _table(one, normalised)[0] for one in (others or {}).values()]
+    further = [None if one is None else _by_label(_table(one, normalised)[0], table) for one in (others or {}).values()]
     overlay = _Overlay(tuple(others or ()), tuple(further))
     if is_profile(content):
         return _points(table, title, label, overlay)
@@ -141,6 +143,32 @@ def _table(content: xr.Dataset, normalised: bool) -> tuple[xr.Dataset, str]:
     return table.assign(value=table["value"] / entries, variance=table["variance"] / entries**2), _PER_ENTRY[label]
 
 
+def _by_label(table: xr.Dataset, like: xr.Dataset) -> xr.Dataset:
+    """A 1-D histogram in the bins of another, by label where both have labels; NaN for a label it lacks.
+
+    Of bins with the same label the first is the first, and so on.
+    """
+    if "x_label" not in table.coords or "x_label" not in like.coords:
+        return table
+    found = {label: index for index, label in enumerate(_numbered(table["x_label"].values))}
+    index = np.array([found.get(label, -1) for label in _numbered(like["x_label"].values)])
+    columns = {
+        name: ("x", np.where(index < 0, np.nan, table[name].values[index].astype(np.float64)))
+        for name in ("value", "variance")
+    }
+    return like.assign(columns).assign_attrs(table.attrs)
+
+
+def _numbered(labels: Iterable[str]) -> list[tuple[str, int]]:
+    """Each label with the number of times that it came before."""
+    seen: Counter[str] = Counter()
+    numbered = []
+    for label in labels:
+        numbered.append((label, seen[label]))
+        seen[label] += 1
+    return numbered
+
+
 def _steps(table: xr.Dataset, title: str, label: str, log: bool, overlay: _Overlay) -> hv.Overlay:
     axis, (value, error) = BinAxis.from_histogram(table, "x"), _value_and_error(table)
     shown = np.isfinite(value) & ((value > 0) | (not log))
@@ -193,7 +221,8 @@ def _points(table: xr.Dataset, title: str, label: str, overlay: _Overlay) -> hv.
 
 def _map(table: xr.Dataset, title: str, label: str, log: bool) -> hv.QuadMesh | hv.Image:
     content, error = (part.astype(np.float32) for part in _value_and_error(table.transpose("y", "x")))
-    empty = (content <= 0) if log else (content == 0) & (error == 0)
+    may_be_zero = is_profile(table) or table.attrs["gauge"]  # as a mean or a state; a count of zero is an empty bin
+    empty = np.isnan(content) | ((content == 0) & (error == 0) & (not may_be_zero)) | ((content <= 0) & log)
     colour = np.where(empty, np.nan, content)
     parts = {"colour": colour, "content": content, "error": error}
     return mesh(
@@ -239,8 +268,8 @@ def _value_and_error(table: xr.Dataset) -> tuple[NDArray[np.float64], NDArray[np
 
 
 def _height(title: str) -> hv.Dimension:
-    """The dimension of heights, one per title, because heights are not zoomed together."""
-    return hv.Dimension("height", label=f"height in {title}")
+    """The dimension of heights, one per title without its numbers, because heights are not zoomed together."""
+    return hv.Dimension("height", label=f"height in {title.split(' · ')[0]}")
 
 
 def with_error(column: str) -> str:

@@ -60,19 +60,19 @@ def score_trend(
     """
     utc, total = table["time"].values, np.nan_to_num(table["total"].values, nan=np.nan, posinf=1e6)
     runs = np.broadcast_to(table["run"].values, utc.shape)
-    places, known = timeline.placed(utc, runs), ~np.isnan(total)
+    places, known, time = timeline.placed(utc, runs), ~np.isnan(total), timeline.dimension
     findings = findings[findings["run"].isin(timeline.runs)]
     heights, z = _height(total[known]), findings["z"].to_numpy(dtype=float)
     top = 1.12 * max([_height(_CALM), *heights, *_height(z[np.isfinite(z)])])
     several = len(timeline.runs) > 1
-    line = hv.Curve(apart(places[known], heights, runs[known]), "time", "score").opts(
+    line = hv.Curve(apart(places[known], heights, runs[known]), time, "score").opts(
         color=theme.TICK if several else theme.BLUE, line_width=1, alpha=0.4
     )
     colour = run_colours(runs, colours)
     calm = known & ~_marked(findings, utc, runs)  # the others have a mark instead
     points = hv.Scatter(
         (places[calm], _height(total[calm]), total[calm], utc[calm], runs[calm].astype(str), colour[calm]),
-        "time", ["score", "z", "utc", "run", "colour"],
+        time, ["score", "z", "utc", "run", "colour"],
     ).opts(
         color=hv.dim("colour"), size=4 if known.sum() <= CROWD else 2, nonselection_alpha=1, tools=["xbox_select"],
         hover_tooltips=[*([("run", "@run")] if several else []), *UTC, ("score", "@z{%.2f}")],
@@ -84,7 +84,7 @@ def score_trend(
     shown = ticks if len(ticks) < 5 else [0, *ticks[:0:-2][::-1]]  # the picture is not high
     return hv.Overlay(layers).opts(
         title=title, fontsize=theme.SIZES, xlabel="UTC", ylabel="sigma", xformatter=timeline.formatter, responsive=True,
-        xlim=(timeline.spans[0][0], timeline.spans[-1][1]), ylim=(-0.04 * top, top),
+        xlim=timeline.limits, ylim=(-0.04 * top, top),
         yticks=[(float(_height(value)), f"{value:,}") for value in shown], show_grid=True, hooks=hooks,
         default_tools=TOOLS, active_tools=["xbox_select"], xaxis="bottom" if times else "bare",
     )  # fmt: skip
@@ -114,7 +114,7 @@ def _thresholds(table: xr.Dataset, timeline: Timeline, runs: NDArray[np.int64]) 
         known = table["threshold"].values[(runs == run) & np.isfinite(table["threshold"].values)]
         if len(known):
             segments.append((low, _height(known[0]), high, _height(known[0])))
-    lines = hv.Segments(segments, ["time", "score", "to", "same"])
+    lines = hv.Segments(segments, [timeline.dimension, "score", "to", "same"])
     return [lines.opts(color=theme.INK, line_dash="dashed", line_width=1.2, alpha=0.7)]
 
 
@@ -137,7 +137,7 @@ def _marks(findings: pd.DataFrame, timeline: Timeline, top: float) -> list[hv.El
         why = np.array([theme.plain(words) for words in rows["why"]], dtype=object)
         columns = places, heights, z, stop, run.astype(str), heading, why
         layers.append(
-            hv.Scatter(columns, "time", ["score", "z", "utc", "run", "heading", "why"], label=name).opts(
+            hv.Scatter(columns, timeline.dimension, ["score", "z", "utc", "run", "heading", "why"], label=name).opts(
                 color=theme.VERMILION, marker=marker, size=9, line_color=theme.VERMILION if marker == "x" else "white",
                 line_width=2 if marker == "x" else 0.5, nonselection_alpha=1, show_legend=False, hover_tooltips=_TIP,
             )

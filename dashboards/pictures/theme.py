@@ -71,6 +71,11 @@ body.busy::after {{
   background: linear-gradient(90deg, transparent 25%, {BLUE} 50%, transparent 75%) 0 0 / 200% 100%;
   animation: busy 1.2s linear infinite, appear 0.2s 0.3s both;
 }}
+.lost {{
+  position: fixed; inset: 0 0 auto 0; z-index: 10; padding: 10px 20px; text-align: center; font-size: 15px;
+  font-weight: 600; color: white; background: {VERMILION}; box-shadow: 0 1px 6px rgb(0 0 0 / 30%);
+}}
+body:has(> .lost) > [inert] {{ filter: grayscale(1) opacity(0.6); }}
 html, body {{ margin: 0; height: 100%; background: white; color: {INK}; font-family: {FONT}; }}
 :root {{ --panel-primary-color: {BLUE}; --design-primary-color: {BLUE}; }}
 """
@@ -103,6 +108,8 @@ h1 small {{ font-size: 14px; font-weight: 400; color: {MUTED}; margin-left: 8px;
 p {{ margin: 0; color: {MUTED}; font-variant-numeric: tabular-nums; }}
 b {{ color: {INK}; font-weight: 600; }}
 .brand {{ font-size: 20px; font-weight: 700; letter-spacing: -0.02em; color: {BLUE}; margin-bottom: 14px; }}
+.news {{ font-size: 12px; line-height: 1.25; color: {INK}; }}
+a {{ color: {BLUE}; font-weight: 600; }}
 .store {{ font-size: 11px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }}
 .warn {{ color: {VERMILION}; font-weight: 600; }}
 .wrong {{ color: {VERMILION}; font-size: 12px; line-height: 1.35; max-height: 114px; overflow: auto; }}

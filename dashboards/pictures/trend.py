@@ -46,6 +46,17 @@ class Timeline:
     shifts: tuple[np.timedelta64, ...]
     spans: tuple[tuple[np.datetime64, np.datetime64], ...]  # on the axis
 
+    @property
+    def dimension(self) -> hv.Dimension:
+        """Time on this axis. Pictures that share it are zoomed together; a picture of other times is not joined."""
+        low, high = self.limits
+        return hv.Dimension("time", label=f"time from {low} to {high}")
+
+    @property
+    def limits(self) -> tuple[np.datetime64, np.datetime64]:
+        """Ends of the axis."""
+        return self.spans[0][0], self.spans[-1][1]
+
     @classmethod
     def from_table(cls, table: xr.Dataset, chosen: int) -> "Timeline":
         """The runs of a trend or of scores, in order of time."""
@@ -114,26 +125,26 @@ def trend(
     runs = np.broadcast_to(table["run"].values, times.shape)
     if timeline is None:
         timeline = Timeline.from_table(table, int(runs[0]))
-    places, colour = timeline.placed(times, runs), run_colours(runs, colours)
+    places, colour, time = timeline.placed(times, runs), run_colours(runs, colours), timeline.dimension
     value, error = table["value"].values, np.nan_to_num(table["error"].values)
     known = np.isfinite(value) & table["reported"].values
     low, high = limits([*(value - error)[known], *(value + error)[known]])
     run_line = [("run", "@run")] if several else []
-    line = hv.Curve(apart(places[known], value[known], runs[known]), "time", "value").opts(
+    line = hv.Curve(apart(places[known], value[known], runs[known]), time, "value").opts(
         color=theme.TICK if several else theme.BLUE, line_width=1, alpha=0.4 + 0.3 * several
     )
     bars = hv.Segments(
-        (places, value - error, places, value + error, colour), ["time", "value", "to", "high"], "colour"
+        (places, value - error, places, value + error, colour), [time, "value", "to", "high"], "colour"
     ).iloc[known]
     points = hv.Scatter(
-        (places, value, error, times, runs.astype(str), colour), "time", ["value", "error", "utc", "run", "colour"]
+        (places, value, error, times, runs.astype(str), colour), time, ["value", "error", "utc", "run", "colour"]
     ).iloc[known]
     tip = [*run_line, *UTC, (label, with_error("value"))]
     layers = [
         *_marks(table, timeline, places, runs, gaps),
         line,
         bars.opts(color=hv.dim("colour"), line_width=1),
-        _rug(places[~table["reported"].values], low, high),
+        _rug(places[~table["reported"].values], time, low, high),
         points.opts(
             color=hv.dim("colour"), size=6 if known.sum() <= CROWD else 3, nonselection_alpha=1, tools=["xbox_select"],
             hover_tooltips=tip, hover_formatters=printf("value", "error") | UTC_FORMAT,
@@ -142,7 +153,7 @@ def trend(
     if several:
         begin, names = [low for low, _ in timeline.spans], [f"Run {run}" for run in timeline.runs]
         layers.append(
-            hv.Labels((begin, np.full(len(begin), high), names), ["time", "value"], "name").opts(
+            hv.Labels((begin, np.full(len(begin), high), names), [time, "value"], "name").opts(
                 text_align="left", text_baseline="top", text_font_size="11px", text_color=theme.MUTED, xoffset=0
             )
         )
@@ -150,7 +161,7 @@ def trend(
     return hv.Overlay(layers).opts(
         title=title, fontsize=theme.SIZES, xlabel="UTC, without the time between runs" if several else "UTC",
         ylabel=label, xformatter=timeline.formatter, responsive=True,
-        xlim=(timeline.spans[0][0], timeline.spans[-1][1]),
+        xlim=timeline.limits,
         xticks=DatetimeTicker(desired_num_ticks=12) if several else None,
         ylim=(low, high + (high - low) * 0.1 * several), show_grid=True, hooks=hooks, default_tools=TOOLS,
         active_tools=["xbox_select"],
@@ -195,21 +206,22 @@ def _marks(
     if gaps:
         begin, end, gap_runs = (np.array(column) for column in zip(*gaps, strict=True))
         tip = [("", "gap: snapshots are missing")]
-        spans = hv.VSpans((timeline.placed(begin, gap_runs), timeline.placed(end, gap_runs)), ["time", "until"])
+        spans = hv.VSpans(
+            (timeline.placed(begin, gap_runs), timeline.placed(end, gap_runs)), [timeline.dimension, "until"]
+        )
         marks.append(spans.opts(color=theme.TICK, alpha=0.28, line_color=None, hover_tooltips=tip))
     if table["restart"].values.any():
-        lines = hv.VLines(places[table["restart"].values], "time")
+        lines = hv.VLines(places[table["restart"].values], timeline.dimension)
         tip = [("", "restart: the entries fell, counting started again at zero")]
         marks.append(lines.opts(color=theme.VERMILION, line_dash="dashed", line_width=1.2, hover_tooltips=tip))
     return marks
 
 
-def _rug(places: NDArray[np.datetime64], low: float, high: float) -> hv.Segments:
+def _rug(places: NDArray[np.datetime64], time: hv.Dimension, low: float, high: float) -> hv.Segments:
     """Pale ticks on the lower edge."""
     foot = np.full(len(places), low)
-    return hv.Segments((places, foot, places, foot + (high - low) * 0.03), ["time", "value", "to", "high"]).opts(
-        color=theme.TICK, line_width=1.5
-    )
+    ticks = hv.Segments((places, foot, places, foot + (high - low) * 0.03), [time, "value", "to", "high"])
+    return ticks.opts(color=theme.TICK, line_width=1.5)
 
 
 def run_colours(runs: NDArray[np.int64], colours: Mapping[int, str] | None) -> NDArray[Any]:

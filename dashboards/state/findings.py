@@ -12,7 +12,7 @@ import xarray as xr
 import owtrend
 from owtrend.errors import NotFoundError
 
-__all__ = ["Findings", "Incident", "findings", "latest"]
+__all__ = ["Findings", "Incident", "findings", "kept_findings", "latest"]
 
 MOST = 30  # incidents that are listed
 
@@ -51,12 +51,21 @@ class Findings:
         return self.rows[chosen].sort_values(["certain", "z", "start"], ascending=[False, False, True], kind="stable")
 
 
+def kept_findings(now: Findings, before: Findings | None) -> Findings:
+    """``before`` if it says the same."""
+    if before is None or (now.key, now.unscored, now.is_gauge) != (before.key, before.unscored, before.is_gauge):
+        return now
+    scores, scores_before = now.scores, before.scores
+    same = scores is scores_before if scores is None or scores_before is None else scores.identical(scores_before)
+    return before if same and now.rows.equals(before.rows) else now
+
+
 def findings(
     archive: owtrend.Archive, cumulative: xr.Dataset, runs: Sequence[int], known: Findings | None = None
 ) -> Findings:
     """Scores and findings of a histogram, given as from `Archive.histogram`; ``known`` again if they are the same."""
     subsystem, path, name = (cumulative.attrs[attr] for attr in ("subsystem", "path", "name"))
-    key = archive.version, subsystem, path, tuple(runs)
+    key = subsystem, path, tuple(runs)
     if known is not None and known.key == key:
         return known
     rows = archive.findings(subsystem, runs=list(runs))

@@ -1,5 +1,6 @@
 """Reads from an archive what a view shows: the histogram in each run, its trend, findings and reference."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,8 +12,9 @@ import xarray as xr
 import owtrend
 from dashboards.state import interval
 from owtrend.errors import BinningChangedError, OwtrendError
+from owtrend.model.histogram import display_name
 
-__all__ = ["Loaded", "histogram", "histogram_in", "subsystems", "trend"]
+__all__ = ["Loaded", "histogram", "histogram_in", "histograms", "kept", "namesakes", "subsystems", "trend"]
 
 KEPT = 2**23  # bytes; a smaller histogram is kept in memory with all its snapshots
 
@@ -63,6 +65,36 @@ class Loaded:
 def subsystems(archive: owtrend.Archive, run: int) -> list[str]:
     """The subsystems in a run."""
     return str(archive.runs.loc[run, "subsystems"]).split(", ")
+
+
+def histograms(archive: owtrend.Archive, run: int, subsystem: str) -> pd.DataFrame:
+    """The histograms of a subsystem in a run, as from `Archive.histograms`, each with an index of its own.
+
+    Two may have the same displayed name: ``b`` in the folder ``a``, and ``a/b``. Their index has quotes:
+    ``"a" / "b"`` and ``"a/b"``.
+    """
+    table = archive.histograms(subsystem, run=run)
+    double = table.index.duplicated(keep=False)
+    if double.any():
+        quoted = [" / ".join(json.dumps(part, ensure_ascii=False) for part in path) for path in table["path"]]
+        table.index = pd.Index(np.where(double, quoted, table.index), name=table.index.name)
+    return table
+
+
+def namesakes(table: pd.DataFrame, name: str | None) -> tuple[str, ...]:
+    """The histograms that have a displayed name, where it is the name of several."""
+    if name is None or name in table.index:
+        return ()
+    return tuple(table.index[[display_name(path) == name for path in table["path"]]])
+
+
+def kept(now: Any, before: Any) -> Any:
+    """``before`` if it holds the same rows of the same histogram: what did not change is not drawn anew."""
+    if now is None or before is None or now.sizes != before.sizes or now.attrs != before.attrs:
+        return now
+    # In a large histogram, which is not in memory, the statistics of each row stand for its bins.
+    bins = [] if now.nbytes <= KEPT else [name for name in now.data_vars if name != "sums"]
+    return before if now.drop_vars(bins).identical(before.drop_vars(bins)) else now
 
 
 def histogram(

@@ -8,8 +8,9 @@ import xarray as xr
 
 import owtrend
 from dashboards.state import interval, load, region
-from dashboards.state.findings import findings
+from dashboards.state.findings import findings, kept_findings
 from dashboards.state.load import Loaded
+from dashboards.state.news import News, news
 from dashboards.state.reference import slice_reference
 from dashboards.state.view import View, from_address
 from owtrend.errors import UsageError
@@ -22,12 +23,16 @@ _VIEW, _LOADED = ([field.name for field in fields(kind)] for kind in (View, Load
 
 
 class Session:
-    """A view of one archive, and what is loaded for it. They change together, only in `choose`.
+    """A view of one archive, and what is loaded for it. They change together, only in `choose` and `follow`.
 
-    The archive stays the same for as long as the session lives.
+    The archive stays the same until `follow` gives the session a newer state of it.
 
     Attributes
     ----------
+    news
+        What the last newer state added, until the user has seen it.
+    asked
+        The histograms among which the user has to choose, where an address fits several.
     notes
         What could not be shown as asked for, and what is shown instead.
     complaints
@@ -39,6 +44,8 @@ class Session:
         self.view, self.loaded = View(), Loaded()
         self.notes: list[str] = []
         self.complaints: dict[str, str] = {}
+        self.news: News | None = None
+        self.asked: tuple[str, ...] = ()
         self._watchers: list[tuple[Callable[[set[str]], None], frozenset[str]]] = []
         self.choose(**wanted)
 
@@ -71,7 +78,7 @@ class Session:
     def watch(self, follow: Callable[[set[str]], None], names: Collection[str] = (*_VIEW, *_LOADED, "notes")) -> None:
         """Call ``follow`` once after each change of any of ``names``, with the names that changed.
 
-        Names are the fields of `View` and `Loaded`, ``notes`` and ``complaints``.
+        Names are the fields of `View` and `Loaded`, ``notes``, ``complaints``, ``news`` and ``archive``.
         """
         self._watchers.append((follow, frozenset(names)))
 
@@ -82,32 +89,67 @@ class Session:
         have is replaced by something near, and `notes` says so. A typed text that means nothing changes nothing, and
         `complaints` says why.
         """
-        archive, view, loaded, notes = self.archive, self.view, self.loaded, list[str]()
+        self._update(changes, self.loaded)
+
+    def follow(self, archive: owtrend.Archive) -> None:
+        """Go on with a newer state of the same store, and keep the view.
+
+        What reaches to the end of a run goes on with it; an interval that ends before stays where it is.
+        """
+        before, loaded = self.archive, self.loaded
+        if archive.version == before.version:
+            return
+        self.archive = archive
+        self._update({}, Loaded(), {"archive"})
+        self.announce(news(before, archive, self.view, loaded, self.loaded))
+
+    def announce(self, found: News | None) -> None:
+        """Show what is new. A new run is announced until the user looks at it, or a newer one begins."""
+        if found is not None and ("run" in found.choice or self.news is None or "run" not in self.news.choice):
+            self._set_news(found)
+
+    def _set_news(self, found: News | None) -> None:
+        if found != self.news:
+            self.news = found
+            self._call({"news"})
+
+    def _update(self, changes: Mapping[str, Any], loaded: Loaded, changed: Collection[str] = ()) -> None:
+        """Change part of the view. What is in ``loaded`` is not read again."""
+        archive, view, notes = self.archive, self.view, list[str]()
         if archive.runs.empty:
             how = f"owtrend ingest FOLDER --store {archive.location}"
-            self._show(View(), Loaded(), [f"This store holds no runs yet. Fill it with: {how}"], {})
+            self._show(View(), Loaded(), [f"This store holds no runs yet. Fill it with: {how}"], {}, changed)
             return
-        wanted = {name: getattr(view, name) for name in _VIEW} | changes
+        wanted = {name: getattr(view, name) for name in _VIEW} | dict(changes)
         wanted = {name: value.strip() or None if isinstance(value, str) else value for name, value in wanted.items()}
         run = _one_of("run", _number(wanted["run"]), archive.runs.index.tolist()[::-1], "the store", notes)
         subsystem = _one_of("subsystem", wanted["subsystem"], load.subsystems(archive, run), f"run {run}", notes)
         same = (run, subsystem) == (view.run, view.subsystem)
-        table = loaded.histograms if same else archive.histograms(subsystem, run=run)
+        table = loaded.histograms if same and len(loaded.histograms) else load.histograms(archive, run, subsystem)
         where = f"{subsystem} of run {run}"
-        histogram = _one_of("histogram", wanted["histogram"], table.index.tolist(), where, notes)
-        cumulative, further = loaded.cumulative, loaded.further
+        self.asked = load.namesakes(table, wanted["histogram"])
+        if self.asked:
+            histogram, cumulative = wanted["histogram"], None
+            notes.append(f"{histogram} is the name of {len(self.asked)} histograms in {where}. Choose one:")
+        else:
+            histogram = _one_of("histogram", wanted["histogram"], table.index.tolist(), where, notes)
+            cumulative = loaded.cumulative
+        further = loaded.further
         if not histogram:
             cumulative = None
             notes.append(f"There are no histograms in {where}.")
-        elif not (same and histogram == view.histogram):
+        elif not self.asked and not (same and histogram == view.histogram and cumulative is not None):
             path = table["path"].iloc[table.index.tolist().index(histogram)]
-            cumulative = load.histogram(archive, run, subsystem, path, notes)
+            cumulative = load.kept(load.histogram(archive, run, subsystem, path, notes), self.loaded.cumulative)
         others = self._others(wanted["others"], run, notes)
         if cumulative is None:
             further = {}
         else:
-            kept = further if (subsystem, histogram) == (view.subsystem, view.histogram) else {}
-            further = load.histogram_in(archive, others, cumulative, kept, notes)
+            known = further if (subsystem, histogram) == (view.subsystem, view.histogram) else {}
+            further = {
+                number: load.kept(found, self.loaded.further.get(number))
+                for number, found in load.histogram_in(archive, others, cumulative, known, notes).items()
+            }
         if run != view.run and view.run is not None:  # an interval belongs to one run
             wanted |= {"start": changes.get("start"), "stop": changes.get("stop")}
         start, stop = interval.between_snapshots(cumulative, wanted["start"], wanted["stop"], notes)
@@ -128,24 +170,35 @@ class Session:
             normalised = True  # runs differ in length: only contents per entry are comparable
         pulls, reference = _is_true(wanted["pulls"]), None
         if pulls and cumulative is not None:
-            reference = slice_reference(archive, cumulative, loaded.reference)
-        found = None if cumulative is None else findings(archive, cumulative, runs, loaded.findings)
+            reference = slice_reference(archive, cumulative, self.loaded.reference)
+        found = None
+        if cumulative is not None:
+            found = kept_findings(findings(archive, cumulative, runs, loaded.findings), self.loaded.findings)
+        if trend is not None and trend.identical(self.loaded.trend):
+            trend = self.loaded.trend
         self._show(
             View(
                 run=run, others=others, subsystem=subsystem, histogram=histogram, reductor=reductor, every=every,
                 axes=axes, region=chosen_region, start=start, stop=stop, log=_is_true(wanted["log"]),
                 normalised=normalised, pulls=pulls,
             ),
-            Loaded(table, cumulative, further, trend, found, reference), notes, complaints,
+            Loaded(table, cumulative, further, trend, found, reference), notes, complaints, changed,
         )  # fmt: skip
 
-    def _show(self, view: View, loaded: Loaded, notes: list[str], complaints: dict[str, str]) -> None:
+    def _show(
+        self, view: View, loaded: Loaded, notes: list[str], complaints: dict[str, str], also: Collection[str]
+    ) -> None:  # fmt: skip
         """Set a new state, and call the watchers of the names that changed."""
-        changed = {name for name in _VIEW if getattr(view, name) != getattr(self.view, name)}
+        changed = set(also) | {name for name in _VIEW if getattr(view, name) != getattr(self.view, name)}
         changed |= {name for name in _LOADED if not _is_same(getattr(loaded, name), getattr(self.loaded, name))}
         changed |= {"notes"} if notes != self.notes else set()
         changed |= {"complaints"} if complaints != self.complaints else set()
         self.view, self.loaded, self.notes, self.complaints = view, loaded, notes, complaints
+        if self.news is not None and self.news.is_shown(view) and not also:
+            self._set_news(None)
+        self._call(changed)
+
+    def _call(self, changed: set[str]) -> None:
         for follow, names in self._watchers:
             if changed & names:
                 follow(changed & names)

@@ -120,7 +120,10 @@ class Store:
     @property
     def version(self) -> str:
         """Identity of the latest commit."""
-        return self._repository.lookup_branch("main")
+        try:
+            return self._repository.lookup_branch("main")
+        except icechunk.IcechunkError as error:
+            raise StoreError(f"{self.location}: the store cannot be read: {error}") from error
 
     def reader(self, as_of: str | datetime | None = None) -> "Reader":
         """The latest state, or that of a version, tag or time; it never changes while you hold it.

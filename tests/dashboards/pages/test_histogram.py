@@ -11,6 +11,7 @@ from panel.io.state import set_curdoc
 
 import owtrend
 from dashboards.pages.histogram import HistogramPage
+from dashboards.pages.news import NewsLine
 from dashboards.state.session import Session
 from dashboards.state.slices import time_slices, whole_runs
 from owtrend.store.repository import Store
@@ -42,7 +43,7 @@ def test_the_heading_names_the_histogram_and_the_quality_of_its_data(page):
 
 
 def test_the_whole_run_adds_counts_over_a_restart(page):
-    assert heights(page.whole()) == [6, 12, 18, 24, 30, 36, 0, 0]
+    assert heights(page._whole.object) == [6, 12, 18, 24, 30, 36, 0, 0]
 
 
 def test_the_slice_states_its_true_bounds(page):
@@ -231,7 +232,7 @@ def test_other_runs_are_added_and_removed_by_the_widgets(page):
     assert (widgets.add.value, widgets.add.disabled) == (0, True)
     assert text(page.key) == "300000300001"
     assert widgets.normalised.value
-    for picture in (page._whole.object, page._slice.object[()]):
+    for picture in (page._whole.object[()], page._slice.object[()]):
         assert [part.label for part in picture if type(part) is hv.Curve] == ["Run 300001", ""]
     widgets.others.value = []
     assert (session.view.others, page.key.visible) == ((), False)
@@ -274,3 +275,45 @@ def test_maps_of_several_runs_say_what_to_do(page):
     page.session.choose(axes="y")
     assert "300001" in text(page.key)
     assert "maps" not in text(page.key)
+
+
+def grow(folder, rows, run=1, start=making.START):
+    """Write a run of ``rows`` snapshots into a store, or the rows that it lacks."""
+    counts = {"h": [[0, n, 2 * n, 0] for n in range(1, rows + 1)], "g": [[0, 3 * n, n, 0] for n in range(1, rows + 1)]}
+    making.write_run(folder / "data", counts, run=run, start=start)
+    making.ingest(folder / "data", folder / "store")
+    return owtrend.open(folder / "store")
+
+
+def test_a_page_follows_its_run_in_place_with_its_zoom(tmp_path):
+    doc = Document()
+    with set_curdoc(doc):
+        page = HistogramPage(Session(grow(tmp_path, 5), histogram="h"))
+        page.session.choose(start="12:01")
+        doc.add_root(page.__panel__().get_root(doc))
+        pictures = [pane.object for pane in (page._whole, page._slice)]
+        (plot, _), (whole, _) = (next(iter(pane._plots.values())) for pane in (page._trend, page._whole))
+        zoom = tuple(np.datetime64(f"2018-06-01T12:0{minute}", "ns") for minute in (1, 3))
+        plot.handles["x_range"].update(start=zoom[0], end=zoom[1])
+        whole.handles["x_range"].update(start=0.5, end=1.0)
+        page.session.follow(grow(tmp_path, 8))
+        assert [pane.object for pane in (page._whole, page._slice)] == pictures
+        assert (heights(page._whole.object), heights(page._slice.object)) == ([8, 16], [6, 12])
+        assert (whole.handles["x_range"].start, whole.handles["x_range"].end) == (0.5, 1.0)
+        followed, _ = next(iter(page._trend._plots.values()))
+        assert (followed.handles["x_range"].start, followed.handles["x_range"].end) == zoom
+    assert (page.slider.value, page.slider.end) == ((2, 8), 8)
+    assert "last at 12:07:00" in text(page.heading)
+
+
+def test_news_are_a_line_with_a_button_that_leads_there(tmp_path):
+    session = Session(grow(tmp_path, 5), stop="12:02")
+    line = NewsLine(session)
+    assert (line.words.object, line.button.visible) == ("", False)
+    session.follow(grow(tmp_path, 6))
+    assert (text(line.words), line.button.visible) == ("Run 1 has new data until 12:05:00 UTC.", True)
+    session.follow(grow(tmp_path, 3, run=2, start=making.START.replace(hour=14)))
+    assert (text(line.words), line.button.visible) == ("Run 2 is new.", True)
+    assert session.view.run == 1
+    line.button.clicks += 1
+    assert (session.view.run, line.words.object, line.button.visible) == (2, "", False)

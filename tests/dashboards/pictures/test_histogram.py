@@ -100,6 +100,18 @@ def test_a_map_leaves_empty_bins_without_colour_and_keeps_their_content(whole):
     assert (mapper.low, mapper.high) == (colour[~empty].min(), colour[~empty].max())
 
 
+@pytest.mark.parametrize("name", ["map", "uneven"])
+def test_a_mean_of_zero_and_a_state_of_zero_are_drawn_and_a_bin_without_entries_is_not(whole, name):
+    counts = whole(name)
+    empty = counts["contents"].values.T == 0
+    zero = counts["contents"] * 0
+    means = counts.rename(contents="bin_entries").assign(sumwy=zero, sumwy2=zero)
+    colour = histogram.histogram(means).dimension_values("colour", flat=False)
+    np.testing.assert_array_equal(np.isnan(colour), empty)
+    states = counts.assign(contents=zero).assign_attrs(gauge=True)
+    assert not np.isnan(histogram.histogram(states).dimension_values("colour", flat=False)).any()
+
+
 def test_a_map_is_the_right_way_up(whole):
     content = whole("map")
     image = drawn(histogram.histogram(content)).handles["source"].data["content"][0]
@@ -167,6 +179,19 @@ def test_further_runs_are_lines_of_their_own_colours_with_errors(whole, name, lo
         column(bars, "high")[: shown.sum()], (values["value"] + np.sqrt(values["variance"])).values[shown]
     )
     assert drawn(picture).handles["y_range"].end > np.nanmax(column(last, "height"))
+
+
+@pytest.mark.parametrize("name", ["labelled", "profile"])
+def test_further_runs_are_matched_by_label_and_a_label_they_lack_is_left_out(whole, name):
+    content = whole(name).assign_coords(x_label=("x", ["A", "B", "B"]))
+    bins = {part: content[part].isel(x=[1, 2, 0]).values for part in content.data_vars if "x" in content[part].dims}
+    other = content.assign({part: ("x", values) for part, values in bins.items()})
+    value = owtrend.values(content)["value"].values
+    for labels, expected in ((["B", "B", "A"], value), (["B", "C", "A"], [*value[:2], np.nan])):
+        picture = histogram.histogram(content, others={7: other.assign_coords(x_label=("x", labels))})
+        (line,) = (part for part in picture if type(part) is hv.Curve and part.label == "Run 7")
+        drawn_at = np.nan_to_num(column(line, "height")[::2])
+        np.testing.assert_array_equal(drawn_at, np.nan_to_num(expected))
 
 
 def test_a_map_shows_no_further_runs(whole):

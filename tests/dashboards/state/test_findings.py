@@ -13,6 +13,7 @@ from panel.io.state import set_curdoc
 import owtrend
 from dashboards.pages import text as page_text
 from dashboards.pages.histogram import HistogramPage
+from dashboards.pictures.trend import Timeline
 from dashboards.state.findings import findings, latest
 from dashboards.state.session import Session
 from owtrend.compute import compute
@@ -192,6 +193,27 @@ def test_each_run_has_its_own_reference(page):
     assert title() == "Pulls against run 1"
     page.session.choose(run=1, stop="12:05")
     assert title() == "Pulls against the rest of this run"
+
+
+def test_the_time_axis_shows_the_runs_chosen_and_no_others_and_the_page_keeps_no_models_of_earlier_ones(scored):
+    doc = Document()
+    with set_curdoc(doc):
+        page = HistogramPage(Session(scored, run=3, histogram="odd"))
+        doc.add_root(page.__panel__().get_root(doc))
+        before = len(doc.models)
+        for choice in ({"run": 1}, {"run": 2, "others": [1]}, {"run": 3, "others": []}):
+            page.session.choose(**choice)
+            table = page.session.loaded.trend
+            limits = Timeline.from_table(table, page.session.view.run).limits
+            shown = [(figure.x_range.start, figure.x_range.end) for figure in on_time(doc)]
+            assert shown == [limits, limits]
+            assert len({figure.x_range.id for figure in on_time(doc)}) == 1, "trend and scores are zoomed together"
+    assert len(doc.models) == before
+
+
+def on_time(doc):
+    """The figures of the trend and of the scores."""
+    return [one for one in doc.select({"type": figure}) if one.title.text.startswith(("Trend", "Score"))]
 
 
 def test_an_incident_leads_to_its_most_significant_histogram_and_its_interval(page):

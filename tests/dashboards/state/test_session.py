@@ -1,14 +1,23 @@
 """The view always fits the archive, and its address restores it."""
 
+import re
+from dataclasses import replace
+from html import unescape
 from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
 
 import owtrend
+from dashboards.pages.histogram import HistogramPage
+from dashboards.pages.text import notes
+from dashboards.state.news import News
 from dashboards.state.session import Session
+from owtrend.store.append import appender
 from owtrend.store.repository import Store
-from tests import making
+from tests import making, snapshots
+
+PATHS = {("a", "b"): [0, 1, 2, 0], ("a/b",): [0, 3, 4, 0]}  # both are displayed as a/b
 
 
 def at(clock):
@@ -123,6 +132,73 @@ def test_a_session_keeps_its_archive_while_the_store_grows(tmp_path):
     assert session.archive.runs.index.tolist() == [1]
     assert session.notes == ["There is no run 2 in the store."]
     assert Session(archive.latest()).view.run == 2
+
+
+@pytest.fixture
+def growing(tmp_path):
+    """A function that adds rows to run 1 of a subsystem, and hands back the store's newest archive."""
+
+    def grow(rows, run=1, subsystem="EMC"):
+        counts = {"h": [[0, n, 0, 0] for n in range(1, rows + 1)]}
+        making.write_run(tmp_path / "data", counts, run=run, subsystem=subsystem)
+        making.ingest(tmp_path / "data", tmp_path / "store")
+        return owtrend.open(tmp_path / "store")
+
+    return grow
+
+
+def test_a_session_that_follows_goes_on_at_the_end_and_stays_in_the_past(growing):
+    session = Session(growing(4))
+    session.choose(start="12:01")
+    session.follow(growing(6))
+    assert (session.view.start, session.view.stop, session.loaded.edges[-1]) == (at("12:01"), None, at("12:05"))
+    assert session.news == News("New data until 12:05:00 UTC.")
+    session.choose(stop="12:03")
+    assert session.news is None
+    session.follow(growing(7))
+    assert (session.view.start, session.view.stop, session.loaded.edges[-1]) == (at("12:01"), at("12:03"), at("12:06"))
+    assert session.loaded.trend["time"].values[-1] == at("12:06")
+    assert session.news == News("Run 1 has new data until 12:06:00 UTC.", {"stop": None})
+    session.choose(stop=None)
+    assert session.news is None
+
+
+def test_a_new_run_is_announced_until_it_was_looked_at_and_nobody_is_moved(growing):
+    session = Session(growing(4))
+    session.follow(growing(4, run=2))
+    assert (session.view.run, session.news.words) == (1, "Run 2 is new.")
+    session.follow(growing(5))
+    assert session.news.words == "Run 2 is new."
+    session.choose(run=2)
+    assert session.news is None
+
+
+def test_what_did_not_change_is_not_drawn_anew(growing):
+    session, calls = Session(growing(4)), []
+    session.watch(calls.append)
+    before = session.loaded
+    session.follow(growing(4, subsystem="TPC"))
+    assert (session.subsystems, session.news) == (["EMC", "TPC"], None)
+    assert calls == [{"histograms"}]
+    assert (session.loaded.cumulative, session.loaded.trend) == (before.cumulative, before.trend)
+
+
+def test_an_address_that_fits_two_histograms_asks(tmp_path):
+    store, name = Store.create(tmp_path / "store"), "a/b"
+    both = [replace(snapshots.histogram("b", contents), path=path) for path, contents in PATHS.items()]
+    with appender(store) as live:
+        live.append([snapshots.snapshot(minute, *both) for minute in (1, 2)])
+    archive = owtrend.open(tmp_path / "store")
+    session = Session(archive, histogram=name)
+    assert session.asked == ('"a" / "b"', '"a/b"')
+    assert session.notes == ["a/b is the name of 2 histograms in EMC of run 300000. Choose one:"]
+    assert session.loaded.cumulative is None
+    links = re.findall('href="([^"]*)"', notes(session))
+    shown = [from_address(archive, unescape(link)).loaded.cumulative.attrs["path"] for link in links]
+    assert shown == list(PATHS)
+    page = HistogramPage(session)
+    page.controls.histogram.value = session.asked[1]
+    assert (session.asked, session.notes, session.loaded.cumulative.attrs["path"]) == ((), [], ("a/b",))
 
 
 def test_a_note_goes_away_with_the_next_choice(archive):
