@@ -2,7 +2,6 @@
 # mypy: allow-untyped-calls
 
 import asyncio
-import errno
 import gc
 import logging
 import socket
@@ -27,7 +26,8 @@ from dashboards.pictures import theme
 from dashboards.state.news import News
 from dashboards.state.session import Session
 from dashboards.state.view import ADDRESS
-from owtrend.errors import OwtrendError, UsageError
+from owtrend.cli.ports import require_free
+from owtrend.errors import OwtrendError
 
 __all__ = ["create_app", "serve"]
 
@@ -194,7 +194,7 @@ def serve(
     if address not in names:
         names |= {address, socket.gethostname()}
     pages = {"/": create_app(location)}  # a missing store is an error before the port is tried
-    _require_free(address, port)
+    require_free(address, port)
     server = pn.serve(
         pages, port=port, address=address, show=show, start=False, warm=True, verbose=False,
         title="owtrend", location=False, websocket_origin=[*(f"{name}:{port}" for name in sorted(names)), *origins],
@@ -216,18 +216,3 @@ def _unless_closed(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> 
     """Log errors of the event loop, except for data that was on its way to a browser that left."""
     if not isinstance(context.get("exception"), StreamClosedError | WebSocketClosedError):
         loop.default_exception_handler(context)
-
-
-def _require_free(address: str, port: int) -> None:
-    """Raise UsageError, with advice, unless a server can listen here."""
-    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does, for one that just ended
-        try:
-            probe.bind((address, port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise UsageError(
-                    f"port {port} of {address} is in use, perhaps by another owtrend serve; "
-                    f"choose another, for example with --port {port + 1}"
-                ) from error
-            raise UsageError(f"cannot listen on {address}, port {port}: {error}; choose others") from error

@@ -2,13 +2,13 @@
 
 import click
 
-from owtrend.cli.options import modules_option
+from owtrend.cli.options import modules_option, store_argument
 
 __all__ = ["serve"]
 
 
 @click.command()
-@click.argument("store", type=str)
+@store_argument
 @click.option("--port", default=8850, show_default=True, type=click.IntRange(1, 65535), help="Port of the pages.")
 @click.option("--address", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 means all.")
 @click.option("--origin", "origins", multiple=True, help="Further HOST[:PORT] by which browsers reach it. Repeatable.")

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import Any
 from urllib.parse import urlencode
 
@@ -16,6 +17,7 @@ from ingest import naming
 from owtrend.cli.main import main
 from owtrend.cli.options import as_json
 from owtrend.cli.output import print_quarantine, print_table, progress_bar, store_size
+from owtrend.cli.ports import require_free
 
 __all__ = ["demo", "ingest", "simulate"]
 
@@ -243,9 +245,9 @@ def _print_faults(simulation: Any, address: str = "", flags: Any = None) -> None
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path), required=False)
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), required=False)
 @click.option("--no-serve", is_flag=True, help="Stop before serving the page.")
-@click.option("--port", default=8850, show_default=True, help="Where the page is served.")
+@click.option("--port", default=8850, show_default=True, type=click.IntRange(1, 65535), help="Port of the page.")
 @as_json
 @click.pass_context
 def demo(ctx: click.Context, folder: Path | None, no_serve: bool, port: int, as_json: bool) -> None:
@@ -261,6 +263,8 @@ def demo(ctx: click.Context, folder: Path | None, no_serve: bool, port: int, as_
     from ingest.simulator import simulate
     from owtrend.compute import compute
 
+    if not no_serve:
+        require_free("127.0.0.1", port)  # now, not after a minute of work
     folder = folder or Path(tempfile.mkdtemp(prefix="owtrend-demo-"))
     data, store = folder / "data", folder / "store"
     with progress_bar() as progress:
@@ -285,9 +289,12 @@ def demo(ctx: click.Context, folder: Path | None, no_serve: bool, port: int, as_
             f"{trends.points:,} trend points, {trends.scored} runs x subsystems scored, in {trends.seconds:.1f} s"
         )
         _print_faults(simulation, address, flags)
-        click.echo(f"what is wrong, and why: owtrend outliers {store}")
+        click.echo(f"What is wrong, since when and why:  owtrend outliers {quote(str(store))}")
         if no_serve:
-            click.echo(f"see the page with: owtrend serve {store}")
+            click.echo(f"See it, in a browser:               owtrend serve {quote(str(store))}")
+        else:
+            click.echo(f"See it, in a browser:               {address}")
+        click.echo("Your own files:                     owtrend ingest FOLDER --store archive.zarr")
     if no_serve:
         return
     serve = main.get_command(ctx, "serve")

@@ -3,7 +3,6 @@
 import atexit
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
@@ -12,6 +11,7 @@ from typing import NoReturn
 
 import click
 
+from owtrend.display import printable
 from owtrend.errors import OwtrendError
 
 __all__ = ["leave", "main", "run", "status"]
@@ -22,6 +22,7 @@ _OWN = {
     "clean": ("storing", "clean"),
     "compute": ("computing", "compute"),
     "export": ("results", "export"),
+    "histograms": ("results", "list_histograms"),
     "merge": ("storing", "merge"),
     "outliers": ("results", "outliers"),
     "remove": ("storing", "remove"),
@@ -65,7 +66,7 @@ def run() -> NoReturn:
 
 
 def status(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit status: an `OwtrendError` is one line on stderr and 1, Ctrl-C is 130.
+    """Run a command and return its exit status: any error is one line on stderr and 1, Ctrl-C is 130.
 
     ``arguments`` are those of the command line, if none are given.
     """
@@ -75,7 +76,7 @@ def status(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except OwtrendError as error:
-        click.echo(f"owtrend: {error}", err=True)
+        click.echo("\n".join(printable(line, 2000) for line in f"owtrend: {error}".splitlines()), err=True)
         return 1
     except click.ClickException as error:
         error.show()
@@ -85,8 +86,10 @@ def status(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:  # as in `owtrend runs STORE | head -1`
         return 1
-    except Exception:
-        traceback.print_exc()
+    except Exception as error:
+        from owtrend.cli.unexpected import explain
+
+        click.echo(f"owtrend: {explain(error, sys.argv[1:] if arguments is None else arguments)}", err=True)
         return 1
 
 

@@ -1,28 +1,62 @@
 """Arguments and options that several verbs share."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-__all__ = ["as_json", "file_option", "modules_option", "runs_option", "store_argument", "trend_options"]
+from owtrend.cli import completing
+from owtrend.errors import NotFoundError
+
+__all__ = [
+    "as_json", "file_option", "modules_option", "runs_option", "store_argument", "subsystem_option", "trend_options",
+]  # fmt: skip
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print data as JSON.")
 
 
-def store_argument(function: Callable[..., Any]) -> Callable[..., Any]:
-    return click.argument("store", type=str)(function)
+# Eager, so that other options, such as --runs, can look into it.
+store_argument = click.argument("store", type=str, is_eager=True, shell_complete=completing.folders)
 
 
-def _run_numbers(_: click.Context, __: click.Parameter, text: str | None) -> list[int] | None:
-    try:
-        return [int(run) for run in text.split(",")] if text else None
-    except ValueError as error:
-        raise click.BadParameter(f"{text!r}: expected run numbers such as 300000,300001") from error
+def _run_numbers(ctx: click.Context, _: click.Parameter, text: str | None) -> list[int] | None:
+    """The runs that are meant. Only a range can be wider than what the store holds: it takes those that there are."""
+    if text is None or ctx.resilient_parsing:
+        return None
+    ranges = [_run_range(part.strip()) for part in text.split(",")]
+    if all(first == last for first, last in ranges):
+        return sorted({first for first, _ in ranges})
+    from owtrend.store.repository import Store
+
+    reader = Store.open(ctx.params["store"]).reader()
+    known = {run for name in reader.subsystems for run in reader.subsystem(name).run_indices}
+    chosen = {first for first, last in ranges if first == last}
+    for first, last in ranges:
+        inside = {run for run in known if first <= run <= last}
+        if not inside and first != last:
+            there = f"it has {min(known)} to {max(known)}" if known else "it has none"
+            raise NotFoundError(f"{reader.location}: no run from {first} to {last}; {there}")
+        chosen |= inside
+    return sorted(chosen)
 
 
-runs_option = click.option("--runs", callback=_run_numbers, help="Only these run numbers, separated by commas.")
+def _run_range(text: str) -> tuple[int, int]:
+    """First and last run of ``300000`` or ``300000-300002``."""
+    match = re.fullmatch(r"(\d{1,18})(?:\s*-\s*(\d{1,18}))?", text, re.ASCII)
+    if match is None or int(match[2] or match[1]) < int(match[1]):
+        raise click.BadParameter(f"{text!r}: expected run numbers such as 300000,300005 or 300000-300002")
+    return int(match[1]), int(match[2] or match[1])
+
+
+runs_option = click.option(
+    "--runs", callback=_run_numbers, shell_complete=completing.runs,
+    help="Only these runs: 300000, 300000,300005, 300000-300002 or a mixture.",
+)  # fmt: skip
+subsystem_option = click.option(
+    "--subsystem", shell_complete=completing.subsystems, help="Only this subsystem.  [default: all]"
+)
 
 
 def _import_modules(_: click.Context, __: click.Parameter, path: str | None) -> None:
@@ -49,9 +83,10 @@ def trend_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--histogram",
             "histograms",
             multiple=True,
+            shell_complete=completing.histograms,
             help="Only histograms with names like this, e.g. '*QA*'. Repeatable.",
         ),
-        click.option("--subsystem", help="Only this subsystem.  [default: all]"),
+        subsystem_option,
     ):
         function = option(function)
     return function

@@ -1,18 +1,29 @@
 """Prints what a verb found: tables, JSON, numbers with their errors, the quarantine; and shows its progress."""
 
 import json
-from collections.abc import Sequence
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from math import floor, isfinite, log10
 from pathlib import Path
 from typing import Any
 
 import click
 
+from owtrend.display import printable
+
 __all__ = ["finite", "plain", "print_quarantine", "print_table", "progress_bar", "store_size", "with_error"]
 
 
 def progress_bar() -> Any:
-    """A context manager that shows a bar with rate and time left on stderr; it yields the callback that moves it."""
+    """A context manager that shows a bar with rate and time left on stderr; it yields the callback that moves it.
+
+    Where stderr is no terminal, there are plain lines instead: after 5, 15, 35 s and so on, then once a minute.
+    """
+    if not sys.stderr.isatty():
+        return nullcontext(_plain_lines(time.monotonic))
     from contextlib import contextmanager
 
     from rich.console import Console
@@ -31,8 +42,7 @@ def progress_bar() -> Any:
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
             TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
         )  # fmt: skip
-        console = Console(stderr=True)
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
+        with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
             tasks: dict[str, Any] = {}
 
             def move(what: str, done: int, total: int) -> None:
@@ -44,6 +54,21 @@ def progress_bar() -> Any:
             yield move
 
     return bar()
+
+
+def _plain_lines(clock: Callable[[], float]) -> Callable[[str, int, int], None]:
+    """A callback that prints now and then how far the work is."""
+    began = clock()
+    wait, due = 5.0, began + 5.0
+
+    def move(what: str, done: int, total: int) -> None:
+        nonlocal wait, due
+        if (now := clock()) >= due:
+            click.echo(f"{what}: {done:,} of {total:,}, after {now - began:.0f} s", err=True)
+            wait = min(2 * wait, 60.0)
+            due = now + wait
+
+    return move
 
 
 def print_table(rows: Sequence[dict[str, Any]], as_json: bool, title: str = "") -> None:
@@ -59,8 +84,10 @@ def print_table(rows: Sequence[dict[str, Any]], as_json: bool, title: str = "") 
         numeric = isinstance(rows[0][name], int | float)
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
-    Console(markup=False, emoji=False).print(table if rows else f"{title}: nothing")
+        table.add_row(*("\n".join(printable(line, 2000) for line in str(v).splitlines()) for v in row.values()))
+    # Into a pipe each row is one line, so that `grep` finds whole rows.
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 10_000
+    Console(markup=False, emoji=False, width=width).print(table if rows else f"{title}: nothing")
 
 
 def print_quarantine(rows: Sequence[dict[str, Any]], limit: int | None = None) -> None:

@@ -1,26 +1,37 @@
-"""owtrend export | outliers | slice | trends"""
+"""owtrend export | histograms | outliers | slice | trends"""
 
 import json
+import shlex
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from owtrend.cli.options import as_json, file_option, runs_option, store_argument, trend_options
+from owtrend.cli import completing
+from owtrend.cli.options import as_json, file_option, runs_option, store_argument, subsystem_option, trend_options
 from owtrend.cli.output import finite, plain, print_table, progress_bar, with_error
+from owtrend.display import printable
 
-__all__ = ["export", "outliers", "slice_", "trends"]
+if TYPE_CHECKING:
+    from owtrend.output.tables import RunTable
 
+__all__ = ["export", "list_histograms", "outliers", "slice_", "trends"]
+
+MOST_TRENDS = 200  # lines that somebody reads
 _CERTAIN = 37.0  # sigma; the probability of more is below the smallest float
 
 
 @click.command(name="slice")
 @store_argument
-@click.argument("run", type=int)
-@click.argument("subsystem")
+@click.argument("run", type=int, shell_complete=completing.runs)
+@click.argument("subsystem", shell_complete=completing.subsystems)
 @click.option("--from", "start", help="Begin after the snapshot at this time, UTC.  [default: the run's beginning]")
 @click.option("--to", "stop", help="End with the snapshot at this time, UTC.  [default: the run's end]")
-@click.option("--select", multiple=True, help="Only histograms with names like this, e.g. '*QA*'. Repeatable.")
+@click.option(
+    "--select", multiple=True, shell_complete=completing.histograms,
+    help="Only histograms with names like this, e.g. '*QA*'. Repeatable.",
+)  # fmt: skip
 @file_option(".root")
 @as_json
 def slice_(
@@ -60,10 +71,11 @@ def slice_(
 @click.command()
 @store_argument
 @trend_options
+@click.option("--all", "everything", is_flag=True, help=f"Show more than {MOST_TRENDS} trends, too.")
 @as_json
 def trends(
     store: str, subsystem: str | None, histograms: tuple[str, ...], reductors: tuple[str, ...],
-    runs: list[int] | None, as_json: bool,
+    runs: list[int] | None, everything: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Show the trends in STORE run by run: entries, means and widths of whole runs, each with its error.
 
@@ -71,7 +83,11 @@ def trends(
     """
     from owtrend.output import tables
 
-    rows = tables.run_table(store, subsystem=subsystem, histograms=histograms, reductors=reductors, runs=runs)
+    table = tables.run_table(store, subsystem=subsystem, histograms=histograms, reductors=reductors, runs=runs)
+    count = sum(table.counts.values())
+    if count > MOST_TRENDS and not (as_json or everything):
+        _ask_to_choose(store, table, subsystem, histograms, reductors, runs)
+    rows = table.rows()
     if as_json:
         finite = [{name: None if value != value else value for name, value in row.items()} for row in rows]
         print_table(finite, True)
@@ -84,9 +100,76 @@ def trends(
     print_table(shown, False, title=f"Trends of whole runs in {store}")
 
 
+def _ask_to_choose(
+    store: str, table: "RunTable", subsystem: str | None, histograms: tuple[str, ...], reductors: tuple[str, ...],
+    runs: list[int] | None,
+) -> NoReturn:  # fmt: skip
+    """Print how many trends there are, and the commands that choose fewer; ends with status 2."""
+
+    def command(**chosen: Any) -> str:
+        words = ["owtrend", "trends", store, *(("--subsystem", name) if (name := chosen.get("subsystem")) else ())]
+        words += [word for name in chosen.get("histograms", histograms) for word in ("--histogram", name)]
+        words += [word for name in chosen.get("reductors", reductors) for word in ("--reductor", name)]
+        of_runs = chosen.get("runs", runs)
+        return printable(shlex.join([*words, *(("--runs", ",".join(map(str, of_runs))) if of_runs else ())]), 400)
+
+    counts = table.counts
+    click.echo(f"{sum(counts.values()):,} trends in {store} are too many to read; choose some:", err=True)
+    largest = max(table.chosen, key=lambda one: counts[one.subsystem])
+    name, entry, run = largest.subsystem, largest.entries[0], largest.runs[-1]
+    suggestions = [] if subsystem else [(command(subsystem=name), f"{count:,}") for name, count in counts.items()]
+    if not histograms:
+        suggestions.append((command(subsystem=name, histograms=[entry.name]), "one histogram"))
+    fewer: dict[str, Any] = {"runs": [run]} if len(largest.runs) > 1 else {}
+    fewer |= {} if reductors else {"reductors": [largest.reductors[0].name]}
+    if fewer:
+        what = " and ".join({"runs": "the last run", "reductors": "one reductor"}[key] for key in fewer)
+        suggestions.append((command(subsystem=name, **fewer), what))
+    width = max(len(text) for text, _ in suggestions) if suggestions else 0
+    for text, what in suggestions:
+        click.echo(f"  {text:{width}}  # {what}", err=True)
+    quoted = shlex.quote(store)
+    click.echo(
+        f"Names: owtrend histograms {quoted}. All: --all, --json, or owtrend export {quoted} -o trends.csv", err=True
+    )
+    sys.exit(2)
+
+
+@click.command(name="histograms")
+@store_argument
+@click.argument("patterns", nargs=-1, shell_complete=completing.histograms)
+@subsystem_option
+@runs_option
+@as_json
+def list_histograms(
+    store: str, patterns: tuple[str, ...], subsystem: str | None, runs: list[int] | None, as_json: bool
+) -> None:
+    """List the histograms in STORE, or those whose names are like PATTERNS: class, bins, and the runs that have it.
+
+    A name alone is a pattern, too; * is any text, ? any character.
+
+    Example: owtrend histograms archive.zarr '*Amp*' --subsystem EMC
+    """
+    from owtrend.histograms.listing import histogram_rows
+    from owtrend.model.registry import matching
+    from owtrend.model.wording import plural, run_names
+    from owtrend.store.repository import Store
+
+    reader = Store.open(store).reader()
+    views = [reader.subsystem(name) for name in (reader.subsystems if subsystem is None else (subsystem,))]
+    every = [entry for view in views for entry in view.registry.histograms.values()]
+    asked = set(matching(every, patterns, reader.location))
+    rows = [row for view in views for row in histogram_rows(view, asked, runs)]
+    if as_json:
+        print_table(rows, True)
+        return
+    shown = [{**row, "bins": f"{row['bins']:,}", "runs": run_names(row["runs"])} for row in rows]
+    print_table(shown, False, title=f"{plural(len(rows), 'histogram')} in {store}")
+
+
 @click.command()
 @store_argument
-@click.option("--subsystem", help="Only this subsystem.  [default: all]")
+@subsystem_option
 @runs_option
 @click.option("--all", "everything", is_flag=True, help="Show each report of each histogram instead of incidents.")
 @as_json

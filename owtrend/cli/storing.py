@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from owtrend.cli.options import as_json, store_argument
+from owtrend.cli import completing
+from owtrend.cli.options import as_json, store_argument, subsystem_option
 from owtrend.cli.output import plain, print_quarantine, print_table, progress_bar
 
 __all__ = ["check", "clean", "merge", "remove", "runs", "status"]
@@ -62,9 +63,9 @@ def check(store: str, digest: bool, as_json: bool) -> None:
 
 @click.command()
 @store_argument
-@click.argument("run", type=int)
+@click.argument("run", type=int, shell_complete=completing.runs)
 @click.option("--why", required=True, help="The reason, kept in the ledger.")
-@click.option("--subsystem", help="Only this subsystem.  [default: all]")
+@subsystem_option
 def remove(store: str, run: int, why: str, subsystem: str | None) -> None:
     """Remove RUN from STORE, so that good files can be ingested in its place. Tagged versions keep it.
 

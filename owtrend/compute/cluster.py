@@ -3,9 +3,11 @@
 import contextlib
 import logging
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from itertools import islice
+from multiprocessing import resource_tracker
 from typing import Any, Protocol
 
 from owtrend.errors import UsageError
@@ -109,12 +111,28 @@ def runner(workers: int | None = None, scheduler: str | None = None, *, tasks: i
         yield _Cluster(client, count)
 
 
+@contextlib.contextmanager
+def interrupts_blocked() -> Iterator[None]:
+    """Block Ctrl-C for the processes and threads that are started here, for good, and for this thread until the end.
+
+    A terminal sends it to all processes at once. The workers would print what each was doing; instead this process
+    alone takes it, and closes them.
+    """
+    resource_tracker.ensure_running()  # started later, it would end the blocking
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def local_cluster(workers: int, *, processes: bool = True) -> Any:
     """So many worker processes of one thread each on this machine, or threads that stand for them."""
     import dask
     from distributed import LocalCluster
 
-    with dask.config.set({f"distributed.nanny.pre-spawn-environ.{name}": of for name, of in _ENVIRONMENT.items()}):
+    environment = {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in _ENVIRONMENT.items()}
+    with dask.config.set(environment), interrupts_blocked():
         return LocalCluster(
             n_workers=workers, threads_per_worker=1, processes=processes, dashboard_address="127.0.0.1:0",
             silence_logs=logging.ERROR,

@@ -1,18 +1,23 @@
 """Tables of what a store holds: runs, histograms and quarantine; and the runs and histograms that a call asks for."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from owtrend.model.histogram import Path
 from owtrend.model.registry import HistogramEntry, Segment, matching
 from owtrend.model.rows import NotStored
 from owtrend.store.reader import Reader, SubsystemReader
 
-__all__ = ["histograms_table", "not_stored_table", "quarantine_table", "runs_table", "select_histograms", "select_runs"]
+__all__ = [
+    "histogram_rows", "histograms_table", "not_stored_table", "quarantine_table", "runs_table", "select_histograms",
+    "select_runs",
+]  # fmt: skip
 
 _RUN_COLUMNS = ["start", "stop", "duration", "snapshots", "subsystems", "mode"]
 _HISTOGRAM_COLUMNS = [
@@ -87,6 +92,30 @@ def histograms_table(
             }
         )
     return pd.DataFrame(rows, columns=["name", *_HISTOGRAM_COLUMNS]).set_index("name")
+
+
+def histogram_rows(
+    view: SubsystemReader, entries: Collection[HistogramEntry], runs: Collection[int] | None = None
+) -> list[dict[str, Any]]:
+    """Subsystem, histogram, class, bins (flow excluded), title and runs of those histograms that any of the runs has.
+
+    Class, bins and title are those of the newest binning.
+    """
+    held: dict[int, NDArray[np.bool_]] = {
+        run: np.any(view.holds[np.unique(view.layout(index))], axis=0)
+        for run, index in sorted(view.run_indices.items())
+        if runs is None or run in runs
+    }
+    rows = []
+    for entry in view.registry.histograms.values():
+        segments = [number for number, _ in entry.segments]
+        if entry not in entries or not (having := [run for run, used in held.items() if used[segments].any()]):
+            continue
+        newest = [segment for number, segment in entry.segments if held[having[-1]][number]][-1]
+        bins = int(np.prod([len(axis) for axis in newest.axes]))
+        row = {"subsystem": view.name, "histogram": entry.name, "class": newest.class_name, "bins": bins}
+        rows.append({**row, "title": newest.title, "runs": having})
+    return rows
 
 
 def quarantine_table(reader: Reader) -> pd.DataFrame:

@@ -24,7 +24,7 @@ from owtrend.trends.query import row_by_row, run_by_run
 from owtrend.trends.reductors import Reductor
 from owtrend.trends.settings import existing, kept, kept_reductors, parse_stored
 
-__all__ = ["FORMATS", "ExportSummary", "export_trends", "run_table"]
+__all__ = ["FORMATS", "ExportSummary", "RunTable", "export_trends", "run_table"]
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -38,11 +38,37 @@ class ExportSummary(DisplayedFields):
     bytes: int
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RunTable:
+    """The trends of whole runs that were chosen, read by `rows`."""
+
+    config: Config
+    chosen: "list[_Chosen]"
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The number of rows by subsystem."""
+        return {one.subsystem: sum(1 for _ in one.trends()) for one in self.chosen}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A dict of run, subsystem, histogram, reductor, value and error for each; see `run_table`."""
+        rows = []
+        for one in self.chosen:
+            found = run_by_run(one.view, one.subsystem, self.config, one.runs, one.entries, one.reductors)
+            value, error, labels = found["value"].values, found["error"].values, _labels(one.entries)
+            for place in one.trends():
+                number, column, which = place
+                names = {"histogram": labels[column], "reductor": one.reductors[which].name}
+                numbers = {"value": float(value[place]), "error": float(error[place])}
+                rows.append({"run": one.runs[number], "subsystem": one.subsystem, **names, **numbers})
+        return rows
+
+
 def run_table(
     location: str | Path, *, subsystem: str | None = None, histograms: Sequence[str] = (),
     reductors: Sequence[str] = (), runs: Sequence[int] | None = None,
-) -> list[dict[str, Any]]:  # fmt: skip
-    """The reductors of whole runs: a dict of run, subsystem, histogram, reductor, value and error for each.
+) -> RunTable:  # fmt: skip
+    """The reductors of whole runs: ``rows()`` has run, subsystem, histogram, reductor, value and error of each.
 
     Parameters
     ----------
@@ -61,21 +87,7 @@ def run_table(
         If there is no such store; no such subsystem, histogram or run; no such reductor.
     """
     config, chosen = _chosen(location, subsystem, histograms, reductors, runs)
-    rows = []
-    for one in chosen:
-        made = run_by_run(one.view, one.subsystem, config, one.runs, one.entries, one.reductors)
-        value, error = made["value"].values, made["error"].values
-        for number, run in enumerate(one.runs):
-            used = _held(one.view, run)
-            for column, (entry, label) in enumerate(zip(one.entries, _labels(one.entries), strict=True)):
-                if not any(used[segment] for segment, _ in entry.segments):
-                    continue
-                for which in one.fitting[column]:
-                    names = {"histogram": label, "reductor": one.reductors[which].name}
-                    found = float(value[number, column, which]), float(error[number, column, which])
-                    numbers = dict(zip(("value", "error"), found, strict=True))
-                    rows.append({"run": run, "subsystem": one.subsystem, **names, **numbers})
-    return rows
+    return RunTable(config=config, chosen=chosen)
 
 
 def export_trends(
@@ -142,6 +154,15 @@ class _Chosen:
     reductors: list[Reductor]
     fitting: list[list[int]]
 
+    def trends(self) -> Iterator[tuple[int, int, int]]:
+        """Positions among the runs, entries and reductors of all trends of whole runs that the store holds."""
+        for number, run in enumerate(self.runs):
+            held = _held(self.view, run)
+            for column, entry in enumerate(self.entries):
+                if any(held[segment] for segment, _ in entry.segments):
+                    for which in self.fitting[column]:
+                        yield number, column, which
+
 
 def _chosen(
     location: str | Path, subsystem: str | None, histograms: Sequence[str], names: Sequence[str],
@@ -154,7 +175,8 @@ def _chosen(
     where = reader.location if subsystem is None else views[subsystem].where
     every = [entry for view in views.values() for entry in view.registry.histograms.values()]
     asked = set(matching(every, histograms, where))
-    if missing := set(runs or ()) - {run for view in views.values() for run in view.run_indices}:
+    missing = set(runs or ()) - {run for view in views.values() for run in view.run_indices}
+    if missing and (subsystem is None or missing == set(runs or ())):  # in one subsystem, a range may have holes
         raise NotFoundError(f"{where}: no run {', '.join(map(str, sorted(missing)))}; `owtrend runs` lists them")
     chosen = []
     for name, view in views.items():

@@ -52,6 +52,8 @@ class Store:
         if (in_memory := _in_memory.get(str(location))) is not None:
             return cls(location, in_memory)
         storage = _storage(location)
+        if _is_local(location) and Path(location).is_file():
+            raise StoreError(f"{location}: a file; a store is a folder, made by `owtrend ingest FOLDER --store STORE`")
         if _is_local(location) and not Path(location).is_dir():
             raise StoreError(f"{location}: no such store; make one with `owtrend ingest FOLDER --store {location}`")
         try:
@@ -267,7 +269,7 @@ def _empty_folder(location: str | Path) -> Iterator[None]:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0].removeprefix("x ")
+    return next(iter(str(error).strip().splitlines()), type(error).__name__).removeprefix("x ")
 
 
 def _is_local(location: str | Path) -> bool:

@@ -221,7 +221,7 @@ def test_trends_are_shown_run_by_run(capsys, small_store):
     assert call("trends", str(small_store), "--subsystem", "TPC", "--reductor", "mean", "--runs", "300000") == 0
     assert "0.95 ± 0.15" in capsys.readouterr().out
     assert call("trends", str(small_store), "--reductor", "meen") == 1
-    assert "no reductor 'meen'; there are entries" in capsys.readouterr().err
+    assert "no reductor 'meen'; did you mean 'mean'; there are entries" in capsys.readouterr().err
     assert call("trends", str(small_store), "--runs", "all") == 2
 
 

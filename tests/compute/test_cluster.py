@@ -1,6 +1,8 @@
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from functools import partial
 
 import dask
@@ -8,7 +10,7 @@ import numpy as np
 import pytest
 
 from owtrend.compute import compute
-from owtrend.compute.cluster import local_cluster, runner
+from owtrend.compute.cluster import interrupts_blocked, local_cluster, runner
 from owtrend.errors import UsageError
 from owtrend.store.repository import Store
 
@@ -64,3 +66,14 @@ def test_a_worker_killed_in_mid_pass_costs_time_only(small_store, tmp_path, monk
         for name in ("value", "error", "state", "run_value", "run_error"):
             every = slice(0, len(expected.run_indices))
             np.testing.assert_array_equal(found.trends.block(name, every), expected.trends.block(name, every))
+
+
+def test_workers_do_not_hear_ctrl_c_and_this_process_does():
+    code = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+
+    def blocked_in_a_child():
+        return subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True).stdout.strip()
+
+    with interrupts_blocked():
+        assert blocked_in_a_child() == "True"
+    assert blocked_in_a_child() == "False"
