@@ -131,6 +131,7 @@ def create_app(location: str | Path) -> Callable[[], pn.viewable.Viewable]:
             with set_curdoc(doc):
                 frame.extend(parts(query, doc))
 
+        doc.config.update(reconnect_session=False, notify_connection_status=False)
         doc.js_on_event("connection_lost", CustomJS(code=_LOST))
 
         # The browser gets an empty frame at once, and loads its scripts while the pictures are made: 0.3 s less.

@@ -16,6 +16,8 @@ __all__ = ["Incidents"]
 class Incidents(pn.viewable.Viewer):
     """A list in which a user chooses an incident; the view goes to its most significant histogram and its interval.
 
+    An incident of whole snapshots, such as a gap, leads to the entries there.
+
     The list is filled once the page is in the browser, after the pictures. It shows the incident until the user looks
     at something else.
     """
@@ -29,28 +31,37 @@ class Incidents(pn.viewable.Viewer):
             stylesheets=[theme.WIDGETS],
         )  # fmt: skip
         self._incident_shown: tuple[Any, ...] = ()
+        self._filling = False
         pn.state.onload(self._fill)
         self.list.param.watch(self._choose, "value")
         session.watch(self._follow, ["run", "subsystem", "histogram", "start", "stop"])
+        session.watch(lambda _: self._fill(), ["archive"])
 
     def _fill(self) -> None:
+        """List the incidents; the chosen one stays chosen if it is among them."""
+        chosen = self.incidents[self.list.value - 1].label if self.list.value else ""
         self.incidents = latest(self.session.archive)
         first = f"{len(self.incidents)} latest: choose one…" if self.incidents else "none"
         options = {first: 0} | {incident.label: number for number, incident in enumerate(self.incidents, start=1)}
-        self.list.param.update(options=options, value=0, disabled=not self.incidents)
+        self._filling = True
+        self.list.param.update(options=options, value=options.get(chosen, 0), disabled=not self.incidents)
+        self._filling = False
 
     def _choose(self, event: Any) -> None:
-        if not event.new:
+        if self._filling or not event.new:
             return
         incident = self.incidents[event.new - 1]
         subsystems = self.session.archive.runs["subsystems"].get(incident.run, "")
         if incident.subsystem not in subsystems.split(", "):
             return  # nothing but unreadable files
         start, stop = interval.text(incident.start), interval.text(incident.stop)
+        place: dict[str, Any] = {"run": incident.run, "subsystem": incident.subsystem, "start": start, "stop": stop}
+        if incident.histogram is None:
+            place |= {"reductor": "entries", "every": ""}
+        elif self.session.view.every == "run":  # a trend without a place for the interval
+            place |= {"every": ""}
         self._incident_shown = ()
-        self.session.choose(
-            run=incident.run, subsystem=incident.subsystem, histogram=incident.histogram, start=start, stop=stop
-        )
+        self.session.choose(histogram=incident.histogram, **place)
         self._incident_shown = self._shown
 
     def _follow(self, _: set[str]) -> None:

@@ -99,17 +99,32 @@ class Incident:
 
 @lru_cache(maxsize=4)  # sessions of one version share its archive
 def latest(archive: owtrend.Archive) -> tuple[Incident, ...]:
-    """The newest incidents."""
+    """The newest incidents; one of several subsystems has a line for each, the most significant first."""
     found: dict[str, Incident] = {}
     for incident in archive.incidents().sort_values("start", ascending=False).head(MOST).itertuples():
-        name, run, histogram = incident.subsystem, incident.run, incident.histogram
-        words = [name, *([histogram] if histogram else []), incident.score.replace("_", " ")]
-        runs = incident.runs
+        runs, others = incident.runs, [name for name in incident.subsystems if name != incident.subsystem]
         since = f"  ·  {len(runs)} runs since {runs[0]}" if len(runs) > 1 else ""
-        label = f"{incident.start:%m-%d %H:%M}  ·  {' '.join(words)}{since}"
-        while label in found:
-            label += " "  # a widget needs distinct options
-        part = next(part for part in incident.parts if (part.subsystem, part.run) == (name, run))
-        start, stop = np.datetime64(part.start, "ns"), np.datetime64(part.stop, "ns")
-        found[label] = Incident(label, name, run, histogram, start, stop)
+        for name in (incident.subsystem, *others):
+            of_name = [part for part in incident.parts if part.subsystem == name]
+            part = next((part for part in of_name if part.run == incident.run), of_name[0])
+            start, stop = np.datetime64(part.start, "ns"), np.datetime64(part.stop, "ns")
+            histogram, score, joined = incident.histogram, incident.score, ""
+            if name != incident.subsystem:
+                top = _most_significant(archive, name, part.run, start, stop)
+                histogram, score = (top["histograms"][0] if top["histograms"] else None), top["score"]
+                joined = f"  ·  with {incident.subsystem}"
+            words = [name, *([histogram] if histogram else []), score.replace("_", " ")]
+            label = f"{pd.Timestamp(start):%m-%d %H:%M}  ·  {' '.join(words)}{joined}{since}"
+            while label in found:
+                label += " "  # a widget needs distinct options
+            found[label] = Incident(label, name, part.run, histogram, start, stop)
     return tuple(found.values())
+
+
+def _most_significant(
+    archive: owtrend.Archive, subsystem: str, run: int, start: np.datetime64, stop: np.datetime64
+) -> pd.Series:  # fmt: skip
+    """The most significant finding of a subsystem in an interval of a run."""
+    rows = archive.findings(subsystem, runs=[run])
+    rows = rows[(rows["start"] >= start) & (rows["stop"] <= stop)]
+    return rows.sort_values(["certain", "z", "start"], ascending=[False, False, True], kind="stable").iloc[0]

@@ -253,6 +253,40 @@ def test_incidents_are_listed_newest_first_and_lead_to_another_subsystem(tmp_pat
     assert page.controls.subsystem.value == "TPC"
 
 
+def two_subsystems(folder, **missing):
+    """Runs 1 and 2 of EMC and TPC, 20 snapshots each, scored; in run 2 the rows in ``missing`` were never received."""
+    rng = np.random.default_rng(5)
+    for subsystem in ("EMC", "TPC"):
+        for run in (1, 2):
+            rows = {name: np.pad(rng.poisson(60, (20, 6)).cumsum(axis=0), ((0, 0), (1, 1))) for name in ("a", "b")}
+            if run == 2 and subsystem == "TPC":
+                rows["b"][10:, 3:] += 500 * np.arange(1, 11)[:, None]
+            absent = missing.get(subsystem, ()) if run == 2 else ()
+            for number in set(range(20)) - set(absent):
+                held = {name: [counts[number].tolist()] for name, counts in rows.items()}
+                start = making.START.replace(hour=12 + run, minute=number)
+                making.write_run(folder / "data", held, run=run, subsystem=subsystem, start=start)
+    making.ingest(folder / "data", folder / "store")
+    compute.compute(folder / "store", workers=0)
+    return owtrend.open(folder / "store")
+
+
+def test_an_incident_of_whole_snapshots_opens_the_entries_and_each_subsystem_has_a_line_of_its_own(tmp_path):
+    archive = two_subsystems(tmp_path, EMC=range(11, 16))
+    page = HistogramPage(Session(archive, run=1, subsystem="TPC", reductor="mean_x", every="run"))
+    widget, session = page.controls.incidents.list, page.session
+    (gap,) = [label for label in widget.options if "EMC" in label and "with EMC" not in label]
+    widget.value = widget.options[gap]
+    assert (session.view.run, session.view.subsystem, session.view.reductor) == (2, "EMC", "entries")
+    assert session.view.every == ""
+    assert session.view.start <= np.datetime64("2018-06-01T14:10") < session.view.stop
+    (other,) = [label for label in widget.options if label.endswith("with EMC")]
+    assert other.startswith("06-01 14:09  ·  TPC b ")
+    widget.value = widget.options[other]
+    assert (session.view.run, session.view.subsystem, session.view.histogram) == (2, "TPC", "b")
+    assert session.view.start == np.datetime64("2018-06-01T14:09")
+
+
 def test_a_store_without_findings_lists_no_incidents(tmp_path):
     Store.create(tmp_path / "store")
     assert latest(owtrend.open(tmp_path / "store")) == ()
