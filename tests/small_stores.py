@@ -1,12 +1,13 @@
 """A small store of two runs, made once."""
 
 import shutil
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 import owtrend
-from tests import making
+from tests import builders
 
 ROWS = [[0, 1, 0, 1], [1, 1, 4, 1], [0, 2, 0, 0], [0, 5, 1, 0]]  # a restart at the third: entries fall from 7 to 2
 
@@ -14,10 +15,10 @@ ROWS = [[0, 1, 0, 1], [1, 1, 4, 1], [0, 2, 0, 0], [0, 5, 1, 0]]  # a restart at 
 @pytest.fixture(scope="session")
 def small_store(tmp_path_factory):
     folder = tmp_path_factory.mktemp("small")
-    making.write_run(folder / "data", {"h": ROWS, "sometimes": [ROWS[0], None, ROWS[1], None]})
-    making.write_run(folder / "data", {"h": ROWS[:2]}, run=300001, start=making.START.replace(hour=14))
-    making.write_run(folder / "data", {"t": ROWS}, subsystem="TPC")
-    making.ingest(folder / "data", folder / "store")
+    builders.write_run(folder / "data", {"h": ROWS, "sometimes": [ROWS[0], None, ROWS[1], None]})
+    builders.write_run(folder / "data", {"h": ROWS[:2]}, run=300001, minutes=count(120))
+    builders.write_run(folder / "data", {"t": ROWS}, subsystem="TPC")
+    builders.ingest(folder / "data", folder / "store")
     return folder / "store"
 
 
@@ -30,7 +31,7 @@ def small(small_store):
 def rooted(tmp_path_factory):
     """Three snapshots that ROOT wrote, of every class and kind of axis."""
     store = tmp_path_factory.mktemp("root") / "store"
-    making.ingest(Path(__file__).parents[0] / "data" / "root", store)
+    builders.ingest(Path(__file__).parents[0] / "data" / "root", store)
     return owtrend.open(store)
 
 
@@ -41,5 +42,5 @@ def projections(tmp_path_factory):
     (folder / "data").mkdir()
     source = Path(__file__).parents[0] / "data/root/projections.root"
     shutil.copy(source, folder / "data" / "EMChistos_300000_C_2018_6_1_12_0_0.root")
-    making.ingest(folder / "data", folder / "store")
+    builders.ingest(folder / "data", folder / "store")
     return owtrend.open(folder / "store")

@@ -5,7 +5,7 @@ import pytest
 import owtrend
 from owtrend.errors import NotFoundError, StoreError
 from owtrend.store.repository import Store
-from tests import making
+from tests.builders import append, archive_of, snapshots
 
 
 def test_runs_are_a_sorted_table(small):
@@ -113,21 +113,18 @@ def test_a_missing_store_is_an_error_that_says_how_to_make_one(tmp_path):
         owtrend.open(tmp_path / "other")
 
 
-def test_an_archive_stays_as_it_was_and_latest_opens_the_newest(tmp_path):
-    making.write_run(tmp_path / "a", {"h": [[0, 1, 0]]})
-    making.ingest(tmp_path / "a", tmp_path / "store")
-    archive = owtrend.open(tmp_path / "store")
+def test_an_archive_stays_as_it_was_and_latest_opens_the_newest():
+    archive = archive_of(*snapshots({"h": [[0, 1, 0]]}))
     version = archive.version
-    making.write_run(tmp_path / "b", {"h": [[0, 2, 0]]}, run=300001)
-    making.ingest(tmp_path / "b", tmp_path / "store")
+    append(archive.location, snapshots({"h": [[0, 2, 0]]}, 300001))
     assert archive.runs.index.tolist() == [300000]
     newest = archive.latest()
     assert newest.runs.index.tolist() == [300000, 300001]
     assert newest.latest() is newest
     assert archive.runs.index.tolist() == [300000]
-    assert owtrend.open(tmp_path / "store", as_of=version).runs.index.tolist() == [300000]
+    assert owtrend.open(archive.location, as_of=version).runs.index.tolist() == [300000]
     with pytest.raises(NotFoundError, match="no version 'yesterday'"):
-        owtrend.open(tmp_path / "store", as_of="yesterday")
+        owtrend.open(archive.location, as_of="yesterday")
 
 
 def test_plain_xarray_opens_the_store(small_store):

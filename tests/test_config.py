@@ -14,8 +14,7 @@ from owtrend.errors import UsageError
 from owtrend.store.repository import Store
 from owtrend.trends.reductors import parse
 from owtrend.trends.settings import existing
-from tests import filling
-from tests.filling import filled
+from tests.builders import append, filled, snapshots
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "owtrend.yaml"
 
@@ -75,7 +74,7 @@ def counted(store, **settings):
 def store(tmp_path):
     axes = [owtrend.Axis.spaced(4, 0, 4)]
     rows = [{"h": filled(axes, [0.5] * n), "events": filled(axes, [1.5] * n)} for n in (1, 3)]
-    filling.append(tmp_path / "store", 1, rows)
+    append(tmp_path / "store", snapshots(rows, 1))
     return tmp_path / "store"
 
 
@@ -121,7 +120,7 @@ def test_what_does_not_exist_is_a_warning_with_the_nearest_name_and_nothing_is_c
 
 def test_an_exact_name_is_no_pattern(tmp_path):
     axes = [owtrend.Axis.spaced(4, 0, 4)]
-    filling.append(tmp_path / "store", 1, [{name: filled(axes, [0.5]) for name in ("h[1]", "h1", "h2")}])
+    append(tmp_path / "store", snapshots([{name: filled(axes, [0.5]) for name in ("h[1]", "h1", "h2")}], 1))
     settings = {"reductors": {"h[1]": ["peak"], "h[12]": ["maximum"]}}
     compute.compute(tmp_path / "store", config=Config.model_validate({"subsystems": {"EMC": settings}}), workers=0)
     archive = owtrend.open(tmp_path / "store")
@@ -170,7 +169,7 @@ def test_a_function_of_ones_own_that_fails_on_one_histogram_stops_no_run(store, 
 
 def test_another_configuration_makes_all_trends_stale_also_of_runs_not_asked_for(store):
     rows = [{"h": filled([owtrend.Axis.spaced(4, 0, 4)], [0.5])}]
-    filling.append(store, 2, rows, subsystem="TPC")
+    append(store, snapshots(rows, 2, subsystem="TPC"))
     counted(store)
     compute.compute(store, config=Config.model_validate({"subsystems": {"TPC": {"events": "h"}}}), runs=[1], workers=0)
     archive = owtrend.open(store)

@@ -13,8 +13,7 @@ from owtrend.compute.cluster import local_cluster
 from owtrend.config import Config
 from owtrend.errors import NotFoundError, UsageError
 from owtrend.trends import reductors
-from tests import filling
-from tests.filling import filled
+from tests.builders import append, filled, snapshots
 
 SOURCE = "import owtrend\n\n\n@owtrend.reductor\ndef reductor_of_a_module(gained):\n    return {}\n"
 CONFIG = Config.model_validate(
@@ -46,7 +45,7 @@ def forget():
 def store(tmp_path, module):
     """A store whose configuration names the module; it was made elsewhere."""
     path = tmp_path / "store"
-    filling.append(path, 1, [{"h": filled([owtrend.Axis.spaced(4, 0, 4)], [0.5])}])
+    append(path, snapshots([{"h": filled([owtrend.Axis.spaced(4, 0, 4)], [0.5])}], 1))
     compute.compute(path, config=CONFIG, workers=0)
     forget()
     return path
@@ -69,7 +68,7 @@ def test_nothing_imports_a_module_because_a_store_names_it(store, module, caplog
 
 
 def test_stored_values_of_a_module_that_is_not_loaded_are_read_and_stay(store):
-    filling.append(store, 2, [{"h": filled([owtrend.Axis.spaced(4, 0, 4)], [0.5])}])
+    append(store, snapshots([{"h": filled([owtrend.Axis.spaced(4, 0, 4)], [0.5])}], 2))
     assert compute.compute(store, workers=0).runs == 1
     archive = owtrend.open(store)
     assert archive.trend("EMC", "h", "reductor_of_a_module", run=1).value.values.tolist() == [1.5]
@@ -136,7 +135,7 @@ def test_a_worker_without_the_module_or_with_other_code_says_so(module):
 
 @pytest.mark.slow
 def test_worker_processes_import_the_modules_of_the_configuration_and_not_those_of_a_store(store, tmp_path, module):
-    filling.append(store, 2, [{"h": filled([owtrend.Axis.spaced(4, 0, 4)], [0.5])}])
+    append(store, snapshots([{"h": filled([owtrend.Axis.spaced(4, 0, 4)], [0.5])}], 2))
     with local_cluster(1) as cluster:
         address = cluster.scheduler_address
         assert compute.compute(store, scheduler=address).runs == 1

@@ -11,7 +11,7 @@ from benchmarks import table
 from benchmarks.studies import calibration
 from benchmarks.table import Input, Row
 from owtrend.comparison.scores import SCORES, parse
-from tests import making
+from tests import builders
 
 ROW = Row(
     theme="decode", benchmark="test_decode_against_uproot", what="all files", input="EMC", value=0.02, unit="s",
@@ -89,7 +89,7 @@ def test_calibration_measures_the_p_values_of_compare_for_every_score_that_has_o
     numbers = np.arange(30) % 2
     brackets = {"bad_bins": "(3)", "outside": "(0, 9)", "x_outside": "(0, 3)", "y_outside": "(0, 3)"}
     names = [name + brackets.get(name, "") for name in SCORES]
-    one, other = (making.table(counts[None], flow=False).isel(time=0) for counts in (data, reference))
+    one, other = (builders.table(counts[None], flow=False).isel(time=0) for counts in (data, reference))
     component = one.contents.copy(data=numbers.reshape(5, 6))
     for pull in ("beta_binomial", "exact"):
         for of_bins, array in ((numbers, component), (0 * numbers, None)):

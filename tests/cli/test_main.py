@@ -2,14 +2,13 @@ import json
 import os
 import subprocess
 import sys
-from datetime import timedelta
 
 import pytest
 from click.testing import CliRunner
 
-from ingest import SnapshotReader, naming, simulate
+from ingest import SnapshotReader, simulate
 from owtrend.cli import main, output
-from tests import making
+from tests import builders
 
 
 def call(*arguments):
@@ -43,7 +42,7 @@ def test_every_verb_has_help_with_an_example():
 
 
 def test_from_files_to_a_table(tmp_path, capsys):
-    making.write_run(tmp_path / "data", {"h": [[0, 1, 0], [0, 2, 0]]})
+    builders.write_run(tmp_path / "data", {"h": [[0, 1, 0], [0, 2, 0]]})
     store = str(tmp_path / "store")
     assert call("ingest", str(tmp_path / "data"), "--store", store, "--workers", "0") == 0
     assert "2 snapshots of 1 run (EMC) added" in capsys.readouterr().out
@@ -59,7 +58,7 @@ def test_from_files_to_a_table(tmp_path, capsys):
 
 
 def test_quarantine_is_shown_and_strict_makes_it_an_error(tmp_path, capsys):
-    making.write_run(tmp_path / "data", {"h": [[0, 1, 0], [0, 2, 0]]})
+    builders.write_run(tmp_path / "data", {"h": [[0, 1, 0], [0, 2, 0]]})
     next((tmp_path / "data").rglob("*.root")).write_bytes(b"not ROOT")
     arguments = ("ingest", str(tmp_path / "data"), "--store", str(tmp_path / "store"), "--workers", "0")
     assert call(*arguments) == 0
@@ -71,7 +70,7 @@ def test_quarantine_is_shown_and_strict_makes_it_an_error(tmp_path, capsys):
 
 
 def test_a_dry_run_makes_no_store(tmp_path, capsys):
-    making.write_run(tmp_path / "data", {"h": [[0, 1, 0]]})
+    builders.write_run(tmp_path / "data", {"h": [[0, 1, 0]]})
     assert call("ingest", str(tmp_path / "data"), "--store", str(tmp_path / "store"), "--dry-run", "--json") == 0
     assert json.loads(capsys.readouterr().out) == [
         {"subsystem": "EMC", "run": 300000, "time": "2018-06-01T10:00:00.000",
@@ -169,8 +168,8 @@ print([m for m in {heavy!r} if m in sys.modules])"""
     ],
 )
 def test_an_error_is_one_line(tmp_path, capsys, arguments):
-    making.write_run(tmp_path / "data", {"h": [[0, 1, 0]]})
-    making.ingest(tmp_path / "data", tmp_path / "store")
+    builders.write_run(tmp_path / "data", {"h": [[0, 1, 0]]})
+    builders.ingest(tmp_path / "data", tmp_path / "store")
     places = {"store": tmp_path / "store", "data": tmp_path / "data"}
     assert call(*(argument.format(**places) for argument in arguments)) == 1
     error = capsys.readouterr().err
@@ -199,11 +198,8 @@ def test_a_time_slice_goes_into_a_root_file(tmp_path, capsys, small_store):
 
 def test_a_slice_lists_what_was_changed(tmp_path, capsys):
     rows = [[0, 1, 0], [0, 2, 0], [0, 1, 2, 3, 0], [0, 1, 2, 4, 0]]
-    for number, row in enumerate(rows):
-        name = naming.processed_name("EMC", 300000, making.START + timedelta(minutes=number))
-        full = making.th1([0, 0.1 * 9**number, 0], "full", dtype="f4")
-        making.write(tmp_path / "data" / name, {"h": making.th1(row), "full": full})
-    making.ingest(tmp_path / "data", tmp_path / "store")
+    full = [builders.histogram([0, 0.1 * 9**number, 0], dtype="f4") for number in range(4)]
+    builders.append(tmp_path / "store", builders.snapshots({"h": rows, "full": full}))
     assert call("slice", str(tmp_path / "store"), "300000", "EMC", "-o", str(tmp_path / "all.root")) == 0
     assert call(
         "slice", str(tmp_path / "store"), "300000", "EMC", "-o", str(tmp_path / "late.root"), "--from", "12:01",

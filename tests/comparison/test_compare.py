@@ -2,6 +2,7 @@
 
 import json
 from functools import cache
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -16,8 +17,7 @@ from owtrend.comparison.pulls import PULLS
 from owtrend.comparison.scores import DEFAULT, SCORES
 from owtrend.errors import BinningChangedError, DimsError, NotFoundError, UsageError
 from owtrend.kernels.two_sample import statistics as kernels
-from tests import making
-from tests.making import table
+from tests.builders import archive_of, snapshots, table, write
 
 BRACKETS = {"outside": "(0, 90)", "x_outside": "(0, 3)", "y_outside": "(0, 3)"}
 ALL = [name + BRACKETS.get(name, "") for name in SCORES]
@@ -30,20 +30,6 @@ def one(counts, **options):
 
 def score_of(compared, name, what="score"):
     return compared[what].sel(score_name=name).values
-
-
-def of_a_file(histogram):
-    """A histogram of a ROOT file as from `Archive.histogram`."""
-    dims = tuple("xyz"[: len(histogram.axes)])
-    parts = {name: (dims, histogram.part(name)) for name in histogram.parts}
-    sums = ("sum", np.array(list(histogram.sums.values())))
-    coords = {"sum": list(histogram.sums)}
-    for name, axis in zip(dims, histogram.axes, strict=True):
-        edges = np.concatenate([[-np.inf], axis.edges, [np.inf]])
-        coords |= {f"{name}_left": (name, edges[:-1]), f"{name}_right": (name, edges[1:])}
-    attrs = {"name": histogram.name, "subsystem": "", "gauge": False, "error_option": "", "flow": True,
-             "class": histogram.class_name, "variable_axes": ()}  # fmt: skip
-    return xr.Dataset({**parts, "sums": sums}, coords=coords, attrs=attrs)
 
 
 def test_comparisons_agree_with_root(shared):
@@ -75,7 +61,8 @@ def test_comparisons_agree_with_root(shared):
             numbers.append((name, kernels.kolmogorov_probability(distance, np.array([n]), m)[0], 1e-6, 1e-40))
         where = f"{pair['file']} {a.name} {b.name}"
         try:
-            labelled = owtrend.compare(of_a_file(a), of_a_file(b), chi2=pair["chi2_option"], scores=["chi2_ndf", "ks"])
+            both = [owtrend.to_xarray(one, flow=True) for one in (a, b)]
+            labelled = owtrend.compare(*both, chi2=pair["chi2_option"], scores=["chi2_ndf", "ks"])
         except BinningChangedError:
             rebinned += 1
         else:
@@ -238,7 +225,7 @@ def test_rows_without_a_fill_are_counted():
 def test_weighted_contents_are_compared_by_their_errors():
     rng = np.random.default_rng(8)
     n, m = rng.poisson(50, 30), rng.poisson(400, 30)
-    data, reference = one(2.5 * n, weights=2.5**2 * n[None]), one(0.5 * m, weights=0.25 * m[None])
+    data, reference = one(2.5 * n, sumw2=2.5**2 * n[None]), one(0.5 * m, sumw2=0.25 * m[None])
     got = owtrend.compare(data, reference)
     assert (got.attrs["chi2"], got.attrs["pull"]) == ("WW", "gauss")
     assert owtrend.compare(one(n), reference).attrs["chi2"] == "UW"
@@ -381,17 +368,15 @@ def test_a_bin_with_a_negative_content_has_a_pull(pull):
 
 def test_a_reference_can_be_a_file_a_time_slice_or_slices_of_several_runs(tmp_path):
     rng = np.random.default_rng(8)
-    rows = {run: rng.poisson(50, (6, 12)).cumsum(axis=0).tolist() for run in (300000, 300001, 300002)}
-    for run, counts in rows.items():
-        making.write_run(tmp_path / "files", {"h": counts}, run=run)
-    making.ingest(tmp_path / "files", tmp_path / "store")
-    archive = owtrend.open(tmp_path / "store")
+    rows = {run: rng.poisson(50, (6, 12)).cumsum(axis=0) for run in (300000, 300001, 300002)}
+    runs = {run: snapshots({"h": counts}, run) for run, counts in rows.items()}
+    archive = archive_of(*chain(*runs.values()))
     late, early = (owtrend.time_slice(archive.histogram("EMC", "h", run=run)) for run in (300002, 300000))
     expected = owtrend.compare(late, early)
-    (file,) = [path for path in (tmp_path / "files").rglob("*12_05_00.root") if "300000" in str(path)]
+    file = write(tmp_path / "last.root", *runs[300000][-1].values())
     for reference in (SnapshotReader().read(file), archive.time_slice("EMC", 300000), archive.reference("EMC", 300000)):
         xr.testing.assert_equal(owtrend.compare(late, reference), expected)
     both = owtrend.compare(late, archive.reference("EMC", [300000, 300001]), normalise="none")
-    totals = np.array(rows[300000][-1]) + rows[300001][-1]
+    totals = rows[300000][-1] + rows[300001][-1]
     np.testing.assert_array_equal(both.expected, totals[1:-1])
     assert owtrend.patches(late, archive.reference("EMC", 300000)).equals(owtrend.patches(late, early))

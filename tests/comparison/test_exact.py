@@ -9,7 +9,7 @@ import owtrend
 from owtrend.comparison.scores import SCORES
 from owtrend.errors import UsageError
 from owtrend.kernels.two_sample import chi2_moments
-from tests.making import table
+from tests.builders import table
 
 EXACT = ["homogeneity", "chi2_permutation", "ks_permutation", "min_p"]
 OF = xr.DataArray(np.repeat([0, 1, -1], 20), dims="x")
@@ -70,7 +70,7 @@ def test_homogeneity_is_chi2_in_standard_deviations():
 def test_weighted_negative_and_empty_histograms_have_no_p_values():
     rng = np.random.default_rng(8)
     counts, reference = rng.poisson(50, 30), rng.poisson(50, 30)
-    weighted = owtrend.compare(one(2.5 * counts, weights=2.5**2 * counts[None]), one(reference), scores=EXACT)
+    weighted = owtrend.compare(one(2.5 * counts, sumw2=2.5**2 * counts[None]), one(reference), scores=EXACT)
     assert weighted.p_value.isnull().all()
     assert weighted.score.isnull().all()
     moved = counts.copy()

@@ -1,28 +1,27 @@
 import numpy as np
 import pytest
 
-import owtrend
 from owtrend.compute import compute
 from owtrend.config import Config, SubsystemConfig
 from owtrend.errors import NotFoundError, UsageError
-from tests import making
+from tests.builders import archive_of, snapshots
 
 SHAPE = np.array([0, 10, 30, 60, 0])
 
 
 @pytest.fixture(scope="module")
-def archive(tmp_path_factory):
+def archive():
     """Five runs of twelve minutes of one shape, the fourth with a hot bin and twice the rate."""
-    folder = tmp_path_factory.mktemp("reference")
+    rows = []
     for run in range(5):
         increment = SHAPE * (2 if run == 3 else 1) + (np.array([0, 0, 0, 500, 0]) if run == 3 else 0)
-        rows = [(increment * minute).tolist() for minute in range(1, 13)]
+        counts = [increment * minute for minute in range(1, 13)]
         counted = [[0, (200 if run == 3 else 100) * minute, 0] for minute in range(1, 13)]
-        making.write_run(folder / "data", {"h": rows, "events": counted}, run=300000 + run)
-    making.ingest(folder / "data", folder / "store")
+        rows += snapshots({"h": counts, "events": counted}, 300000 + run)
+    archive = archive_of(*rows)
     settings = Config(subsystems={"EMC": SubsystemConfig(events="events")})
-    compute.compute(folder / "store", workers=0, config=settings)
-    return owtrend.open(folder / "store")
+    compute.compute(archive.location, workers=0, config=settings)
+    return archive.latest()
 
 
 def test_slices_of_several_runs_add_up(archive):
@@ -82,12 +81,11 @@ def test_an_invalid_reference_is_an_error(archive, arguments, error, message):
         archive.reference("EMC", **arguments)
 
 
-def test_without_an_event_counter_rates_cannot_be_compared(archive, tmp_path):
-    making.write_run(tmp_path / "data", {"h": [[0, 1, 0], [0, 2, 0]]}, run=300000, seconds=900)
-    making.write_run(tmp_path / "data", {"h": [[0, 1, 0], [0, 2, 0]]}, run=300001, seconds=900)
-    making.ingest(tmp_path / "data", tmp_path / "store")
+def test_without_an_event_counter_rates_cannot_be_compared(archive):
+    runs = [snapshots({"h": [[0, 1, 0], [0, 2, 0]]}, run, minutes=(0, 15)) for run in (300000, 300001)]
+    without = archive_of(*runs[0], *runs[1])
     with pytest.raises(UsageError, match="nothing counts events"):
-        owtrend.open(tmp_path / "store").reference("EMC", like=300001, rate_within=0.1)
-    assert owtrend.open(tmp_path / "store").reference("EMC", like=300001).runs == (300000,)
+        without.reference("EMC", like=300001, rate_within=0.1)
+    assert without.reference("EMC", like=300001).runs == (300000,)
     with pytest.raises(NotFoundError, match="no histogram 'g'"):
         archive.reference("EMC", 300000).histogram("g")

@@ -7,6 +7,7 @@ Do that after a version in `owtrend.store.versions` was raised, and look at what
 import json
 import tempfile
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from owtrend.config import Config
 from owtrend.model.axis import Axis
 from owtrend.model.histogram import Histogram
 from owtrend.store import versions
-from tests import filling
+from tests import builders
 
 FILE = Path(__file__).parent.parent / "data" / "golden" / "numbers.npz"
 RUNS = tuple(range(300000, 300006))
@@ -34,7 +35,7 @@ _AXIS, _SIDE = Axis.spaced(12, 0.0, 6.0), Axis.spaced(4, 0.0, 1.0)
 def numbers(store: Path) -> dict[str, NDArray[Any]]:
     """All that `compute` stores of the small detector; keys are ``family:array``, see `owtrend.store.versions`."""
     for run in RUNS:
-        filling.append(store, run, list(_snapshots(run)), minutes=range(0, 2 * SNAPSHOTS, 2))
+        builders.append(store, builders.snapshots(list(_snapshots(run)), run, minutes=count(0, 2)))
     compute.compute(store, config=CONFIG, workers=0)
     view = owtrend.open(store).stored("EMC")
     run_indices = [view.run_index(run) for run in RUNS]

@@ -16,22 +16,22 @@ from owtrend.store import versions
 from owtrend.store.repository import Store
 from owtrend.trends import query
 from owtrend.trends.reductors import DEFAULT
-from tests import making, oracles
+from tests import oracles
+from tests.builders import append, archive_of, snapshots
 
 
 @pytest.fixture(scope="module")
 def two_runs(tmp_path_factory):
-    folder, rng = tmp_path_factory.mktemp("two_runs"), np.random.default_rng(1)
+    location, rng = tmp_path_factory.mktemp("two_runs") / "store", np.random.default_rng(1)
     for run in (300000, 300001):
         rows = rng.poisson(5, (70, 8)).cumsum(axis=0)
-        making.write_run(folder / "data", {"h": rows.tolist(), "g": rows[::-1].tolist()}, run=run)
-    making.ingest(folder / "data", folder / "store")
-    return folder / "store"
+        append(location, snapshots({"h": rows, "g": rows[::-1]}, run))
+    return location
 
 
 @pytest.fixture
 def store(two_runs, tmp_path):
-    """A copy for each test: 140 files take seconds to write."""
+    """A copy for each test."""
     return shutil.copytree(two_runs, tmp_path / "store")
 
 
@@ -44,21 +44,19 @@ def test_trends_equal_the_plain_numpy_way(store):
     np.testing.assert_allclose(opened.trend("EMC", "h", "std", run=300000).value, std)
 
 
-def test_only_what_changed_is_computed_again(store, tmp_path):
+def test_only_what_changed_is_computed_again(store):
     first = compute.compute(store, workers=0)
     assert (first.runs, first.unchanged) == (2, 0)
     again = compute.compute(store, workers=0)
     assert (again.runs, again.unchanged) == (0, 2)
-    making.write_run(tmp_path / "more", {"h": [[9] * 8]}, run=300001, start=making.START.replace(hour=16))
-    making.ingest(tmp_path / "more", store)
+    append(store, snapshots({"h": [[9] * 8]}, 300001, minutes=[240]))
     assert compute.compute(store, workers=0).runs == 1
     assert compute.compute(store, workers=0, runs=[300000], force=True).runs == 1
 
 
-def test_other_code_or_new_histograms_make_trends_stale(store, tmp_path, monkeypatch):
+def test_other_code_or_new_histograms_make_trends_stale(store, monkeypatch):
     compute.compute(store, workers=0)
-    making.write_run(tmp_path / "more", {"new": [[1, 2, 3]]}, run=300002)
-    making.ingest(tmp_path / "more", store)
+    append(store, snapshots({"new": [[1, 2, 3]]}, 300002))
     assert compute.compute(store, workers=0).runs == 1
     assert owtrend.open(store).trend("EMC", "new", "entries", run=300002).value.values.tolist() == [6]
     assert owtrend.open(store).trend("EMC", "h", "entries", run=300000).sizes == {"time": 70}
@@ -137,14 +135,13 @@ def test_the_run_summary_is_the_trend_of_the_whole_run(store):
     assert values[DEFAULT.index("mean_x")] == pytest.approx(sums["tsumwx"] / sums["tsumw"])
 
 
-def test_trends_go_on_over_a_change_of_binning(tmp_path):
-    making.write_run(tmp_path / "data", {"h": [[0, 4, 0], [0, 6, 0], [0, 6, 3, 0]]})
-    making.ingest(tmp_path / "data", tmp_path / "store")
-    trend = owtrend.open(tmp_path / "store").trend("EMC", "h", "entries", run=300000)
+def test_trends_go_on_over_a_change_of_binning():
+    archive = archive_of(*snapshots({"h": [[0, 4, 0], [0, 6, 0], [0, 6, 3, 0]]}))
+    trend = archive.trend("EMC", "h", "entries", run=300000)
     assert trend.value.values.tolist() == [4, 2, 3]
     assert trend.exposure.values[1:].tolist() == [60, 60]
-    compute.compute(tmp_path / "store", workers=0)
-    view = owtrend.open(tmp_path / "store").stored("EMC")
+    compute.compute(archive.location, workers=0)
+    view = archive.latest().stored("EMC")
     assert view.trends.block("run_value", 0, 0, 0) == 9
 
 
@@ -153,14 +150,13 @@ def test_a_run_that_is_not_there_is_an_error(store):
         compute.compute(store, runs=[99], workers=0)
 
 
-def test_trends_in_an_earlier_layout_are_made_anew(tmp_path):
-    making.write_run(tmp_path / "data", {"h": [[0, 4, 0], [0, 6, 0]]})
-    making.ingest(tmp_path / "data", tmp_path / "store")
-    compute.compute(tmp_path / "store", workers=0)
-    with Store.open(tmp_path / "store").writer("derived") as begin:
+def test_trends_in_an_earlier_layout_are_made_anew():
+    archive = archive_of(*snapshots({"h": [[0, 4, 0], [0, 6, 0]]}))
+    compute.compute(archive.location, workers=0)
+    with Store.open(archive.location).writer("derived") as begin:
         transaction = begin()
         del transaction.group["trends/EMC/state"]
         transaction.commit("as before")
-    trend = owtrend.open(tmp_path / "store").trend("EMC", "h", "entries", run=300000)
+    trend = archive.latest().trend("EMC", "h", "entries", run=300000)
     assert trend.value.values.tolist() == [4, 2]
     assert trend.reported.values.tolist() == [True, True]

@@ -37,7 +37,9 @@ def test_numbers_change_only_with_their_version(made, stored, family):
     assert before[family] == now[family], (
         "a version was raised: run `python -m tests.compute.golden` and look at what changed"
     )
-    for name in (name for name in made if name.startswith(f"{family}:")):
+    names, expected = ({name for name in arrays if name.startswith(f"{family}:")} for arrays in (made, stored))
+    assert names == expected, _RAISE.format(family)
+    for name in sorted(names):
         if made[name].dtype.kind == "U":
             assert made[name].tolist() == stored[name].tolist(), _RAISE.format(family)
         else:

@@ -1,11 +1,10 @@
 """Scores of a small detector: what they find, what they depend on, and what is made again when."""
 
 import shutil
-from datetime import timedelta
+from itertools import chain, count
 
 import numpy as np
 import pytest
-import uproot
 
 import owtrend
 from owtrend.compute import compute, update_scores
@@ -15,25 +14,28 @@ from owtrend.errors import NotFoundError
 from owtrend.kernels.two_sample.tails import z_of
 from owtrend.outliers.monitor import SCORES
 from owtrend.store import versions
-from tests import making
+from tests.builders import MINUTE, START, append, archive_of, snapshots
 
 RUNS = tuple(range(300000, 300006))
 SHAPES = {"a": 30.0 + 20 * np.sin(np.arange(40) / 4), "b": np.linspace(5, 60, 25), "c": np.full(12, 40.0)}
 
 
-def write(folder, run, seed, change=None, snapshots=24):
-    """A run of three histograms that change in every second snapshot; ``change`` alters what one gains in it."""
+def sent(run, seed, change=None, size=24, without=None):
+    """A run of three histograms that change in every second snapshot; ``change`` alters what one gains in it.
+
+    In some snapshots a histogram is absent: ``without`` has its name and these.
+    """
     rng = np.random.default_rng([seed, run])
     totals = {name: np.zeros(len(shape) + 2) for name, shape in SHAPES.items()}
     rows = {name: [] for name in SHAPES}
-    for number in range(snapshots):
+    for number in range(size):
         for name, shape in SHAPES.items():
             expected = np.pad(shape, 1) * (1 - number % 2)
             if change is not None:
                 expected = change(name, number, expected)
             totals[name] = totals[name] + rng.poisson(expected)
-            rows[name].append(totals[name].tolist())
-    making.write_run(folder, rows, run=run, start=making.START + timedelta(hours=run - RUNS[0]))
+            rows[name].append(None if without and name == without[0] and number in without[1] else totals[name])
+    return snapshots(rows, run, minutes=count(60 * (run - RUNS[0])))
 
 
 def hot(name, number, expected):
@@ -44,17 +46,14 @@ def hot(name, number, expected):
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("files")
-    for run in RUNS:
-        write(folder, run, 1, hot if run == RUNS[3] else None)
-    return folder
+def runs():
+    return {run: sent(run, 1, hot if run == RUNS[3] else None) for run in RUNS}
 
 
 @pytest.fixture(scope="module")
-def scored(files, tmp_path_factory):
+def scored(runs, tmp_path_factory):
     store = tmp_path_factory.mktemp("scored") / "store"
-    making.ingest(files, store)
+    append(store, chain(*runs.values()))
     compute.compute(store, workers=0)
     return store
 
@@ -111,24 +110,24 @@ def test_scores_are_xarray_over_time_with_their_threshold(scored):
     assert np.unique(every["run"]).tolist() == list(RUNS)
 
 
-def test_what_there_is_no_score_of_is_an_error(scored, files, tmp_path):
+def test_what_there_is_no_score_of_is_an_error(scored, runs):
     archive = owtrend.open(scored)
     with pytest.raises(NotFoundError, match="no score 'chi'; there are chi2, bin"):
         archive.scores("EMC", scores=["chi"])
     with pytest.raises(NotFoundError, match="none of the runs"):
         archive.scores("EMC", runs=[])
-    making.ingest(files, tmp_path / "new")
+    new = archive_of(*runs[RUNS[0]])
     with pytest.raises(NotFoundError, match="no scores yet; run `owtrend compute`"):
-        owtrend.open(tmp_path / "new").scores("EMC")
-    assert owtrend.open(tmp_path / "new").findings().empty
+        new.scores("EMC")
+    assert new.findings().empty
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("blocks", "batch", "workers"), [(1, 32, 0), (2**19, 1, 0), (30, 2, 2)])
-def test_no_score_depends_on_blocks_batches_or_workers(scored, files, tmp_path, monkeypatch, blocks, batch, workers):
+def test_no_score_depends_on_blocks_batches_or_workers(scored, runs, tmp_path, monkeypatch, blocks, batch, workers):
     monkeypatch.setattr(update_scores, "BLOCK_CELLS", blocks)
     monkeypatch.setattr(update_scores, "RUNS_PER_BATCH", batch)
-    making.ingest(files, tmp_path / "store")
+    append(tmp_path / "store", chain(*runs.values()))
     compute.compute(tmp_path / "store", workers=workers)
     (arrays, lines, basis), (others, other_lines, other_basis) = stored(scored), stored(tmp_path / "store")
     for name, of_runs in arrays.items():
@@ -139,11 +138,12 @@ def test_no_score_depends_on_blocks_batches_or_workers(scored, files, tmp_path, 
 
 
 @pytest.mark.slow
-def test_runs_that_come_one_by_one_have_the_same_scores(scored, files, tmp_path):
-    for run in RUNS:
-        making.ingest(files / f"Run{run}", tmp_path / "store")
-        assert compute.compute(tmp_path / "store", workers=0).scored == 1
-    for one, other in zip(stored(scored)[0]["total"], stored(tmp_path / "store")[0]["total"], strict=True):
+def test_runs_that_come_one_by_one_have_the_same_scores(scored, runs):
+    archive = archive_of()
+    for rows in runs.values():
+        append(archive.location, rows)
+        assert compute.compute(archive.location, workers=0).scored == 1
+    for one, other in zip(stored(scored)[0]["total"], stored(archive.location)[0]["total"], strict=True):
         np.testing.assert_array_equal(one, other)
 
 
@@ -158,9 +158,7 @@ def test_nothing_is_scored_twice_until_it_changes(scored, tmp_path):
 def test_a_run_that_changes_has_those_after_it_scored_anew_as_far_as_they_depend_on_it(scored, tmp_path):
     store = tmp_path / "store"
     shutil.copytree(scored, store)
-    more = {"a": [[0, *[9e4] * 40, 0]]}
-    making.write_run(tmp_path / "more", more, run=RUNS[2], start=making.START + timedelta(hours=2, minutes=40))
-    making.ingest(tmp_path / "more", store)
+    append(store, snapshots({"a": [[0, *[9e4] * 40, 0]]}, RUNS[2], minutes=[160]))
     summary = compute.compute(store, workers=0)
     assert summary.runs == 1
     assert 2 <= summary.scored <= 4  # itself, the next, and whose reference comes out otherwise
@@ -178,33 +176,30 @@ def test_other_rules_make_scores_stale_and_not_trends(scored, tmp_path):
 
 
 @pytest.mark.slow
-def test_three_runs_in_a_row_that_are_otherwise_are_the_new_usual(tmp_path):
+def test_three_runs_in_a_row_that_are_otherwise_are_the_new_usual():
     def otherwise(name, number, expected):
         return expected[::-1] if name == "b" else expected
 
-    for run in range(300000, 300009):
-        write(tmp_path / "files", run, 2, otherwise if run >= 300003 else None, snapshots=16)
-    making.ingest(tmp_path / "files", tmp_path / "store")
-    compute.compute(tmp_path / "store", workers=0)
-    flags = owtrend.open(tmp_path / "store").findings()
+    runs = range(300000, 300009)
+    archive = archive_of(*chain(*(sent(run, 2, otherwise if run >= 300003 else None, size=16) for run in runs)))
+    compute.compute(archive.location, workers=0)
+    flags = archive.latest().findings()
     assert set(flags["run"][flags["histogram"] == "b"]) == {300003, 300004, 300005}
     never = Config(scores=ScoreConfig(adapt_after=0))
-    compute.compute(tmp_path / "store", workers=0, config=never)
-    flags = owtrend.open(tmp_path / "store").findings()
+    compute.compute(archive.location, workers=0, config=never)
+    flags = archive.latest().findings()
     assert set(flags["run"][flags["histogram"] == "b"]) == set(range(300003, 300009))
 
 
-def test_what_is_wrong_from_the_first_snapshot_is_seen_beside_other_runs(tmp_path):
+def test_what_is_wrong_from_the_first_snapshot_is_seen_beside_other_runs():
     def dead(name, number, expected):
         return np.where(np.arange(len(expected)) == 20, 0, expected) if name == "a" else expected
 
-    for run in range(300000, 300004):
-        write(tmp_path / "files", run, 3, dead if run == 300003 else None)
-    making.ingest(tmp_path / "files", tmp_path / "store")
-    compute.compute(tmp_path / "store", workers=0)
-    flags = owtrend.open(tmp_path / "store").findings()
+    archive = archive_of(*chain(*(sent(run, 3, dead if run == 300003 else None) for run in RUNS[:4])))
+    compute.compute(archive.location, workers=0)
+    flags = archive.latest().findings()
     assert set(flags["run"]) == {300003}
-    assert flags["start"].iloc[0] <= np.datetime64(making.START) + np.timedelta64(3, "h")
+    assert flags["start"].iloc[0] <= START + 180 * MINUTE
     assert flags["why"].str.startswith("position [cm] 19 to 20: 0 counts where ").any()
 
 
@@ -245,12 +240,10 @@ def test_a_new_epoch_that_a_person_told_has_no_reference_before_it(scored, tmp_p
         compute.compute(store, workers=0, config=Config(scores=ScoreConfig(epochs={"ECM": [1]})))
 
 
-def test_a_fault_in_the_first_run_does_not_become_usual_in_it(tmp_path):
-    write(tmp_path / "files", 300000, 4, hot, snapshots=48)
-    write(tmp_path / "files", 300001, 4, snapshots=24)
-    making.ingest(tmp_path / "files", tmp_path / "store")
-    compute.compute(tmp_path / "store", workers=0)
-    archive = owtrend.open(tmp_path / "store")
+def test_a_fault_in_the_first_run_does_not_become_usual_in_it():
+    archive = archive_of(*sent(300000, 4, hot, size=48), *sent(300001, 4))
+    compute.compute(archive.location, workers=0)
+    archive = archive.latest()
     total = archive.scores("EMC", "a", run=300000)["total"].values[:, 0]
     reports = total[np.isfinite(total)]
     assert len(reports) == 23
@@ -262,41 +255,31 @@ def test_a_fault_in_the_first_run_does_not_become_usual_in_it(tmp_path):
 def test_a_histogram_that_came_later_has_no_scores_and_the_others_theirs(scored, tmp_path):
     store = tmp_path / "store"
     shutil.copytree(scored, store)
-    making.write_run(tmp_path / "more", {"new": [[1, 2, 3]] * 2}, run=300009, start=making.START + timedelta(days=1))
-    making.ingest(tmp_path / "more", store)
+    append(store, snapshots({"new": [[1, 2, 3]] * 2}, 300009, minutes=count(1440)))
     made = owtrend.open(store).scores("EMC")
     assert np.isfinite(made["total"].sel(histogram="a")).any()
     assert np.isnan(made["total"].sel(histogram="new")).all()
 
 
-def test_a_histogram_that_was_away_for_a_while_biases_no_share(tmp_path):
-    for run in range(300000, 300004):
-        write(tmp_path / "files", run, 5)
-    files = sorted((tmp_path / "files" / "Run300001").rglob("*.root"))
-    for number, path in enumerate(files):  # c is not there for a while
-        if 6 <= number < 16:
-            with uproot.open(path) as file:
-                held = {name: file[name].values(flow=True).tolist() for name in ("a", "b")}
-            making.write(path, {name: making.th1(contents, name) for name, contents in held.items()})
-    making.ingest(tmp_path / "files", tmp_path / "store")
-    compute.compute(tmp_path / "store", workers=0)
-    flags = owtrend.open(tmp_path / "store").findings()
-    assert set(flags["score"]) == {"absent"}
-    shares = owtrend.open(tmp_path / "store").scores("EMC", scores=["fraction"], runs=[300002, 300003])["z"]
+def test_a_histogram_that_was_away_for_a_while_biases_no_share():
+    away = {300001: ("c", range(6, 16))}
+    archive = archive_of(*chain(*(sent(run, 5, without=away.get(run)) for run in RUNS[:4])))
+    compute.compute(archive.location, workers=0)
+    archive = archive.latest()
+    assert set(archive.findings()["score"]) == {"absent"}
+    shares = archive.scores("EMC", scores=["fraction"], runs=[300002, 300003])["z"]
     assert np.nanmax(shares) < 3.5
 
 
 @pytest.mark.slow
-def test_a_component_that_gets_another_histogram_goes_on(tmp_path, monkeypatch):
-    for run in range(300000, 300004):
-        write(tmp_path / "files", run, 6)
-    monkeypatch.setitem(SHAPES, "d", np.full(8, 30.0))
-    for run in range(300004, 300010):
-        write(tmp_path / "files", run, 6)
+def test_a_component_that_gets_another_histogram_goes_on(monkeypatch):
+    archive = archive_of()
     for run in range(300000, 300010):
-        making.ingest(tmp_path / "files" / f"Run{run}", tmp_path / "store")
-        compute.compute(tmp_path / "store", workers=0)
-    archive = owtrend.open(tmp_path / "store")
+        if run == 300004:
+            monkeypatch.setitem(SHAPES, "d", np.full(8, 30.0))
+        append(archive.location, sent(run, 6))
+        compute.compute(archive.location, workers=0)
+    archive = archive.latest()
     assert archive.findings().empty
     shares = archive.scores("EMC", ["c", "d"], ["fraction"], runs=[300004, 300009])["z"]
     assert np.isfinite(shares.sel(histogram="c")).any()

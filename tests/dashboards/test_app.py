@@ -12,7 +12,7 @@ from dashboards.app import create_app
 from dashboards.commands import serve
 from owtrend.errors import StoreError, UsageError
 from owtrend.store.repository import Store
-from tests import making
+from tests.builders import append, snapshots
 
 
 def text(viewable):
@@ -37,8 +37,7 @@ def test_each_load_shows_what_was_committed_since(tmp_path, load):
     Store.create(tmp_path / "store")
     app = create_app(tmp_path / "store")
     assert "This store holds no runs yet" in text(load(app))
-    making.write_run(tmp_path / "data", {"h": [[0, 1, 0, 1]]})
-    making.ingest(tmp_path / "data", tmp_path / "store")
+    append(tmp_path / "store", snapshots({"h": [[0, 1, 0, 1]]}))
     assert "Run <b>300000</b>" in text(load(app))
 
 

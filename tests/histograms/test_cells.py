@@ -6,8 +6,8 @@ import owtrend
 from owtrend.errors import DimsError, NotFoundError
 from owtrend.store.append import appender
 from owtrend.store.repository import Store
+from tests.builders import histogram, snapshot
 from tests.small_stores import ROWS
-from tests.snapshots import histogram, snapshot
 
 
 def test_cells_are_found_by_run_time_histogram_and_bin(small):
@@ -74,8 +74,8 @@ def test_a_dataset_shows_the_tail_too(tmp_path):
         live.fold(everything=True)
         live.append([snapshot(4), snapshot(3)])
     archive = owtrend.open(tmp_path / "store")
-    counts = archive.dataset("EMC").counts.sel(run=300000, histogram="folder/h")
-    alone = archive.histogram("EMC", "folder/h", run=300000, flow=True)
+    counts = archive.dataset("EMC").counts.sel(run=300000, histogram="h")
+    alone = archive.histogram("EMC", "h", run=300000, flow=True)
     assert len(counts) == 4
     np.testing.assert_array_equal(counts.time, alone.time)
     np.testing.assert_array_equal(counts, alone.contents.values.reshape(4, -1))
@@ -104,10 +104,10 @@ def test_rows_asked_for_twice_come_twice(small):
 
 
 def test_a_cell_that_is_not_held_is_zero_also_where_another_snapshot_was(tmp_path):
-    weighted = histogram("g", [0, 0.5, 0.5, 0], dtype="f8")
+    weighted = histogram([0, 0.5, 0.5, 0], "g")
     with appender(Store.create(tmp_path / "store")) as live:
-        live.append([snapshot(1, histogram("h", [0, 1, 1, 0]), weighted)])
-        live.append([snapshot(1, histogram("h", [0, 9, 9, 0]))])
+        live.append([snapshot(1, histogram([0, 1, 1, 0]), weighted)])
+        live.append([snapshot(1, histogram([0, 9, 9, 0]))])
     weights = owtrend.open(tmp_path / "store").dataset("EMC", "weights")
     assert not weights.held.any()
     assert not weights.weights.any()

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 import owtrend
 from owtrend.errors import DimsError, UsageError
 from owtrend.model import schema
-from tests.making import table
+from tests.builders import table
 
 ROOT_FILES = Path(__file__).parents[1] / "data" / "root"
 CASES = json.loads((ROOT_FILES / "projections.json").read_text())["cases"]
@@ -118,7 +118,7 @@ def test_axes_keep_their_names_order_titles_and_kind():
 
 
 def test_sumw2_is_summed_and_makes_the_statistics_of_a_range():
-    weighted = table(BLOCK.astype(float), weights=BLOCK * 3.0)
+    weighted = table(BLOCK.astype(float), sumw2=BLOCK * 3.0)
     got = owtrend.project(weighted, "x", y=slice(0, 2))
     assert got.sumw2.values.tolist() == (BLOCK[:, :, 1:3].sum(axis=2) * 3.0).tolist()
     assert got.sums.sel(sum="tsumw2").item() == BLOCK[0, 1:-1, 1:3].sum() * 3

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import owtrend
 from owtrend.errors import BinningChangedError, DimsError, UsageError
-from tests.making import table
+from tests.builders import table
 
 PAIRS = json.loads((Path(__file__).parents[1] / "data/root/projections.json").read_text())["pairs"]
 

@@ -1,10 +1,12 @@
+from itertools import count
+
 import numpy as np
 import pytest
 import xarray as xr
 
 import owtrend
 from owtrend.errors import DimsError, NotFoundError
-from tests import making
+from tests.builders import archive_of, histogram, snapshots
 
 
 def test_increments_count_from_zero_at_the_start_and_after_a_restart(small):
@@ -98,14 +100,12 @@ def test_only_a_histogram_of_one_run_has_slices(small):
         owtrend.increments(shuffled)
 
 
-def test_reset_mode_gives_the_increments_of_the_same_data_cumulative(tmp_path):
+def test_reset_mode_gives_the_increments_of_the_same_data_cumulative():
     gained = np.array([[0, 1, 0], [0, 3, 1], [1, 2, 0]])
-    making.write_run(tmp_path / "cumulative", {"h": gained.cumsum(axis=0).tolist()})
-    making.write_run(tmp_path / "reset", {"h": gained.tolist()})
     found = {}
-    for mode in ("cumulative", "reset"):
-        making.ingest(tmp_path / mode, tmp_path / f"{mode}.store", accumulation=mode)
-        histogram = owtrend.open(tmp_path / f"{mode}.store").histogram("EMC", "h", run=300000, flow=True)
+    for mode, rows in (("cumulative", gained.cumsum(axis=0)), ("reset", gained)):
+        archive = archive_of(*snapshots({"h": rows}), reset=mode == "reset")
+        histogram = archive.histogram("EMC", "h", run=300000, flow=True)
         assert owtrend.time_slice(histogram, "12:00", None).start == np.datetime64("2018-06-01T12:00")
         assert np.isnat(owtrend.increments(histogram).start.values).tolist() == [True, False, False]
         found[mode] = (
@@ -115,33 +115,24 @@ def test_reset_mode_gives_the_increments_of_the_same_data_cumulative(tmp_path):
     assert found["reset"] == found["cumulative"] == (gained.tolist(), [1, 5, 1])
 
 
-def test_a_bin_that_is_not_a_number_gives_no_number(tmp_path):
-    making.write_run(tmp_path / "data", {"h": [[0, 5.5, 0], [0, 6.0, 0], [0, float("nan"), 0]]})
-    making.ingest(tmp_path / "data", tmp_path / "store")
-    piece = owtrend.time_slice(owtrend.open(tmp_path / "store").histogram("EMC", "h", run=300000), "12:01")
+def test_a_bin_that_is_not_a_number_gives_no_number():
+    archive = archive_of(*snapshots({"h": [[0, 5.5, 0], [0, 6.0, 0], [0, float("nan"), 0]]}))
+    piece = owtrend.time_slice(archive.histogram("EMC", "h", run=300000), "12:01")
     assert np.isnan(piece.contents.values).all()
 
 
-def test_bare_times_reach_over_midnight(tmp_path):
+def test_bare_times_reach_over_midnight():
     rows = [[0, n, 0] for n in range(1, 21)]
-    making.write_run(tmp_path / "data", {"h": rows}, seconds=3600, start=making.START.replace(hour=11))
-    making.ingest(tmp_path / "data", tmp_path / "store")
-    histogram = owtrend.open(tmp_path / "store").histogram("EMC", "h", run=300000)
+    archive = archive_of(*snapshots({"h": rows}, minutes=count(-60, 60)))
+    histogram = archive.histogram("EMC", "h", run=300000)
     piece = owtrend.time_slice(histogram, "23:00", "01:00")
     assert [str(t.values)[5:16] for t in (piece.start, piece.stop)] == ["06-01T23:00", "06-02T01:00"]
     assert piece.snapshots == 2
 
 
-def test_a_gauge_is_not_differenced_and_reports_only_what_is_new(tmp_path, monkeypatch):
-    from ingest.decode import histogram as root_histogram
-
-    monkeypatch.setattr(root_histogram, "_IS_AVERAGE", 1 << 24)  # uproot cannot write kIsAverage, but writes this one
-    for minute, value in enumerate([4, 4, 6]):
-        histogram = making.th1([0, value, 0], entries=value)
-        path = tmp_path / "data" / f"Run300000/EMC/EMChists.2018_06_01_12_0{minute}_00.root"
-        making.write(path, {"g": histogram, "clock": making.th1([0, minute + 1, 0])})
-    making.ingest(tmp_path / "data", tmp_path / "store")
-    opened = owtrend.open(tmp_path / "store")
+def test_a_gauge_is_not_differenced_and_reports_only_what_is_new():
+    states = [histogram([0, value, 0], gauge=True) for value in (4, 4, 6)]
+    opened = archive_of(*snapshots({"g": states, "clock": [[0, 1, 0], [0, 2, 0], [0, 3, 0]]}))
     gauge = opened.histogram("EMC", "g", run=300000)
     assert opened.histograms("EMC").loc["g", "kind"] == "gauge"
     gained = owtrend.increments(gauge)

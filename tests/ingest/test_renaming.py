@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,15 +11,15 @@ from owtrend.errors import UsageError
 from owtrend.model.rows import Provenance
 from owtrend.model.snapshot import Snapshot
 from owtrend.store.repository import Store
-from tests import filling, making
+from tests import builders
 
 NAME = "DQMData/Run {}/Ecal/Run summary/hVtxZ"
 RULES = ["^DQMData/Run [0-9]+/=", "/Run summary/=/"]
 
 
 def snapshot(*paths):
-    histogram = filling.filled([owtrend.Axis.spaced(2, 0, 2)], [0.5])
-    return Snapshot(histograms={path: filling.named(histogram, path[-1]) for path in paths}, source="x.root")
+    histogram = builders.filled([owtrend.Axis.spaced(2, 0, 2)], [0.5])
+    return Snapshot(histograms={path: replace(histogram, path=(path[-1],)) for path in paths}, source="x.root")
 
 
 def test_rules_are_applied_in_order_and_leave_no_empty_parts():
@@ -62,8 +64,8 @@ def test_two_histograms_of_one_name_are_an_error_that_names_both():
 
 def test_runs_whose_names_carry_the_run_are_one_histogram(tmp_path):
     for run in (366495, 366496):
-        making.write_run(tmp_path / "data", {NAME.format(run): [[0, run - 366490, 0]]}, run=run)
-    making.ingest(tmp_path / "data", tmp_path / "store", rename=RULES)
+        builders.write_run(tmp_path / "data", {NAME.format(run): [[0, run - 366490, 0]]}, run=run)
+    builders.ingest(tmp_path / "data", tmp_path / "store", rename=RULES)
     compute.compute(tmp_path / "store", workers=0, scores=False)
     archive = owtrend.open(tmp_path / "store")
     assert archive.histograms("EMC").index.tolist() == ["Ecal/hVtxZ"]
@@ -73,12 +75,12 @@ def test_runs_whose_names_carry_the_run_are_one_histogram(tmp_path):
 
 
 def test_a_run_is_not_renamed_in_another_way_unnoticed(tmp_path):
-    making.write_run(tmp_path / "data", {"run7/h": [[0, 1, 0]]})
-    making.ingest(tmp_path / "data", tmp_path / "store", rename=["run7/="])
-    assert making.ingest(tmp_path / "data", tmp_path / "store").known == 1
-    making.write_run(tmp_path / "data", {"run7/h": [[0, 1, 0], [0, 2, 0]]})
+    builders.write_run(tmp_path / "data", {"run7/h": [[0, 1, 0]]})
+    builders.ingest(tmp_path / "data", tmp_path / "store", rename=["run7/="])
+    assert builders.ingest(tmp_path / "data", tmp_path / "store").known == 1
+    builders.write_run(tmp_path / "data", {"run7/h": [[0, 1, 0], [0, 2, 0]]})
     with pytest.raises(UsageError, match="run 300000 of EMC was ingested with --rename run7/=; give the same"):
-        making.ingest(tmp_path / "data", tmp_path / "store")
+        builders.ingest(tmp_path / "data", tmp_path / "store")
     found = ingest.find_files([tmp_path / "data"], timezone="UTC")
     assert ingest.ingest(found, tmp_path / "store", rename=["run7/="], workers=0).added == 1
 
@@ -86,9 +88,9 @@ def test_a_run_is_not_renamed_in_another_way_unnoticed(tmp_path):
 def test_the_run_of_a_file_may_come_from_the_names_of_its_histograms(tmp_path):
     for number, run in enumerate((366495, 366496)):
         path = tmp_path / "data" / f"mon_{1700039600 + number}.root"
-        making.write(path, {"config/note": making.th1([0, 1, 0]), NAME.format(run): making.th1([0, 1, 0])})
+        builders.write(path, *(builders.histogram([0, 1, 0], name) for name in ("config/note", NAME.format(run))))
     (tmp_path / "data" / "mon_1700039602.root").write_bytes(b"no ROOT")
-    making.write(tmp_path / "data" / "mon_1700039603.root", {"config/note": making.th1([0, 1, 0])})
+    builders.write(tmp_path / "data" / "mon_1700039603.root", builders.histogram([0, 1, 0], "config/note"))
     rules = ["^DQMData/Run (?P<run>[0-9]+)/="]
     options = {"patterns": ["mon_{time}.root"], "subsystem": "Ecal"}
     found = ingest.find_files([tmp_path / "data"], **options, rename=rules)

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-import owtrend
 from owtrend.errors import DimsError, OwtrendError, UsageError
 from owtrend.learned.isolation_forest import unusual
-from tests import making
+from tests.builders import archive_of, snapshots
 
 HISTOGRAMS, REDUCTORS = 12, ["entries", "mean_x", "std_x"]
 
@@ -124,8 +123,8 @@ def test_the_error_without_scikit_learn_says_how_to_install_it(good, monkeypatch
 
 
 @pytest.mark.slow
-def test_an_archive_finds_the_intervals_of_a_run_that_are_unlike_good_runs(tmp_path):
-    rng = np.random.default_rng(4)
+def test_an_archive_finds_the_intervals_of_a_run_that_are_unlike_good_runs():
+    rng, rows = np.random.default_rng(4), []
     shape = np.array([0, 200, 500, 300, 100, 0])
     for run in range(6):
         histograms = {}
@@ -133,10 +132,9 @@ def test_an_archive_finds_the_intervals_of_a_run_that_are_unlike_good_runs(tmp_p
             increments = rng.poisson(shape, (30, 6))
             if run == 5 and name == "b":
                 increments[15:, 4] += 200
-            histograms[name] = increments.cumsum(axis=0).tolist()
-        making.write_run(tmp_path / "data", histograms, run=300000 + run)
-    making.ingest(tmp_path / "data", tmp_path / "store")
-    judged = owtrend.open(tmp_path / "store").unusual("EMC", 300005, slice(300000, 300005), every="3min")
+            histograms[name] = increments.cumsum(axis=0)
+        rows += snapshots(histograms, 300000 + run)
+    judged = archive_of(*rows).unusual("EMC", 300005, slice(300000, 300005), every="3min")
     assert judged.attrs["runs"] == (300000, 300001, 300002, 300003, 300004)
     assert judged.sizes["time"] == 10
     assert (judged.p_value.values[6:] < 0.05).all()

@@ -10,7 +10,7 @@ from benchmarks.studies.learned_shapes import BINS, histogram, varied
 from owtrend.errors import BinningChangedError, DimsError, NotFoundError, OwtrendError, UsageError
 from owtrend.kernels.shapes.anscombe import mean_shares, pulls
 from owtrend.learned.shape_models import MODELS, Autoencoder, Mean, Nmf, Pca, ShapeModel
-from tests import making
+from tests.builders import archive_of, snapshots
 
 FLEXIBLE = ["pca", "nmf", "autoencoder"]
 
@@ -216,17 +216,16 @@ def test_the_error_without_scikit_learn_says_how_to_install_it(monkeypatch):
     assert owtrend.learn_shape(varied(1, 4), "pca").variations >= 1
 
 
-def test_an_archive_learns_from_runs_and_keeps_runs_and_version(tmp_path):
-    rng = np.random.default_rng(6)
+def test_an_archive_learns_from_runs_and_keeps_runs_and_version():
+    rng, rows = np.random.default_rng(6), []
     shape = np.array([0, 200, 500, 300, 100, 0])
     for run in range(4):
         gained = rng.poisson(shape, (13, 6))
         gained[:, [0, -1]] = 0
         if run == 3:
             gained[8:, 4] += 300
-        making.write_run(tmp_path / "data", {"h": gained.cumsum(axis=0).tolist()}, run=300000 + run)
-    making.ingest(tmp_path / "data", tmp_path / "store")
-    archive = owtrend.open(tmp_path / "store")
+        rows += snapshots({"h": gained.cumsum(axis=0)}, 300000 + run)
+    archive = archive_of(*rows)
     model = archive.learn("EMC", "h", runs=[300000, 300001, 300002])
     assert model.runs == (300000, 300001, 300002)
     assert model.version == archive.version

@@ -10,7 +10,7 @@ from ingest import simulate
 from ingest.archive import ingest
 from owtrend.errors import UsageError
 from owtrend.outliers.components import bin_components, learn, learn_cells
-from tests import making
+from tests.builders import archive_of, snapshots, table
 
 
 def turns(snapshots, components, every=5):
@@ -132,15 +132,13 @@ def test_a_histogram_that_never_changed_has_no_components_of_its_bins():
     assert found.labels.tolist() == [-1, -1, -1]
 
 
-def test_the_archive_returns_components_of_bins_as_a_comparison_takes_them(tmp_path):
+def test_the_archive_returns_components_of_bins_as_a_comparison_takes_them():
     owner = np.repeat([0, 1, 2], 8)
-    rng = np.random.default_rng(2)
+    rng, rows = np.random.default_rng(2), []
     for run in range(2):
         gained = turns(40, 3)[:, owner] * rng.poisson(40, (40, 24))
-        rows = np.pad(gained.cumsum(axis=0), ((0, 0), (1, 1))).astype(float)
-        making.write_run(tmp_path / "in", {"sectors": rows.tolist()}, run=300000 + run)
-    making.ingest(tmp_path / "in", tmp_path / "store")
-    opened = owtrend.open(tmp_path / "store")
+        rows += snapshots({"sectors": np.pad(gained.cumsum(axis=0), ((0, 0), (1, 1)))}, 300000 + run)
+    opened = archive_of(*rows)
     found = opened.components("EMC", histogram="sectors")
     assert found.dims == ("x",)
     assert same(found.values, owner)
@@ -156,7 +154,7 @@ def test_the_archive_returns_components_of_bins_as_a_comparison_takes_them(tmp_p
 
 def test_a_status_map_has_no_components():
     with pytest.raises(UsageError, match="h: a gauge; components are learned only"):
-        bin_components(making.table([[1, 2, 3]]).assign_attrs(gauge=True))
+        bin_components(table([[1, 2, 3]]).assign_attrs(gauge=True))
 
 
 @pytest.fixture(scope="module")

@@ -1,23 +1,25 @@
 """Interruptions of the sending, in small runs made by hand."""
 
-from datetime import timedelta
+from itertools import chain, count
 
 import numpy as np
 import pytest
 
 import owtrend
 from owtrend.compute import compute
-from tests import making
+from tests import builders
+from tests.builders import MINUTE, START, archive_of, snapshots
 
 
-def flags_of(tmp_path, *runs):
-    """Flags of runs: per run its rows by histogram, and keywords of `making.write_run`."""
-    for number, (rows, options) in enumerate(runs):
-        start = making.START + timedelta(hours=number)
-        making.write_run(tmp_path / "files", rows, run=300000 + number, **{"start": start, **options})
-    making.ingest(tmp_path / "files", tmp_path / "store")
-    compute.compute(tmp_path / "store", workers=0)
-    return owtrend.open(tmp_path / "store").findings()
+def flags_of(*runs):
+    """Flags of runs an hour apart, from the rows of each by histogram."""
+    return findings(*chain(*(snapshots(rows, 300000 + n, minutes=count(60 * n)) for n, rows in enumerate(runs))))
+
+
+def findings(*rows):
+    archive = archive_of(*rows)
+    compute.compute(archive.location, workers=0)
+    return archive.latest().findings()
 
 
 def growing(snapshots=12, bins=3, every=1):
@@ -26,18 +28,18 @@ def growing(snapshots=12, bins=3, every=1):
 
 
 def minutes(flags):
-    since = [(flags[end] - np.datetime64(making.START)) / np.timedelta64(60, "s") for end in ("start", "stop")]
+    since = [(flags[end] - START) / MINUTE for end in ("start", "stop")]
     return list(zip(*(one.tolist() for one in since), strict=True))
 
 
-def test_an_undisturbed_run_has_no_findings(tmp_path):
-    assert flags_of(tmp_path, ({"a": growing(), "b": growing()}, {})).empty
+def test_an_undisturbed_run_has_no_findings():
+    assert flags_of({"a": growing(), "b": growing()}).empty
 
 
-def test_a_restart_concerns_one_histogram_or_the_whole_subsystem(tmp_path):
+def test_a_restart_concerns_one_histogram_or_the_whole_subsystem():
     again = [*growing(6), *growing(6)]
     held = {name: growing() for name in "bcd"}
-    flags = flags_of(tmp_path, ({"a": again, **held}, {}), (dict.fromkeys("abcd", again), {}))
+    flags = flags_of({"a": again, **held}, dict.fromkeys("abcd", again))
     found = flags[flags["score"] == "restart"]
     assert found["histograms"].tolist() == [("a",), ()]
     assert minutes(found) == [(5, 6), (65, 66)]
@@ -49,60 +51,59 @@ def test_a_restart_concerns_one_histogram_or_the_whole_subsystem(tmp_path):
     assert found["z"].isna().all()
 
 
-def test_missing_snapshots_are_a_gap(tmp_path):
-    making.write_run(tmp_path / "files", {"a": growing(4)})
+def test_missing_snapshots_are_a_gap():
     late = [[10 * number] * 5 for number in range(8, 14)]
-    flags = flags_of(tmp_path, ({"a": late}, {"start": making.START + timedelta(minutes=7)}))
+    flags = findings(*snapshots({"a": growing(4)}), *snapshots({"a": late}, minutes=count(7)))
     (found,) = flags[flags["score"] == "gap"].to_dict("records")
     assert found["why"] == "3 snapshots missing: none for 4.0 min"
     assert found["histograms"] == ()
 
 
-def test_a_missing_histogram_is_found_for_as_long_as_it_is_missing(tmp_path):
+def test_a_missing_histogram_is_found_for_as_long_as_it_is_missing():
     for_a_while = [None if 4 <= number < 7 else row for number, row in enumerate(growing())]
     for_good = [None if number >= 9 else row for number, row in enumerate(growing())]
     held = {name: growing() for name in "cdef"}
-    flags = flags_of(tmp_path, ({"a": for_a_while, "b": for_good, **held}, {}))
+    flags = flags_of({"a": for_a_while, "b": for_good, **held})
     found = flags[flags["score"] == "absent"]
     assert found["histogram"].tolist() == ["a", "b"]
     assert minutes(found) == [(3, 6), (8, 11)]
     assert found["why"].tolist() == ["a is missing for a while", "b is missing"]
 
 
-def test_a_component_that_is_silent_three_times_as_long_as_normal_is_found(tmp_path):
+def test_a_component_that_is_silent_three_times_as_long_as_normal_is_found():
     quiet, others = growing(40, every=2), [growing(41, every=2)[1 + number] for number in range(40)]
     quiet[10:18] = [quiet[9]] * 8
-    flags = flags_of(tmp_path, ({"a": quiet, "b": quiet, **dict.fromkeys("cdef", others)}, {}))
+    flags = flags_of({"a": quiet, "b": quiet, **dict.fromkeys("cdef", others)})
     (found,) = flags[flags["score"] == "silent"].to_dict("records")
     assert found["histograms"] == ("a", "b")
     assert found["why"] == "a and 1 more did not change for 10.0 min, normally for 2.0 min"
 
 
-def test_another_binning_in_a_run_is_found(tmp_path):
+def test_another_binning_in_a_run_is_found():
     rows = [*growing(6, bins=4), *[[10 * number] * 4 for number in range(9, 15)]]
-    flags = flags_of(tmp_path, ({"a": rows, "b": growing(), "c": growing()}, {}))
+    flags = flags_of({"a": rows, "b": growing(), "c": growing()})
     (found,) = flags[flags["score"] == "binning"].to_dict("records")
     assert (found["histogram"], found["why"]) == ("a", "a changed its binning: 2 bins, 4 before")
 
 
-@pytest.mark.parametrize(("more", "count"), [(0, 0), (1, 0), (3, 1)])
-def test_snapshots_after_the_end_are_found_where_every_snapshot_brought_news(tmp_path, more, count):
+@pytest.mark.parametrize(("more", "flagged"), [(0, 0), (1, 0), (3, 1)])
+def test_snapshots_after_the_end_are_found_where_every_snapshot_brought_news(more, flagged):
     rows = growing(20)
-    flags = flags_of(tmp_path, ({"a": [*rows, *[rows[-1]] * more]}, {}))
-    assert flags["score"].tolist() == ["after_end"] * count
+    flags = flags_of({"a": [*rows, *[rows[-1]] * more]})
+    assert flags["score"].tolist() == ["after_end"] * flagged
 
 
-def test_quiet_snapshots_at_the_end_are_nothing_where_components_report_now_and_then(tmp_path):
+def test_quiet_snapshots_at_the_end_are_nothing_where_components_report_now_and_then():
     rows = growing(40, every=5)
-    flags = flags_of(tmp_path, ({"a": rows, "b": rows}, {}))  # the last four bring nothing new
+    flags = flags_of({"a": rows, "b": rows})  # the last four bring nothing new
     assert flags.empty
 
 
 def test_an_unreadable_file_is_a_finding_of_its_run(tmp_path):
-    making.write_run(tmp_path / "files", {"a": growing()})
+    builders.write_run(tmp_path / "files", {"a": growing()})
     last = sorted((tmp_path / "files").rglob("*.root"))[-1]
     last.write_bytes(last.read_bytes()[:300])
-    making.ingest(tmp_path / "files", tmp_path / "store")
+    builders.ingest(tmp_path / "files", tmp_path / "store")
     compute.compute(tmp_path / "store", workers=0)
     (found,) = owtrend.open(tmp_path / "store").findings().to_dict("records")
     assert (found["score"], found["run"], found["histograms"]) == ("unreadable", 300000, ())

@@ -8,20 +8,14 @@ import pytest
 import uproot
 
 import owtrend
-from ingest import SnapshotReader, simulate
-from ingest.archive.ingest import find_files, ingest
+from ingest import SnapshotReader
 from owtrend import Axis, Histogram, Snapshot
-from owtrend.compute import compute
 from owtrend.errors import NotFoundError, UsageError
 from owtrend.histograms import subsystem_slice
 from owtrend.output import root_writer, slices
-from owtrend.store.append import appender
-from owtrend.store.repository import Store
-from tests import making
-from tests.snapshots import START, histogram, snapshot
+from tests.builders import MINUTE, START, archive_of, histogram, snapshot, snapshots
 
 DATA = Path(__file__).parents[1] / "data"
-MINUTE = np.timedelta64(1, "m")
 
 
 def classes():
@@ -36,39 +30,22 @@ def times(factor, one):
     return one.refilled(parts, {name: value * factor for name, value in one.sums.items()})
 
 
-def store_of(location, *snapshots):
-    store = Store.open_or_create(location)
-    with appender(store) as live:
-        live.append(list(snapshots))
-    return owtrend.open(location)
-
-
-def slice_of_every_class(location):
+def slice_of_every_class():
     """Four snapshots with 1, 3, 1 (a restart) and 2 times the fills; between the first and the last are 4 times."""
     made = [
         snapshot(minute, *(times(factor, one) for one in classes().values()))
         for minute, factor in ((1, 1), (2, 3), (3, 1), (4, 2))
     ]
-    return store_of(location, *made).time_slice("EMC", 300000, START + MINUTE)
+    return archive_of(*made).time_slice("EMC", 300000, START + MINUTE)
+
+
+@pytest.fixture(scope="module")
+def every_class():
+    return slice_of_every_class()
 
 
 def bytes_digest(one):
     return hashlib.sha256(root_writer.root_object(one).serialize(name=one.path[-1])).hexdigest()[:16]
-
-
-@pytest.fixture(scope="module")
-def every_class(tmp_path_factory):
-    return slice_of_every_class(tmp_path_factory.mktemp("classes") / "store")
-
-
-@pytest.fixture(scope="module")
-def simulated(tmp_path_factory):
-    """Two runs of half an hour, a restart in the first, trends computed for that one only."""
-    folder = tmp_path_factory.mktemp("simulated")
-    simulate(folder / "data", runs=2, snapshots=30, scale=0.002, faults=["restart", "rebinning"])
-    ingest(find_files([folder / "data"]), folder / "store", workers=0)
-    compute.compute(folder / "store", runs=[300000], workers=0)
-    return folder / "store"
 
 
 def assert_same(found, expected):
@@ -181,10 +158,9 @@ def test_there_is_a_restart_in_what_the_tests_slice(simulated):
     assert any(one.rebinned for one in slices)
 
 
-def test_in_reset_mode_the_rows_are_added_up(tmp_path):
-    making.write_run(tmp_path / "data", {"h": [[0, 3, 0], [0, 1, 0], [0, 0, 4]]})
-    making.ingest(tmp_path / "data", tmp_path / "store", accumulation="reset")
-    made = owtrend.open(tmp_path / "store").time_slice("EMC", 300000, "12:00")
+def test_in_reset_mode_the_rows_are_added_up():
+    archive = archive_of(*snapshots({"h": [[0, 3, 0], [0, 1, 0], [0, 0, 4]]}), reset=True)
+    made = archive.time_slice("EMC", 300000, "12:00")
     assert made["h"].values(flow=True).tolist() == [0, 1, 4]
     assert (made.interval.restarts, made["h"].sums["entries"]) == (0, 5)
 
@@ -195,19 +171,19 @@ def test_reading_in_small_strokes_gives_the_same(simulated, monkeypatch):
     assert dict(owtrend.open(simulated).time_slice("TPC", 300000, "12:03", "12:25")) == dict(whole)
 
 
-def test_both_binnings_of_an_interval_are_written(tmp_path):
-    fine, coarse = histogram("h", [0, 1, 2, 3, 4, 0]), histogram("h", [0, 5, 9, 0])
-    made = [snapshot(1, fine), snapshot(2, fine), snapshot(3, coarse), snapshot(4, histogram("h", [0, 6, 9, 1]))]
-    archive = store_of(tmp_path / "store", *made)
+def test_both_binnings_of_an_interval_are_written():
+    fine, coarse = histogram([0, 1, 2, 3, 4, 0]), histogram([0, 5, 9, 0])
+    made = [snapshot(1, fine), snapshot(2, fine), snapshot(3, coarse), snapshot(4, histogram([0, 6, 9, 1]))]
+    archive = archive_of(*made)
     both = archive.time_slice("EMC", 300000)
-    first, second = ("folder", "h"), ("folder", "h#2")
+    first, second = ("h",), ("h#2",)
     assert both.rebinned == (second,)
     assert both[first].values().tolist() == [1, 2, 3, 4]
     assert both[second].values(flow=True).tolist() == [0, 6, 9, 1]
     assert np.isnat(both.intervals[second].start)
     late = archive.time_slice("EMC", 300000, START + 3 * MINUTE)
     assert list(late) == [first]
-    assert late["folder/h"].values(flow=True).tolist() == [0, 1, 0, 1]
+    assert late["h"].values(flow=True).tolist() == [0, 1, 0, 1]
 
 
 def test_a_histogram_that_is_not_in_the_interval_is_absent(small):
@@ -241,17 +217,17 @@ def test_a_class_is_widened_until_it_holds_the_numbers(letter, contents, wider):
     np.testing.assert_array_equal(cast, contents)
 
 
-def test_the_gain_of_a_full_float_becomes_a_double(tmp_path):
+def test_the_gain_of_a_full_float_becomes_a_double():
     full = np.array([0, 2**25 + 4, 0], dtype="f4")
-    made = [snapshot(1, histogram("h", [0, 1, 0], "f4")), snapshot(2, histogram("h", full, "f4"))]
-    gained = store_of(tmp_path / "store", *made).time_slice("EMC", 300000, START + MINUTE)
-    assert gained["folder/h"].class_name == "TH1D"
-    assert gained["folder/h"].values().tolist() == [2**25 + 3]
-    assert gained.widened == {("folder", "h"): "TH1F"}
+    made = [snapshot(1, histogram([0, 1, 0], dtype="f4")), snapshot(2, histogram(full, dtype="f4"))]
+    gained = archive_of(*made).time_slice("EMC", 300000, START + MINUTE)
+    assert gained["h"].class_name == "TH1D"
+    assert gained["h"].values().tolist() == [2**25 + 3]
+    assert gained.widened == {("h",): "TH1F"}
 
 
 def test_names_that_root_could_not_keep_apart_are_told_apart(tmp_path):
-    one = histogram("h", [0, 1, 0])
+    one = histogram([0, 1, 0])
     paths = [("a",), ("a", "b"), ("a#2",), ("a", "c/d")]
     found = root_writer.write(tmp_path / "h.root", {path: replace(one, path=path) for path in paths})
     assert found == {("a",): ("a#3",), ("a", "b"): ("a", "b"), ("a#2",): ("a#2",), ("a", "c/d"): ("a", "c/d")}

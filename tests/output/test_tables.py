@@ -7,31 +7,10 @@ import pyarrow.parquet
 import pytest
 
 import owtrend
-from ingest import simulate
-from ingest.archive.ingest import find_files, ingest
 from owtrend.compute import compute
 from owtrend.errors import NotFoundError, UsageError
 from owtrend.output import tables
-from owtrend.store.append import appender
-from owtrend.store.repository import Store
-from tests.snapshots import histogram, snapshot
-
-
-def store_of(location, *snapshots):
-    store = Store.open_or_create(location)
-    with appender(store) as live:
-        live.append(list(snapshots))
-    return owtrend.open(location)
-
-
-@pytest.fixture(scope="module")
-def simulated(tmp_path_factory):
-    """Two runs of half an hour, a restart in the first, trends computed for that one only."""
-    folder = tmp_path_factory.mktemp("simulated")
-    simulate(folder / "data", runs=2, snapshots=30, scale=0.002, faults=["restart", "rebinning"])
-    ingest(find_files([folder / "data"]), folder / "store", workers=0)
-    compute.compute(folder / "store", runs=[300000], workers=0)
-    return folder / "store"
+from tests.builders import archive_of, histogram, snapshot
 
 
 def test_the_table_has_the_stored_summary_and_computes_what_is_not_stored(simulated):
@@ -116,9 +95,8 @@ def test_an_export_that_fails_leaves_what_was_there(small_store, tmp_path, monke
 
 
 def test_histograms_that_display_alike_have_columns_of_their_own(tmp_path):
-    one = histogram("h", [0, 1, 0])
-    alike = replace(one, path=("folder/h",))
-    store_of(tmp_path / "store", snapshot(1, one, alike))
-    tables.export_trends(tmp_path / "store", tmp_path / "t.ndjson", reductors=["entries"])
+    one = histogram([0, 1, 0], "folder/h")
+    archive = archive_of(snapshot(1, one, replace(one, path=("folder/h",))))
+    tables.export_trends(archive.location, tmp_path / "t.ndjson", reductors=["entries"])
     table = columns_of(tmp_path / "t.ndjson")
     assert {"('folder', 'h'):entries", "('folder/h',):entries"} <= set(table)

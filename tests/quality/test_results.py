@@ -12,8 +12,8 @@ from owtrend.quality import results
 from owtrend.quality.incident import incidents
 from owtrend.store import quarantine, versions
 from owtrend.store.repository import Store
-from tests import filling
-from tests.filling import MINUTE, START
+from tests import builders
+from tests.builders import MINUTE, START
 
 AXIS = Axis.spaced(3, 0.0, 3.0)
 DAY = 24 * 60  # minutes
@@ -21,14 +21,14 @@ DAY = 24 * 60  # minutes
 
 def counting(number):
     """A histogram with ``number`` fills in each bin."""
-    return filling.filled([AXIS], [[0.5], [1.5], [2.5]] * number)
+    return builders.filled([AXIS], [[0.5], [1.5], [2.5]] * number)
 
 
 def filled_run(store, run, *, absent=(), snapshots=6):
     rows: list[dict[str, Histogram]] = [{"a": counting(n), "b": counting(n)} for n in range(1, snapshots + 1)]
     for number in absent:
         del rows[number]["b"]
-    filling.append(store.location, run, rows, minutes=range(run * DAY, run * DAY + snapshots))
+    builders.append(store.location, builders.snapshots(rows, run, minutes=range(run * DAY, run * DAY + snapshots)))
 
 
 def add_to_quarantine(store, run, minute, subsystem="EMC", reason="cut short"):
@@ -124,7 +124,9 @@ def test_what_reaches_into_a_run_that_changed_is_joined_anew_from_its_beginning(
     store = Store.in_memory()
     for run in (1, 2, 3):  # without a break between them
         rows = [{"a": counting(number)} for number in range(1, 7)]
-        filling.append(store.location, run, rows, minutes=[run * 6 + number for number in range(6)])
+        builders.append(
+            store.location, builders.snapshots(rows, run, minutes=[run * 6 + number for number in range(6)])
+        )
         for number in (0, 2, 5):
             add_to_quarantine(store, run, run * 6 + number)
     assert computed(store).incidents()["runs"].tolist() == [(1, 2, 3)]

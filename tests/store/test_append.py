@@ -10,6 +10,7 @@ import owtrend
 from ingest import SnapshotReader
 from owtrend.compute import compute
 from owtrend.errors import SnapshotError, StoreLockedError, UsageError
+from owtrend.model.axis import Axis
 from owtrend.model.rows import Accumulation
 from owtrend.store import append
 from owtrend.store.append import appender
@@ -18,8 +19,8 @@ from owtrend.store.layout import TIME_CHUNK
 from owtrend.store.reader import SubsystemReader
 from owtrend.store.repository import Store
 from owtrend.store.transaction import Transaction
-from tests import making
-from tests.snapshots import START, histogram, snapshot
+from tests import builders
+from tests.builders import MINUTE, START, histogram, snapshot
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def empty(tmp_path):
     return Store.create(tmp_path / "store")
 
 
-def contents(empty, name="folder/h", **chosen):
+def contents(empty, name="h", **chosen):
     return owtrend.open(empty.location).histogram("EMC", name, run=300000, **chosen).contents.values.tolist()
 
 
@@ -50,7 +51,7 @@ def test_one_append_is_one_version(empty):
 
 
 def test_of_snapshots_at_one_time_equal_ones_are_kept_once_else_the_one_with_more_entries(empty):
-    more = snapshot(1, histogram("h", [0, 9, 9, 0]), source="more")
+    more = snapshot(1, histogram([0, 9, 9, 0]), source="more")
     for order in ([snapshot(1), more], [more, snapshot(1)]):
         with appender(empty) as live:
             results = [live.append([one]) for one in order]
@@ -115,10 +116,10 @@ def test_a_late_snapshot_lands_in_its_place_also_in_a_folded_chunk(empty):
 
 def test_a_histogram_that_turns_non_integer_is_rebinned_or_vanishes_reads_back(empty):
     rows = [
-        [histogram("h", [0, 1, 2, 0], "f4")],
-        [histogram("h", [0, 1.5, 2, 0], "f4"), histogram("new", [0, 2**40, 0], "i8")],
-        [histogram("h", [0, 1, 2, 3, 0], "f4")],
-        [histogram("h", [0, 1, np.nan, -0.0], "f4")],
+        [histogram([0, 1, 2, 0], dtype="f4")],
+        [histogram([0, 1.5, 2, 0], dtype="f4"), histogram([0, 2**40, 0], "folder/new", dtype="i8")],
+        [histogram([0, 1, 2, 3, 0], dtype="f4")],
+        [histogram([0, 1, np.nan, -0.0], dtype="f4")],
     ]
     with appender(empty) as live:
         for minute, held in enumerate(rows):
@@ -134,7 +135,7 @@ def test_an_append_that_fails_leaves_nothing_and_the_next_goes_on(empty, monkeyp
         with monkeypatch.context() as patch:
             patch.setattr(Transaction, "commit", None)
             with pytest.raises(TypeError):
-                live.append([snapshot(2, histogram("other", [0, 1, 0]))])
+                live.append([snapshot(2, histogram([0, 1, 0], "other"))])
         assert contents(empty) == [[1, 2]]
         live.append([snapshot(3)])
         assert contents(empty) == [[1, 2], [3, 6]]
@@ -210,12 +211,12 @@ def test_appending_makes_trends_stale_and_folding_does_not(empty):
         for minute in range(1, 66):
             live.append([snapshot(minute)])
         assert compute.compute(empty.location, workers=0).runs == 1
-        trend = owtrend.open(empty.location).trend("EMC", "folder/h", "entries", run=300000)
+        trend = owtrend.open(empty.location).trend("EMC", "h", "entries", run=300000)
         assert trend.value.values.tolist() == [3.0] * 65
         live.fold(everything=True)
         assert compute.compute(empty.location, workers=0).runs == 0
         live.append([snapshot(66)])
-        assert owtrend.open(empty.location).trend("EMC", "folder/h", "entries", run=300000).sizes["time"] == 66
+        assert owtrend.open(empty.location).trend("EMC", "h", "entries", run=300000).sizes["time"] == 66
         assert compute.compute(empty.location, workers=0).runs == 1
 
 
@@ -227,7 +228,7 @@ def test_a_run_is_cumulative_or_in_reset_mode_but_not_both(empty):
         live.append([snapshot(1, run=300001), snapshot(2, run=300001)], accumulation=Accumulation.RESET)
     archive = owtrend.open(empty.location)
     assert contents(empty) == [[1, 2]]
-    gained = owtrend.increments(archive.histogram("EMC", "folder/h", run=300001))
+    gained = owtrend.increments(archive.histogram("EMC", "h", run=300001))
     assert gained.contents.values.tolist() == [[1, 2], [2, 4]]
 
 
@@ -247,7 +248,7 @@ def test_a_snapshot_without_subsystem_run_or_time_is_refused_with_all_that_came_
 def test_files_ingested_into_a_run_with_a_tail_join_its_rows(tmp_path, minutes):
     """Live rows of the same run, some of them the same snapshots; then no row is in the tail any more."""
     rows = [[0, n + 1, 0] for n in range(72)]
-    making.write_run(tmp_path / "data", {"h": rows})
+    builders.write_run(tmp_path / "data", {"h": rows})
     files = sorted((tmp_path / "data").rglob("*.root"))
     reader = SnapshotReader(timezone="UTC")
     for name, appended in (("first", [files[n] for n in minutes]), ("none", [])):
@@ -255,7 +256,7 @@ def test_files_ingested_into_a_run_with_a_tail_join_its_rows(tmp_path, minutes):
         with appender(location) as live:
             for path in appended:
                 live.append([reader.read(path)])
-        making.ingest(tmp_path / "data", location.location)
+        builders.ingest(tmp_path / "data", location.location)
         view = location.reader().subsystem("EMC")
         assert (view.tail, len(view.times(0))) == ({}, 72)
         report = check(location.reader())
@@ -264,19 +265,19 @@ def test_files_ingested_into_a_run_with_a_tail_join_its_rows(tmp_path, minutes):
 
 
 def test_a_histogram_without_statistics_is_refused_by_name(empty):
-    bare = replace(histogram("bare", [0, 1, 0]), sums={"entries": 1.0})
-    with appender(empty) as live, pytest.raises(SnapshotError, match="folder/bare has no tsumw, tsumw2, tsumwx"):
+    bare = replace(histogram([0, 1, 0], "bare"), sums={"entries": 1.0})
+    with appender(empty) as live, pytest.raises(SnapshotError, match="bare has no tsumw, tsumw2, tsumwx"):
         live.append([snapshot(1, bare)])
 
 
 HISTOGRAMS = st.sampled_from([
-    (histogram("h", [0, 1, 2, 0]),),
-    (histogram("h", [0, 3, 2, 0]), histogram("second", [0, 1, 0])),
-    (histogram("h", [0, 1.5, 2, 0], "f8"),),
-    (histogram("h", [0, 3, 2, 0], low=-1.0),),
-    (histogram("second", [0, 9, 0]),),
-    (histogram("h", [0, 2**40, 2, 0], "f8"),),
-    (histogram("h", [0, 1, 2, 4, 0]),),
+    (histogram([0, 1, 2, 0], dtype="i4"),),
+    (histogram([0, 3, 2, 0], dtype="i4"), histogram([0, 1, 0], "second")),
+    (histogram([0, 1.5, 2, 0]),),
+    (histogram([0, 3, 2, 0], axes=[Axis.spaced(2, -1, 10)], dtype="i4"),),
+    (histogram([0, 9, 0], "second"),),
+    (histogram([0, 2**40, 2, 0]),),
+    (histogram([0, 1, 2, 4, 0], dtype="i4"),),
 ])  # fmt: skip
 SNAPSHOTS = st.builds(
     lambda minute, held, run, subsystem: snapshot(minute, *held, run=run, subsystem=subsystem),
@@ -350,7 +351,7 @@ def test_plain_zarr_and_xarray_see_folded_rows_and_the_tail_apart(empty):
     folded = int(dataset.n_rows[0])
     assert folded == 64
     assert dataset.counts.isel(run=0, time=slice(0, folded), cell=1).values.tolist() == list(range(64))
-    assert dataset.time.isel(run=0, time=1).values == START + np.timedelta64(1, "m")
+    assert dataset.time.isel(run=0, time=1).values == START + MINUTE
     group = zarr.open_group(session.store, mode="r")["raw/EMC"]
     lines = [bytes(line).rstrip(b"\0") for line in group["tail_rows"][:]]
     tail = {json.loads(line)["time"]: slot for slot, line in enumerate(lines) if line}

@@ -11,7 +11,7 @@ import pytest
 from owtrend.store.append import appender
 from owtrend.store.check import check
 from owtrend.store.repository import Store
-from tests.snapshots import START, snapshot
+from tests.builders import START, snapshot
 
 pytestmark = pytest.mark.slow
 
@@ -19,7 +19,7 @@ APPENDING = """
 import sys
 from owtrend.store.append import appender
 from owtrend.store.repository import Store
-from tests.snapshots import snapshot
+from tests.builders import snapshot
 
 with appender(Store.open(sys.argv[1])) as live:
     for minute in range(int(sys.argv[2]), 100_000):

@@ -6,14 +6,14 @@ from owtrend.cli import main
 from owtrend.store.append import appender
 from owtrend.store.check import check, rows_of
 from owtrend.store.repository import Store
-from tests import making
+from tests import builders
 from tests.ingest.decode.test_reader import CLASSES, ROOT_FILES
 
 
 @pytest.fixture
 def filled(tmp_path):
     """A store of genuine snapshots of ROOT, with weights, profiles, labels and what not."""
-    making.ingest(ROOT_FILES, tmp_path / "store")
+    builders.ingest(ROOT_FILES, tmp_path / "store")
     return Store.open(tmp_path / "store")
 
 
@@ -71,10 +71,8 @@ def test_the_command_prints_the_digest(filled):
     assert (result.exit_code, result.output.strip()) == (0, check(filled.reader()).digest)
 
 
-def test_falling_entries_are_restarts_and_falling_bins_alone_are_moved_entries(tmp_path):
-    making.write_run(
-        tmp_path / "data", {"h": [[0, 5, 0], [0, 9, 0], [0, 1, 0]], "m": [[0, 2, 1, 0], [0, 1, 3, 0]] * 1 + [None]}
-    )
-    making.ingest(tmp_path / "data", tmp_path / "store")
-    report = check(Store.open(tmp_path / "store").reader())
+def test_falling_entries_are_restarts_and_falling_bins_alone_are_moved_entries():
+    rows = {"h": [[0, 5, 0], [0, 9, 0], [0, 1, 0]], "m": [[0, 2, 1, 0], [0, 1, 3, 0], None]}
+    archive = builders.archive_of(*builders.snapshots(rows))
+    report = check(Store.open(archive.location).reader())
     assert (report.restarts, report.moved, report.problems) == (1, 1, [])

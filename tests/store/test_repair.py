@@ -12,8 +12,8 @@ from owtrend.store import repair
 from owtrend.store.append import appender
 from owtrend.store.check import check
 from owtrend.store.repository import Store
-from tests import making
-from tests.snapshots import snapshot
+from tests import builders
+from tests.builders import snapshot
 
 ROWS = [[0, 1, 0], [0, 2, 0], [0, 5, 0]]
 
@@ -21,8 +21,8 @@ ROWS = [[0, 1, 0], [0, 2, 0], [0, 5, 0]]
 @pytest.fixture
 def two_runs(tmp_path):
     for run in (300000, 300001):
-        making.write_run(tmp_path / "data", {"h": ROWS}, run=run)
-    making.ingest(tmp_path / "data", tmp_path / "store")
+        builders.write_run(tmp_path / "data", {"h": ROWS}, run=run)
+    builders.ingest(tmp_path / "data", tmp_path / "store")
     return Store.open(tmp_path / "store")
 
 
@@ -44,7 +44,7 @@ def test_a_removed_run_is_gone_but_not_from_tags_and_can_be_ingested_again(two_r
     assert (entry["what"], entry["subsystem"], entry["run"], entry["rows"]) == ("removed", "EMC", 300000, 3)
     assert entry["why"] == "taken with a wrong map"
     revision = two_runs.reader().subsystem("EMC").per_run["revision"][0]
-    making.ingest(tmp_path / "data", two_runs.location)
+    builders.ingest(tmp_path / "data", two_runs.location)
     assert check(two_runs.reader()).digest == before
     assert two_runs.reader().subsystem("EMC").per_run["revision"][0] > revision
 
@@ -64,9 +64,9 @@ def test_a_run_in_the_tail_is_removed_too(tmp_path):
 def test_merged_stores_are_equal_in_any_order(tmp_path):
     """Two halves of a data taking, some snapshots in both; a copied store is as good as the first."""
     rows = [[0, n + 1, 0] for n in range(6)]
-    making.write_run(tmp_path / "data", {"h": rows, "p": rows})
+    builders.write_run(tmp_path / "data", {"h": rows, "p": rows})
     files = sorted((tmp_path / "data").rglob("*.root"))
-    making.ingest(tmp_path / "data", tmp_path / "all")
+    builders.ingest(tmp_path / "data", tmp_path / "all")
     for name, own in (("early", files[:4]), ("late", files[2:])):
         found = ingest.find_files(own, timezone="UTC")
         ingest.ingest(found, tmp_path / name, workers=0, timezone="UTC")
@@ -80,7 +80,7 @@ def test_merged_stores_are_equal_in_any_order(tmp_path):
         assert (report.problems, report.digest) == ([], check(Store.open(tmp_path / "all").reader()).digest)
     assert repair.merge(Store.open(tmp_path / "late"), Store.open(tmp_path / "copy"), why="again")["added"] == 0
     assert [entry["what"] for entry in repair.ledger(Store.open(tmp_path / "late").reader())] == ["merged"] * 2
-    assert making.ingest(tmp_path / "data", tmp_path / "early").known >= 4  # the rows kept where they came from
+    assert builders.ingest(tmp_path / "data", tmp_path / "early").known >= 4  # the rows kept where they came from
 
 
 def test_a_repair_needs_a_run_and_a_reason(two_runs):

@@ -6,8 +6,8 @@ from owtrend.errors import StoreError, StoreLockedError
 from owtrend.store import appender
 from owtrend.store.check import check
 from owtrend.store.repository import Store
-from tests import making
-from tests.snapshots import snapshot
+from tests import builders
+from tests.builders import snapshot
 
 
 def test_a_store_is_not_made_over_something_else(tmp_path):
@@ -73,17 +73,17 @@ def test_a_store_in_memory_is_appended_to_computed_and_read():
         live.append([snapshot(minute) for minute in range(3)])
         live.fold(everything=True)
     assert compute(store.location, workers=0).runs == 1
-    trend = owtrend.open(store.location).trend("EMC", "folder/h", "entries")
+    trend = owtrend.open(store.location).trend("EMC", "h", "entries")
     assert trend["value"].values.tolist() == [0, 3, 3]
 
 
 def test_a_store_in_memory_takes_in_files(tmp_path):
-    making.write_run(tmp_path, {"h": [[0, 1, 0, 1], [1, 1, 4, 1]]})
+    builders.write_run(tmp_path, {"h": [[0, 1, 0, 1], [1, 1, 4, 1]]})
     store, stored = Store.in_memory(), Store.create(tmp_path / "store")
-    making.ingest(tmp_path, store.location)
-    making.ingest(tmp_path, stored.location)
+    builders.ingest(tmp_path, store.location)
+    builders.ingest(tmp_path, stored.location)
     assert check(store.reader()).digest == check(stored.reader()).digest
-    assert making.ingest(tmp_path, store.location).added == 0
+    assert builders.ingest(tmp_path, store.location).added == 0
 
 
 def test_a_store_in_memory_goes_with_its_last_user():

@@ -12,7 +12,7 @@ from ingest.archive.convert import SourceFile
 from owtrend.histograms import run_histogram
 from owtrend.trends.increments import Increments
 from owtrend.trends.reductors import parse
-from tests import making
+from tests import builders
 
 ROOT_FILES = Path(__file__).parents[1] / "data" / "root"
 
@@ -25,7 +25,7 @@ def answers():
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory):
     store = tmp_path_factory.mktemp("root") / "store"
-    making.ingest(ROOT_FILES, store)
+    builders.ingest(ROOT_FILES, store)
     return owtrend.open(store)
 
 

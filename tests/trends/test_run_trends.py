@@ -16,8 +16,7 @@ from owtrend.store.derived import StoredTrends
 from owtrend.trends import run_trends
 from owtrend.trends.reductors import DEFAULT, REDUCTORS, parse
 from owtrend.trends.settings import kept, kept_reductors
-from tests import filling
-from tests.filling import MINUTE, START, filled
+from tests.builders import MINUTE, START, append, archive_of, filled, snapshots
 
 ROWS = 140
 RESTARTS = (70, 131)  # the second lies in the third chunk of rows
@@ -92,16 +91,17 @@ def variants(tmp_path_factory):
     store, fills = folder / "store", Fills(ROWS)
     began = [max(restart for restart in (0, *RESTARTS) if restart <= row) for row in range(ROWS)]
     absent = [("sometimes",) if row in ABSENT else () for row in range(ROWS)]
-    filling.append(store, CUMULATIVE, [fills.of(began[row], row + 1, absent[row]) for row in range(ROWS)])
+    cumulative = [fills.of(began[row], row + 1, absent[row]) for row in range(ROWS)]
+    append(store, snapshots(cumulative, CUMULATIVE))
     alone = [fills.of(row, row + 1, absent[row]) for row in range(ROWS)]
     held = [row for row in range(ROWS) if row not in ABSENT]
     for before, row in pairwise(held):
         alone[row]["sometimes"] = fills.of(before + 1, row + 1)["sometimes"]
-    filling.append(store, ALONE, alone, reset=True)
+    append(store, snapshots(alone, ALONE), reset=True)
     bounds = [0, *range(1, ROWS, 10), ROWS]
     tens = [fills.of(*pair) for pair in pairwise(bounds)]
-    filling.append(store, TENS, tens, reset=True, minutes=[last - 1 for last in bounds[1:]])
-    filling.append(store, AT_ONCE, [fills.of(0, ROWS)], minutes=[ROWS - 1])
+    append(store, snapshots(tens, TENS, minutes=[last - 1 for last in bounds[1:]]), reset=True)
+    append(store, snapshots([fills.of(0, ROWS)], AT_ONCE, minutes=[ROWS - 1]))
     before = owtrend.open(store)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
@@ -254,18 +254,19 @@ def test_without_an_event_counter_there_is_nothing_per_event(small):
     assert np.isnan(small.trend("EMC", "h", "per_event", run=300000).value).all()
 
 
-def test_some_stale_runs_and_many_at_once(tmp_path, monkeypatch):
+def test_some_stale_runs_and_many_at_once(monkeypatch):
+    archive = archive_of()
     fills, absent = Fills(6), ("h3", "p1", "p2", "p3", "w", "all", "sometimes")
     for run in range(11):
         rows = [fills.of(0, row + 1, absent) for row in range(run % 3, 5)]
-        filling.append(tmp_path / "store", 100 - run, rows)  # not in order
-    compute.compute(tmp_path / "store", workers=0)
-    archive = owtrend.open(tmp_path / "store")
+        append(archive.location, snapshots(rows, 100 - run))  # not in order
+    compute.compute(archive.location, workers=0)
+    archive = archive.latest()
     fresh = archive.trends("EMC", ["h", "h2"], ["mean_y", "entries"]).load()
     by_run = archive.trends("EMC", ["h", "h2"], ["mean_y", "entries"], every="run").load()
     for run in (95, 92):
-        filling.append(tmp_path / "store", run, [fills.of(0, 6, absent)], minutes=[50])
-    stale = owtrend.open(tmp_path / "store")
+        append(archive.location, snapshots([fills.of(0, 6, absent)], run, minutes=[50]))
+    stale = archive.latest()
     view = stale.stored("EMC")
     assert (view.trends.revisions != view.per_run["revision"]).sum() == 2
     more = stale.trends("EMC", ["h", "h2"], ["mean_y", "entries"]).load()
@@ -278,14 +279,13 @@ def test_some_stale_runs_and_many_at_once(tmp_path, monkeypatch):
     assert whole.sel(run=unchanged).equals(by_run.sel(run=unchanged))
     assert np.isfinite(whole.value.sel(histogram="h2")).all()
     monkeypatch.setattr("owtrend.trends.query._SLAB", 1)
-    again = owtrend.open(tmp_path / "store").trends("EMC", ["h", "h2"], ["mean_y", "entries"]).load()
+    again = stale.latest().trends("EMC", ["h", "h2"], ["mean_y", "entries"]).load()
     assert again.identical(more)
 
 
-def test_a_gauge_is_not_differenced_and_of_an_interval_its_last_value_counts(tmp_path):
+def test_a_gauge_is_not_differenced_and_of_an_interval_its_last_value_counts():
     rows = [{"status": filled([X], np.full(count, 3.1), gauge=True)} for count in (5, 5, 2, 9)]
-    filling.append(tmp_path / "store", 1, rows)
-    archive = owtrend.open(tmp_path / "store")
+    archive = archive_of(*snapshots(rows, 1))
     found = archive.trend("EMC", "status", "integral", run=1)
     assert found.value.values.tolist() == [5, 5, 2, 9]
     assert found.reported.values.tolist() == [True, False, True, True]
@@ -294,18 +294,17 @@ def test_a_gauge_is_not_differenced_and_of_an_interval_its_last_value_counts(tmp
     assert archive.trend("EMC", "status", "integral", every="run").value.values.tolist() == [9]
 
 
-def rebinned(store, counts):
+def rebinned(*counts):
     """Fills of 0.5, ..., of so many each; from the third row on the axis goes twice as far."""
     rows, have = [], np.empty(0)
     for number, count in enumerate(counts):
         have = np.concatenate([have, np.arange(count) + 0.5]) if count > 0 else np.arange(-count) + 0.5
         rows.append({"h": filled([Axis.spaced(4, 0, 4) if number < 2 else Axis.spaced(4, 0, 8)], have)})
-    filling.append(store, 1, rows)
-    return owtrend.open(store)
+    return archive_of(*snapshots(rows, 1))
 
 
-def test_statistics_go_on_over_an_axis_that_grew_and_bins_do_not(tmp_path):
-    archive = rebinned(tmp_path / "store", [2, 3, 4, 2])
+def test_statistics_go_on_over_an_axis_that_grew_and_bins_do_not():
+    archive = rebinned(2, 3, 4, 2)
     assert archive.trend("EMC", "h", "mean", run=1).value.values.tolist() == [1, 1.5, 2, 1]
     np.testing.assert_array_equal(archive.trend("EMC", "h", "integral", run=1).value, [2, 3, np.nan, 2])
     np.testing.assert_array_equal(archive.trend("EMC", "h", "entries(x=0:2)", run=1).value, [2, 2, np.nan, 2])
@@ -313,8 +312,8 @@ def test_statistics_go_on_over_an_axis_that_grew_and_bins_do_not(tmp_path):
     assert archive.trend("EMC", "h", "entries", every="run").value.item() == 11
 
 
-def test_an_axis_that_grew_in_a_restart_counts_from_zero(tmp_path):
-    archive = rebinned(tmp_path / "store", [2, 3, -4, 2])
+def test_an_axis_that_grew_in_a_restart_counts_from_zero():
+    archive = rebinned(2, 3, -4, 2)
     for spec in ("entries", "integral"):
         found = archive.trend("EMC", "h", spec, run=1)
         assert found.value.values.tolist() == [2, 3, 4, 2]
@@ -323,35 +322,32 @@ def test_an_axis_that_grew_in_a_restart_counts_from_zero(tmp_path):
     np.testing.assert_array_equal(archive.trend("EMC", "h", "rate", run=1).value, [np.nan, 3 / 60, 4 / 60, 2 / 60])
 
 
-def test_labelled_axes_are_joined_by_label(tmp_path):
+def test_labelled_axes_are_joined_by_label():
     axes = [Axis(np.arange(4.0), labels=dict(enumerate(names, start=1))) for names in (["a", "b"], ["b", "a", "c"])]
     rows = [
         {"h": filled([axes[0]], [0.5, 0.5, 1.5])},
         {"h": filled([axes[1]], [1.5, 1.5, 0.5, 0.5, 2.5])},  # one more of b, and a c
     ]
-    filling.append(tmp_path / "store", 1, rows)
-    archive = owtrend.open(tmp_path / "store")
+    archive = archive_of(*snapshots(rows, 1))
     assert archive.trend("EMC", "h", "integral", run=1).value.values.tolist() == [3, 2]
     assert archive.trend("EMC", "h", "maximum", run=1).value.values.tolist() == [2, 1]
     assert archive.trend("EMC", "h", "entries(x=1:2)", run=1).value.values.tolist() == [2, 0]  # a: it is second at last
 
 
-def test_set_bins_have_statistics_of_their_bins(tmp_path):
+def test_set_bins_have_statistics_of_their_bins():
     def by_hand(counts):
         one = filled([Axis.spaced(4, 0, 4)], np.repeat([0.5, 1.5, 2.5, 3.5], counts))
         return {"h": replace(one, sums={**dict.fromkeys(one.sums, 0.0), "entries": one.sums["entries"]})}
 
-    filling.append(tmp_path / "store", 1, [by_hand([1, 0, 0, 1]), by_hand([1, 2, 0, 3])])
-    archive = owtrend.open(tmp_path / "store")
+    archive = archive_of(*snapshots([by_hand([1, 0, 0, 1]), by_hand([1, 2, 0, 3])], 1))
     assert archive.trend("EMC", "h", "mean", run=1).value.values.tolist() == [2, 2.5]
     assert archive.trend("EMC", "h", "mean", every="run").value.values == pytest.approx((0.5 + 3 + 10.5) / 6)
 
 
-def test_gaps_lengthen_the_exposure_and_lower_the_rate(tmp_path):
+def test_gaps_lengthen_the_exposure_and_lower_the_rate():
     fills = Fills(4)
     rows = [fills.of(0, row + 1) for row in range(4)]
-    filling.append(tmp_path / "store", 1, rows, minutes=[0, 1, 5, 6])
-    found = owtrend.open(tmp_path / "store").trend("EMC", "all", "rate", run=1)
+    found = archive_of(*snapshots(rows, 1, minutes=[0, 1, 5, 6])).trend("EMC", "all", "rate", run=1)
     assert found.exposure.values[1:].tolist() == [60, 240, 60]
     np.testing.assert_allclose(found.value[1:], fills.size[1:] / [60, 240, 60])
 
@@ -391,11 +387,11 @@ def test_intervals_of_several_histograms_are_an_error(variants):
         variants[0].trends("EMC", ["h", "all"], ["mean"], every="10min")
 
 
-def test_intervals_leave_out_runs_without_the_histogram(tmp_path):
+def test_intervals_leave_out_runs_without_the_histogram():
     fills = Fills(3)
-    filling.append(tmp_path / "store", 1, [fills.of(0, row + 1) for row in range(3)])
-    filling.append(tmp_path / "store", 2, [fills.of(0, row + 1, absent=("h",)) for row in range(3)])
-    archive = owtrend.open(tmp_path / "store")
+    rows = [fills.of(0, row + 1) for row in range(3)]
+    without = [{name: one for name, one in row.items() if name != "h"} for row in rows]
+    archive = archive_of(*snapshots(rows, 1), *snapshots(without, 2))
     assert archive.trend("EMC", "h", "entries", every="10min").run.values.tolist() == [1, 1]
     with pytest.raises(NotFoundError, match="run 2 has no histogram 'h'"):
         archive.trend("EMC", "h", "entries", run=2, every="10min")

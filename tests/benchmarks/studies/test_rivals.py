@@ -1,14 +1,15 @@
 """The baselines: their formulas by hand and by SciPy, and their findings in an archive of two histograms."""
 
 import json
-from datetime import timedelta
+from itertools import count
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from benchmarks.studies import rivals
-from tests import making, oracles
+from tests import oracles
+from tests.builders import MINUTE, START, append, snapshots
 
 GOOD, BAD = (300000, 300001), 300002
 ROWS, HOT = 8, 4
@@ -24,9 +25,8 @@ def store(tmp_path_factory):
         if run == BAD:
             increments[0, HOT:, 7] += 4000
         flow = np.pad(increments.cumsum(axis=1), ((0, 0), (0, 0), (1, 1)))
-        start = making.START + timedelta(hours=number)
-        making.write_run(folder / "files", {"flat": flow[0], "steady": flow[1]}, run, start=start)
-    making.ingest(folder / "files", folder / "store")
+        rows = {"flat": flow[0], "steady": flow[1]}
+        append(folder / "store", snapshots(rows, run, minutes=count(60 * number)))
     fault = {"run": BAD, "subsystem": "EMC", "histograms": ["flat"]}
     gap = {"run": GOOD[0], "subsystem": "EMC", "histograms": []}
     (folder / "truth.json").write_text(json.dumps({"runs": [*GOOD, BAD], "faults": [fault, gap]}))
@@ -52,7 +52,7 @@ def test_references_are_the_last_good_runs(run, expected):
 def test_autodqm_by_report_flags_the_hot_bin_from_its_first_report_on(store):
     findings = rivals.autodqm_by_report(store)
     assert set(zip(findings["run"], findings["histogram"], strict=True)) == {(BAD, "flat")}
-    first = np.datetime64(making.START + timedelta(hours=2), "ns")
+    first = START + 120 * MINUTE
     ends = [first + np.timedelta64(60 * row, "s") for row in range(HOT, ROWS)]
     assert findings["stop"].tolist() == ends
     assert findings["start"].tolist() == [end - np.timedelta64(60, "s") for end in ends]
@@ -68,14 +68,14 @@ def test_a_lower_cut_flags_good_reports_too(store):
 def test_autodqm_by_run_flags_the_run_at_its_end(store):
     findings = rivals.autodqm_by_run(store)
     assert findings[["run", "histogram"]].values.tolist() == [[BAD, "flat"]]
-    first = np.datetime64(making.START + timedelta(hours=2), "ns")
+    first = START + 120 * MINUTE
     assert findings["raised"].tolist() == findings["stop"].tolist() == [first + np.timedelta64(60 * (ROWS - 1), "s")]
     assert findings["start"].tolist() == [first - np.timedelta64(60, "s")]
 
 
 def test_o2_flags_the_step_of_mean_and_rate_at_its_first_report(store):
     findings = rivals.o2_tpc(store)
-    step = np.datetime64(making.START + timedelta(hours=2, minutes=HOT), "ns")
+    step = START + (120 + HOT) * MINUTE
     assert set(findings[findings["stop"] == step][["histogram", "score"]].itertuples(index=False, name=None)) >= {
         ("flat", "mean_x"),
         ("flat", "rate"),

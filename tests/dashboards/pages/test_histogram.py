@@ -1,6 +1,7 @@
 """The page follows its session, and the session the page's widgets; with no server and no browser."""
 
 import re
+from itertools import count
 
 import holoviews as hv
 import numpy as np
@@ -15,7 +16,7 @@ from dashboards.pages.news import NewsLine
 from dashboards.state.session import Session
 from dashboards.state.slices import time_slices, whole_runs
 from owtrend.store.repository import Store
-from tests import making
+from tests.builders import archive_of, ingest, snapshots, write_run
 
 
 @pytest.fixture
@@ -169,13 +170,9 @@ def test_an_empty_store_has_a_page_too(tmp_path):
     assert not page._pictures.visible
 
 
-def test_a_gap_inside_is_a_warning(tmp_path):
-    for number, minute in enumerate([0, 1, 2, 3, 8, 9, 10]):
-        when = making.START.replace(minute=minute)
-        path = tmp_path / f"data/Run1/EMC/EMChists.{when:%Y_%m_%d_%H_%M_%S}.root"
-        making.write(path, {"h": making.th1(np.arange(6.0) * (number + 1), "h")})
-    making.ingest(tmp_path / "data", tmp_path / "store")
-    page = HistogramPage(Session(owtrend.open(tmp_path / "store")))
+def test_a_gap_inside_is_a_warning():
+    rows = {"h": [np.arange(6) * number for number in range(1, 8)]}
+    page = HistogramPage(Session(archive_of(*snapshots(rows, minutes=[0, 1, 2, 3, 8, 9, 10]))))
     assert "⚠ 1 gap" in text(page.facts)
     assert text(page.signs) == "gap"
     assert next(type(part) for part in page._trend.object) is hv.VSpans
@@ -248,11 +245,10 @@ def test_another_run_is_cut_to_the_same_time_since_it_began(page):
     assert whole_runs(page.session).others[300001]["stop"] == np.datetime64("2018-06-01T14:06:00")
 
 
-def test_a_run_that_had_ended_by_then_shows_nothing(tmp_path):
-    making.write_run(tmp_path / "data", {"h": [[0, n, 0, 0] for n in range(1, 7)]}, run=1)
-    making.write_run(tmp_path / "data", {"h": [[0, n, 0, 0] for n in range(1, 3)]}, run=2)
-    making.ingest(tmp_path / "data", tmp_path / "store")
-    page = HistogramPage(Session(owtrend.open(tmp_path / "store"), run=1, others=[2]))
+def test_a_run_that_had_ended_by_then_shows_nothing():
+    rows = [[0, n, 0, 0] for n in range(1, 7)]
+    archive = archive_of(*snapshots({"h": rows}, 1), *snapshots({"h": rows[:2]}, 2))
+    page = HistogramPage(Session(archive, run=1, others=[2]))
     page.choose_edges(4, 6)
     assert time_slices(page.session).others == {2: None}
 
@@ -277,11 +273,11 @@ def test_maps_of_several_runs_say_what_to_do(page):
     assert "maps" not in text(page.key)
 
 
-def grow(folder, rows, run=1, start=making.START):
+def grow(folder, rows, run=1, start=0):
     """Write a run of ``rows`` snapshots into a store, or the rows that it lacks."""
     counts = {"h": [[0, n, 2 * n, 0] for n in range(1, rows + 1)], "g": [[0, 3 * n, n, 0] for n in range(1, rows + 1)]}
-    making.write_run(folder / "data", counts, run=run, start=start)
-    making.ingest(folder / "data", folder / "store")
+    write_run(folder / "data", counts, run=run, minutes=count(start))
+    ingest(folder / "data", folder / "store")
     return owtrend.open(folder / "store")
 
 
@@ -312,7 +308,7 @@ def test_news_are_a_line_with_a_button_that_leads_there(tmp_path):
     assert (line.words.object, line.button.visible) == ("", False)
     session.follow(grow(tmp_path, 6))
     assert (text(line.words), line.button.visible) == ("Run 1 has new data until 12:05:00 UTC.", True)
-    session.follow(grow(tmp_path, 3, run=2, start=making.START.replace(hour=14)))
+    session.follow(grow(tmp_path, 3, run=2, start=120))
     assert (text(line.words), line.button.visible) == ("Run 2 is new.", True)
     assert session.view.run == 1
     line.button.clicks += 1

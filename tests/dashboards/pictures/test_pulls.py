@@ -8,7 +8,7 @@ import owtrend
 from dashboards.pictures.pulls import pulls
 from dashboards.state import region
 from dashboards.state.reference import compared, slice_reference
-from tests import filling, making
+from tests.builders import archive_of, histogram, snapshots
 
 
 def compare(archive, name, run, start=None, stop=None, axes="", ranges=""):
@@ -72,26 +72,20 @@ def test_the_whole_first_run_has_nothing_to_be_compared_with(scored):
     assert [len(bars) for bars in layers(pulls(data), hv.Rectangles)] == [0, 0]
 
 
-def test_a_histogram_that_was_binned_anew_is_compared_with_its_own_run(tmp_path):
-    making.write_run(tmp_path / "data", {"h": [[0, n, n, n, 0] for n in range(1, 15)]}, run=1)
-    making.write_run(tmp_path / "data", {"h": [[0, n, n, 0] for n in range(1, 15)]}, run=2)
-    making.ingest(tmp_path / "data", tmp_path / "store")
-    assert compare(owtrend.open(tmp_path / "store"), "h", 2, stop="12:05").words == "against the rest of this run"
+def test_a_histogram_that_was_binned_anew_is_compared_with_its_own_run():
+    three = snapshots({"h": [[0, n, n, n, 0] for n in range(1, 15)]}, 1)
+    archive = archive_of(*three, *snapshots({"h": [[0, n, n, 0] for n in range(1, 15)]}, 2))
+    assert compare(archive, "h", 2, stop="12:05").words == "against the rest of this run"
 
 
-def test_a_name_with_brackets_is_no_pattern(tmp_path):
+def test_a_name_with_brackets_is_no_pattern():
     names = {"h[0]": [[0, n, n, 0] for n in range(1, 15)], "h0": [[0, 0, n, 0] for n in range(1, 15)]}
-    for run in (1, 2):
-        making.write_run(tmp_path / "data", names, run=run)
-    making.ingest(tmp_path / "data", tmp_path / "store")
-    data = compare(owtrend.open(tmp_path / "store"), "h[0]", 2)
+    data = compare(archive_of(*snapshots(names, 1), *snapshots(names, 2)), "h[0]", 2)
     assert (data.words, data.shown["expected"].values.tolist()) == ("against run 1", [14, 14])
 
 
-def test_a_gauge_has_no_pulls(tmp_path, scored):
-    gauge = filling.filled([owtrend.Axis.spaced(4, 0, 4)], np.arange(4)[:, None] + 0.5, gauge=True)
-    filling.append(tmp_path / "store", 1, [{"g": gauge}] * 3)
-    data = compare(owtrend.open(tmp_path / "store"), "g", 1)
+def test_a_gauge_has_no_pulls():
+    data = compare(archive_of(*snapshots({"g": [histogram([0, 1, 1, 1, 1, 0], gauge=True)] * 3}, 1)), "g", 1)
     assert data.words == "· a gauge has no counts to compare"
     assert np.isnan(data.shown["pull"]).all()
 

@@ -1,6 +1,7 @@
 """Findings appear on the page of their histogram, in words and on the time axis; incidents lead there."""
 
 import re
+from itertools import count
 from urllib.parse import parse_qsl
 
 import holoviews as hv
@@ -19,7 +20,7 @@ from dashboards.state.session import Session
 from owtrend.compute import compute
 from owtrend.model.axis import Axis
 from owtrend.store.repository import Store
-from tests import filling, making
+from tests.builders import archive_of, filled, snapshots
 
 
 @pytest.fixture
@@ -88,11 +89,11 @@ def test_a_store_without_scores_shows_the_rest_of_the_page(archive):
     assert (page._score_row.visible, len(drawn(page))) == (False, 3)
 
 
-def test_a_gauge_has_no_scores_and_says_so(tmp_path):
-    rows = [filling.filled([Axis.spaced(4, 0, 4)], np.arange(n + 1)[:, None] % 4, gauge=True) for n in range(12)]
-    filling.append(tmp_path / "store", 1, [{"g": one} for one in rows])
-    compute.compute(tmp_path / "store", workers=0)
-    page = HistogramPage(Session(owtrend.open(tmp_path / "store"), run=1, pulls=True))
+def test_a_gauge_has_no_scores_and_says_so():
+    states = [filled([Axis.spaced(4, 0, 4)], np.arange(n + 1) % 4, gauge=True) for n in range(12)]
+    archive = archive_of(*snapshots({"g": states}, 1))
+    compute.compute(archive.location, workers=0)
+    page = HistogramPage(Session(archive.latest(), run=1, pulls=True))
     assert "A gauge shows a state, not counts, and is not scored" in text(page.why)
     assert not page._score_row.visible
     page.choose_edges(1, 3)
@@ -229,21 +230,19 @@ def test_an_incident_leads_to_its_most_significant_histogram_and_its_interval(pa
     assert widget.value == 0, "the user looks at something else"
 
 
-def test_incidents_are_listed_newest_first_and_lead_to_another_subsystem(tmp_path):
-    rng = np.random.default_rng(3)
+def test_incidents_are_listed_newest_first_and_lead_to_another_subsystem():
+    rng, sent = np.random.default_rng(3), []
     for subsystem, names in (("EMC", ["a", "d"]), ("TPC", ["b", "c"])):
         for run in (1, 2):
             rows = {name: np.pad(rng.poisson(60, (20, 6)).cumsum(axis=0), ((0, 0), (1, 1))) for name in names}
             if (subsystem, run) == ("TPC", 2):
                 rows["c"][10:, 3:] += 500 * np.arange(1, 11)[:, None]
-            start = making.START.replace(hour=12 + run)
-            held = {name: one.tolist() for name, one in rows.items()}
             if (subsystem, run) == ("EMC", 1):
-                held["a"][15:] = [None] * 5
-            making.write_run(tmp_path / "data", held, run=run, subsystem=subsystem, start=start)
-    making.ingest(tmp_path / "data", tmp_path / "store")
-    compute.compute(tmp_path / "store", workers=0)
-    page = HistogramPage(Session(owtrend.open(tmp_path / "store"), run=1, subsystem="EMC"))
+                rows["a"] = [*rows["a"][:15], *[None] * 5]
+            sent += snapshots(rows, run, subsystem=subsystem, minutes=count(60 * run))
+    archive = archive_of(*sent)
+    compute.compute(archive.location, workers=0)
+    page = HistogramPage(Session(archive.latest(), run=1, subsystem="EMC"))
     widget = page.controls.incidents.list
     labels = [label for label, number in widget.options.items() if number]
     assert labels == sorted(labels, reverse=True), "they begin with the time"
@@ -253,26 +252,25 @@ def test_incidents_are_listed_newest_first_and_lead_to_another_subsystem(tmp_pat
     assert page.controls.subsystem.value == "TPC"
 
 
-def two_subsystems(folder, **missing):
+def two_subsystems(**missing):
     """Runs 1 and 2 of EMC and TPC, 20 snapshots each, scored; in run 2 the rows in ``missing`` were never received."""
-    rng = np.random.default_rng(5)
+    rng, sent = np.random.default_rng(5), []
     for subsystem in ("EMC", "TPC"):
         for run in (1, 2):
             rows = {name: np.pad(rng.poisson(60, (20, 6)).cumsum(axis=0), ((0, 0), (1, 1))) for name in ("a", "b")}
             if run == 2 and subsystem == "TPC":
                 rows["b"][10:, 3:] += 500 * np.arange(1, 11)[:, None]
             absent = missing.get(subsystem, ()) if run == 2 else ()
-            for number in set(range(20)) - set(absent):
-                held = {name: [counts[number].tolist()] for name, counts in rows.items()}
-                start = making.START.replace(hour=12 + run, minute=number)
-                making.write_run(folder / "data", held, run=run, subsystem=subsystem, start=start)
-    making.ingest(folder / "data", folder / "store")
-    compute.compute(folder / "store", workers=0)
-    return owtrend.open(folder / "store")
+            received = [number for number in range(20) if number not in absent]
+            held = {name: counts[received] for name, counts in rows.items()}
+            sent += snapshots(held, run, subsystem=subsystem, minutes=[60 * run + number for number in received])
+    archive = archive_of(*sent)
+    compute.compute(archive.location, workers=0)
+    return archive.latest()
 
 
-def test_an_incident_of_whole_snapshots_opens_the_entries_and_each_subsystem_has_a_line_of_its_own(tmp_path):
-    archive = two_subsystems(tmp_path, EMC=range(11, 16))
+def test_an_incident_of_whole_snapshots_opens_the_entries_and_each_subsystem_has_a_line_of_its_own():
+    archive = two_subsystems(EMC=range(11, 16))
     page = HistogramPage(Session(archive, run=1, subsystem="TPC", reductor="mean_x", every="run"))
     widget, session = page.controls.incidents.list, page.session
     (gap,) = [label for label in widget.options if "EMC" in label and "with EMC" not in label]

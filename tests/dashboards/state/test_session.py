@@ -15,7 +15,7 @@ from dashboards.state.news import News
 from dashboards.state.session import Session
 from owtrend.store.append import appender
 from owtrend.store.repository import Store
-from tests import making, snapshots
+from tests.builders import append, archive_of, histogram, ingest, snapshot, snapshots, write_run
 
 PATHS = {("a", "b"): [0, 1, 2, 0], ("a/b",): [0, 3, 4, 0]}  # both are displayed as a/b
 
@@ -120,14 +120,12 @@ def test_another_histogram_keeps_the_interval_and_another_run_does_not(archive):
     assert (session.view.start, session.view.stop) == (None, None)
 
 
-def test_a_session_keeps_its_archive_while_the_store_grows(tmp_path):
-    making.write_run(tmp_path / "data", {"h": [[0, n, 0, 0] for n in range(1, 4)]}, run=1)
-    making.ingest(tmp_path / "data", tmp_path / "store")
-    archive = owtrend.open(tmp_path / "store")
+def test_a_session_keeps_its_archive_while_the_store_grows():
+    rows = {"h": [[0, n, 0, 0] for n in range(1, 4)]}
+    archive = archive_of(*snapshots(rows, 1))
     session = Session(archive)
     assert archive.latest() is archive
-    making.write_run(tmp_path / "data", {"h": [[0, n, 0, 0] for n in range(1, 4)]}, run=2)
-    making.ingest(tmp_path / "data", tmp_path / "store")
+    append(archive.location, snapshots(rows, 2))
     session.choose(start="12:01", others=[2])
     assert session.archive.runs.index.tolist() == [1]
     assert session.notes == ["There is no run 2 in the store."]
@@ -140,8 +138,8 @@ def growing(tmp_path):
 
     def grow(rows, run=1, subsystem="EMC"):
         counts = {"h": [[0, n, 0, 0] for n in range(1, rows + 1)]}
-        making.write_run(tmp_path / "data", counts, run=run, subsystem=subsystem)
-        making.ingest(tmp_path / "data", tmp_path / "store")
+        write_run(tmp_path / "data", counts, run=run, subsystem=subsystem)
+        ingest(tmp_path / "data", tmp_path / "store")
         return owtrend.open(tmp_path / "store")
 
     return grow
@@ -185,9 +183,9 @@ def test_what_did_not_change_is_not_drawn_anew(growing):
 
 def test_an_address_that_fits_two_histograms_asks(tmp_path):
     store, name = Store.create(tmp_path / "store"), "a/b"
-    both = [replace(snapshots.histogram("b", contents), path=path) for path, contents in PATHS.items()]
+    both = [replace(histogram(contents), path=path) for path, contents in PATHS.items()]
     with appender(store) as live:
-        live.append([snapshots.snapshot(minute, *both) for minute in (1, 2)])
+        live.append([snapshot(minute, *both) for minute in (1, 2)])
     archive = owtrend.open(tmp_path / "store")
     session = Session(archive, histogram=name)
     assert session.asked == ('"a" / "b"', '"a/b"')
@@ -198,7 +196,7 @@ def test_an_address_that_fits_two_histograms_asks(tmp_path):
     assert shown == list(PATHS)
     page = HistogramPage(session)
     page.controls.histogram.value = session.asked[1]
-    assert (session.asked, session.notes, session.loaded.cumulative.attrs["path"]) == ((), [], ("a/b",))
+    assert (session.asked, session.notes, page.session.loaded.cumulative.attrs["path"]) == ((), [], ("a/b",))
 
 
 def test_a_note_goes_away_with_the_next_choice(archive):
@@ -216,13 +214,9 @@ def test_watchers_are_called_once_for_a_change_and_never_without_one(archive):
     assert heard == [{"histogram", "start", "log", "cumulative", "trend", "findings"}]
 
 
-def test_of_a_changed_binning_the_last_is_shown_with_a_note(tmp_path):
-    for minute, bins in enumerate([4, 4, 8, 8]):
-        when = making.START.replace(minute=minute)
-        path = tmp_path / f"data/Run1/EMC/EMChists.{when:%Y_%m_%d_%H_%M_%S}.root"
-        making.write(path, {"h": making.th1(np.arange(bins + 2.0) * (minute + 1), "h")})
-    making.ingest(tmp_path / "data", tmp_path / "store")
-    session = Session(owtrend.open(tmp_path / "store"))
+def test_of_a_changed_binning_the_last_is_shown_with_a_note():
+    rows = [np.arange(bins + 2) * minute for minute, bins in enumerate([4, 4, 8, 8], start=1)]
+    session = Session(archive_of(*snapshots({"h": rows}, 1)))
     assert session.notes == ["h changed its binning during run 1; the snapshots since 12:02:00 UTC are shown."]
     assert session.loaded.cumulative.sizes == {"time": 2, "x": 8, "sum": 5}
 

@@ -13,17 +13,14 @@ FILE = Path(__file__).with_name("answers.json")
 
 def write(path: str) -> None:
     sys.path.insert(0, str(Path(__file__).parents[3]))
-    import tempfile
-
     import uproot
 
     from owtrend.output import root_writer
-    from tests.output import test_tables
+    from tests.output import test_slices
 
-    with tempfile.TemporaryDirectory() as folder:
-        made = test_tables.slice_of_every_class(Path(folder) / "store")
+    made = test_slices.slice_of_every_class()
     root_writer.write(Path(path), made.histograms)
-    digests = {json.dumps(own): test_tables.bytes_digest(one) for own, one in made.items()}
+    digests = {json.dumps(own): test_slices.bytes_digest(one) for own, one in made.items()}
     FILE.write_text(json.dumps({"uproot": uproot.__version__, "bytes": digests}))
 
 

@@ -1,5 +1,5 @@
 from ingest.archive.find import find_files
-from tests import making
+from tests.builders import histogram, write
 
 
 def touch(path):
@@ -26,7 +26,7 @@ def test_linked_run_folders_are_followed_and_none_comes_twice(tmp_path):
 
 
 def test_run_and_subsystem_are_enough_for_a_file_given_by_itself(tmp_path):
-    path = making.write(tmp_path / "anything.root", {"h": making.th1([0, 1, 0])})
+    path = write(tmp_path / "anything.root", histogram([0, 1, 0]))
     assert runs(find_files([path], run=7, subsystem="MID")) == [(7, "MID")]
     assert runs(find_files([tmp_path], run=7, subsystem="MID")) == []
     assert runs(find_files([path], run=7)) == []

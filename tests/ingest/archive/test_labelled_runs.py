@@ -14,7 +14,7 @@ from owtrend.compute import compute
 from owtrend.model.rows import RowFlag
 from owtrend.store.check import check
 from owtrend.store.repository import Store
-from tests import making
+from tests import builders
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +45,7 @@ class Labelled(NamedTuple):
 def labelled(shared, tmp_path_factory):
     folder, store = shared / "generated" / "runs", tmp_path_factory.mktemp("labelled") / "store"
     labels = json.loads((folder / "labels.json").read_text())["runs"]
-    return Labelled(folder, store, making.ingest(folder, store), {run["run"]: run for run in labels})
+    return Labelled(folder, store, builders.ingest(folder, store), {run["run"]: run for run in labels})
 
 
 def rows_of(store, subsystem, run):
@@ -79,7 +79,7 @@ def test_exactly_the_files_labelled_as_broken_are_quarantined(labelled):
 
 
 def test_a_second_call_reads_nothing_and_lists_the_broken_files_again(labelled):
-    again = making.ingest(labelled.folder, labelled.store)
+    again = builders.ingest(labelled.folder, labelled.store)
     known = labelled.summary.added + len(labelled.broken)
     assert (again.added, again.known, again.quarantine) == (0, known, labelled.summary.quarantine)
     assert len(owtrend.open(labelled.store).quarantine) == len(labelled.broken)

@@ -10,7 +10,7 @@ import owtrend
 from ingest.archive import ingest as archive
 from owtrend.errors import NotFoundError
 from owtrend.store.repository import Store
-from tests import making
+from tests import builders
 
 LAYOUTS = {
     "processed": "Run300000/{subsystem}/{subsystem}hists.{time}.root",
@@ -22,7 +22,7 @@ def write(folder, times, subsystem="EMC", layout="processed", names=("h",)):
     """A snapshot at each of ``times`` (as in file names), whose only bin counts them from one."""
     for count, time in enumerate(times, start=1):
         path = folder / LAYOUTS[layout].format(subsystem=subsystem, time=time)
-        making.write(path, {name: making.th1([0, count, 0], name) for name in names})
+        builders.write(path, *(builders.histogram([0, count, 0], name) for name in names))
 
 
 def ingest(folder, store, **options):
@@ -106,7 +106,7 @@ def test_a_processed_run_has_the_mode_of_its_run_info(tmp_path, written, mode):
 
 
 def test_files_of_an_amore_agent_are_of_mode_dqm(tmp_path):
-    making.write(tmp_path / "data" / "DQMhistos_300000_DQM_2018_06_01_12_00_05.root", {"h": making.th1([0, 1, 0])})
+    builders.write(tmp_path / "data" / "DQMhistos_300000_DQM_2018_06_01_12_00_05.root", builders.histogram([0, 1, 0]))
     ingest(tmp_path / "data", tmp_path / "store")
     runs = owtrend.open(tmp_path / "store").runs
     assert runs.loc[300000, ["subsystems", "mode"]].tolist() == ["DQM", "DQM"]
@@ -130,7 +130,7 @@ def test_overwatchs_products_and_replays_are_counted_and_left_out(tmp_path):
         "run 0": ["EMChistos_0_C_2018_6_1_12_0_5.root"],
     }
     for name in (name for names in left_out.values() for name in names):
-        making.write(data / name, {"h": making.th1([0, 99, 0])})
+        builders.write(data / name, builders.histogram([0, 99, 0]))
     for name in ("heartbeat.EMCReceiver", "overwatch.fs", "Run300000/EMC/img/h.png", "trending/EMC/json/h.json"):
         (data / name).parent.mkdir(parents=True, exist_ok=True)
         (data / name).write_text("1527847205")
@@ -198,7 +198,7 @@ def test_a_subsystem_with_new_files_of_its_own_leaves_those_of_the_hlt_alone(tmp
 
 def test_a_file_of_another_subsystem_than_its_folder_is_skipped_and_a_pattern_reads_it(tmp_path):
     write(tmp_path / "data", ["2018_06_01_12_00_05"], "HLT")
-    making.write(tmp_path / "data/Run300000/HLT/V0hists.2018_06_01_12_00_05.root", {"h": making.th1([0, 7, 0])})
+    builders.write(tmp_path / "data/Run300000/HLT/V0hists.2018_06_01_12_00_05.root", builders.histogram([0, 7, 0]))
     summary = ingest(tmp_path / "data", tmp_path / "store")
     assert (summary.added, summary.skipped) == (1, {"name not recognised (give --pattern)": 1})
     found = archive.find_files([tmp_path / "data"], patterns=["Run{run}/HLT/{subsystem}hists.{time}.root"])

@@ -18,7 +18,9 @@ from ingest.decode import reader as root_file
 from ingest.decode.histogram import is_histogram
 from ingest.decode.reader import SnapshotReader
 from owtrend.errors import OwtrendError, SnapshotError
-from tests import making, mutations
+from owtrend.output.root_writer import root_object
+from tests import mutations
+from tests.builders import histogram, write
 
 ROOT_FILES = Path(__file__).parents[2] / "data" / "root"
 FIRST = ROOT_FILES / "EMChistos_300000_C_2018_6_1_12_0_0.root"
@@ -117,8 +119,10 @@ def test_following_snapshots_are_not_walked(monkeypatch):
 def test_after_a_new_title_only_that_histogram_is_walked_again(tmp_path, monkeypatch):
     paths = []
     for number in range(3):
-        held = {name: making.th1([0, number, 0], name) for name in ("stays", "changes")}
-        paths.append(making.write(tmp_path / f"{number}.root", held, packed=False))
+        paths.append(tmp_path / f"{number}.root")
+        with uproot.recreate(paths[-1], compression=None) as file:
+            for name in ("stays", "changes"):
+                file[name] = root_object(histogram([0, number, 0], name))
     data = paths[1].read_bytes().replace(b"title of changes", b"TITLE OF CHANGES")
     walked = []
     read = streamer.read_key_object
@@ -134,8 +138,9 @@ def test_after_a_new_title_only_that_histogram_is_walked_again(tmp_path, monkeyp
 
 
 def test_an_unchanged_object_is_neither_unpacked_nor_created_again(tmp_path, monkeypatch):
-    first = making.write(tmp_path / "1.root", {"still": making.th1([0, 1, 2, 0]), "fed": making.th1([0, 1, 1, 0])})
-    second = making.write(tmp_path / "2.root", {"still": making.th1([0, 1, 2, 0]), "fed": making.th1([0, 1, 5, 0])})
+    still, fed, more = histogram([0, 1, 2, 0], "still"), histogram([0, 1, 1, 0], "fed"), histogram([0, 1, 5, 0], "fed")
+    first = write(tmp_path / "1.root", still, fed)
+    second = write(tmp_path / "2.root", still, more)
     reader = SnapshotReader()
     reader.read(first)  # walked
     before = reader.read(first)
@@ -166,7 +171,7 @@ def test_arrays_outlive_the_reader_and_the_next_file():
 def test_of_several_cycles_the_highest_is_read(tmp_path):
     with uproot.recreate(tmp_path / "x.root") as file:
         for value in (1, 2, 3):
-            file["h"] = making.th1([0, value, 0])
+            file["h"] = root_object(histogram([0, value, 0]))
     assert SnapshotReader().read(tmp_path / "x.root")["h"].values().tolist() == [3]
 
 
@@ -188,7 +193,7 @@ def test_a_container_with_too_many_cells_inside_is_read_but_for_that_one():
 
 
 def test_a_damaged_object_is_named_and_the_rest_is_read(tmp_path):
-    path = making.write(tmp_path / "x.root", {"good": making.th1([1, 2, 3]), "bad": making.th1([1] * 900)})
+    path = write(tmp_path / "x.root", histogram([1, 2, 3], "good"), histogram([1] * 900, "bad"))
     data = bytearray(path.read_bytes())
     with uproot.open(path) as file:
         key = file.key("bad")
@@ -235,7 +240,7 @@ MUTATED_READER = SnapshotReader()
 
 
 def test_files_over_2_gb_are_read_where_their_objects_lie(tmp_path):
-    path = making.write_beyond(FIRST, tmp_path / "large.root", 5 * 2**30)  # sparse: takes 40 kB of the disk
+    path = mutations.moved(FIRST, tmp_path / "large.root", 5 * 2**30)  # sparse: takes 40 kB of the disk
     snapshot = SnapshotReader().read(path)
     here = SnapshotReader().read(FIRST)
     top = [name for name in here if len(name) == 1]
@@ -247,7 +252,7 @@ def test_files_over_2_gb_are_read_where_their_objects_lie(tmp_path):
 
 def test_the_header_has_the_time_of_the_last_write(tmp_path):
     before = datetime.now().replace(microsecond=0)
-    path = making.write(tmp_path / "x.root", {"h": making.th1([0, 1, 0])})
+    path = write(tmp_path / "x.root", histogram([0, 1, 0]))
     assert before <= root_file.written(path) <= datetime.now()
     with uproot.open(FIRST) as file:
         assert root_file.written(FIRST) == file.modified_on
