@@ -66,6 +66,7 @@ class _Live:
     accumulations: dict[int, int] = field(default_factory=dict)  # by run, of those that have rows
     slots: int = 0  # that the tail has, free ones included
     tail: dict[int, dict[int, int]] = field(default_factory=dict)  # by run: the time of the row in each slot
+    unwritten: dict[int, tuple[TailRow, dict[str, NDArray[Any]]]] = field(default_factory=dict)  # of an append, by slot
 
     @property
     def free_slot(self) -> int:
@@ -142,7 +143,11 @@ class Appender:
             transaction = self._begin()
             lines = provenance or [_provenance(snapshot) for snapshot in snapshots]
             for (snapshot, values), line in zip(prepared, lines, strict=True):
-                self._write(transaction, snapshot, values, accumulation, line, result)
+                self._add(transaction, snapshot, values, accumulation, line, result)
+            for subsystem, live in self._live.items():
+                if live.unwritten:
+                    live.slots = transaction.write_tail(subsystem, list(live.unwritten.values()))
+                    live.unwritten.clear()
             if result.refused:
                 transaction.quarantine(result.refused)
             result.version = transaction.commit(_message(snapshots))
@@ -237,7 +242,7 @@ class Appender:
             self._folding = None  # a resize cannot be rebased: start again
             transaction.commit("make room")
 
-    def _write(
+    def _add(
         self, transaction: Transaction, snapshot: Snapshot, values: _Values, accumulation: int, provenance: str,
         result: Appended,
     ) -> None:  # fmt: skip
@@ -283,7 +288,7 @@ class Appender:
         if len(live.layouts) > live.layouts_written:
             transaction.write_layouts(subsystem, live.layouts)
             live.layouts_written = len(live.layouts)
-        live.slots = transaction.write_tail(subsystem, tail_row, cells)
+        live.unwritten[row.slot] = tail_row, cells
         known[when] = row
 
     def _fold(self, everything: bool) -> Iterator[None]:

@@ -287,8 +287,8 @@ class SubsystemReader(Displayed):
             out = np.empty((len(rows), cells.stop - cells.start), dtype=self._array(array).dtype, order="F")
             if (in_chunks := np.flatnonzero(where >= 0)).size:
                 out[in_chunks] = self._chunked_cells(array, run_index, where[in_chunks], cells)
-            for number in np.flatnonzero(where < 0).tolist():
-                out[number] = self._array(TAIL[array])[-1 - where[number], cells]
+            if (in_tail := np.flatnonzero(where < 0)).size:
+                out[in_tail] = self._array(TAIL[array]).oindex[-1 - where[in_tail], cells]
             return out
         return self._chunked_cells(array, run_index, rows, cells)
 

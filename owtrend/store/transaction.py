@@ -174,20 +174,25 @@ class Transaction:
             self._arrays[path] = self.group[path].with_config({"order": order})
         return self._arrays[path]
 
-    def write_tail(self, subsystem: str, row: TailRow, cells: dict[str, NDArray[Any]]) -> int:
-        """Write one row with its cells of each array to its slot of the tail; returns the number of slots."""
-        line, rows = row.to_bytes(), self._array(subsystem, "tail_rows")
+    def write_tail(self, subsystem: str, new: Sequence[tuple[TailRow, dict[str, NDArray[Any]]]]) -> int:
+        """Write rows with their cells of each array to their slots of the tail; returns the number of slots."""
+        lines, rows = [row.to_bytes() for row, _ in new], self._array(subsystem, "tail_rows")
         width = rows.shape[1]
-        while width < max(len(line), TAIL_ROW):
+        while width < max(TAIL_ROW, *map(len, lines)):
             width = max(2 * width, TAIL_ROW)
-        slots = -(-(row.slot + 1) // TIME_CHUNK) * TIME_CHUNK
+        slots = -(-(max(row.slot for row, _ in new) + 1) // TIME_CHUNK) * TIME_CHUNK
         if slots > rows.shape[0] or width > rows.shape[1]:
             grow(rows, slots, width)
             for name in TAIL.values():  # xarray needs equal lengths
                 grow(self._array(subsystem, name), rows.shape[0])
-        rows[row.slot] = np.frombuffer(line.ljust(width, b"\0"), dtype=np.uint8)
-        for name, values in cells.items():
-            self._array(subsystem, TAIL[name])[row.slot, : len(values)] = values
+        texts = b"".join(line.ljust(width, b"\0") for line in lines)
+        rows.oindex[_following([row.slot for row, _ in new])] = np.frombuffer(texts, np.uint8).reshape(-1, width)
+        for name, target in TAIL.items():
+            present = [(row.slot, cells[name]) for row, cells in new if name in cells]
+            if present:
+                block = np.stack([values for _, values in present])
+                where = _following([slot for slot, _ in present])
+                self._array(subsystem, target).oindex[where, slice(0, block.shape[1])] = block
         return int(rows.shape[0])
 
     def remove_run(self, subsystem: str, run_index: int, run: int, revision: int) -> None:
@@ -280,3 +285,9 @@ def write_cells(
         piece = buffer[: columns.shape[1]]
         piece[:, : len(block)] = columns.T
         (unchecked if piece.any() else target)[run_index, row : row + rows, cell : cell + len(piece)] = piece.T
+
+
+def _following(slots: list[int]) -> slice | list[int]:
+    """A slice if the slots follow one another, as they mostly do: Zarr takes a third longer for a list."""
+    whole = range(slots[0], slots[0] + len(slots))
+    return slice(whole.start, whole.stop) if slots == list(whole) else slots
