@@ -426,6 +426,49 @@ class Archive(Displayed):
             )
         )  # fmt: skip
 
+    @property
+    def accepted(self) -> pd.DataFrame:
+        """Incidents accepted as the new normal, oldest first: id, runs, why (it is one), note, who, when (UTC)."""
+        from owtrend.quality.acceptance import accepted_table
+        from owtrend.quality.journal import Journal
+
+        return accepted_table(Journal(self.location))
+
+    def accept(
+        self, incident: str, note: str = "", *, user: str | None = None, undo: bool = False, journal: str | None = None
+    ) -> None:
+        """Accept an incident as the new normal, from its beginning on; `owtrend compute` then scores anew from there.
+
+        Only the histograms of the incident get another reference. The journal of the store keeps who did it, when and
+        why.
+
+        Parameters
+        ----------
+        incident
+            Its id in `incidents` (to undo: in `accepted`), or how it begins.
+        note
+            Why.
+        user
+            Who; None: the login name.
+        undo
+            Take an acceptance back instead.
+        journal
+            Database URL of the journal, for a store that is no local folder.
+
+        Raises
+        ------
+        NotFoundError, AmbiguousNameError
+            If there is no such incident, or several.
+        UsageError
+            If the note is missing, the incident is accepted already, or it is an event that has no level.
+        StoreError
+            If the journal cannot be written.
+        """
+        from owtrend.quality import acceptance
+
+        change = acceptance.undo if undo else acceptance.accept
+        change(self._reader, incident, note=note, user=user, url=journal)
+
     def _chosen_runs(self, subsystem: str | None, runs: slice | Sequence[int] | int | None) -> set[int] | None:
         """Runs chosen for findings; None: all. They may have nothing but unreadable files."""
         from owtrend.model.finding import Finding

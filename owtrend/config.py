@@ -57,6 +57,10 @@ class Config(_Strict):
         default_factory=list, description="Rules PATTERN=REPLACEMENT by which `owtrend ingest` renames histograms."
     )
     scores: ScoreConfig = Field(default_factory=ScoreConfig, description="Settings of the search for outliers.")
+    journal: str | None = Field(
+        default=None, exclude=True,
+        description="Database URL of the journal, for a store that is no local folder. A store never keeps it.",
+    )  # fmt: skip
     subsystems: dict[str, SubsystemConfig] = Field(default_factory=dict, description="By name of the subsystem.")
 
     def for_subsystem(self, subsystem: str) -> SubsystemConfig:

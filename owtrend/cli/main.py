@@ -18,6 +18,7 @@ __all__ = ["leave", "main", "run", "status"]
 
 # By verb its module in this folder and its name there. Other packages add theirs as entry points `owtrend.commands`.
 _OWN = {
+    "accept": ("accepting", "accept"),
     "check": ("storing", "check"),
     "clean": ("storing", "clean"),
     "compute": ("computing", "compute"),

@@ -208,6 +208,11 @@ def outliers(store: str, subsystem: str | None, runs: list[int] | None, everythi
         )  # fmt: skip
     what = "findings" if everything else "incidents"
     print_table(shown, False, title=f"{len(shown)} {what} in {store}, times in UTC")
+    if not everything and rows:
+        accepted = [row["id"] for row in archive.accepted.to_dict("records") if row["id"] in found["id"].values]
+        if accepted:
+            click.echo(f"Accepted since they were found: {', '.join(accepted)}; `owtrend compute {store}` scores anew.")
+        click.echo(f"Is a new level right? `owtrend accept {store} ID --note WHY` makes it the new normal.")
 
 
 def _as_json(value: Any) -> Any:

@@ -17,6 +17,8 @@ from owtrend.config import Config
 from owtrend.display import DisplayedFields
 from owtrend.errors import NotFoundError
 from owtrend.modules import Origin, import_local, other_code, require_same
+from owtrend.quality.acceptance import accepted_lines
+from owtrend.quality.journal import Journal
 from owtrend.store.layout import TIME_CHUNK
 from owtrend.store.reader import Reader
 from owtrend.store.repository import Store
@@ -121,9 +123,11 @@ def compute(
                 _write(begin(), reader, trends, names, settings)
                 summary.points += sum(int(np.isfinite(arrays["value"]).sum()) for arrays in trends.values())
             if scores:
-                summary.scored = rescore(store, begin, runner, settings, force=force, runs=runs, progress=say)
-        if scores:
-            rejoin(store.reader(), begin)
+                accepted = accepted_lines(Journal(store.location, None if config is None else config.journal), reader)
+                summary.scored = rescore(
+                    store, begin, runner, settings, accepted=accepted, force=force, runs=runs, progress=say
+                )
+                rejoin(store.reader(), begin, accepted)
     summary.runs = len(wanted)
     summary.seconds = time.perf_counter() - began
     return summary

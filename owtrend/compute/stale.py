@@ -1,6 +1,7 @@
 """Stored trends and scores that `compute` would make again, and why."""
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 
@@ -9,8 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from owtrend.config import Config
-from owtrend.model.finding import Finding
+from owtrend.model.finding import Concerned, Finding
 from owtrend.outliers.reference_pool import NULL_RUNS, ScoreSettings
+from owtrend.quality.acceptance import accepted_lines
+from owtrend.quality.journal import Journal
 from owtrend.quality.unreadable import unreadable
 from owtrend.store import versions
 from owtrend.store.reader import Reader, SubsystemReader
@@ -35,7 +38,7 @@ class Stale(StrEnum):
     DATA = "the data changed"
     SETTINGS = "the configuration changed"
     FORMULA = "made by formulas of another version"
-    REFERENCE = "a run before it changed"
+    REFERENCE = "what it is compared with changed"  # a run before it, or what is accepted
 
 
 def stale_trends(view: SubsystemReader, subsystem: str, config: Config) -> dict[int, Stale]:
@@ -63,14 +66,16 @@ def stale_trends(view: SubsystemReader, subsystem: str, config: Config) -> dict[
     return found
 
 
-def score_settings(config: Config, reader: Reader) -> dict[str, ScoreSettings]:
-    """Settings of the scores, by subsystem."""
+def score_settings(config: Config, reader: Reader, accepted: Sequence[str]) -> dict[str, ScoreSettings]:
+    """Settings of the scores, by subsystem; ``accepted`` as of `owtrend.quality.acceptance.accepted_lines`."""
+    levels = [Concerned.from_list(json.loads(line)) for line in accepted]
     scores = config.scores
     tests = sum(len(reader.subsystem(name).registry.histograms) for name in reader.subsystems)
     return {
         name: ScoreSettings(
             tests=tests, budget=scores.false_alarms, last=scores.last, adapt_after=scores.adapt_after,
             epochs=_first_runs(reader.subsystem(name), scores.epochs.get(name, ())),
+            accepted=tuple(level for level in levels if level.subsystem == name),
         )
         for name in reader.subsystems
     }  # fmt: skip
@@ -105,7 +110,7 @@ def stale_score(
         return Stale.FORMULA
     if scores.settings[run_index].tobytes() != settings.digest:
         return Stale.SETTINGS
-    digest = reference_digest(view, runs_before(order, number, settings), unknown=unknown)
+    digest = reference_digest(view, order, number, settings, unknown=unknown)
     return None if np.array_equal(scores.basis[run_index], digest) else Stale.REFERENCE
 
 
@@ -125,22 +130,36 @@ def runs_before(order: Sequence[int], number: int, settings: ScoreSettings) -> S
 
 
 def reference_digest(
-    view: SubsystemReader, before: Sequence[int], unknown: Sequence[int] = (), made: Mapping[int, bytes] | None = None
-) -> NDArray[np.uint8]:
-    """Digest of what the runs before gave to a run's references; ``made`` are outcomes that are not stored yet."""
+    view: SubsystemReader, order: Sequence[int], number: int, settings: ScoreSettings, *,
+    unknown: Sequence[int] = (), made: Mapping[int, bytes] | None = None,
+) -> NDArray[np.uint8]:  # fmt: skip
+    """Digest of what a run is compared with: what the runs before gave to its references, and what is accepted.
+
+    Parameters
+    ----------
+    order, number, unknown
+        As of `stale_score`.
+    made
+        Outcomes that are not stored yet.
+    """
+    before = runs_before(order, number, settings)
     digest = hashlib.blake2b(digest_size=16)
     for run in before:
         run_index = view.run_index(run)
         outcome = (made or {}).get(run, view.scores.outcome[run_index].tobytes())
         digest.update(b"%d %d " % (run, view.per_run["revision"][run_index]))
         digest.update(b"?" if run in unknown else outcome)
+    first, last = view.run_index([*before, order[number]][0]), view.run_index(order[number])
+    for level in sorted(settings.accepted):
+        if view.per_run["start"][first] <= level.start < view.per_run["stop"][last]:
+            digest.update(level.to_json().encode())
     return np.frombuffer(digest.digest(), dtype=np.uint8)
 
 
 def stale_runs(reader: Reader) -> pd.DataFrame:
     """What `compute` would make again: ``subsystem``, ``run``, ``what`` (trends, scores, findings) and ``reason``."""
     config = existing(reader.config, reader)
-    settings = score_settings(config, reader)
+    settings = score_settings(config, reader, accepted_lines(Journal(reader.location), reader))
     rows = [
         row for name in reader.subsystems for row in _stale_rows(reader.subsystem(name), name, config, settings[name])
     ]

@@ -47,23 +47,25 @@ class ScoreTask:
 
 
 def rescore(
-    store: Store, begin: Callable[[], Transaction], runner: Runner, config: Config, *, force: bool = False,
-    runs: Sequence[int] | None = None, progress: Callable[[str, int, int], None] = lambda *_: None,
+    store: Store, begin: Callable[[], Transaction], runner: Runner, config: Config, *, accepted: Sequence[str] = (),
+    force: bool = False, runs: Sequence[int] | None = None, progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> int:  # fmt: skip
     """Bring scores up to date; returns how many runs x subsystems were scored.
 
     A run is scored again when it changed, or when one of the runs before it, which are its reference, did or was
-    scored otherwise. Runs need their trends.
+    scored otherwise, or an incident was accepted there. Runs need their trends.
 
     Parameters
     ----------
+    accepted
+        As of `owtrend.quality.acceptance.accepted_lines`.
     runs
         Only these, if given; what comes after them stays as it is.
     progress
         Called with a word on what is being done, and how many tasks of how many are done.
     """
     reader = store.reader()
-    settings = score_settings(config, reader)
+    settings = score_settings(config, reader, accepted)
     transaction = begin()
     for name in reader.subsystems:
         transaction.scores(name).prepare(len(reader.subsystem(name).registry.histograms), AXES)
@@ -188,6 +190,6 @@ def _write(
         outcomes[run] = digest.digest()
         threshold = settings.threshold(RunActivity.from_store(view, run).wait)
         arrays_of[run_index], lines[run_index] = arrays, [flag.to_json() for flag in (*own_flags, *flags)]
-        basis = reference_digest(view, runs_before(order, order.index(run), settings), made=outcomes).tobytes()
+        basis = reference_digest(view, order, order.index(run), settings, made=outcomes).tobytes()
         made_from[run_index] = int(view.per_run["revision"][run_index]), basis, outcomes[run], threshold
     transaction.scores(name).write(AXES, arrays_of, lines, made_from, settings.digest)

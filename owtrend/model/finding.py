@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import pandas as pd
 
@@ -15,7 +15,18 @@ from owtrend.errors import StoreError
 from owtrend.model.axis import Axis
 from owtrend.model.rows import Bits
 
-__all__ = ["COLUMNS", "EARLIER_NAMES", "Aspect", "BinRange", "Deviation", "Finding", "Flagged", "Score", "table"]
+__all__ = [
+    "COLUMNS",
+    "EARLIER_NAMES",
+    "Aspect",
+    "BinRange",
+    "Concerned",
+    "Deviation",
+    "Finding",
+    "Flagged",
+    "Score",
+    "table",
+]
 
 COLUMNS = ("id", "subsystem", "run", "histogram", "start", "stop", "score", "z", "certain", "why", "histograms")
 
@@ -85,6 +96,25 @@ class Flagged(Bits):
     FRACTION = 2  # its fraction in its component, or that of another histogram of the component
     RATE = 4  # the rate of its component
     CONTRIBUTES = 8  # it is the histogram that makes the fraction wrong
+
+
+class Concerned(NamedTuple):
+    """A histogram of an incident, from which side it deviates, and since when [ns UTC]."""
+
+    subsystem: str
+    histogram: str
+    aspect: Aspect
+    start: int
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(self)
+
+    @classmethod
+    def from_list(cls, fields: Sequence[Any]) -> Self:
+        """From the list that JSON makes of it."""
+        subsystem, histogram, aspect, start = fields
+        return cls(str(subsystem), str(histogram), Aspect(aspect), int(start))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from owtrend.model.rows import State
 from owtrend.store.reader import SubsystemReader
 
-__all__ = ["RunActivity", "in_ns", "median_wait"]
+__all__ = ["RunActivity", "counts_together", "in_ns", "median_wait"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +67,28 @@ def median_wait(times: NDArray[np.datetime64], reported: NDArray[np.bool_]) -> f
     if waits:
         return float(np.median(np.concatenate(waits)))
     return float(np.median(np.diff(times.view("int64")))) if len(times) > 1 else 60e9
+
+
+def counts_together(
+    times: NDArray[np.datetime64], reported: NDArray[np.bool_], counts: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], float]:
+    """Counts of each histogram while all report: between the last of the first reports and the first of the last.
+
+    Interpolated, with the length of that time [s].
+    """
+    together = np.full(counts.shape[1], np.nan)
+    seconds = (times - times[0]) / np.timedelta64(1, "s")
+    middle = seconds - np.diff(seconds, prepend=seconds[0] - 60.0) / 2
+    columns = np.flatnonzero(reported.sum(axis=0) > 2)
+    if not len(columns):
+        return together, 0.0
+    first = middle[reported[:, columns].argmax(axis=0)]
+    last = middle[len(middle) - 1 - reported[::-1, columns].argmax(axis=0)]
+    begin, end = np.quantile(first, 0.9, method="higher"), np.quantile(last, 0.1, method="lower")
+    for column in columns[(first <= begin) & (last >= end)].tolist():
+        rows = reported[:, column]
+        together[column] = np.diff(np.interp((begin, end), middle[rows], np.cumsum(counts[rows, column])))[0]
+    return together, float(end - begin)
 
 
 def in_ns(time: np.datetime64 | float) -> int:

@@ -5,9 +5,10 @@ Components report in turn, each at its own time, and a snapshot does not say whe
 snapshot earlier. Deviations within this timing uncertainty are not significant.
 """
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -16,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from owtrend.kernels.components.rate_deviation import PHASE, deviations
-from owtrend.model.finding import Finding, Flagged, Score
+from owtrend.model.finding import Aspect, Finding, Flagged, Score
 from owtrend.model.wording import counted, run_names
-from owtrend.outliers.activity import RunActivity, in_ns
+from owtrend.outliers.activity import RunActivity, counts_together, in_ns
 from owtrend.outliers.components import Components, learn
 from owtrend.outliers.explain import compared_with
 from owtrend.outliers.histogram_scores import SUMMARIES, ScoreArrays
@@ -36,13 +37,17 @@ _LEARNED_FROM = 5  # runs
 _MIN_COMPONENTS = 3  # for a majority
 
 
+_Good = tuple[NDArray[np.float64], NDArray[np.bool_]]
+
+
 @dataclass(frozen=True, eq=False)
 class _PastRun:
     """A scored run: when its histograms reported, and what they counted.
 
-    ``good``: counts of the reports with a good fraction, or of all where most are bad (``rejected``). ``together``:
-    counts over the ``length`` [s] in which all histograms report, NaN for those that did not all the time. ``clean``:
-    neither fraction nor rate was flagged.
+    ``good``: counts of the reports with a good fraction, or of all where most are bad (``rejected``); ``cuts``: both
+    from a time in the run on [ns] at which another level was accepted. ``together``: counts over the ``length`` [s] in
+    which all histograms report, NaN for those that did not all the time. ``clean``: neither fraction nor rate was
+    flagged.
     """
 
     run: int
@@ -54,6 +59,17 @@ class _PastRun:
     clean: NDArray[np.bool_]
     length: float
     summary: NDArray[np.float64]
+    start: int
+    cuts: Mapping[int, _Good]
+
+    def since(self, epoch: int) -> "_PastRun | None":
+        """The run as a reference of fractions that began anew at ``epoch`` [ns]; None if it ended before."""
+        if epoch < self.start:
+            return self
+        if epoch not in self.cuts:
+            return None
+        good, rejected = self.cuts[epoch]
+        return replace(self, good=good, rejected=rejected)
 
 
 def score_components(
@@ -80,7 +96,7 @@ def score_components(
         rows, columns = (slice(0, size) for size in activity.state.shape)
         summaries = view.scores.null_block(run_index, columns, COMPARISONS, FRACTION_SUMMARIES)
         stored = view.scores.block("flagged", run_index, rows, columns)
-        past.append(_past_run(view, run, activity, entries, stored, summaries))
+        past.append(_past_run(view, run, activity, entries, stored, summaries, settings))
     for run in runs:
         yield run, *_score_run(view, subsystem, run, past, settings, flagged[run] > 0)
 
@@ -97,39 +113,39 @@ def _read(view: SubsystemReader, run: int) -> tuple[RunActivity, NDArray[np.floa
 
 def _past_run(
     view: SubsystemReader, run: int, activity: RunActivity, entries: NDArray[np.float64], flagged: NDArray[np.uint8],
-    summaries: NDArray[np.float64],
+    summaries: NDArray[np.float64], settings: ScoreSettings,
 ) -> _PastRun:  # fmt: skip
-    reported = activity.reported
+    reported, ends = activity.reported, _ends(activity)
     bad = Flagged.FRACTION.is_set(flagged)
     counts = np.where(reported, entries, 0.0)
-    rejected = 2 * (bad & reported).sum(axis=0) > reported.sum(axis=0)
-    good = np.where(rejected, counts.sum(axis=0), np.where(bad, 0.0, counts).sum(axis=0))
+    good, rejected = _good(reported, bad, counts)
+    cuts = {
+        level.start: _good(reported[late], bad[late], counts[late])
+        for level in settings.accepted
+        if level.aspect is Aspect.FRACTION and ends[0] <= level.start < ends[-1]
+        for late in (ends > level.start,)
+    }
     clean = np.logical_not((Flagged.FRACTION | Flagged.RATE).is_set(flagged).any(axis=0))
     mode = view.per_run["mode"][view.run_index(run)]
-    together, length = _together(activity.times, reported, counts)
-    return _PastRun(run, mode, reported, good, rejected, together, clean, length, summaries)
+    together, length = counts_together(activity.times, reported, counts)
+    return _PastRun(run, mode, reported, good, rejected, together, clean, length, summaries, int(ends[0]), cuts)
 
 
-def _together(
-    times: NDArray[np.datetime64], reported: NDArray[np.bool_], counts: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], float]:
-    """Counts of each histogram while all report: between the last of the first reports and the first of the last.
+def _ends(activity: RunActivity) -> NDArray[np.int64]:
+    return activity.times.astype("datetime64[ns]").view("int64")
 
-    Interpolated, with the length of that time [s].
-    """
-    together = np.full(counts.shape[1], np.nan)
-    seconds = (times - times[0]) / np.timedelta64(1, "s")
-    middle = seconds - np.diff(seconds, prepend=seconds[0] - 60.0) / 2
-    columns = np.flatnonzero(reported.sum(axis=0) > 2)
-    if not len(columns):
-        return together, 0.0
-    first = middle[reported[:, columns].argmax(axis=0)]
-    last = middle[len(middle) - 1 - reported[::-1, columns].argmax(axis=0)]
-    begin, end = np.quantile(first, 0.9, method="higher"), np.quantile(last, 0.1, method="lower")
-    for column in columns[(first <= begin) & (last >= end)].tolist():
-        rows = reported[:, column]
-        together[column] = np.diff(np.interp((begin, end), middle[rows], np.cumsum(counts[rows, column])))[0]
-    return together, float(end - begin)
+
+def _good(reported: NDArray[np.bool_], bad: NDArray[np.bool_], counts: NDArray[np.float64]) -> _Good:
+    """Counts of the good reports of each histogram, or of all where most are bad; and where that is."""
+    rejected = 2 * (bad & reported).sum(axis=0) > reported.sum(axis=0)
+    return np.where(rejected, counts.sum(axis=0), np.where(bad, 0.0, counts).sum(axis=0)), rejected
+
+
+def _since(alike: Sequence[_PastRun], epochs: Sequence[int], time: int) -> list[_PastRun]:
+    """Runs, or what is left of them, since the last of the epochs before ``time`` [ns]."""
+    if not (before := [epoch for epoch in epochs if epoch < time]):
+        return list(alike)
+    return [cut for earlier in alike if (cut := earlier.since(before[-1])) is not None]
 
 
 def _score_run(
@@ -151,13 +167,14 @@ def _score_run(
     current = _CurrentRun(view, subsystem, run, activity, entries, settings, alike)
     findings: list[Finding] = []
     for number in range(components.count):
-        members = _members(components, number, alike, settings)
+        epochs = current.epochs(Aspect.FRACTION, components.members(number))
+        members = _members(components, number, _since(alike, epochs, current.ends[0]), settings)
         if len(members) > 1:
-            findings += _fractions(current, members, spoiled, out)
+            findings += _fractions(current, members, epochs, spoiled, out)
     if components.count >= _MIN_COMPONENTS:
         findings += _rates(current, components, out)
     summaries = out["null"].astype(np.float64)
-    past.append(_past_run(view, run, activity, entries, out["flagged"], summaries))
+    past.append(_past_run(view, run, activity, entries, out["flagged"], summaries, settings))
     return out, findings
 
 
@@ -183,6 +200,15 @@ class _CurrentRun:
             subsystem=self.subsystem, run=self.run, histograms=tuple(histograms), start=start, stop=in_ns(times[row]),
             score=score, z=round(z, 3), why=why, report=wait, side=side,
         )  # fmt: skip
+
+    def epochs(self, aspect: Aspect, members: NDArray[np.intp]) -> tuple[int, ...]:
+        """When levels of some histograms began that people accepted [ns], in order of time."""
+        return self.settings.begins_anew(aspect, {self.names[member] for member in members})
+
+    @cached_property
+    def ends(self) -> list[int]:
+        """Ends of the rows [ns]."""
+        return _ends(self.activity).tolist()
 
     @cached_property
     def threshold(self) -> float:
@@ -231,10 +257,12 @@ def _monitor(
 
 
 def _fractions(
-    current: _CurrentRun, members: NDArray[np.intp], spoiled: NDArray[np.bool_], out: ScoreArrays
+    current: _CurrentRun, members: NDArray[np.intp], epochs: Sequence[int], spoiled: NDArray[np.bool_],
+    out: ScoreArrays,
 ) -> list[Finding]:  # fmt: skip
-    """Fractions of the histograms of one component."""
-    reference = _reference(current.alike, members, current.settings)
+    """Fractions of the histograms of one component; at each of the ``epochs`` they begin anew."""
+    reference = _reference(_since(current.alike, epochs, current.ends[0]), members, current.settings)
+    later = [epoch for epoch in epochs if epoch >= current.ends[0]]
     monitor = _monitor(current.alike, reference, members, current.settings)
     sizes, threshold = np.array([len(members)], dtype=np.int64), current.threshold
     names = [current.names[member] for member in members]
@@ -246,6 +274,9 @@ def _fractions(
             out["flagged"][row, members] |= _FRACTION
             begin = row
             continue
+        if later and later[0] < current.ends[row]:
+            later = [epoch for epoch in later if epoch >= current.ends[row]]
+            reference, monitor = [], _monitor(current.alike, [], members, current.settings)
         report = Counts(np.ascontiguousarray(current.entries[row, members]), sizes)
         scores = monitor.test(report)
         if scores is not None:
@@ -279,20 +310,23 @@ def _fractions(
 def _rates(current: _CurrentRun, components: Components, out: ScoreArrays) -> list[Finding]:
     """Rates of the components relative to each other.
 
-    Separately before and after a restart, since the counts right before it are lost.
+    Separately before and after a restart, since the counts right before it are lost, and an accepted rate.
     """
     activity, threshold = current.activity, current.threshold
     seconds = (activity.times - activity.times[0]) / np.timedelta64(1, "s")
     spacing = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 60.0
     blur = np.diff(seconds, prepend=seconds[0] - spacing)
     reference = current.alike[-current.settings.last :]
-    expected, error = _expected(components, reference), 0.0
+    epochs = [current.epochs(Aspect.RATE, components.members(number)) for number in range(components.count)]
+    error = 0.0
     if reference:
         error = PHASE * spacing / max(float(np.mean([earlier.length for earlier in reference])), spacing)
     against_runs = f"compared with {run_names([earlier.run for earlier in reference])}"
     findings = []
-    restarts = np.flatnonzero(activity.restarted.any(axis=1)).tolist()
-    for first, last in pairwise([0, *restarts, len(seconds)]):
+    restarts = set(np.flatnonzero(activity.restarted.any(axis=1)).tolist())
+    restarts |= {bisect_right(current.ends, epoch) for of_component in epochs for epoch in of_component}
+    for first, last in pairwise([0, *sorted(restarts - {0, len(seconds)}), len(seconds)]):
+        expected = _expected(components, reference, epochs, current.ends[first])
         chosen, rows, counts = [], [], []
         for number in range(components.count):
             members = components.members(number)
@@ -325,13 +359,21 @@ def _rates(current: _CurrentRun, components: Components, out: ScoreArrays) -> li
     return findings
 
 
-def _expected(components: Components, runs: Sequence[_PastRun]) -> NDArray[np.float64]:
-    """Log of the ratio of counts of each pair of components: the mean over runs in which both were clean."""
+def _expected(
+    components: Components, runs: Sequence[_PastRun], epochs: Sequence[Sequence[int]], time: int
+) -> NDArray[np.float64]:  # fmt: skip
+    """Log of the ratio of counts of each pair of components: the mean over runs in which both were clean.
+
+    And since the last of the ``epochs`` of each before ``time`` [ns].
+    """
     counts = np.full((len(runs), components.count), np.nan)
     for number in range(components.count):
         members = components.members(number)
         size = int(members.max(initial=0)) + 1
+        began = max((epoch for epoch in epochs[number] if epoch < time), default=-1)
         for row, earlier in enumerate(runs):
+            if earlier.start <= began:
+                continue
             total = _with_zeros(earlier.together, size)[members].sum()
             if earlier.length > 0 and total > 0 and _with_zeros(earlier.clean, size)[members].all():
                 counts[row, number] = np.log(total)

@@ -49,7 +49,7 @@ def score_runs(
         ``null`` (histogram, comparison, score + 1, 3), and its findings. NaN where a histogram did not report.
     """
     columns = slice(first, first + len(histograms))
-    pools = [ReferencePool(settings) for _ in histograms]
+    pools = [ReferencePool(settings, entry.name) for entry in histograms]
     for number, run in enumerate(before):
         _recall(view, run, histograms, columns, pools, totals=number >= len(before) - settings.warm_up)
     for run in runs:
@@ -74,6 +74,8 @@ def _recall(
                 current.finish(pools[column], run, mode)
                 current.begin(number, piece, HistogramMonitor())
             for row, report in zip(at, reports, strict=True):
+                if pools[column].begins_anew(in_ns(activity.times[row])):
+                    current.begin(number, piece, HistogramMonitor())
                 current.count(report)
                 if not flagged[row, column]:
                     current.monitor.accept(report)
@@ -137,6 +139,9 @@ def _score_run(
         for row, report in zip(rows, reports, strict=True):
             begin = in_ns(times[0]) - in_ns(wait) if current.latest is None else in_ns(current.latest)
             current.latest = times[row]
+            if pools[column].begins_anew(in_ns(times[row])):
+                current.begin(number, piece, HistogramMonitor(None, pools[column].null_model()))
+                current.runs = []
             current.count(report)
             scores = current.monitor.test(report)
             if scores is not None:

@@ -1,8 +1,9 @@
 """What a run is compared with: the good runs before it, and what their scores looked like."""
 
 import hashlib
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from owtrend.kernels.two_sample.tails import z_of
+from owtrend.model.finding import Aspect, Concerned
 from owtrend.outliers.monitor import Counts, RunningCounts
 from owtrend.outliers.null_model import KNOWN_RUNS, NullModel
 
@@ -34,6 +36,8 @@ class ScoreSettings:
         As many runs in a row that are wrong throughout become the new reference; 0: never.
     epochs
         Runs of the subsystem with which another epoch begins.
+    accepted
+        Histograms of the subsystem whose level a person accepted as the new normal, since when.
     """
 
     tests: int
@@ -41,6 +45,13 @@ class ScoreSettings:
     last: int = 5
     adapt_after: int = 3
     epochs: tuple[int, ...] = ()
+    accepted: tuple[Concerned, ...] = ()
+
+    def begins_anew(self, aspect: Aspect, histograms: Collection[str]) -> tuple[int, ...]:
+        """When what was before ceased to be a reference of any of these histograms [ns], in order of time."""
+        return tuple(
+            sorted({one.start for one in self.accepted if one.aspect is aspect and one.histogram in histograms})
+        )
 
     @property
     def digest(self) -> bytes:
@@ -97,11 +108,26 @@ class ReferencePool:
     """Earlier runs of one histogram: their counts, and the summaries of their scores."""
 
     settings: ScoreSettings
+    histogram: str = ""
     entries: deque[PoolEntry] = field(init=False)
     summaries: deque[tuple[bool, NDArray[np.float64]]] = field(default_factory=lambda: deque(maxlen=NULL_RUNS))
 
     def __post_init__(self) -> None:
         self.entries = deque(maxlen=self.settings.warm_up)
+        self._epochs = self.settings.begins_anew(Aspect.BINS, (self.histogram,))
+        self._passed = 0  # epochs
+
+    def begins_anew(self, time: int) -> bool:
+        """True if a report at ``time`` [ns] is the first of a level that was accepted: the runs so far are forgotten.
+
+        The summaries stay: how much scores scatter does not depend on the level.
+        """
+        passed = bisect_left(self._epochs, time)
+        if passed == self._passed:
+            return False
+        self._passed = passed
+        self.entries.clear()
+        return True
 
     def reference(self, binning: tuple[Any, ...], mode: str) -> tuple[Counts | None, list[int]]:
         """The last good runs of this binning and mode, added, and their run numbers."""

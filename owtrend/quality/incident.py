@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, Self
 
 from owtrend.errors import StoreError
-from owtrend.model.finding import Aspect, Deviation, Finding
+from owtrend.model.finding import Aspect, Concerned, Deviation, Finding
 
-__all__ = ["Concerned", "Incident", "Part", "RunFindings", "incidents"]
+__all__ = ["Incident", "Part", "RunFindings", "incidents"]
 
 _NEAR = 2  # reports that two findings of one incident may be apart
 
@@ -28,15 +28,6 @@ class Part(NamedTuple):
     start: int
     stop: int
     findings: int
-
-
-class Concerned(NamedTuple):
-    """A histogram of an incident, from which side it deviates, and since when [ns UTC]."""
-
-    subsystem: str
-    histogram: str
-    aspect: Aspect
-    start: int
 
 
 class Span(NamedTuple):
@@ -114,10 +105,7 @@ class Incident:
             return cls(
                 id=fields["id"],
                 parts=tuple(Part(*part) for part in fields["parts"]),
-                histograms=tuple(
-                    Concerned(name, histogram, Aspect(aspect), start)
-                    for name, histogram, aspect, start in fields["histograms"]
-                ),
+                histograms=tuple(map(Concerned.from_list, fields["histograms"])),
                 top=Finding.from_json(json.dumps(fields["top"])),
                 spans=tuple(Span(*span) for span in fields["spans"]),
                 deviations=tuple(Deviation.from_dict(one) for one in fields["deviations"]),

@@ -11,8 +11,8 @@
 
 the trends in ``trends/<subsystem>``, the scores in ``scores/<subsystem>``, and in ``quality``
 
-    unreadable, incidents, origin (byte)   JSON lines: findings of files that cannot be read; incidents of all findings;
-                                           and for each run what its findings were made from
+    unreadable, incidents, origin, accepted (byte)   JSON lines: findings of files that cannot be read; incidents of all
+                                  findings; for each run what its findings were made from; levels that people accepted
 
 A missing chunk is not stored, so the rectangle costs nothing.
 """

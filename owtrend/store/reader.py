@@ -81,7 +81,7 @@ class Reader:
         return read_log(self._group, "ledger")
 
     def quality(self, name: str) -> list[str] | None:
-        """JSON lines of ``unreadable``, ``incidents`` or ``origin`` as `compute` left them; None: it never did."""
+        """JSON lines that `compute` left: ``unreadable``, ``incidents``, ``origin``, ``accepted``; or None."""
         group = self._group.get("quality")
         return None if group is None else read_log(group, name)
 

@@ -261,7 +261,7 @@ class Transaction:
         return ScoreWriter(self.group, subsystem)
 
     def write_quality(self, **lines: Sequence[str]) -> None:
-        """Replace the JSON lines of ``unreadable``, ``incidents`` or ``origin``, each as a whole."""
+        """Replace the JSON lines of ``unreadable``, ``incidents``, ``origin`` or ``accepted``, each as a whole."""
         group = self.group.require_group("quality")
         for name, of_log in lines.items():
             replace_log(group, name, of_log)

@@ -1,0 +1,56 @@
+"""owtrend accept"""
+
+import json
+
+import click
+
+from owtrend.cli.options import as_json, store_argument
+from owtrend.cli.output import plain, print_table
+
+__all__ = ["accept"]
+
+
+@click.command()
+@store_argument
+@click.argument("incident", required=False)
+@click.option("--note", default="", help="Why; kept in the journal.")
+@click.option("--user", help="Who accepts it.  [default: the login name]")
+@click.option("--undo", is_flag=True, help="Take the acceptance of INCIDENT back.")
+@click.option("-c", "--config", type=click.Path(dir_okay=False), help="YAML file whose `journal` is a database URL.")
+@as_json
+def accept(
+    store: str, incident: str | None, note: str, user: str | None, undo: bool, config: str | None, as_json: bool
+) -> None:
+    """Accept INCIDENT in STORE as the new normal; without INCIDENT, list what is accepted.
+
+    INCIDENT is an id from `owtrend outliers`, or how it begins. From its beginning on, its histograms are compared with
+    nothing before it, the others as ever; `owtrend compute` then scores anew from there. The journal of the store keeps
+    who accepted what, when and why: journal.sqlite in its folder, or the database that --config names.
+
+    Example: owtrend accept archive.zarr 0b41a1446430 --note "new alignment since run 1010"
+    """
+    from owtrend import archive as access
+    from owtrend.model.wording import run_names
+    from owtrend.quality import acceptance
+    from owtrend.quality.journal import Journal
+
+    url = None
+    if config:
+        from owtrend.config import load
+
+        url = load(config).journal
+    archive = access.open(store)
+    journal = Journal(archive.location, url)
+    if incident is not None:
+        archive.accept(incident, note, user=user, undo=undo, journal=url)
+    elif undo or note:
+        raise click.UsageError("name the incident; `owtrend outliers` lists them")
+    accepted = acceptance.accepted_table(journal)
+    rows = [{name: plain(value) for name, value in row.items()} for row in accepted.to_dict("records")]
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+    elif incident is None:
+        shown = [{**row, "runs": run_names(row["runs"])} for row in rows]
+        print_table(shown, False, title=f"{len(shown)} accepted in {store}, times in UTC")
+    else:
+        click.echo(f"{incident}: {'no longer ' * undo}accepted; `owtrend compute {store}` scores anew what it concerns")
