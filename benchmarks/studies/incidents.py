@@ -1,15 +1,14 @@
 """Findings joined to incidents and matched to known faults: faults found, their delay, and false incidents.
 
-A *report* is a snapshot in which a histogram changed. An incident, as in `owtrend.quality.incident`, is a set of
-findings at most two reports apart in one subsystem, joined across subsystems where they overlap. Here reports are the
-real ones of each histogram, not a typical time between them, which the baselines do not know. An incident is true if
-it overlaps the window of a fault (+ 5 reports).
+A *report* is a snapshot in which a histogram changed. Incidents are joined by `owtrend.quality.incident`, findings of
+all detectors alike: by the real reports of each histogram, since the baselines know no typical time between them, and
+not over runs, since each fault ends with its run. An incident is true if it overlaps the window of a fault
+(+ 5 reports).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +17,9 @@ from scipy import stats
 
 from ingest.simulator.faults import Fault
 from owtrend import Archive
+from owtrend.model.finding import Finding, Score
+from owtrend.quality.incident import RunFindings
+from owtrend.quality.incident import incidents as joined_by_run
 
 __all__ = ["COLUMNS", "FaultMatch", "IncidentSpan", "ReportTimes", "clopper_pearson", "concerns", "garwood",
            "incidents", "instant", "is_true", "match_fault", "timed"]  # fmt: skip
@@ -137,28 +139,26 @@ def timed(findings: pd.DataFrame, reports: ReportTimes) -> pd.DataFrame:
 
 def incidents(findings: pd.DataFrame) -> list[IncidentSpan]:
     """Incidents of findings from `timed`, whatever their scores, in order of time."""
-    parts: list[tuple[Any, Any, str]] = []
-    for subsystem, group in findings.groupby("subsystem"):
-        start = stop = near = None
-        for next_start, next_stop, first, next_near in zip(
-            *(group[name].to_numpy() for name in ("start", "stop", "first", "near")), strict=True
-        ):
-            if near is None or first > near:
-                if near is not None:
-                    parts.append((start, stop, str(subsystem)))
-                start, stop, near = next_start, next_stop, next_near
-            else:
-                start, stop, near = min(start, next_start), max(stop, next_stop), max(near, next_near)
-        parts.append((start, stop, str(subsystem)))
-    joined: list[IncidentSpan] = []
-    for start, stop, subsystem in sorted(parts):
-        part = (subsystem, start, stop)
-        if joined and start < joined[-1].stop:
-            last = joined.pop()
-            joined.append(IncidentSpan(last.start, max(last.stop, stop), (*last.parts, part)))
-        else:
-            joined.append(IncidentSpan(start, stop, (part,)))
-    return joined
+    by_run: dict[int, list[Finding]] = {}
+    columns = (findings[name].to_numpy() for name in ("subsystem", "run", "histogram", "start", "stop", "near"))
+    for subsystem, run, name, start, stop, near in zip(*columns, strict=True):
+        # Of two reports up to the first one in a finding, one lies before its start.
+        report = int((near - stop) / np.timedelta64(1, "ns")) // (2 * NEAR)
+        names = (name,) if isinstance(name, str) else ()
+        begin, end = (int(time.astype("datetime64[ns]").astype(np.int64)) for time in (start, stop))
+        by_run.setdefault(int(run), []).append(
+            Finding(
+                subsystem=subsystem, run=int(run), histograms=names, start=begin, stop=end, score=Score.BIN, z=0.0,
+                why="", report=report,
+            )
+        )  # fmt: skip
+    in_order = sorted(by_run.items(), key=lambda item: min(finding.start for finding in item[1]))
+    joined = joined_by_run(RunFindings(run, of_run, {}) for run, of_run in in_order)
+    spans = []
+    for one in joined:
+        parts = ((part.subsystem, *np.array([part.start, part.stop], "datetime64[ns]")) for part in one.parts)
+        spans.append(IncidentSpan(np.datetime64(one.start, "ns"), np.datetime64(one.stop, "ns"), tuple(parts)))
+    return spans
 
 
 def is_true(
