@@ -1,6 +1,8 @@
 """owtrend export | histograms | outliers | slice | trends"""
 
+import functools
 import json
+import operator
 import shlex
 import sys
 from pathlib import Path
@@ -183,6 +185,7 @@ def outliers(store: str, subsystem: str | None, runs: list[int] | None, everythi
     Example: owtrend outliers archive.zarr --runs 300001,300002
     """
     from owtrend import archive as access
+    from owtrend.model.wording import plural
 
     archive = access.open(store)
     found = (archive.findings if everything else archive.incidents)(subsystem, runs=runs)
@@ -206,13 +209,31 @@ def outliers(store: str, subsystem: str | None, runs: list[int] | None, everythi
                 "subsystem": where, "histogram": what, "sigma": sigma, "why": row["why"],
             }
         )  # fmt: skip
-    what = "findings" if everything else "incidents"
-    print_table(shown, False, title=f"{len(shown)} {what} in {store}, times in UTC")
+        if not everything and len(row["subsystems"]) > 1:
+            shown[-1]["why"] += _other_reasons(archive, row)
+    what = "finding" if everything else "incident"
+    print_table(shown, False, title=f"{plural(len(shown), what)} in {store}, times in UTC")
     if not everything and rows:
         accepted = [row["id"] for row in archive.accepted.to_dict("records") if row["id"] in found["id"].values]
         if accepted:
             click.echo(f"Accepted since they were found: {', '.join(accepted)}; `owtrend compute {store}` scores anew.")
         click.echo(f"Is a new level right? `owtrend accept {store} ID --note WHY` makes it the new normal.")
+
+
+def _other_reasons(archive: Any, incident: dict[str, Any]) -> str:
+    """The most certain reason of each further subsystem of an incident, a line each."""
+    lines = ""
+    for name in sorted({part.subsystem for part in incident["parts"]} - {incident["subsystem"]}):
+        parts = [part for part in incident["parts"] if part.subsystem == name]
+        found = archive.findings(name, runs=sorted({part.run for part in parts}))
+        starts, stops = (found[name].astype("datetime64[ns]").astype("int64") for name in ("start", "stop"))
+        inside = [(found["run"] == p.run) & (starts >= p.start) & (stops <= p.stop) for p in parts]
+        found = found[functools.reduce(operator.or_, inside)].sort_values(["certain", "z"])
+        if len(found):
+            strongest = found.iloc[-1]
+            where = [name, *([strongest["histograms"][0]] if strongest["histograms"] else [])]
+            lines += f"\n{': '.join([*where, strongest['why']])}"
+    return lines
 
 
 def _as_json(value: Any) -> Any:

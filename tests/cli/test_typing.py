@@ -1,13 +1,16 @@
 """Commands typed wrongly or halfway: choices, ranges, completion, errors in one line."""
 
 import json
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 from click.shell_completion import ShellComplete
 
 from owtrend.cli import completing, main, output, results, unexpected
 from owtrend.cli.ports import require_free
 from owtrend.errors import UsageError
+from owtrend.quality.incident import Part
 
 
 def call(*arguments):
@@ -63,6 +66,18 @@ def test_what_is_no_run_is_refused(capsys, small_store, text):
 def test_a_range_without_a_run_names_those_there_are(capsys, small_store):
     assert call("compute", str(small_store), "--runs", "5-7") == 1
     assert "no run from 5 to 7; it has 300000 to 300001" in capsys.readouterr().err
+
+
+def test_an_incident_of_two_subsystems_gives_the_strongest_reason_of_each():
+    times = pd.to_datetime(["2018-06-01 12:00", "2018-06-01 12:05", "2018-06-01 12:10", "2018-06-01 18:00"])
+    found = pd.DataFrame(
+        {"run": 7, "start": times[:-1], "stop": times[1:], "z": [5.0, 9.0, 99.0], "certain": False,
+         "why": ["weak", "strong", "elsewhere"], "histograms": [["t"], ["u"], ["v"]]}
+    )  # fmt: skip
+    start, stop = times[0].value, times[2].value
+    parts = (Part("EMC", 7, start, stop, 1), Part("TPC", 7, start, stop, 2))
+    archive = SimpleNamespace(findings=lambda name, runs: found)
+    assert results._other_reasons(archive, {"subsystem": "EMC", "parts": parts}) == "\nTPC: u: strong"
 
 
 def test_more_trends_than_somebody_reads_are_a_choice(capsys, small_store, monkeypatch):
