@@ -109,11 +109,13 @@ def ingest(
 
 
 def _print_summary(summary: Any) -> None:
+    from owtrend.model.wording import plural
+
     runs = len({run for numbers in summary.runs.values() for run in numbers})
-    added = f"{runs} run{'s' * (runs != 1)} ({', '.join(summary.runs) or 'nothing new'})"
+    added = f"{plural(runs, 'run')} ({', '.join(summary.runs) or 'nothing new'})"
     rate = summary.bytes / 1e6 / max(summary.seconds, 1e-9)
     took = f"{summary.seconds:.1f} s ({rate:.1f} MB/s), {store_size(summary.store) / 1e6:.1f} MB on disk"
-    click.echo(f"{summary.store}: {summary.added} snapshots of {added} added in {took}")
+    click.echo(f"{summary.store}: {plural(summary.added, 'snapshot')} of {added} added in {took}")
     counts = {
         "ingested before": summary.known,
         "same time and content as another, dropped": summary.duplicates,
@@ -164,6 +166,7 @@ def simulate(
     Example: owtrend simulate detector --runs 2 --faults hot_channel,gap
     """
     from ingest.simulator import simulate
+    from owtrend.model.wording import plural
 
     wanted: Any = faults
     if faults != "planned":
@@ -179,7 +182,9 @@ def simulate(
         document = {"folder": str(folder), "files": files, "runs": run_numbers, "faults": _faults_as_json(simulation)}
         click.echo(json.dumps(document))
         return
-    click.echo(f"{folder}: {files} files of runs {run_numbers[0]} to {run_numbers[-1]}; the faults are in truth.json")
+    click.echo(
+        f"{folder}: {plural(files, 'file')} of runs {run_numbers[0]} to {run_numbers[-1]}; the faults are in truth.json"
+    )
     _print_faults(simulation)
 
 
@@ -262,6 +267,7 @@ def demo(ctx: click.Context, folder: Path | None, no_serve: bool, port: int, as_
     from ingest.archive import ingest
     from ingest.simulator import simulate
     from owtrend.compute import compute
+    from owtrend.model.wording import plural
 
     if not no_serve:
         require_free("127.0.0.1", port)  # now, not after a minute of work
@@ -285,9 +291,8 @@ def demo(ctx: click.Context, folder: Path | None, no_serve: bool, port: int, as_
         click.echo(json.dumps(document | {"trends": {"points": trends.points, "seconds": trends.seconds}}))
     else:
         _print_summary(summary)
-        click.echo(
-            f"{trends.points:,} trend points, {trends.scored} runs x subsystems scored, in {trends.seconds:.1f} s"
-        )
+        computed = plural(trends.points, "trend point")
+        click.echo(f"{computed}, {trends.scored} runs x subsystems scored, in {trends.seconds:.1f} s")
         _print_faults(simulation, address, flags)
         click.echo(f"What is wrong, since when and why:  owtrend outliers {quote(str(store))}")
         if no_serve:

@@ -11,6 +11,7 @@ from dashboards.pictures import theme
 from dashboards.pictures.scores import SIGNS, sign_of
 from dashboards.state.region import summed_over
 from dashboards.state.session import Session
+from owtrend.model.wording import plural
 
 __all__ = ["entries", "heading", "key", "notes", "signs", "slice_facts", "stale", "time_text", "why"]
 
@@ -38,7 +39,7 @@ def heading(session: Session) -> str:
     facts = [
         f"Run <b>{view.run}</b>",
         f"{start:%Y-%m-%d %H:%M:%S} to {stop:{clock}} UTC",
-        f"<b>{_counted(len(times), 'snapshot')}</b> of {escape(view.subsystem)}, last at {time_text(times[-1])}",
+        f"<b>{plural(len(times), 'snapshot')}</b> of {escape(view.subsystem)}, last at {time_text(times[-1])}",
         f'<span class="warn">{damaged} in quarantine</span>' if damaged else "none in quarantine",
     ]
     title = theme.plain(cumulative.attrs["title"])
@@ -62,12 +63,12 @@ def slice_facts(content: xr.Dataset) -> str:
     parts = [
         f"<b>{begin}</b> to <b>{time_text(stop, day=several_days)}</b> UTC",
         f"<b>{entries(content)}</b>",
-        _counted(int(content["snapshots"]), "snapshot"),
-        f'<span title="{_REPORTS}">{_counted(int(content["reported"]), "report")}</span>',
+        plural(int(content["snapshots"]), "snapshot"),
+        f'<span title="{_REPORTS}">{plural(int(content["reported"]), "report")}</span>',
     ]
     for noun, explanation in _WARNINGS.items():
         count = int(content[f"{noun}s"])
-        warning = f'<span class="warn" title="{explanation}">⚠ {_counted(count, noun)}</span>'
+        warning = f'<span class="warn" title="{explanation}">⚠ {plural(count, noun)}</span>'
         parts.append(warning if count else f"no {noun}s")
     return f"<p>{' · '.join(parts)}</p>"
 
@@ -171,7 +172,3 @@ def time_text(time: np.datetime64, *, day: bool = False) -> str:
     """``10:30:00``, or with the day."""
     text = str(np.datetime_as_string(time, "s"))
     return text.replace("T", " ") if day else text[-8:]
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" + "s" * (count != 1)

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from ingest.decode.reader import SnapshotReader
 from ingest.renaming import Renaming
 from owtrend.errors import SnapshotError
 from owtrend.model.histogram import display_name
-from owtrend.model.registry import COUNTS, SAME, SUMS, WEIGHTS, Registry, Segment, segments_of
+from owtrend.model.registry import COUNTS, SAME, SUMS, WEIGHTS, Registry, Segment, like, segments_of
 from owtrend.model.rows import Accumulation, FileKey, NotStored, Provenance, RowFlag, RunRows, settle, unchanged
 from owtrend.model.snapshot import Snapshot
 from owtrend.store import quarantine
@@ -69,18 +68,23 @@ class RunTask:
     renaming: Renaming = field(default_factory=Renaming)
     fork: Any = None
 
-    def takes(self, name: str) -> bool:
-        """Whether a histogram is selected and not excluded."""
-        whole = f"{self.subsystem}/{name}"
-        selected = not self.select or any(fnmatchcase(whole, pattern) for pattern in self.select)
-        return selected and not any(fnmatchcase(whole, pattern) for pattern in self.exclude)
+    def taken(self, names: Sequence[str]) -> set[str]:
+        """Those of some histograms that are selected and not excluded."""
+        whole = [f"{self.subsystem}/{name}" for name in names]
+
+        def matched(patterns: Sequence[str]) -> set[str]:
+            hits = [like(whole, pattern) for pattern in patterns]
+            return {name for number, name in enumerate(names) if any(hit[number] for hit in hits)}
+
+        return (matched(self.select) if self.select else {*names}) - matched(self.exclude)
 
     def read(self, file: SourceFile) -> Snapshot:
         """The selected histograms of a file, renamed; errors as of `SnapshotReader.read` and `Renaming.apply`."""
         snapshot = self.renaming.apply(_reader(self.max_cells).read(Path(file.path), file.source))
         if self.select or self.exclude:
-            paths = [path for path in snapshot.histograms if self.takes(display_name(path))]
-            problems = {name: reason for name, reason in snapshot.problems.items() if self.takes(name)}
+            taken = self.taken([*map(display_name, snapshot.histograms), *snapshot.problems])
+            paths = [path for path in snapshot.histograms if display_name(path) in taken]
+            problems = {name: reason for name, reason in snapshot.problems.items() if name in taken}
             histograms = {path: snapshot.histograms[path] for path in paths}
             snapshot = replace(snapshot, histograms=histograms, problems=problems)
         return snapshot

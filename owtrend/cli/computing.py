@@ -33,6 +33,7 @@ def compute(
     """
     from owtrend.compute import compute
     from owtrend.config import load
+    from owtrend.model.wording import plural
 
     settings = load(config) if config else None
     with progress_bar() as progress:
@@ -50,7 +51,7 @@ def compute(
         click.echo(json.dumps(vars(summary)))
     else:
         click.echo(
-            f"{store}: {summary.points:,} trend points of {summary.runs} run x subsystem computed in "
+            f"{store}: {plural(summary.points, 'trend point')} of {summary.runs} run x subsystem computed in "
             f"{summary.seconds:.1f} s ({summary.bytes / 1e6 / max(summary.seconds, 1e-9):,.0f} MB/s of float64 cells), "
             f"{summary.unchanged} unchanged; {summary.scored} scored"
         )

@@ -47,6 +47,7 @@ def slice_(
 
     Example: owtrend slice archive.zarr 300000 EMC --from 10:00 --to 10:30 -o late.root
     """
+    from owtrend.model.wording import plural
     from owtrend.output import slices
 
     summary = slices.export_slice(store, run, subsystem, output, start, stop, select=select)
@@ -54,10 +55,11 @@ def slice_(
         click.echo(json.dumps(vars(summary)))
         return
     click.echo(
-        f"{output}: {summary.histograms} histograms of {subsystem} in run {run}, "
+        f"{output}: {plural(summary.histograms, 'histogram')} of {subsystem} in run {run}, "
         f"({summary.start or 'its beginning'}, {summary.stop}] UTC"
     )
-    click.echo(f"  {summary.snapshots} snapshots, {summary.restarts} restarts, {summary.gaps} gaps")
+    counts = (plural(getattr(summary, f"{noun}s"), noun) for noun in ("snapshot", "restart", "gap"))
+    click.echo(f"  {', '.join(counts)}")
     for name, (before, after) in summary.widened.items():
         click.echo(f"  {name}: written as {after}, its numbers do not fit {before}")
     for name in summary.rebinned:
@@ -67,7 +69,7 @@ def slice_(
     for name, place in summary.renamed.items():
         click.echo(f"  {name}: written as {place}, since a folder has its name")
     if summary.absent:
-        click.echo(f"  {len(summary.absent)} histograms were absent")
+        click.echo(f"  absent: {plural(len(summary.absent), 'histogram')}")
 
 
 @click.command()
@@ -259,6 +261,7 @@ def export(
 
     Example: owtrend export archive.zarr --subsystem EMC --reductor mean -o trends.parquet
     """
+    from owtrend.model.wording import plural
     from owtrend.output import tables
 
     with progress_bar() as progress:
@@ -270,6 +273,6 @@ def export(
         click.echo(json.dumps(vars(summary)))
     else:
         click.echo(
-            f"{output}: {summary.rows:,} rows of {summary.runs} runs, {summary.trends} trends, "
-            f"{summary.bytes / 1e6:,.1f} MB"
+            f"{output}: {plural(summary.rows, 'row')} of {plural(summary.runs, 'run')}, "
+            f"{plural(summary.trends, 'trend')}, {summary.bytes / 1e6:,.1f} MB"
         )

@@ -40,6 +40,7 @@ def check(store: str, digest: bool, as_json: bool) -> None:
 
     Example: owtrend check archive.zarr --digest
     """
+    from owtrend.model.wording import plural
     from owtrend.store.check import check as verify
     from owtrend.store.repository import Store
 
@@ -50,13 +51,14 @@ def check(store: str, digest: bool, as_json: bool) -> None:
     elif digest:
         click.echo(report.digest)
     else:
-        click.echo(f"{store}: {report.rows:,} rows, {report.cells:,} cells read, digest {report.digest}")
-        click.echo(
-            f"  {report.restarts:,} restarts of histograms, {report.moved:,} times that entries moved between bins"
-        )
+        read = f"{plural(report.rows, 'row')}, {plural(report.cells, 'cell')} read"
+        click.echo(f"{store}: {read}, digest {report.digest}")
+        restarts, moves = plural(report.restarts, "restart"), plural(report.moved, "time")
+        click.echo(f"  {restarts} of histograms; entries moved between bins {moves}")
         for problem in report.problems:
             click.echo(f"  PROBLEM: {problem}")
-        click.echo("  everything as it was put in" if not report.problems else f"  {len(report.problems)} problems")
+        problems = plural(len(report.problems), "problem")
+        click.echo(f"  {problems}" if report.problems else "  everything as it was put in")
     if report.problems:
         sys.exit(1)
 

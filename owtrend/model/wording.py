@@ -20,8 +20,8 @@ def name_list(names: Sequence[str]) -> str:
 
 
 def plural(number: int, noun: str) -> str:
-    """A number of things: ``1 snapshot``, ``3 snapshots``."""
-    return f"{number} {noun}{'s' * (number != 1)}"
+    """A number of things: ``1 snapshot``, ``1,440 snapshots``."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def minutes(ns: float) -> str:

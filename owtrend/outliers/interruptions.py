@@ -45,7 +45,8 @@ def interruptions(view: SubsystemReader, subsystem: str, run: int) -> list[Findi
     for score, which, start, stop, words in found:
         every = len(which) == 0 or len(which) > _MOST * held
         chosen = [names[number] for number in which]
-        subject = "" if not chosen else f"all {len(chosen)} histograms " if every else f"{name_list(chosen)} "
+        all_of_many = every and len(chosen) > 1
+        subject = f"all {len(chosen)} histograms " if all_of_many else f"{name_list(chosen)} " if chosen else ""
         findings.append(
             Finding(
                 subsystem=subsystem, run=run, histograms=() if every else tuple(chosen), start=start, stop=stop,

@@ -183,7 +183,7 @@ def test_a_time_slice_goes_into_a_root_file(tmp_path, capsys, small_store):
     assert call(*arguments, "--from", "12:00:30", "--to", "12:02") == 0
     out = capsys.readouterr().out
     assert "late.root: 2 histograms of EMC in run 300000, (2018-06-01T12:00:00, 2018-06-01T12:02:00] UTC" in out
-    assert "2 snapshots, 1 restarts, 0 gaps" in out
+    assert "2 snapshots, 1 restart, 0 gaps" in out
     assert call(*arguments, "--json") == 0
     printed = json.loads(capsys.readouterr().out)
     assert (printed["histograms"], printed["start"], printed["widened"], printed["absent"]) == (2, None, {}, [])
@@ -228,7 +228,7 @@ def test_trends_are_exported(tmp_path, capsys, small_store, ending):
     printed = json.loads(capsys.readouterr().out)
     assert (printed["rows"], printed["trends"], printed["runs"], printed["bytes"]) == (6, 9, 2, file.stat().st_size)
     assert call("export", str(small_store), "-o", str(file), "--subsystem", "TPC") == 0
-    assert "4 rows of 1 runs, 9 trends" in capsys.readouterr().out
+    assert "4 rows of 1 run, 9 trends" in capsys.readouterr().out
     assert call("export", str(small_store), "-o", f"{file}.xls") == 2
     assert "expected a name that ends with .parquet or .csv or .ndjson" in capsys.readouterr().err
 

@@ -109,3 +109,8 @@ def test_an_unreadable_file_is_a_finding_of_its_run(tmp_path):
     assert (found["score"], found["run"], found["histograms"]) == ("unreadable", 300000, ())
     assert found["stop"] - found["start"] == np.timedelta64(60, "s")
     assert "cut short" in found["why"]
+
+
+def test_the_only_histogram_of_a_subsystem_is_named():
+    flags = flags_of({"a": [*growing(6), *growing(6)]})
+    assert flags["why"].tolist() == ["a restarted from zero"]

@@ -458,3 +458,12 @@ def test_what_is_no_histogram_is_counted_by_class_and_named(tmp_path):
     assert rows == [["TObjString", 1, "note", 1, 2], ["TTree", 2, "deep/tree0", 1, 2]]
     assert summary.not_stored["EMC"]["TTree"].objects == 2
     assert builders.ingest(tmp_path / "data", tmp_path / "store").not_stored == {}
+
+
+def test_an_exact_name_is_selected_before_it_is_a_pattern(tmp_path):
+    builders.write_run(tmp_path / "data", [{name: [0, 1, 0] for name in ("h[1]", "h1", "h2")}])
+    for name, pattern, chosen in (("exact", "EMC/h[1]", ["h[1]"]), ("pattern", "EMC/h[12]", ["h1", "h2"])):
+        builders.ingest(tmp_path / "data", tmp_path / name, select=(pattern,))
+        assert owtrend.open(tmp_path / name).histograms("EMC").index.tolist() == chosen
+    builders.ingest(tmp_path / "data", tmp_path / "rest", exclude=("EMC/h[1]",))
+    assert owtrend.open(tmp_path / "rest").histograms("EMC").index.tolist() == ["h1", "h2"]
