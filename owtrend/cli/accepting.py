@@ -30,6 +30,7 @@ def accept(
     Example: owtrend accept archive.zarr 0b41a1446430 --note "new alignment since run 1010"
     """
     from owtrend import archive as access
+    from owtrend.display import printable
     from owtrend.model.wording import run_names
     from owtrend.quality import acceptance
     from owtrend.quality.journal import Journal
@@ -50,7 +51,10 @@ def accept(
     if as_json:
         click.echo(json.dumps(rows, indent=1))
     elif incident is None:
-        shown = [{**row, "runs": run_names(row["runs"])} for row in rows]
+        shown = [
+            {name: run_names(value) if name == "runs" else printable(value, 500) for name, value in row.items()}
+            for row in rows
+        ]
         print_table(shown, False, title=f"{len(shown)} accepted in {store}, times in UTC")
     else:
         click.echo(f"{incident}: {'no longer ' * undo}accepted; `owtrend compute {store}` scores anew what it concerns")

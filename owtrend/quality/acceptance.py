@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from owtrend.display import printable
 from owtrend.errors import AmbiguousNameError, NotFoundError, UsageError, hint
 from owtrend.model.finding import Aspect, Concerned
 from owtrend.quality.journal import Action, Entry, Journal, login_name
@@ -92,7 +93,8 @@ def accept(reader: Reader, incident: str, *, note: str, user: str | None = None,
     if found is None or found.id in before:
         entry = (before[found.id] if found else before[_identity(incident, before, reader.location)]).entry
         raise UsageError(
-            f"incident {entry.subject}: accepted already by {entry.who} at {entry.time:%F %T} UTC ({entry.note}); "
+            f"incident {entry.subject}: accepted already by {printable(entry.who)} at {entry.time:%F %T} UTC "
+            f"({printable(entry.note)}); "
             f"`owtrend compute` scores anew with it, --undo takes it back"
         )
     histograms = tuple(one for one in found.histograms if one.aspect is not Aspect.EVENT)

@@ -1,9 +1,13 @@
 """Accepted incidents: quiet from their beginning on, also in the middle of a run, and nothing else changes."""
 
+import json
+
+import click
 import numpy as np
 import pytest
 
 import owtrend
+from owtrend.cli.main import main
 from owtrend.compute import compute, update_scores
 from owtrend.compute.stale import Stale
 from owtrend.errors import AmbiguousNameError, NotFoundError, UsageError
@@ -134,6 +138,29 @@ def test_what_cannot_be_accepted_is_an_error_that_says_why(store):
     with pytest.raises(UsageError, match=r"accepted already by someone at .* UTC \(why\)"):
         archive.accept(incident, "again")
     assert len(archive.accepted) == 1
+
+
+def test_the_command_accepts_lists_and_takes_back_and_notes_cannot_move_the_cursor(store, capsys):
+    def call(*arguments):
+        main.main([*arguments], standalone_mode=False)
+        return capsys.readouterr().out
+
+    listed = json.loads(call("outliers", store.location, "--json"))
+    incident = listed[0]["id"]
+    assert listed[0]["parts"][0]["run"] == STEP
+    shown = call("outliers", store.location)
+    assert incident in shown
+    assert f"owtrend accept {store.location} ID --note WHY" in shown
+    done = call("accept", store.location, incident, "--note", "\x1b[2J<b>[red]", "--user", "me")
+    assert f"`owtrend compute {store.location}`" in done
+    assert f"Accepted since they were found: {incident}" in call("outliers", store.location)
+    assert "\x1b" not in call("accept", store.location)
+    (accepted,) = json.loads(call("accept", store.location, "--json"))
+    assert (accepted["id"], accepted["note"], accepted["who"]) == (incident, "\x1b[2J<b>[red]", "me")
+    call("accept", store.location, incident, "--undo")
+    assert json.loads(call("accept", store.location, "--json")) == []
+    with pytest.raises(click.UsageError, match="name the incident"):
+        call("accept", store.location, "--note", "why")
 
 
 def test_an_event_has_no_level():
