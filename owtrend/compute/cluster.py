@@ -135,5 +135,5 @@ def local_cluster(workers: int, *, processes: bool = True) -> Any:
     with dask.config.set(environment), interrupts_blocked():
         return LocalCluster(
             n_workers=workers, threads_per_worker=1, processes=processes, dashboard_address="127.0.0.1:0",
-            silence_logs=logging.ERROR,
+            silence_logs=logging.CRITICAL,  # the error of a task is raised here, and needs no traceback of the worker
         )  # fmt: skip
