@@ -15,6 +15,7 @@ import numpy as np
 import panel as pn
 from bokeh.document import Document
 from bokeh.models import CustomJS
+from panel.io.resources import LOCAL_DIST
 from panel.io.state import set_curdoc
 from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketClosedError
@@ -116,21 +117,20 @@ def create_app(location: str | Path) -> Callable[[], pn.viewable.Viewable]:
         pn.config.raw_css = [theme.PAGE]
         pn.config.global_loading_spinner = True
         query = {name: values[0].decode(errors="replace") for name, values in pn.state.session_args.items() if values}
-        styles = {"height": "100vh", "min-height": "700px"}
-        frame, doc = pn.Row(sizing_mode="stretch_both", margin=0, styles=styles), pn.state.curdoc
+        styles = {"height": "100vh", "min-height": "700px", "overflow": "auto hidden"}
+        frame = pn.Row(sizing_mode="stretch_both", margin=0, styles=styles)
+        doc = pn.state.curdoc
         if doc is None or doc.session_context is None:
             frame.extend(parts(query))
             return frame
 
         def fill() -> None:
-            if (
-                "dist_url" not in doc.template_variables
-            ):  # before the frame has left, Panel would ask its CDN for styles
-                doc.add_timeout_callback(fill, _AT_ONCE)
-                return
             with set_curdoc(doc):
                 frame.extend(parts(query, doc))
 
+        # Panel sets this when the frame leaves. Pictures that are sooner, or in a session that began without a frame
+        # because the server was busy for long, would take their styles from Panel's CDN.
+        doc.template_variables["dist_url"] = f"{pn.state.rel_path}/{LOCAL_DIST}" if pn.state.rel_path else LOCAL_DIST
         doc.config.update(reconnect_session=False, notify_connection_status=False)
         doc.js_on_event("connection_lost", CustomJS(code=_LOST))
 

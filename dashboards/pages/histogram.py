@@ -45,9 +45,7 @@ class HistogramPage(pn.viewable.Viewer):
         wide: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": 0, "stylesheets": [theme.TEXT]}
         self.notes, self.heading, self.key, self.facts, self.stale = (pn.pane.HTML("", **wide) for _ in range(5))
         self.why = pn.pane.HTML("", **wide, css_classes=["reasons"])
-        self.signs, self.score_signs = (
-            pn.pane.HTML("", margin=0, stylesheets=[theme.TEXT], css_classes=["signs"]) for _ in range(2)
-        )
+        self.signs, self.score_signs = (pn.pane.HTML("", **wide, css_classes=["signs"]) for _ in range(2))
         self.slider = _Slider(
             start=0, end=1, value=(0, 1), show_value=False, bar_color=theme.BLUE, stylesheets=[theme.WIDGETS],
             sizing_mode="stretch_width", margin=(4, 42, 8, 86),
@@ -61,22 +59,23 @@ class HistogramPage(pn.viewable.Viewer):
         self._pulls = pn.pane.HoloViews(None, min_height=110, visible=False, styles={"flex": "3 1 0"}, **both)
         self._scores = pn.pane.HoloViews(None, **both)
         self._score_row = pn.Row(
-            self._scores, self.score_signs, height=_SCORES, sizing_mode="stretch_width", margin=0,
-            styles={"position": "relative", "flex": "none"},
+            self._scores, height=_SCORES, sizing_mode="stretch_width", margin=0, styles={"flex": "none"},
         )  # fmt: skip
         self._wholes, self._slices, self._compared = (hv.streams.Pipe(data=None) for _ in range(3))
         self._drawn: tuple[Any, ...] = ()  # what the pictures that are redrawn in place have in common
         self._shade, self._score_shade = BoxAnnotation(), BoxAnnotation()
         self._pictures = pn.Column(
             pn.Row(
-                self._whole, pn.Column(self._slice, self._pulls, **both), **both,
+                self._whole, pn.Column(self._slice, self._pulls, **both), **both, min_height=240,
                 styles={"flex": "3 1 0", "gap": "12px"},
             ),
             pn.Row(self.facts, self.everything, sizing_mode="stretch_width", margin=(6, 0, 0, 0), min_height=28),
             self.why,
             self.slider,
             self.stale,
-            pn.Row(self._trend, self.signs, **both, styles={"flex": "2 1 0", "position": "relative"}),
+            self.signs,
+            pn.Row(self._trend, **both, min_height=150, styles={"flex": "2 1 0"}),
+            self.score_signs,
             self._score_row,
             **both,
         )  # fmt: skip
@@ -237,7 +236,7 @@ class HistogramPage(pn.viewable.Viewer):
         kinds = found.rows.loc[found.rows["run"] == session.loaded.run, "score"].nunique()
         self.why.height = min(max(kinds, 1), _REASONS) * 20 + 2  # the same while the slider moves
         self._score_shade = _shade()
-        self._score_row.visible = found.scores is not None
+        self._score_row.visible = self.score_signs.visible = found.scores is not None
         if found.scores is None:
             self._scores.object = None
             return
@@ -308,7 +307,10 @@ class HistogramPage(pn.viewable.Viewer):
             self.choose_nearest(x)
 
     def __panel__(self) -> pn.viewable.Viewable:
-        padding = {"padding": "14px 20px 6px 20px", "box-sizing": "border-box", "min-width": "0"}
+        padding = {
+            "padding": "14px 20px 6px 20px", "box-sizing": "border-box", "min-width": "640px",
+            "overflow": "hidden auto",
+        }  # fmt: skip
         return pn.Column(
             self.notes, self.heading, self.key, self._pictures, sizing_mode="stretch_both", margin=0, styles=padding
         )

@@ -49,6 +49,6 @@ def pulls(data: Compared) -> hv.Element | hv.Overlay:
         )  # fmt: skip
     zero = hv.HLine(0).opts(color=theme.TICK, line_width=1)
     return hv.Overlay([*bars, zero]).opts(
-        **frame(axis, title), ylabel="pull", ylim=(-high, high), yticks=4, show_grid=True,
+        **frame(axis, title), ylabel="pull", ylim=(-high, high), yticks=3, show_grid=True,
         hooks=[theme.figure, following(-high, high)],
     )  # fmt: skip

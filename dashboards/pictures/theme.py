@@ -121,7 +121,9 @@ a {{ color: {BLUE}; font-weight: 600; }}
 .run i.dash {{ width: 0; height: 14px; border-left: 2px dashed {VERMILION}; border-radius: 0; vertical-align: -3px; }}
 .run i.band {{ background: {TICK}; opacity: 0.35; }}
 :host(.reasons) {{ overflow: auto; }}
-:host(.signs) {{ position: absolute; right: 46px; top: 4px; width: auto; font-size: 12px; }}
+:host(.signs) {{ text-align: right; padding-right: 32px; font-size: 12px; height: 20px; pointer-events: none; }}
+:host(.signs) {{ z-index: 1; flex: none; box-sizing: border-box; margin-bottom: -20px !important; top: 4px; }}
+@media (max-width: 1250px) {{ :host(.signs) {{ margin-bottom: 0 !important; }} }}
 ul.why {{ list-style: none; margin: 0; padding: 0; color: {MUTED}; font-variant-numeric: tabular-nums; }}
 ul.why li {{ line-height: 20px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }}
 ul.why .sign, .run .sign {{ display: inline-block; width: 18px; color: {VERMILION}; }}

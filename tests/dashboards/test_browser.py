@@ -12,6 +12,8 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
+from tests.builders import ingest, write_run
+
 pytestmark = pytest.mark.slow
 
 ARGUMENTS = [
@@ -46,12 +48,16 @@ def server(store):
         yield url
 
 
-@contextmanager
-def serving(store):
-    """The URL of a served store; the server must end well on Ctrl-C and have had nothing to complain of."""
+def free_port():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return free.getsockname()[1]
+
+
+@contextmanager
+def serving(store, port=None):
+    """The URL of a served store; the server must end well on Ctrl-C and have had nothing to complain of."""
+    port = port or free_port()
     command = [sys.executable, "-c", RUN, "serve", str(store), "--port", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout.readline() == f"{store} is shown at http://127.0.0.1:{port}/\n", process.stderr.read()
@@ -359,3 +365,82 @@ def test_findings_are_marked_explained_and_reached_by_their_incident(scored_page
     before = glyphs(page, "Pulls", "Quad")
     page.locator(".noUi-handle-upper").press("ArrowLeft")
     different(page, "Pulls", "Quad", before)
+
+
+COUNT = """async () => {
+  await new Promise((then) => setTimeout(then, 500))
+  return Bokeh.documents[0]._all_models.size
+}"""
+CHANGES = 12
+# Texts that a reader can see, apart from the pictures: those that lie over each other.
+OVERLAPPING = """() => {
+  const boxes = []
+  const visit = (node) => {
+    if (node.shadowRoot) visit(node.shadowRoot)
+    for (const child of node.childNodes) {
+      if (child.parentElement?.closest("style, script, option")) continue
+      if (child.nodeType == Node.TEXT_NODE && child.textContent.trim()) {
+        const range = document.createRange()
+        range.selectNodeContents(child)
+        for (const box of range.getClientRects()) if (box.width > 1) boxes.push([child, box])
+      } else if (child.nodeType == Node.ELEMENT_NODE) visit(child)
+    }
+  }
+  visit(document.body)
+  const over = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 2
+    && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 3
+  return boxes.flatMap(([text, box], index) => boxes.slice(index + 1)
+    .filter(([other, there]) => other != text && over(box, there))
+    .map(([other]) => `${text.textContent} | ${other.textContent}`))
+}"""
+
+
+def test_a_page_left_open_through_many_changes_and_a_restarted_server_keeps_its_view_and_no_old_models(
+    tmp_path, chromium
+):
+    def grow(rows, run):
+        counts = {"h": [[0, n, 2 * n, 0] for n in range(1, rows + 1)]}
+        write_run(tmp_path / "data", counts, run=run, minutes=range(60 * run, 60 * run + rows))
+        ingest(tmp_path / "data", tmp_path / "store")
+
+    for run in (1, 2, 3):
+        grow(6, run)
+    port = free_port()
+    context = chromium.new_context(base_url=f"http://127.0.0.1:{port}/", viewport={"width": 1000, "height": 700})
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    with serving(tmp_path / "store", port):
+        look(page, "/?run=1&histogram=h")
+        runs = page.get_by_label("Run", exact=True)
+        labels = runs.locator("option").all_inner_texts()
+        for number in range(CHANGES):
+            label = labels[number % 3]
+            runs.select_option(label)
+            page.wait_for_url(f"**run={label.split()[0]}**")
+            if number == 9:
+                page.wait_for_function("() => !document.body.classList.contains('busy')")
+                after_ten = page.evaluate(COUNT)
+        page.wait_for_function("() => !document.body.classList.contains('busy')")
+        assert page.evaluate(COUNT) == after_ten
+        address = page.url
+        grow(8, int(label.split()[0]))
+        expect(page.get_by_text("New data until")).to_be_visible()
+        expect(page.get_by_text("8 snapshots").first).to_be_visible()
+    expect(page.get_by_role("alert")).to_contain_text("No connection to the server since")
+    with pytest.raises(Exception, match="Timeout"):
+        page.locator("select[size]").click(timeout=500)
+    grow(9, int(label.split()[0]))
+    with serving(tmp_path / "store", port):
+        expect(page.get_by_role("alert")).to_be_hidden()
+        expect(page.get_by_text("9 snapshots").first).to_be_visible()
+        assert page.url == address
+        assert page.evaluate(COUNT) == after_ten
+        context.close()
+
+
+@pytest.mark.parametrize("size", [(1000, 700), (1400, 900)])
+def test_no_text_lies_over_another(scored_page, size):
+    scored_page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
+    look(scored_page, "/?run=3&with=2&histogram=odd&pulls=1&reductor=quantile_x(0.9)&start=2018-06-01T14:05:00")
+    expect(scored_page.get_by_text("finding").first).to_be_visible()
+    assert scored_page.evaluate(OVERLAPPING) == []
