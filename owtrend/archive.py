@@ -89,7 +89,7 @@ class Archive(Displayed):
         title = f"{self.location}, {plural(len(runs), 'run')}, {runs[0]} to {runs[-1]}"
         return Display(
             title,
-            {name: f"{len(histograms):,} histograms" for name, histograms in registries.items()},
+            {name: plural(len(histograms), "histogram") for name, histograms in registries.items()},
             ["archive.runs", f"archive.histograms({name!r})",
              f"archive.histogram({name!r}, {first!r}, run={runs[-1]})",
              f"archive.trend({name!r}, {first!r}, 'entries')", "archive.incidents()  # what is wrong, and why"],

@@ -22,7 +22,10 @@ EXAMPLE = Path(__file__).parents[1] / "examples" / "owtrend.yaml"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("modul: []", "modul: no such setting; did you mean modules. There are modules, scores, subsystems"),
+        (
+            "modul: []",
+            "modul: no such setting; did you mean modules. There are modules, rename, scores, journal, subsystems",
+        ),
         ("subsystems: {EMC: {event: h}}", "subsystems.EMC.event: no such setting; did you mean events"),
         ("subsystems: {EMC: {reductors: {h: mean}}}", "subsystems.EMC.reductors.h: Input should be a valid list"),
         ("subsystems: {EMC: {events: [h]}}", "subsystems.EMC.events: Input should be a valid string"),

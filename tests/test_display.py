@@ -40,7 +40,7 @@ def test_every_object_is_shown_in_a_few_lines_of_text_and_a_small_table(held):
 
 
 def test_an_interval_is_shown_as_it_is_typed(held):
-    shown = "(the beginning, 2018-06-01 12:03:00] UTC; 4 snapshots, 1 restarts, 0 gaps, 4 reported"
+    shown = "(the beginning, 2018-06-01 12:03:00] UTC; 4 snapshots, 1 restart, 0 gaps, 4 reported"
     assert repr(held["Interval"]) == f"<owtrend.Interval: {shown}>"
 
 

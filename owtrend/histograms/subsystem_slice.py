@@ -16,6 +16,7 @@ from owtrend.kernels.cells import difference as kernels
 from owtrend.model.histogram import DTYPES, Histogram, Path, display_name
 from owtrend.model.registry import COUNTS, SUMS, WEIGHTS, Segment, matching
 from owtrend.model.snapshot import Snapshot
+from owtrend.model.wording import plural
 from owtrend.store.layout import TIME_CHUNK
 from owtrend.store.reader import Reader, SubsystemReader
 from owtrend.times import parse_time
@@ -45,7 +46,8 @@ class Interval(Displayed):
 
     def _display(self) -> Display:
         start, stop = (_text(time).replace("T", " ") for time in (self.start, self.stop))
-        counts = ", ".join(f"{getattr(self, name)} {name}" for name in ("snapshots", "restarts", "gaps", "reported"))
+        nouns = ("snapshot", "restart", "gap")
+        counts = ", ".join([*(plural(getattr(self, f"{noun}s"), noun) for noun in nouns), f"{self.reported} reported"])
         return Display(f"({'the beginning' if np.isnat(self.start) else start}, {stop}] UTC; {counts}")
 
 

@@ -132,6 +132,7 @@ def incident_table(of: Iterable[Incident]) -> pd.DataFrame:
     for column in ("start", "stop"):
         rows[column] = pd.to_datetime(rows[column].astype("int64"), unit="ns")
     rows["certain"] = rows["certain"].astype(bool)
+    rows["histogram"] = rows["histogram"].astype(object).where(rows["histogram"].notna(), None)
     return rows
 
 

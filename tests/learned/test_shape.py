@@ -89,7 +89,7 @@ def test_the_p_value_lies_in_its_interval(learned):
 def test_a_model_can_be_pickled_and_keeps_its_training_data(learned):
     for model in learned.values():
         again = pickle.loads(pickle.dumps(model))
-        assert repr(again).startswith("<owtrend.Learned ")
+        assert repr(again).startswith("<owtrend.Learned: ")
         new = varied(8, 1)
         np.testing.assert_array_equal(again.score(new).p_value, model.score(new).p_value)
         assert again.runs == tuple(range(8))

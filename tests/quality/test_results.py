@@ -138,3 +138,10 @@ def test_what_reaches_into_a_run_that_changed_is_joined_anew_from_its_beginning(
         transaction.write_quality(origin=[])
         transaction.commit("all anew")
     assert owtrend.open(store.location).incidents().equals(whole)
+
+
+def test_an_incident_of_whole_snapshots_has_no_histogram_rather_than_a_number():
+    store = Store.in_memory()
+    builders.append(store.location, builders.snapshots([{"a": counting(number)} for number in range(1, 7)], 1))
+    add_to_quarantine(store, 1, 3)
+    assert computed(store).incidents()["histogram"].tolist() == [None]

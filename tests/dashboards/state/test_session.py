@@ -243,7 +243,7 @@ def test_a_projection_and_a_typed_reductor_are_part_of_the_view(archive):
 @pytest.mark.parametrize(
     ("reductor", "why"),
     [
-        ("mode", "no reductor 'mode'; there are entries"),
+        ("mode", "no reductor 'mode'; did you mean 'mean'; there are entries"),
         ("quantile_x", "quantile takes 1 numbers in brackets, not 0"),
         ("mean_x(y=0.3:2)", "no bin begins or ends at 0.3"),
         ("mean_z", "no reductor 'mean_z' for it"),
