@@ -64,7 +64,9 @@ def serving(store, port=None):
     yield f"http://127.0.0.1:{port}/"
     process.send_signal(signal.SIGINT)
     _, complaints = process.communicate(timeout=60)
-    assert (process.returncode, complaints) == (0, "")
+    # Where nothing has called the kernels before, it says that they are compiled.
+    complaints = [line for line in complaints.splitlines() if "compiling numerical code" not in line]
+    assert (process.returncode, complaints) == (0, [])
 
 
 @pytest.fixture(scope="module")
