@@ -30,6 +30,12 @@ def shared(request: pytest.FixtureRequest) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _into_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables are as wide as they need, whatever width a terminal, or another test, has put into the environment."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Processes for the tests: none but this one for chosen files, since each imports and compiles for itself."""
     chosen = config.args_source == pytest.Config.ArgsSource.ARGS
