@@ -24,8 +24,8 @@ def accept(
     """Accept INCIDENT in STORE as the new normal; without INCIDENT, list what is accepted.
 
     INCIDENT is an id from `owtrend outliers`, or how it begins. From its beginning on, its histograms are compared with
-    nothing before it, the others as ever; `owtrend compute` then scores anew from there. The journal of the store keeps
-    who accepted what, when and why: journal.sqlite in its folder, or the database that --config names.
+    nothing before it, all others as before; `owtrend compute` then scores anew from there. The journal of the store
+    keeps who accepted what, when and why: journal.sqlite in its folder, or the database that --config names.
 
     Example: owtrend accept archive.zarr 0b41a1446430 --note "new alignment since run 1010"
     """
