@@ -395,8 +395,9 @@ class Archive(Displayed):
             expected, see `owtrend.model.finding.Finding`) and ``report``, the typical time between reports.
         """
         from owtrend.outliers.results import finding_table
+        from owtrend.quality.unreadable import chosen_runs
 
-        chosen = self._chosen_runs(subsystem, runs)
+        chosen = chosen_runs(self._reader, subsystem, runs)
         return finding_table(self._reader, None if subsystem is None else [subsystem], chosen)
 
     def incidents(
@@ -416,8 +417,9 @@ class Archive(Displayed):
             stop [ns UTC] and number of findings of each subsystem in each run.
         """
         from owtrend.quality.results import incident_table, store_incidents
+        from owtrend.quality.unreadable import chosen_runs
 
-        chosen = self._chosen_runs(subsystem, runs)
+        chosen = chosen_runs(self._reader, subsystem, runs)
         return incident_table(
             incident for incident in store_incidents(self._reader)
             if any(
@@ -468,17 +470,6 @@ class Archive(Displayed):
 
         change = acceptance.undo if undo else acceptance.accept
         change(self._reader, incident, note=note, user=user, url=journal)
-
-    def _chosen_runs(self, subsystem: str | None, runs: slice | Sequence[int] | int | None) -> set[int] | None:
-        """Runs chosen for findings; None: all. They may have nothing but unreadable files."""
-        from owtrend.model.finding import Finding
-
-        files = [Finding.from_json(line) for line in self._reader.quality("unreadable") or ()]
-        if subsystem is not None and all(finding.subsystem != subsystem for finding in files):
-            self._reader.subsystem(subsystem)  # or an error that lists those there are
-        if runs is None or isinstance(runs, int):
-            return None if runs is None else {runs}
-        return set(select_runs({*self.runs.index, *(finding.run for finding in files)}, runs))
 
     def reference(
         self, subsystem: str, runs: int | Sequence[int] | None = None, start: Any = None, stop: Any = None, *,

@@ -1,15 +1,17 @@
-"""Files that could not be read, as findings."""
+"""Files that could not be read, as findings, and the runs that have nothing else."""
 
 import json
+from collections.abc import Sequence
 
 import numpy as np
 
+from owtrend.histograms.listing import select_runs
 from owtrend.model.finding import Finding, Score
 from owtrend.model.wording import plural
 from owtrend.store.reader import Reader
 from owtrend.times import parse_time
 
-__all__ = ["unreadable"]
+__all__ = ["chosen_runs", "unreadable"]
 
 
 def unreadable(reader: Reader) -> list[Finding]:
@@ -41,3 +43,14 @@ def unreadable(reader: Reader) -> list[Finding]:
             )  # fmt: skip
             before = stop
     return findings
+
+
+def chosen_runs(reader: Reader, subsystem: str | None, runs: slice | Sequence[int] | int | None) -> set[int] | None:
+    """Runs chosen for findings; None: all. They may have nothing but unreadable files."""
+    files = [Finding.from_json(line) for line in reader.quality("unreadable") or ()]
+    if subsystem is not None and all(finding.subsystem != subsystem for finding in files):
+        reader.subsystem(subsystem)  # or an error that lists those there are
+    if runs is None or isinstance(runs, int):
+        return None if runs is None else {runs}
+    known = {run for name in reader.subsystems for run in reader.subsystem(name).run_indices}
+    return set(select_runs({*known, *(finding.run for finding in files)}, runs))
