@@ -29,6 +29,7 @@ THEMES = {
     "decode": "Decode: one snapshot file to arrays",
     "ingest": "Ingest: ROOT folder to committed store",
     "append": "Append: decoded snapshots one after the other",
+    "live": "Live: trends, findings and incidents of a run that goes on",
     "store": "Store: cells read back, one run among thousands",
     "compute": "Compute: trends from the store",
     "compare": "Compare: histograms and references",

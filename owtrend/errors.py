@@ -7,6 +7,7 @@ __all__ = [
     "BinningChangedError",
     "DimsError",
     "NotFoundError",
+    "OutOfStepError",
     "OwtrendError",
     "SnapshotError",
     "StoreError",
@@ -18,6 +19,10 @@ __all__ = [
 
 class OwtrendError(Exception):
     """Base of all errors that a user can act on; the command line prints it as one line."""
+
+
+class OutOfStepError(OwtrendError, RuntimeError):
+    """What is kept of a run no longer fits its earlier rows: it is to be made from the first row on."""
 
 
 class SnapshotError(OwtrendError, ValueError):

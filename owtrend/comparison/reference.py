@@ -16,7 +16,7 @@ from owtrend.kernels.series.mad import mad_sigma
 from owtrend.model.histogram import Histogram, Path, bin_values, display_name
 from owtrend.model.snapshot import find_path
 from owtrend.store.reader import Reader
-from owtrend.trends.run_trends import event_counter
+from owtrend.trends.intervals import event_counter
 
 __all__ = ["Reference", "Template", "comparable", "reference"]
 

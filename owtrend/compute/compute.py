@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from owtrend.compute import cluster
+from owtrend.compute.live import Live
 from owtrend.compute.stale import stale_trends
 from owtrend.compute.tasks import HistogramBlock, bin_count, blocks, join
 from owtrend.compute.update_incidents import rejoin
@@ -106,10 +107,14 @@ def compute(
         for sentence in other_code(named_origins(settings, reader.own_reductors), own):
             _log.warning("%s: %s", reader.location, sentence)
         wanted = _wanted(reader, settings, runs, force, summary)
+        growing = _growing(reader, wanted) if scores and not force else []
+        wanted = [key for key in wanted if key not in growing]
         tasks = {
             (name, run): _tasks(reader, store.address, name, run, names[name], settings, own) for name, run in wanted
         }
-        _make_room(begin(), reader, wanted, names, config, named_origins(settings, reader.own_reductors) | own)
+        _make_room(
+            begin(), reader, [*wanted, *growing], names, config, named_origins(settings, reader.own_reductors) | own
+        )
         total, done = sum(map(len, tasks.values())), 0
         with cluster.runner(workers, scheduler, tasks=total) as runner:
             for first in range(0, len(wanted), RUNS_PER_COMMIT):
@@ -123,12 +128,16 @@ def compute(
                 _write(begin(), reader, trends, names, settings)
                 summary.points += sum(int(np.isfinite(arrays["value"]).sum()) for arrays in trends.values())
             if scores:
-                accepted = accepted_lines(Journal(store.location, None if config is None else config.journal), reader)
+                journal = None if config is None else config.journal
+                accepted = accepted_lines(Journal(store.location, journal), reader)
                 summary.scored = rescore(
                     store, begin, runner, settings, accepted=accepted, force=force, runs=runs, progress=say
                 )
+                if growing:
+                    _go_on(Live(store, begin, journal), growing, say)
+                    summary.scored += len(growing)
                 rejoin(store.reader(), begin, accepted)
-    summary.runs = len(wanted)
+    summary.runs = len(wanted) + len(growing)
     summary.seconds = time.perf_counter() - began
     return summary
 
@@ -157,6 +166,25 @@ def _wanted(
             else:
                 summary.unchanged += 1
     return wanted
+
+
+def _growing(reader: Reader, wanted: Sequence[RunKey]) -> list[RunKey]:
+    """The latest run of each subsystem, if it goes on: it came live, or had trends of fewer rows before."""
+    found = []
+    for name, run in wanted:
+        view = reader.subsystem(name)
+        latest = max(view.run_indices, key=lambda one: int(view.per_run["start"][view.run_indices[one]]))
+        if run == latest and (run in view.tail or view.trends.revisions[view.run_index(run)] > 0):
+            found.append((name, run))
+    return found
+
+
+def _go_on(engine: Live, growing: Sequence[RunKey], say: Callable[[str, int, int], None]) -> None:
+    """Bring runs that go on up to date: the new rows only, where the state of the others is kept."""
+    for number, (name, run) in enumerate(growing, start=1):
+        engine.go_on(name, run)
+        say("going on", number, len(growing))
+    engine.write(state=True)
 
 
 def _tasks(

@@ -70,7 +70,8 @@ def score_settings(config: Config, reader: Reader, accepted: Sequence[str]) -> d
     """Settings of the scores, by subsystem; ``accepted`` as of `owtrend.quality.acceptance.accepted_lines`."""
     levels = [Concerned.from_list(json.loads(line)) for line in accepted]
     scores = config.scores
-    tests = sum(len(reader.subsystem(name).registry.histograms) for name in reader.subsystems)
+    known = sum(len(reader.subsystem(name).registry.histograms) for name in reader.subsystems)
+    tests = 1 << max(known - 1, 0).bit_length()  # a power of two: a new histogram seldom moves the thresholds
     return {
         name: ScoreSettings(
             tests=tests, budget=scores.false_alarms, last=scores.last, adapt_after=scores.adapt_after,

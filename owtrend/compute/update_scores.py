@@ -11,9 +11,8 @@ from owtrend.compute.cluster import Runner
 from owtrend.compute.stale import reference_digest, runs_before, runs_in_time, score_settings, stale_score
 from owtrend.compute.tasks import HistogramBlock, bin_count, blocks, join
 from owtrend.config import Config
-from owtrend.model.finding import Finding, Score
+from owtrend.model.finding import Finding, Score, in_time
 from owtrend.outliers import component_scores, histogram_scores, interruptions
-from owtrend.outliers.activity import RunActivity
 from owtrend.outliers.component_scores import FRACTION_SUMMARIES
 from owtrend.outliers.histogram_scores import SUMMARIES, ScoreArrays
 from owtrend.outliers.monitor import COMPARISONS, SCORES
@@ -22,7 +21,7 @@ from owtrend.store.reader import Reader, SubsystemReader
 from owtrend.store.repository import Store
 from owtrend.store.transaction import Transaction
 
-__all__ = ["ALL_SCORES", "rescore"]
+__all__ = ["ALL_SCORES", "AXES", "outcome_of", "rescore"]
 
 ALL_SCORES = (*SCORES, Score.FRACTION.value, Score.RATE.value)
 AXES = {"scores": ALL_SCORES, "looks": COMPARISONS, "nulls": (*SUMMARIES, *FRACTION_SUMMARIES)}
@@ -184,12 +183,18 @@ def _write(
             "z": np.concatenate([of_bins["z"], own["fraction"][..., None], own["rate"][..., None]], axis=2),
             "total": of_bins["total"],
             "flagged": of_bins["flagged"] | own["flagged"],
+            "threshold_of_row": own["threshold"],
             "null": np.concatenate([of_bins["null"], own["null"]], axis=2),
         }
-        digest = hashlib.blake2b(arrays["flagged"].tobytes() + arrays["null"].tobytes(), digest_size=16)
-        outcomes[run] = digest.digest()
-        threshold = settings.threshold(RunActivity.from_store(view, run).wait)
-        arrays_of[run_index], lines[run_index] = arrays, [flag.to_json() for flag in (*own_flags, *flags)]
+        outcomes[run] = outcome_of(arrays["flagged"], arrays["null"])
+        arrays_of[run_index] = arrays
+        lines[run_index] = [finding.to_json() for finding in in_time((*own_flags, *flags))]
         basis = reference_digest(view, order, order.index(run), settings, made=outcomes).tobytes()
-        made_from[run_index] = int(view.per_run["revision"][run_index]), basis, outcomes[run], threshold
+        revision, threshold = int(view.per_run["revision"][run_index]), float(own["threshold"][-1])
+        made_from[run_index] = revision, basis, outcomes[run], threshold
     transaction.scores(name).write(AXES, arrays_of, lines, made_from, settings.digest)
+
+
+def outcome_of(flagged: NDArray[np.uint8], null: NDArray[np.float32]) -> bytes:
+    """Digest of what a run leaves to later ones: which reports are good, and the normal size of its scores."""
+    return hashlib.blake2b(flagged.tobytes() + null.tobytes(), digest_size=16).digest()

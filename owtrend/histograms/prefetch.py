@@ -1,14 +1,15 @@
 """The cells of some histograms of one run, read in a few large strokes, window after window of its rows."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from owtrend.histograms.run_histogram import RowSource
 from owtrend.model.registry import COUNTS, SUMS, WEIGHTS, HistogramEntry
 from owtrend.store.layout import TIME_CHUNK
-from owtrend.store.reader import SubsystemReader
 
 __all__ = ["WINDOW_BYTES", "Prefetched"]
 
@@ -16,10 +17,15 @@ WINDOW_BYTES = 2**27  # cells in memory at once; a row chunk of one histogram ma
 
 
 class Prefetched:
-    """Source of cells in place of the store: the statistics of all rows, and the cells of a window of rows."""
+    """Source of cells in place of the store: the statistics of all rows, and the cells of a window of rows.
 
-    def __init__(self, view: SubsystemReader, run_index: int, histograms: Sequence[HistogramEntry]) -> None:
-        self._view, self._run_index = view, run_index
+    ``begin`` is the first row whose cells are wanted; the cells of the row before go with it.
+    """
+
+    def __init__(
+        self, view: RowSource, run_index: int, histograms: Sequence[HistogramEntry], begin: int = 0
+    ) -> None:  # fmt: skip
+        self._view, self._run_index, self._begin = view, run_index, begin
         self._rows = len(view.times(run_index))
         used: NDArray[np.bool_] = np.any(view.holds[np.unique(view.layout(run_index))], axis=0)
         segments = [segment for entry in histograms for number, segment in entry.segments if used[number]]
@@ -38,8 +44,8 @@ class Prefetched:
         """Rows ``first`` to before ``last``, whose cells can be asked for, and those of the row before."""
         width = sum((4 if array == COUNTS else 8) * (s.stop - s.start) for array, s in self._spans.items())
         step = TIME_CHUNK * max(1, WINDOW_BYTES // max(1, TIME_CHUNK * width))
-        for first in range(0, self._rows, step):
-            last = min(first + step, self._rows)
+        bounds = [self._begin, *range(self._begin // step * step + step, self._rows, step), self._rows]
+        for first, last in pairwise(bounds if self._begin < self._rows else ()):
             for array in (COUNTS, WEIGHTS):
                 if array in self._spans:
                     self._read(array, first, last)
@@ -47,8 +53,9 @@ class Prefetched:
             yield first, last
 
     def _read(self, array: str, first: int, last: int) -> None:
-        block = self._view.cells(array, self._run_index, np.arange(first, last), self._spans[array])
-        if first:  # the row before goes with them
+        before = int(0 < first == self._begin)
+        block = self._view.cells(array, self._run_index, np.arange(first - before, last), self._spans[array])
+        if first and not before:  # the row before goes with them
             whole = np.empty((len(block) + 1, block.shape[1]), dtype=block.dtype, order="F")
             whole[0], whole[1:] = self._blocks[array][-1], block
             block = whole

@@ -3,33 +3,51 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from owtrend.errors import BinningChangedError, NotFoundError
 from owtrend.model.axis import Axis
-from owtrend.model.registry import COUNTS, SAME, SUMS, TWINS, HistogramEntry, Segment
+from owtrend.model.registry import COUNTS, SAME, SUMS, TWINS, HistogramEntry, Registry, Segment
 from owtrend.model.rows import Accumulation
 from owtrend.store.layout import TIME_CHUNK
 from owtrend.store.reader import SubsystemReader
 
-__all__ = ["MANY_RUNS", "RunHistogram", "by_binning", "find", "find_all"]
+__all__ = ["MANY_RUNS", "RowSource", "RunHistogram", "by_binning", "find", "find_all"]
 
 MANY_RUNS = 8  # for more runs it is quicker to read the rows of all runs at once
 
 CellReader = Callable[[str, int, NDArray[np.intp], slice], NDArray[Any]]  # as `SubsystemReader.cells`
 
 
+class RowSource(Protocol):
+    """Source of the rows of runs: a stored subsystem, or the previous and the present snapshot of a live one."""
+
+    @property
+    def where(self) -> str: ...
+    @property
+    def registry(self) -> Registry: ...
+    @property
+    def holds(self) -> NDArray[np.bool_]: ...
+    @property
+    def per_run(self) -> dict[str, NDArray[Any]]: ...
+    def run_index(self, run: int) -> int: ...
+    def times(self, run_index: int) -> NDArray[np.datetime64]: ...
+    def layout(self, run_index: int) -> NDArray[np.int32]: ...
+    def cells(self, array: str, run_index: int, rows: NDArray[np.intp], cells: slice) -> NDArray[Any]: ...
+
+
 @dataclass(frozen=True, eq=False)
 class RunHistogram:
     """The rows of one run that hold one histogram, all of one binning.
 
-    ``rows`` index the run's rows; ``pieces`` has per part the segments and which of ``rows`` lie in each.
+    ``rows`` index the run's rows; ``pieces`` has per part the segments and which of ``rows`` lie in each. Where rows
+    before the first of ``rows`` are left out, ``reported`` is when it had reported last, up to that first one.
     """
 
-    view: SubsystemReader
+    view: RowSource
     run_index: int
     run: int
     segment: Segment
@@ -37,6 +55,7 @@ class RunHistogram:
     rows: NDArray[np.intp]
     cells: CellReader
     pieces: dict[str, list[tuple[Segment, NDArray[np.bool_]]]]
+    reported: np.datetime64 | None = None
 
     def in_order(self) -> "RunHistogram":
         """The same, for who goes through its rows one after the other: cells are read by full chunks, each once."""
@@ -103,8 +122,10 @@ class RunHistogram:
         if not self.additive and not self.segment.gauge:  # each row is a gain
             before[:] = 0
         reported = ((sums != before) & ~(np.isnan(sums) & np.isnan(before))).any(axis=1)
+        reported[0] &= self.reported is None
         latest = np.concatenate([[-1], np.maximum.accumulate(np.where(reported, number, -1))]).astype(np.intp)
-        return np.where(latest < 0, np.datetime64("NaT"), self.times[latest])
+        earlier = np.datetime64("NaT") if self.reported is None else self.reported
+        return np.where(latest < 0, earlier, self.times[latest])
 
     @cached_property
     def times(self) -> NDArray[np.datetime64]:
@@ -166,16 +187,14 @@ class RunHistogram:
 _DTYPES = {COUNTS: np.int64, SUMS: np.float64, "weights": np.float64}
 
 
-def by_binning(
-    view: SubsystemReader, run: int, entry: HistogramEntry, cells: CellReader | None = None
-) -> list[RunHistogram]:
+def by_binning(view: RowSource, run: int, entry: HistogramEntry, cells: CellReader | None = None) -> list[RunHistogram]:
     """The rows of ``run`` that hold a histogram, apart for each binning it had, in order of time; empty if none do.
 
     ``cells`` reads their cells, where it is not the store that does.
     """
     run_index = view.run_index(run)
     numbers = np.array([number for number, _ in entry.segments])
-    held = view.holds[view.layout(run_index)][:, numbers]  # (row, segment of this histogram)
+    held = view.holds[:, numbers][view.layout(run_index)]  # (row, segment of this histogram)
     groups: list[list[int]] = []
     for column in np.flatnonzero(held.any(axis=0)).tolist():
         segment = entry.segments[column][1]

@@ -25,6 +25,7 @@ __all__ = [
     "Finding",
     "Flagged",
     "Score",
+    "in_time",
     "table",
 ]
 
@@ -283,13 +284,18 @@ class Finding:
             raise StoreError(f"a finding of a newer owtrend ({error}); update owtrend") from error
 
 
+def in_time(findings: Iterable[Finding]) -> list[Finding]:
+    """Findings in order of time, and in an order that does not depend on that in which they were made."""
+    return sorted(findings, key=lambda one: (one.start, one.stop, one.subsystem, one.histograms, one.score))
+
+
 def table(findings: Iterable[Finding]) -> pd.DataFrame:
     """Findings in order of time: `COLUMNS`, and ``report``, the typical time between reports; times are UTC.
 
     ``histogram`` is the name where one histogram is concerned, else None; ``histograms`` has all names. ``bins`` are
     `BinRange`.
     """
-    ordered = sorted(findings, key=lambda one: (one.start, one.stop, one.subsystem, one.histograms))
+    ordered = in_time(findings)
     records = [{**vars(one), "id": one.id, "score": one.score.value} for one in ordered]
     rows = pd.DataFrame(records, columns=["id", *Finding.__dataclass_fields__])
     names = [one.histograms[0] if len(one.histograms) == 1 else None for one in ordered]

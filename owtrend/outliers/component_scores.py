@@ -7,34 +7,36 @@ snapshot earlier. Deviations within this timing uncertainty are not significant.
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from owtrend.kernels.components.rate_deviation import PHASE, deviations
+from owtrend.kernels.components.rate_deviation import PHASE, RateSeries, deviations
 from owtrend.model.finding import Aspect, Finding, Flagged, Score
 from owtrend.model.wording import counted, run_names
 from owtrend.outliers.activity import RunActivity, counts_together, in_ns
 from owtrend.outliers.components import Components, learn
 from owtrend.outliers.explain import compared_with
-from owtrend.outliers.histogram_scores import SUMMARIES, ScoreArrays
+from owtrend.outliers.histogram_scores import SUMMARIES, ScoreArrays, expected_wait
 from owtrend.outliers.monitor import COMPARISONS, SCORES, Counts, HistogramMonitor
 from owtrend.outliers.null_model import KNOWN_RUNS, NullModel, summary
 from owtrend.outliers.reference_pool import NULL_RUNS, ScoreSettings, accepted_runs
 from owtrend.store.reader import SubsystemReader
 
-__all__ = ["FRACTION_SUMMARIES", "score_components"]
+__all__ = ["FRACTION_SUMMARIES", "PastRuns", "RunComponents", "recalled_components", "score_components"]
 
 FRACTION_SUMMARIES = tuple(f"fraction {name}" for name in SUMMARIES)
 _FRACTION, _RATE, _CONTRIBUTES = (np.uint8(bit) for bit in (Flagged.FRACTION, Flagged.RATE, Flagged.CONTRIBUTES))
 _BIN = SCORES.index("bin")
 _LEARNED_FROM = 5  # runs
 _MIN_COMPONENTS = 3  # for a majority
+_ROWS_OF_A_SINGLE = 8
+PATIENCE = 3.0  # waits
 
 
 _Good = tuple[NDArray[np.float64], NDArray[np.bool_]]
@@ -87,18 +89,53 @@ def score_components(
     -------
     :
         For each run ``fraction``, ``rate`` (time, histogram): normal z; ``flagged`` (time, histogram); ``null``
-        (histogram, comparison, score + 1, 3); and its findings.
+        (histogram, comparison, score + 1, 3); ``threshold`` (time,); and its findings.
     """
-    past: deque[_PastRun] = deque(maxlen=max(NULL_RUNS, settings.warm_up, _LEARNED_FROM))
+    past = recalled_components(view, before, settings)
+    names = [entry.name for entry in view.registry.histograms.values()]
+    earlier = before[-1] if before else None
+    for run in runs:
+        activity, entries = _read(view, run)
+        waits = RunActivity.from_store(view, run).with_waits(expected_wait(view, earlier)).waits
+        activity = replace(activity, waits=waits)
+        scores = RunComponents(subsystem, run, view.per_run["mode"][view.run_index(run)], names, past, settings)
+        scores.rows(activity, entries, flagged[run] > 0)
+        threshold = settings.thresholds(waits).astype(np.float32)
+        yield run, {**scores.arrays, "null": scores.null(), "threshold": threshold}, scores.findings
+        scores.finish(activity, entries)
+        earlier = run
+
+
+def recalled_components(view: SubsystemReader, before: Sequence[int], settings: ScoreSettings) -> "PastRuns":
+    """Earlier runs, already scored, in order of time, as `RunComponents.finish` adds them."""
+    past = PastRuns(settings)
     for run in before:
         run_index = view.run_index(run)
         activity, entries = _read(view, run)
         rows, columns = (slice(0, size) for size in activity.state.shape)
         summaries = view.scores.null_block(run_index, columns, COMPARISONS, FRACTION_SUMMARIES)
         stored = view.scores.block("flagged", run_index, rows, columns)
-        past.append(_past_run(view, run, activity, entries, stored, summaries, settings))
-    for run in runs:
-        yield run, *_score_run(view, subsystem, run, past, settings, flagged[run] > 0)
+        past.add(run, view.per_run["mode"][run_index], activity, entries, stored, summaries)
+    return past
+
+
+class PastRuns(deque[_PastRun]):
+    """The last scored runs, as far as components need them."""
+
+    def __init__(self, settings: ScoreSettings, runs: Iterable[_PastRun] = ()) -> None:
+        super().__init__(runs, maxlen=max(NULL_RUNS, settings.warm_up, _LEARNED_FROM))
+        self._settings = settings
+
+    def copy(self) -> "PastRuns":
+        """The same, to which another run can be added."""
+        return PastRuns(self._settings, self)
+
+    def add(
+        self, run: int, mode: str, activity: RunActivity, entries: NDArray[np.float64], flagged: NDArray[np.uint8],
+        summaries: NDArray[np.float64],
+    ) -> None:  # fmt: skip
+        """Add a run that has ended, with its flags and the normal size of its fractions."""
+        self.append(_past_run(run, mode, activity, entries, flagged, summaries, self._settings))
 
 
 def _read(view: SubsystemReader, run: int) -> tuple[RunActivity, NDArray[np.float64]]:
@@ -112,7 +149,7 @@ def _read(view: SubsystemReader, run: int) -> tuple[RunActivity, NDArray[np.floa
 
 
 def _past_run(
-    view: SubsystemReader, run: int, activity: RunActivity, entries: NDArray[np.float64], flagged: NDArray[np.uint8],
+    run: int, mode: str, activity: RunActivity, entries: NDArray[np.float64], flagged: NDArray[np.uint8],
     summaries: NDArray[np.float64], settings: ScoreSettings,
 ) -> _PastRun:  # fmt: skip
     reported, ends = activity.reported, _ends(activity)
@@ -126,7 +163,6 @@ def _past_run(
         for late in (ends > level.start,)
     }
     clean = np.logical_not((Flagged.FRACTION | Flagged.RATE).is_set(flagged).any(axis=0))
-    mode = view.per_run["mode"][view.run_index(run)]
     together, length = counts_together(activity.times, reported, counts)
     return _PastRun(run, mode, reported, good, rejected, together, clean, length, summaries, int(ends[0]), cuts)
 
@@ -148,84 +184,365 @@ def _since(alike: Sequence[_PastRun], epochs: Sequence[int], time: int) -> list[
     return [cut for earlier in alike if (cut := earlier.since(before[-1])) is not None]
 
 
-def _score_run(
-    view: SubsystemReader, subsystem: str, run: int, past: deque[_PastRun], settings: ScoreSettings,
-    spoiled: NDArray[np.bool_],
-) -> tuple[ScoreArrays, list[Finding]]:  # fmt: skip
-    mode = view.per_run["mode"][view.run_index(run)]
-    activity, entries = _read(view, run)
-    shape = activity.state.shape
-    out: ScoreArrays = {
-        "fraction": np.full(shape, np.nan, dtype=np.float32),
-        "rate": np.full(shape, np.nan, dtype=np.float32),
+@dataclass(eq=False)
+class _Component:
+    """The histograms of a component that have a fraction, compared as the bins of one histogram."""
+
+    members: NDArray[np.intp]
+    monitor: HistogramMonitor
+    runs: list[int]  # in its reference
+    begin: int  # row of its last report
+    epochs: list[int]  # to come, at which its fractions begin anew because people accepted another level [ns]
+
+
+class RunComponents:
+    """Scores of the components in one run, row after row; how its rows are grouped in calls changes nothing.
+
+    Components are learned from the runs before and from this one, anew whenever it has grown by a quarter. A rate is
+    compared with those of the other components up to each report, and so needs their next reports: it is made again
+    with each row until all of them have reported, or `PATIENCE` waits have passed.
+
+    Attributes
+    ----------
+    arrays
+        ``fraction``, ``rate`` and ``flagged`` (time, histogram) of all rows so far.
+    """
+
+    def __init__(
+        self, subsystem: str, run: int, mode: str, names: Sequence[str], past: PastRuns, settings: ScoreSettings
+    ) -> None:
+        self.run, self.rows_done = run, 0
+        self.names, self.arrays = list(names), _empty_arrays(0, len(names))
+        self._subsystem, self._mode, self._past, self.settings = subsystem, mode, past, settings
+        self._alike = [earlier for earlier in past if earlier.mode == mode]
+        self._components = learn(np.zeros((0, len(names)), dtype=bool))
+        self._with_fractions: list[_Component] = []
+        self._learn_at = 1  # rows
+        self._since = 0  # the last restart
+        self._of_fractions: list[Finding] = []
+        self._of_rates: dict[tuple[int, int], Finding] = {}  # by row and first histogram of the component
+
+    @property
+    def findings(self) -> list[Finding]:
+        """All findings so far; those of rates may still change as long as their scores may."""
+        return [*self._of_fractions, *self._of_rates.values()]
+
+    def rows(self, activity: RunActivity, entries: NDArray[np.float64], spoiled: NDArray[np.bool_]) -> int:
+        """Score the rows that are new.
+
+        Parameters
+        ----------
+        activity, entries, spoiled
+            Of all rows so far: states and waits; entries gained; whether the bins were flagged, ``(time, histogram)``.
+
+        Returns
+        -------
+        :
+            The first row whose scores, flags or findings may have changed.
+        """
+        current = _CurrentRun(self, activity, entries, spoiled, self.settings.thresholds(activity.waits))
+        count, histograms = activity.state.shape
+        fresh = _empty_arrays(count, histograms)
+        for name, values in self.arrays.items():
+            fresh[name][: len(values), : values.shape[1]] = values
+        self.arrays = fresh
+        anew = set((np.flatnonzero(activity.restarted[self.rows_done :].any(axis=1)) + self.rows_done).tolist())
+        anew |= {bisect_right(current.ends, epoch) for epoch in self._accepted_rates()}
+        changed = self.rows_done
+        while self.rows_done < count:
+            first = self.rows_done
+            if first + 1 >= self._learn_at:
+                self._learn(current, first)
+                self._learn_at = max(first + 2, -(-5 * (first + 1) // 4))
+            last = min([count, self._learn_at - 1, *(row for row in anew if row > first)])
+            if first in anew:
+                self._since = first
+            for row in range(first, last):
+                for component in self._with_fractions:
+                    self._fraction(current, component, row)
+            if self._components.count >= _MIN_COMPONENTS:
+                changed = min(changed, self._rates(current, first, last))
+            self.rows_done = last
+        return changed
+
+    def _accepted_rates(self) -> tuple[int, ...]:
+        """When levels of rates began that people accepted [ns]."""
+        return self.settings.begins_anew(Aspect.RATE, set(self.names))
+
+    def state(self) -> dict[str, Any]:
+        """What is kept of the rows so far."""
+        return {
+            "rows": self.rows_done, "learn_at": self._learn_at, "since": self._since, "arrays": self.arrays,
+            "components": [self._components.labels, self._components.certain, self._components.count],
+            "with_fractions": [
+                [one.members, one.monitor, one.runs, one.begin, one.epochs] for one in self._with_fractions
+            ],
+            "of_fractions": [finding.to_json() for finding in self._of_fractions],
+            "of_rates": [[*key, finding.to_json()] for key, finding in self._of_rates.items()],
+        }  # fmt: skip
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`."""
+        self.rows_done, self._learn_at, self._since = state["rows"], state["learn_at"], state["since"]
+        self.arrays = state["arrays"]
+        labels, certain, count = state["components"]
+        self._components = Components(labels, np.zeros((0, count), dtype=bool), certain)
+        self._with_fractions = [_Component(*one) for one in state["with_fractions"]]
+        self._of_fractions = [Finding.from_json(line) for line in state["of_fractions"]]
+        self._of_rates = {(row, first): Finding.from_json(line) for row, first, line in state["of_rates"]}
+
+    def null(self) -> NDArray[np.float32]:
+        """Normal size of the fractions so far, ``(histogram, comparison, score + 1, 3)``."""
+        out = np.full((len(self.names), len(COMPARISONS), len(SCORES) + 1, 3), np.nan, dtype=np.float32)
+        for component in self._with_fractions:
+            if component.monitor.raw:
+                out[component.members] = summary(component.monitor.raw)
+        return out
+
+    def finish(self, activity: RunActivity, entries: NDArray[np.float64], past: PastRuns | None = None) -> None:
+        """Add the run to the references of those after it, ``past``; to its own, if None."""
+        null = self.null().astype(np.float64)  # as a later process reads it
+        into = self._past if past is None else past
+        into.add(self.run, self._mode, activity, entries, self.arrays["flagged"], null)
+
+    def finding(
+        self, activity: RunActivity, histograms: Sequence[str], begin: int, row: int, score: Score, z: float, why: str,
+        side: int,
+    ) -> Finding:  # fmt: skip
+        """A finding in the rows after ``begin`` (-1: since the run began) up to ``row``."""
+        times, wait = activity.times, in_ns(activity.waits[row])
+        start = in_ns(times[begin]) if begin >= 0 else in_ns(times[0]) - wait
+        return Finding(
+            subsystem=self._subsystem, run=self.run, histograms=tuple(histograms), start=start, stop=in_ns(times[row]),
+            score=score, z=round(z, 3), why=why, report=wait, side=side,
+        )  # fmt: skip
+
+    def _learn(self, current: "_CurrentRun", row: int) -> None:
+        """Learn the components from the rows up to ``row``; one that stays as it was goes on."""
+        reported = current.activity.reported[: row + 1]
+        histograms = reported.shape[1]
+        earlier = [_with_histograms(one.reported, histograms) for one in list(self._past)[-_LEARNED_FROM:]]
+        self._components = learn(np.concatenate([*earlier, reported]))
+        seen = sum(map(len, earlier)) + row + 1
+        before, self._with_fractions = self._with_fractions, []
+        for number in range(self._components.count):
+            epochs = current.epochs(Aspect.FRACTION, self._components.members(number))
+            alike = _since(self._alike, epochs, current.ends[0])
+            members = _members(self._components, number, alike, self.settings, seen)
+            if len(members) < 2:
+                continue
+            same = [one for one in before if np.array_equal(one.members, members)]
+            self._with_fractions.append(same[0] if same else self._begun(current, members, epochs, row, before))
+
+    def _begun(
+        self, current: "_CurrentRun", members: NDArray[np.intp], epochs: Sequence[int], row: int,
+        before: Sequence[_Component],
+    ) -> _Component:  # fmt: skip
+        """A component whose earlier reports in this run are accepted as they were; it keeps the scores it had."""
+        reference = _reference(_since(self._alike, epochs, current.ends[0]), members, self.settings)
+        monitor = _monitor(self._alike, reference, members, self.settings)
+        nearest = max(before, key=lambda one: len(np.intersect1d(one.members, members)), default=None)
+        raw = []
+        if nearest is not None and len(np.intersect1d(nearest.members, members)):
+            raw = nearest.monitor.raw
+        later = [epoch for epoch in epochs if epoch >= current.ends[0]]
+        component = _Component(members, monitor, [earlier.run for earlier in reference], -1, later)
+        bad = np.any(Flagged.FRACTION.is_set(self.arrays["flagged"][:, members]), axis=1)
+        for earlier_row in np.flatnonzero(current.activity.reported[:row, members].any(axis=1)).tolist():
+            if current.is_whole(component, earlier_row):
+                self._begin_anew(component, current.ends[earlier_row])
+                if not bad[earlier_row]:
+                    component.monitor.accept(current.report(members, earlier_row))
+            component.begin = earlier_row
+        component.monitor.raw = list(raw)
+        return component
+
+    def _begin_anew(self, component: _Component, time: int) -> None:
+        """Forget the reference of a component if a report at ``time`` [ns] is the first of an accepted level."""
+        if component.epochs and component.epochs[0] < time:
+            component.epochs = [epoch for epoch in component.epochs if epoch >= time]
+            component.runs, component.monitor = [], _monitor(self._alike, [], component.members, self.settings)
+
+    def _fraction(self, current: "_CurrentRun", component: _Component, row: int) -> None:
+        """The fractions of the histograms of one component in one row."""
+        members = component.members
+        if not current.activity.reported[row, members].any():
+            return
+        flagged = self.arrays["flagged"]
+        whole, begin, component.begin = current.is_whole(component, row), component.begin, row
+        if not whole:
+            flagged[row, members] |= _FRACTION
+            return
+        self._begin_anew(component, current.ends[row])
+        report, monitor = current.report(members, row), component.monitor
+        scores = monitor.test(report)
+        bad = current.spoiled[row, members]
+        if scores is not None:
+            self.arrays["fraction"][row, members] = scores.total
+            if scores.total > current.thresholds[row]:
+                worst = int(scores.difference["bin_cell"])
+                if bad.any() and not bad[worst]:
+                    worst = int(np.argmax(bad))  # of two histograms the one whose bins are flagged, too
+                flagged[row, members] |= _FRACTION
+                flagged[row, members[worst]] |= _CONTRIBUTES
+                data, known = monitor.compared(scores, report)
+                expected = known.counts[worst] * scores.ratio
+                name = self.names[members[worst]]
+                why = (
+                    f"fraction of {name} in its component: {counted(data.counts[worst], expected)} "
+                    f"({compared_with(scores, component.runs)})"
+                )
+                side = 1 if data.counts[worst] > expected else -1
+                found = self.finding(current.activity, [name], begin, row, Score.FRACTION, scores.total, why, side)
+                self._of_fractions.append(found)
+                return
+        if bad.any():
+            flagged[row, members] |= _FRACTION
+        else:
+            monitor.accept(report)
+
+    def _rates(self, current: "_CurrentRun", first: int, last: int) -> int:
+        """Rates of the components relative to each other in the rows before ``last`` that are not final at ``first``.
+
+        Separately before and after a restart, since the counts right before it are lost, and an accepted rate. Returns
+        the first such row.
+        """
+        activity, begin = current.activity, self._since
+        rows = [
+            begin + np.flatnonzero(activity.reported[begin:last, self._components.members(number)].any(axis=1))
+            for number in range(self._components.count)
+        ]
+        chosen = [number for number, reports in enumerate(rows) if len(reports)]
+        if len(chosen) < _MIN_COMPONENTS:
+            return first
+        reference = self._alike[-self.settings.last :]
+        epochs = [current.epochs(Aspect.RATE, self._components.members(number)) for number in range(len(rows))]
+        expected = _expected(self._components, reference, epochs, current.ends[begin])
+        series = [current.series(self._components.members(number), rows[number], reference) for number in chosen]
+        waiting = current.first_waiting(rows, begin, first)
+        fresh = [int(np.searchsorted(rows[number], waiting)) for number in chosen]
+        against_runs = f"compared with {run_names([earlier.run for earlier in reference])}"
+        found = deviations(series, expected[np.ix_(chosen, chosen)], fresh)
+        for number, since, z, deviation, from_runs in zip(chosen, fresh, *found, strict=True):
+            members, reports = self._components.members(number), rows[number]
+            names = [self.names[member] for member in members]
+            what = f"{names[0]} and {len(names) - 1} more of its component" if len(names) > 1 else names[0]
+            for at in range(since, len(reports)):
+                row, key = int(reports[at]), (int(reports[at]), int(members[0]))
+                self.arrays["rate"][row, members] = z[at]
+                self.arrays["flagged"][row, members] &= ~_RATE
+                self._of_rates.pop(key, None)
+                if not z[at] > current.thresholds[row]:
+                    continue
+                self.arrays["flagged"][row, members] |= _RATE
+                side, more = (1, "more") if deviation[at] > 0 else (-1, "fewer")
+                against = against_runs if from_runs[at] else "compared with this run so far"
+                words = f"{abs(deviation[at]):.0%} {more} counts than expected from the other components"
+                before = int(reports[at - 1]) if at else begin - 1
+                self._of_rates[key] = self.finding(
+                    activity,
+                    names,
+                    before,
+                    row,
+                    Score.RATE,
+                    float(min(z[at], 99)),
+                    f"{what}: {words} ({against})",
+                    side,
+                )
+        return min(first, waiting)
+
+
+def _empty_arrays(rows: int, histograms: int) -> ScoreArrays:
+    shape = rows, histograms
+    return {
+        "fraction": np.full(shape, np.nan, dtype=np.float32), "rate": np.full(shape, np.nan, dtype=np.float32),
         "flagged": np.zeros(shape, dtype=np.uint8),
-        "null": np.full((shape[1], len(COMPARISONS), len(SCORES) + 1, 3), np.nan, dtype=np.float32),
-    }
-    reported = [_with_histograms(earlier.reported, shape[1]) for earlier in list(past)[-_LEARNED_FROM:]]
-    components = learn(np.concatenate([*reported, activity.reported]))
-    alike = [earlier for earlier in past if earlier.mode == mode]
-    current = _CurrentRun(view, subsystem, run, activity, entries, settings, alike)
-    findings: list[Finding] = []
-    for number in range(components.count):
-        epochs = current.epochs(Aspect.FRACTION, components.members(number))
-        members = _members(components, number, _since(alike, epochs, current.ends[0]), settings)
-        if len(members) > 1:
-            findings += _fractions(current, members, epochs, spoiled, out)
-    if components.count >= _MIN_COMPONENTS:
-        findings += _rates(current, components, out)
-    summaries = out["null"].astype(np.float64)
-    past.append(_past_run(view, run, activity, entries, out["flagged"], summaries, settings))
-    return out, findings
+    }  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
 class _CurrentRun:
-    """The run that is being scored, and the earlier runs of the same mode, ``alike``."""
+    """All rows so far of the run that is being scored."""
 
-    view: SubsystemReader
-    subsystem: str
-    run: int
+    scores: RunComponents
     activity: RunActivity
     entries: NDArray[np.float64]
-    settings: ScoreSettings
-    alike: Sequence[_PastRun]
+    spoiled: NDArray[np.bool_]
+    thresholds: NDArray[np.float64]
 
-    def finding(
-        self, histograms: Sequence[str], begin: int, row: int, score: Score, z: float, why: str, side: int
-    ) -> Finding:
-        """A finding in the rows after ``begin`` (-1: since the run began) up to ``row``."""
-        times, wait = self.activity.times, in_ns(self.activity.wait)
-        start = in_ns(times[begin]) if begin >= 0 else in_ns(times[0]) - wait
-        return Finding(
-            subsystem=self.subsystem, run=self.run, histograms=tuple(histograms), start=start, stop=in_ns(times[row]),
-            score=score, z=round(z, 3), why=why, report=wait, side=side,
+    def report(self, members: NDArray[np.intp], row: int) -> Counts:
+        """A component as one histogram."""
+        return Counts(np.ascontiguousarray(self.entries[row, members]), np.array([len(members)], dtype=np.int64))
+
+    def is_whole(self, component: _Component, row: int) -> bool:
+        """False if a histogram was missing since the last report: it counts for longer than the others."""
+        rows = slice(max(component.begin, 0), row + 1)
+        return bool(self.activity.held[rows][:, component.members].all())
+
+    @cached_property
+    def seconds(self) -> NDArray[np.float64]:
+        """Ends of the snapshots since the first."""
+        return np.asarray((self.activity.times - self.activity.times[0]) / np.timedelta64(1, "s"), dtype=np.float64)
+
+    @cached_property
+    def blur(self) -> NDArray[np.float64]:
+        """How much earlier than the end of a snapshot its counts may have been made [s]."""
+        return np.diff(self.seconds, prepend=self.seconds[0] - (self.seconds[1] if len(self.seconds) > 1 else 60.0))
+
+    @cached_property
+    def spacing(self) -> NDArray[np.float64]:
+        """Median time between snapshots up to each [s]."""
+        spacings = pd.Series(self.blur[1:]).expanding().median().to_numpy()
+        return np.concatenate([spacings[:1] if len(spacings) else [60.0], spacings])
+
+    @cached_property
+    def deadline(self) -> NDArray[np.float64]:
+        """Until when another component may report to be compared with a report in each row [s]."""
+        return np.maximum.accumulate(self.seconds + PATIENCE * self.activity.waits / 1e9)
+
+    def series(self, members: NDArray[np.intp], rows: NDArray[np.intp], reference: Sequence[_PastRun]) -> RateSeries:
+        """The counts of a component, report by report."""
+        entries = np.where(self.activity.reported[rows][:, members], self.entries[rows][:, members], 0.0)
+        blur, spacing = self.blur[rows], self.spacing[rows]
+        error = np.zeros(len(rows))
+        if reference:
+            error = PHASE * spacing / np.maximum(np.mean([earlier.length for earlier in reference]), spacing)
+        return RateSeries(
+            self.seconds[rows] - blur / 2, np.cumsum(entries.sum(axis=1)), blur, blur > 1.5 * spacing,
+            self.deadline[rows], error,
         )  # fmt: skip
+
+    def first_waiting(self, rows: Sequence[NDArray[np.intp]], begin: int, first: int) -> int:
+        """The first row whose rates were not final before row ``first`` came."""
+        if first <= begin:
+            return begin
+        latest = [int(known[-1]) for reports in rows if len(known := reports[reports < first])]
+        overdue = np.searchsorted(self.deadline[begin:first], self.seconds[first - 1], side="right") + begin
+        # A report is compared with those of others that come in the same row, or later.
+        return max(begin, min(first, max(min(latest, default=begin - 1) + 1, int(overdue))))
 
     def epochs(self, aspect: Aspect, members: NDArray[np.intp]) -> tuple[int, ...]:
         """When levels of some histograms began that people accepted [ns], in order of time."""
-        return self.settings.begins_anew(aspect, {self.names[member] for member in members})
+        return self.scores.settings.begins_anew(aspect, {self.scores.names[member] for member in members})
 
     @cached_property
     def ends(self) -> list[int]:
         """Ends of the rows [ns]."""
         return _ends(self.activity).tolist()
 
-    @cached_property
-    def threshold(self) -> float:
-        return self.settings.threshold(self.activity.wait)
-
-    @cached_property
-    def names(self) -> list[str]:
-        return [entry.name for entry in self.view.registry.histograms.values()]
-
 
 def _members(
-    components: Components, number: int, alike: Sequence[_PastRun], settings: ScoreSettings
+    components: Components, number: int, alike: Sequence[_PastRun], settings: ScoreSettings, rows: int
 ) -> NDArray[np.intp]:  # fmt: skip
-    """Histograms that certainly belong to a component, and that its reference has, too."""
+    """Histograms that certainly belong to a component, and that its reference has, too.
+
+    A single component is certain if after some ``rows`` there is no other.
+    """
     members = components.members(number)
     if components.count > 1:
         members = members[components.certain[members]]
+    elif rows < _ROWS_OF_A_SINGLE:
+        return members[:0]
     for earlier in _reference(alike, members, settings):
         members = members[_with_zeros(earlier.good, members.max(initial=0) + 1)[members] > 0]
     return members
@@ -254,109 +571,6 @@ def _monitor(
     summaries = [e.summary[members[0]] for e, good in zip(known, accepted, strict=True) if good][-NULL_RUNS:]
     null_model = NullModel.from_runs(summaries) if len(summaries) >= KNOWN_RUNS else None
     return HistogramMonitor(counts, null_model, scores=(_BIN,))
-
-
-def _fractions(
-    current: _CurrentRun, members: NDArray[np.intp], epochs: Sequence[int], spoiled: NDArray[np.bool_],
-    out: ScoreArrays,
-) -> list[Finding]:  # fmt: skip
-    """Fractions of the histograms of one component; at each of the ``epochs`` they begin anew."""
-    reference = _reference(_since(current.alike, epochs, current.ends[0]), members, current.settings)
-    later = [epoch for epoch in epochs if epoch >= current.ends[0]]
-    monitor = _monitor(current.alike, reference, members, current.settings)
-    sizes, threshold = np.array([len(members)], dtype=np.int64), current.threshold
-    names = [current.names[member] for member in members]
-    findings = []
-    begin = -1
-    present = np.all(current.activity.held[:, members], axis=1)
-    for row in np.flatnonzero(current.activity.reported[:, members].any(axis=1)).tolist():
-        if not present[max(begin, 0) : row + 1].all():  # a histogram that was missing counts for longer than the others
-            out["flagged"][row, members] |= _FRACTION
-            begin = row
-            continue
-        if later and later[0] < current.ends[row]:
-            later = [epoch for epoch in later if epoch >= current.ends[row]]
-            reference, monitor = [], _monitor(current.alike, [], members, current.settings)
-        report = Counts(np.ascontiguousarray(current.entries[row, members]), sizes)
-        scores = monitor.test(report)
-        if scores is not None:
-            out["fraction"][row, members] = scores.total
-            if scores.total > threshold:
-                worst = int(scores.difference["bin_cell"])
-                if (bad := spoiled[row, members]).any() and not bad[worst]:
-                    worst = int(np.argmax(bad))  # of two histograms the one whose bins are flagged, too
-                out["flagged"][row, members] |= _FRACTION
-                out["flagged"][row, members[worst]] |= _CONTRIBUTES
-                data, known = monitor.compared(scores, report)
-                expected = known.counts[worst] * scores.ratio
-                why = (
-                    f"fraction of {names[worst]} in its component: {counted(data.counts[worst], expected)} "
-                    f"({compared_with(scores, [earlier.run for earlier in reference])})"
-                )
-                side = 1 if data.counts[worst] > expected else -1
-                findings.append(current.finding([names[worst]], begin, row, Score.FRACTION, scores.total, why, side))
-                begin = row
-                continue
-        begin = row
-        if spoiled[row, members].any():
-            out["flagged"][row, members] |= _FRACTION
-        else:
-            monitor.accept(report)
-    if monitor.raw:
-        out["null"][members] = summary(monitor.raw)
-    return findings
-
-
-def _rates(current: _CurrentRun, components: Components, out: ScoreArrays) -> list[Finding]:
-    """Rates of the components relative to each other.
-
-    Separately before and after a restart, since the counts right before it are lost, and an accepted rate.
-    """
-    activity, threshold = current.activity, current.threshold
-    seconds = (activity.times - activity.times[0]) / np.timedelta64(1, "s")
-    spacing = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 60.0
-    blur = np.diff(seconds, prepend=seconds[0] - spacing)
-    reference = current.alike[-current.settings.last :]
-    epochs = [current.epochs(Aspect.RATE, components.members(number)) for number in range(components.count)]
-    error = 0.0
-    if reference:
-        error = PHASE * spacing / max(float(np.mean([earlier.length for earlier in reference])), spacing)
-    against_runs = f"compared with {run_names([earlier.run for earlier in reference])}"
-    findings = []
-    restarts = set(np.flatnonzero(activity.restarted.any(axis=1)).tolist())
-    restarts |= {bisect_right(current.ends, epoch) for of_component in epochs for epoch in of_component}
-    for first, last in pairwise([0, *sorted(restarts - {0, len(seconds)}), len(seconds)]):
-        expected = _expected(components, reference, epochs, current.ends[first])
-        chosen, rows, counts = [], [], []
-        for number in range(components.count):
-            members = components.members(number)
-            reports = first + np.flatnonzero(activity.reported[first:last, members].any(axis=1))
-            if len(reports) > 1:
-                chosen.append(number)
-                rows.append(reports)
-                entries = np.where(activity.reported, current.entries, 0.0)[reports][:, members]
-                counts.append(np.cumsum(entries.sum(axis=1)))
-        if len(chosen) < _MIN_COMPONENTS:
-            continue
-        of_chosen = deviations(
-            [seconds[reports] - blur[reports] / 2 for reports in rows], counts, [blur[reports] for reports in rows],
-            expected[np.ix_(chosen, chosen)], error,
-        )  # fmt: skip
-        for number, reports, z, deviation, from_runs in zip(chosen, rows, *of_chosen, strict=True):
-            members = components.members(number)
-            out["rate"][np.ix_(reports, members)] = z[:, None]
-            names = [current.names[member] for member in members]
-            what = f"{names[0]} and {len(names) - 1} more of its component" if len(names) > 1 else names[0]
-            for at in np.flatnonzero(z > threshold).tolist():
-                out["flagged"][reports[at], members] |= _RATE
-                side, more = (1, "more") if deviation[at] > 0 else (-1, "fewer")
-                against = against_runs if from_runs[at] else "compared with this run so far"
-                found = f"{abs(deviation[at]):.0%} {more} counts than expected from the other components"
-                begin = int(reports[at - 1]) if at else first - 1
-                z_shown = float(min(z[at], 99))
-                why = f"{what}: {found} ({against})"
-                findings.append(current.finding(names, begin, int(reports[at]), Score.RATE, z_shown, why, side))
-    return findings
 
 
 def _expected(

@@ -1,6 +1,7 @@
 """Scores of histograms over runs in order of time: each report compared with other runs and with its own run."""
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,16 +12,17 @@ from owtrend.histograms import run_histogram
 from owtrend.histograms.prefetch import Prefetched
 from owtrend.histograms.run_histogram import RunHistogram
 from owtrend.kernels.cells import difference as kernels
-from owtrend.model.finding import Finding, Flagged, Score
-from owtrend.model.registry import HistogramEntry
+from owtrend.model.finding import Aspect, Finding, Flagged, Score
+from owtrend.model.registry import HistogramEntry, Segment
 from owtrend.outliers.activity import RunActivity, in_ns
 from owtrend.outliers.explain import reason
 from owtrend.outliers.monitor import COMPARISONS, SCORES, Counts, HistogramMonitor, RunningCounts
 from owtrend.outliers.null_model import summary
 from owtrend.outliers.reference_pool import ReferencePool, ScoreSettings
 from owtrend.store.reader import SubsystemReader
+from owtrend.trends.intervals import stretches
 
-__all__ = ["SUMMARIES", "ScoreArrays", "score_runs"]
+__all__ = ["SUMMARIES", "RunScores", "ScoreArrays", "expected_wait", "recalled_pools", "score_runs"]
 
 ScoreArrays = dict[str, NDArray[Any]]
 _UNEVEN = 1.5  # exponential weights: fills come in fewer and larger steps than their variance says
@@ -49,18 +51,57 @@ def score_runs(
         ``null`` (histogram, comparison, score + 1, 3), and its findings. NaN where a histogram did not report.
     """
     columns = slice(first, first + len(histograms))
+    pools = recalled_pools(view, before, histograms, first, settings)
+    earlier = before[-1] if before else None
+    for run in runs:
+        mode = view.per_run["mode"][view.run_index(run)]
+        scores = RunScores(subsystem, run, mode, histograms, pools.__getitem__, settings)
+        activity = RunActivity.from_store(view, run).with_waits(expected_wait(view, earlier))
+        yield run, *_score_run(scores, view, activity, histograms, columns)
+        scores.finish(pools)
+        earlier = run
+
+
+def recalled_pools(
+    view: SubsystemReader, before: Sequence[int], histograms: Sequence[HistogramEntry], first: int,
+    settings: ScoreSettings,
+) -> list[ReferencePool]:  # fmt: skip
+    """The references that earlier runs left, already scored, in order of time; one pool for each histogram."""
     pools = [ReferencePool(settings, entry.name) for entry in histograms]
+    columns = slice(first, first + len(histograms))
     for number, run in enumerate(before):
         _recall(view, run, histograms, columns, pools, totals=number >= len(before) - settings.warm_up)
-    for run in runs:
-        yield run, *_score_run(view, subsystem, run, histograms, columns, pools, settings)
+    return pools
+
+
+def expected_wait(view: SubsystemReader, run: int | None) -> float | None:
+    """The wait in the run before [ns]."""
+    return None if run is None else RunActivity.from_store(view, run).wait
+
+
+def _score_run(
+    scores: "RunScores", view: SubsystemReader, activity: RunActivity, histograms: Sequence[HistogramEntry],
+    columns: slice,
+) -> tuple[ScoreArrays, list[Finding]]:  # fmt: skip
+    """The rows of a stored run that ``scores`` has not seen yet."""
+    prefetched = Prefetched(view, view.run_index(scores.run), histograms, scores.rows_done)
+    held = [run_histogram.by_binning(view, scores.run, entry, prefetched.cells) for entry in histograms]
+    reported = activity.reported[:, columns]
+    windows, findings = [], []
+    for first, last in prefetched.windows():
+        arrays, more = scores.rows(first, last, held, reported, activity)
+        windows.append(arrays)
+        findings += more
+    out = {name: np.concatenate([arrays[name] for arrays in windows]) for name in windows[0]}
+    out["null"] = scores.null()
+    return out, findings
 
 
 def _recall(
     view: SubsystemReader, run: int, histograms: Sequence[HistogramEntry], columns: slice,
     pools: Sequence[ReferencePool], *, totals: bool,
 ) -> None:  # fmt: skip
-    """Add to the pools what `_score_run` added when a run was scored; without ``totals`` only its summary."""
+    """Add to the pools what `RunScores.finish` added when a run was scored; without ``totals`` only its summary."""
     run_index = view.run_index(run)
     activity = RunActivity.from_store(view, run, columns)
     flagged = Flagged.BINS.is_set(view.scores.block("flagged", run_index, slice(0, len(activity.times)), columns))
@@ -68,21 +109,24 @@ def _recall(
     running = [_Running() for _ in histograms]
     if totals:
         mode = view.per_run["mode"][run_index]
-        for column, number, piece, at, reports in _reports(view, run, histograms, activity.reported):
-            current = running[column]
-            if number != current.number:
-                current.finish(pools[column], run, mode)
-                current.begin(number, piece, HistogramMonitor())
-            for row, report in zip(at, reports, strict=True):
-                if pools[column].begins_anew(in_ns(activity.times[row])):
-                    current.begin(number, piece, HistogramMonitor())
-                current.count(report)
-                if not flagged[row, column]:
-                    current.monitor.accept(report)
+        prefetched = Prefetched(view, run_index, histograms)
+        held = [run_histogram.by_binning(view, run, entry, prefetched.cells) for entry in histograms]
+        for first, last in prefetched.windows():
+            for column, number, piece, at, reports in _reports(held, first, last, activity.reported):
+                current = running[column]
+                if number != current.number:
+                    current.finish(pools[column], run, mode)
+                    current.begin(number, piece.segment, HistogramMonitor())
+                for row, report in zip(at, reports, strict=True):
+                    if pools[column].begins_anew(in_ns(activity.times[row])):
+                        current.begin(number, piece.segment, HistogramMonitor())
+                    current.count(report)
+                    if not flagged[row, column]:
+                        current.monitor.accept(report)
         for current, pool in zip(running, pools, strict=True):
             current.finish(pool, run, mode)
     for column, pool in enumerate(pools):
-        pool.add_summary(summaries[column], activity.reported[:, column], flagged[:, column])
+        pool.add_summary(summaries[column], activity.reported[:, column].sum(), flagged[:, column].sum())
 
 
 @dataclass
@@ -90,17 +134,21 @@ class _Running:
     """A histogram in the run that is being scored."""
 
     number: int = -1  # of its binning
-    piece: RunHistogram | None = None
+    segment: Segment | None = None
     monitor: HistogramMonitor = field(default_factory=HistogramMonitor)
     total: RunningCounts | None = None
     runs: list[int] = field(default_factory=list)  # in its reference
-    latest: np.datetime64 | None = None  # report
+    latest: int | None = None  # report [ns]
+    passed: int | None = None  # accepted levels that began before it
+    reports: int = 0
+    flagged: int = 0
 
-    def begin(self, number: int, piece: RunHistogram, monitor: HistogramMonitor) -> None:
+    def begin(self, number: int, segment: Segment, monitor: HistogramMonitor) -> None:
         """Start with a binning."""
-        self.number, self.piece, self.monitor, self.total = number, piece, monitor, None
+        self.number, self.segment, self.monitor, self.total = number, segment, monitor, None
 
     def count(self, report: Counts) -> None:
+        self.reports += 1
         if self.total is None:
             self.total = RunningCounts.from_counts(report)
         else:
@@ -108,87 +156,154 @@ class _Running:
 
     def finish(self, pool: ReferencePool, run: int, mode: str) -> None:
         """End the run, or this binning in it."""
-        if self.piece is not None:
-            pool.add_run(run, mode, self.piece.segment.binning, self.total, self.monitor.accepted)
+        if self.segment is not None:
+            pool.add_run(run, mode, self.segment.binning, self.total, self.monitor.accepted)
 
 
-def _score_run(
-    view: SubsystemReader, subsystem: str, run: int, histograms: Sequence[HistogramEntry], columns: slice,
-    pools: Sequence[ReferencePool], settings: ScoreSettings,
-) -> tuple[ScoreArrays, list[Finding]]:  # fmt: skip
-    mode = view.per_run["mode"][view.run_index(run)]
-    activity = RunActivity.from_store(view, run)
-    times, wait = activity.times, activity.wait
-    shape = len(times), len(histograms)
-    out: ScoreArrays = {
-        "z": np.full((*shape, len(SCORES)), np.nan, dtype=np.float32),
-        "total": np.full(shape, np.nan, dtype=np.float32),
-        "flagged": np.zeros(shape, dtype=np.uint8),
-        "null": np.full((shape[1], len(COMPARISONS), len(SCORES) + 1, 3), np.nan, dtype=np.float32),
-    }
-    findings: list[Finding] = []
-    running = [_Running() for _ in histograms]
-    reported = activity.reported[:, columns]
-    threshold = settings.threshold(wait)
-    for column, number, piece, rows, reports in _reports(view, run, histograms, reported):
-        current = running[column]
-        if number != current.number:  # the first rows, or another binning
-            current.finish(pools[column], run, mode)
-            reference, current.runs = pools[column].reference(piece.segment.binning, mode)
-            current.begin(number, piece, HistogramMonitor(reference, pools[column].null_model()))
-        for row, report in zip(rows, reports, strict=True):
-            begin = in_ns(times[0]) - in_ns(wait) if current.latest is None else in_ns(current.latest)
-            current.latest = times[row]
-            if pools[column].begins_anew(in_ns(times[row])):
-                current.begin(number, piece, HistogramMonitor(None, pools[column].null_model()))
+class RunScores:
+    """Scores of some histograms in one run, window after window of rows; how it is cut into windows changes nothing.
+
+    Parameters
+    ----------
+    pool_of
+        Gives the runs before of a histogram, by its number; `finish` adds this one.
+    """
+
+    def __init__(
+        self, subsystem: str, run: int, mode: str, histograms: Sequence[HistogramEntry],
+        pool_of: Callable[[int], ReferencePool], settings: ScoreSettings,
+    ) -> None:  # fmt: skip
+        self.run, self.rows_done = run, 0
+        self._subsystem, self._mode, self._settings = subsystem, mode, settings
+        self._names: list[str] = []
+        self._pool_of, self._running = pool_of, list[_Running]()
+        self.add(histograms)
+
+    def add(self, histograms: Sequence[HistogramEntry]) -> None:
+        """Further histograms, none of which had any row so far."""
+        self._names += [entry.name for entry in histograms]
+        self._running += [_Running() for _ in histograms]
+
+    def rows(
+        self, first: int, last: int, held: Sequence[Sequence[RunHistogram]], reported: NDArray[np.bool_],
+        activity: RunActivity,
+    ) -> tuple[ScoreArrays, list[Finding]]:  # fmt: skip
+        """``z``, ``total`` and ``flagged`` of the next rows, ``first`` to before ``last``, and their findings.
+
+        Parameters
+        ----------
+        held
+            Of each histogram its binnings, with these rows and those before.
+        reported
+            In which rows of the run each of these histograms reported, ``(time, histogram)``.
+        activity
+            Of all histograms, with its waits.
+        """
+        shape = last - first, len(self._running)
+        out: ScoreArrays = {
+            "z": np.full((*shape, len(SCORES)), np.nan, dtype=np.float32),
+            "total": np.full(shape, np.nan, dtype=np.float32),
+            "flagged": np.zeros(shape, dtype=np.uint8),
+        }
+        findings: list[Finding] = []
+        thresholds = self._settings.thresholds(activity.waits[first:last])
+        for column, number, piece, rows, reports in _reports(held, first, last, reported):
+            current = self._running[column]
+            if number != current.number:  # the first rows, or another binning
+                self._begin(column, number, piece)
+            for row, report in zip(rows.tolist(), reports, strict=True):
+                time, wait = in_ns(activity.times[row]), in_ns(activity.waits[row])
+                begin = in_ns(activity.times[0]) - wait if current.latest is None else current.latest
+                current.latest = time
+                self._begin_anew(column, time)
+                current.count(report)
+                scores = current.monitor.test(report)
+                if scores is not None:
+                    with np.errstate(invalid="ignore"):
+                        out["z"][row - first, column] = np.fmax.reduce(scores.z, axis=0)
+                    out["total"][row - first, column] = scores.total
+                if scores is None or scores.total <= thresholds[row - first]:
+                    current.monitor.accept(report)
+                    continue
+                out["flagged"][row - first, column] = Flagged.BINS
+                current.flagged += 1
+                why = reason(scores, current.monitor.compared(scores, report), piece.axes, current.runs)
+                findings.append(
+                    Finding(
+                        subsystem=self._subsystem, run=self.run, histograms=(self._names[column],), start=begin,
+                        stop=time, score=Score(SCORES[scores.worst[1]]), z=round(scores.total, 3),
+                        why=why.words, report=wait, bins=why.bins, side=why.side,
+                    )
+                )  # fmt: skip
+        self.rows_done = last
+        return out, findings
+
+    def state(self) -> dict[str, Any]:
+        """What is kept of the rows so far."""
+        names = "number", "monitor", "total", "runs", "latest", "passed", "reports", "flagged"
+        running = [{name: getattr(current, name) for name in names} for current in self._running]
+        return {"rows": self.rows_done, "running": running}
+
+    def restore(self, state: Mapping[str, Any], held: Sequence[Sequence[RunHistogram]]) -> None:
+        """Go on from `state`; ``held`` has the binnings of each histogram."""
+        self.rows_done = state["rows"]
+        for current, known, pieces in zip(self._running, state["running"], held, strict=True):
+            vars(current).update(known)
+            if current.number >= 0:
+                current.segment = [one.segment for one in pieces if not one.segment.gauge][current.number]
+
+    def null(self) -> NDArray[np.float32]:
+        """Normal size of the scores of each histogram so far, ``(histogram, comparison, score + 1, 3)``."""
+        shape = len(self._running), len(COMPARISONS), len(SCORES) + 1, 3
+        out = np.full(shape, np.nan, dtype=np.float32)
+        for column, current in enumerate(self._running):
+            out[column] = summary(current.monitor.raw)
+        return out
+
+    def finish(self, pools: Sequence[ReferencePool]) -> None:
+        """Add the run to the references of those after it."""
+        null = self.null().astype(np.float64)  # as a later process reads it
+        for column, (current, pool) in enumerate(zip(self._running, pools, strict=True)):
+            if current.passed is not None and current.latest is not None:
+                pool.begins_anew(current.latest)
+            current.finish(pool, self.run, self._mode)
+            pool.add_summary(null[column], current.reports, current.flagged)
+
+    def _begin_anew(self, column: int, time: int) -> None:
+        """Forget the references if a report at ``time`` [ns] is the first of a level that people accepted."""
+        current = self._running[column]
+        if epochs := self._settings.begins_anew(Aspect.BINS, (self._names[column],)):
+            passed, before = bisect_left(epochs, time), current.passed
+            current.passed = passed
+            if passed != before and (self._pool_of(column).begins_anew(time) or before is not None):
+                assert current.segment is not None, "a report belongs to a binning"
+                null_model = self._pool_of(column).null_model()
+                current.begin(current.number, current.segment, HistogramMonitor(None, null_model))
                 current.runs = []
-            current.count(report)
-            scores = current.monitor.test(report)
-            if scores is not None:
-                with np.errstate(invalid="ignore"):
-                    out["z"][row, column] = np.fmax.reduce(scores.z, axis=0)
-                out["total"][row, column] = scores.total
-            if scores is None or scores.total <= threshold:
-                current.monitor.accept(report)
-                continue
-            out["flagged"][row, column] = Flagged.BINS
-            why = reason(scores, current.monitor.compared(scores, report), piece.axes, current.runs)
-            findings.append(
-                Finding(
-                    subsystem=subsystem, run=run, histograms=(histograms[column].name,), start=begin,
-                    stop=in_ns(times[row]), score=Score(SCORES[scores.worst[1]]), z=round(scores.total, 3),
-                    why=why.words, report=in_ns(wait), bins=why.bins, side=why.side,
-                )
-            )  # fmt: skip
-    for column, (current, pool) in enumerate(zip(running, pools, strict=True)):
-        current.finish(pool, run, mode)
-        out["null"][column] = summary(current.monitor.raw)
-        stored = out["null"][column].astype(np.float64)  # as a later process reads it
-        pool.add_summary(stored, reported[:, column], out["flagged"][:, column] > 0)
-    return out, findings
+
+    def _begin(self, column: int, number: int, piece: RunHistogram) -> None:
+        current, pool = self._running[column], self._pool_of(column)
+        current.finish(pool, self.run, self._mode)
+        reference, current.runs = pool.reference(piece.segment.binning, self._mode)
+        current.begin(number, piece.segment, HistogramMonitor(reference, pool.null_model()))
 
 
 def _reports(
-    view: SubsystemReader, run: int, histograms: Sequence[HistogramEntry], reported: NDArray[np.bool_]
+    held: Sequence[Sequence[RunHistogram]], first: int, last: int, reported: NDArray[np.bool_]
 ) -> Iterator[tuple[int, int, RunHistogram, NDArray[np.intp], list[Counts]]]:
-    """Column, number of the binning, that, rows and increments of its reports, window after window of a run.
+    """Column, number of the binning, that, rows and increments of its reports in a window of a run.
 
     The first row after a change of binning is left out: its increment is unknown. So are gauges, which count nothing.
     """
-    prefetched = Prefetched(view, view.run_index(run), histograms)
-    pieces = [
-        [piece for piece in run_histogram.by_binning(view, run, entry, prefetched.cells) if not piece.segment.gauge]
-        for entry in histograms
-    ]
-    for first, last in prefetched.windows():
-        for column, binnings in enumerate(pieces):
-            for number, piece in enumerate(binnings):
-                start, stop = np.searchsorted(piece.rows, (first, last))
-                at = start + np.flatnonzero(reported[piece.rows[start:stop], column])
-                if number:
-                    at = at[at > 0]
-                if len(at):
-                    yield column, number, piece, piece.rows[at], _counts(piece, at, int(start), int(stop))
+    for column, pieces in enumerate(held):
+        counting = [piece for piece in pieces if not piece.segment.gauge]
+        for number, rows in stretches(counting, first, last):
+            piece = counting[number]
+            at = rows.start + np.flatnonzero(reported[piece.rows[rows], column])
+            if number:
+                at = at[at > 0]
+            if len(at):
+                yield column, number, piece, piece.rows[at], _counts(piece, at, rows.start, rows.stop)
 
 
 def _counts(whole: RunHistogram, at: NDArray[np.intp], start: int, stop: int) -> list[Counts]:

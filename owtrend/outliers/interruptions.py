@@ -1,6 +1,6 @@
 """Interruptions of the sending, which are certain: restarts, gaps, silence, missing histograms, other binnings."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 from owtrend.histograms import run_histogram
 from owtrend.kernels.cells.difference import gaps
 from owtrend.kernels.two_sample.tails import log_upper
+from owtrend.model.axis import Axis
 from owtrend.model.finding import Finding, Score
 from owtrend.model.wording import minutes, name_list, plural
 from owtrend.outliers.activity import RunActivity, in_ns
-from owtrend.outliers.components import learn
+from owtrend.outliers.components import Components, learn
 from owtrend.store.reader import SubsystemReader
 
-__all__ = ["interruptions"]
+__all__ = ["interruptions", "interruptions_in"]
 
 _SILENT = 3  # times the normal wait between reports
 _LUCK = -6.0  # log of the chance of such silence while a run goes on
@@ -26,20 +27,43 @@ Found = tuple[Score, NDArray[np.intp], int, int, str]  # score, histograms, (sta
 
 
 def interruptions(view: SubsystemReader, subsystem: str, run: int) -> list[Finding]:
-    """Findings in one run, from what its rows hold and which histograms changed in them; they are certain.
+    """Findings in one stored run, from what its rows hold and which histograms changed in them; they are certain.
 
     Needs the stored trends of the run.
     """
     activity = RunActivity.from_store(view, run)
-    names = [entry.name for entry in view.registry.histograms.values()]
+    entries = list(view.registry.histograms.values())
+    binnings = {
+        number: [(int(piece.rows[0]), piece.axes) for piece in run_histogram.by_binning(view, run, entry)]
+        for number, entry in enumerate(entries)
+        if len(entry.segments) > 1
+    }
+    late = view.rows(view.run_index(run)).time[len(activity.times) :].tolist()
+    return interruptions_in(activity, subsystem, run, [entry.name for entry in entries], binnings, late)
+
+
+def interruptions_in(
+    activity: RunActivity, subsystem: str, run: int, names: Sequence[str],
+    binnings: Mapping[int, Sequence[tuple[int, tuple[Axis, ...]]]], late: Sequence[int],
+) -> list[Finding]:  # fmt: skip
+    """The same from the states of all rows so far.
+
+    Parameters
+    ----------
+    binnings
+        First row and axes of each binning, of the histograms by their numbers.
+    late
+        Times of the snapshots after the last that changed [ns].
+    """
     wait = in_ns(activity.wait)
     ends = activity.times.astype("datetime64[ns]").view("int64").tolist()
     begins = [ends[0] - wait, *ends[:-1]]
     held = int(activity.held.any(axis=0).sum())
+    components = learn(activity.reported)
     found: list[Found] = [
         *_restarts(activity, begins, ends), *_gaps(activity, begins, ends), *_absences(activity, begins, ends),
-        *_silences(activity, ends, wait), *_binnings(view, run, begins, ends),
-        *_after_end(view, run, activity, ends, wait),
+        *_silences(activity, components, ends, wait), *_binnings(binnings, begins, ends),
+        *_after_end(activity, components, ends, wait, late),
     ]  # fmt: skip
     findings = []
     for score, which, start, stop, words in found:
@@ -78,9 +102,8 @@ def _absences(activity: RunActivity, begins: list[int], ends: list[int]) -> Iter
         yield Score.ABSENT, which, begins[first], ends[last], f"{'is' if len(which) == 1 else 'are'} {words}"
 
 
-def _silences(activity: RunActivity, ends: list[int], wait: int) -> Iterator[Found]:
+def _silences(activity: RunActivity, components: Components, ends: list[int], wait: int) -> Iterator[Found]:
     """Components that waited for more than three times as long as normal, up to their next report."""
-    components = learn(activity.reported)
     for number in range(components.count):
         members = components.members(number)
         rows = np.flatnonzero(activity.reported[:, members].any(axis=1)).tolist()
@@ -90,29 +113,26 @@ def _silences(activity: RunActivity, ends: list[int], wait: int) -> Iterator[Fou
                 yield Score.SILENT, members, ends[begin], ends[row], words
 
 
-def _binnings(view: SubsystemReader, run: int, begins: list[int], ends: list[int]) -> Iterator[Found]:
-    for number, entry in enumerate(view.registry.histograms.values()):
-        if len(entry.segments) < 2:
-            continue
-        for before, after in pairwise(run_histogram.by_binning(view, run, entry)):
-            bins, old = (" x ".join(str(len(axis)) for axis in piece.axes) for piece in (after, before))
-            row = int(after.rows[0])
+def _binnings(
+    binnings: Mapping[int, Sequence[tuple[int, tuple[Axis, ...]]]], begins: list[int], ends: list[int]
+) -> Iterator[Found]:
+    for number, known in sorted(binnings.items()):
+        for (_, before), (row, after) in pairwise(known):
+            bins, old = (" x ".join(str(len(axis)) for axis in axes) for axes in (after, before))
             words = f"changed its binning: {bins} bins, {old} before"
             yield Score.BINNING, np.array([number], dtype=np.intp), begins[row], ends[row], words
 
 
 def _after_end(
-    view: SubsystemReader, run: int, activity: RunActivity, ends: list[int], wait: int
+    activity: RunActivity, components: Components, ends: list[int], wait: int, late: Sequence[int]
 ) -> Iterator[Found]:  # fmt: skip
     """Snapshots after the last report of a run, if that many without any are unlikely during a run.
 
     Components that have waited for long are due to report: waits are taken as normal, with the spread they had before.
     """
-    late = view.rows(view.run_index(run)).time[len(ends) :].tolist()
     reported = activity.reported
     if not late or not reported.any():
         return
-    components = learn(reported)
     at = np.array(ends)
     reports = [at[reported[:, components.members(number)].any(axis=1)] for number in range(components.count)]
     waits = np.concatenate([np.diff(times) for times in reports])

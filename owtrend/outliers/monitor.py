@@ -24,6 +24,7 @@ RECENT = 4  # reports that are tested together
 _NO_MOMENTS = np.empty((3, 0))
 _NOTHING: Group = np.empty(0), np.empty(0), _NO_MOMENTS
 _RELEARN_AFTER = 4  # reports
+_MOST_RAW = 1024  # reports whose scores are remembered; then the earliest quarter is forgotten
 # Most specific first: such a score is named as the reason if its z is at least 70 % of the largest.
 _MOST_SPECIFIC = tuple(map(SCORES.index, ("bin", "profile_bin", "window", "shift", "profile_chi2", "chi2")))
 _NEARLY_LARGEST = 0.7
@@ -169,6 +170,8 @@ class HistogramMonitor:
         if comparison < 0:
             return None
         self.raw.append(raw)
+        if len(self.raw) > _MOST_RAW:
+            del self.raw[: _MOST_RAW // 4]
         return ReportScores(raw, z, total, (comparison, score), differences[comparison])
 
     def accept(self, report: Counts) -> None:

@@ -63,14 +63,14 @@ class ScoreSettings:
         """Runs back that a reference may need: some of them may have been wrong."""
         return 2 * max(self.last, self.adapt_after)
 
-    def threshold(self, wait: float) -> float:
-        """Normal z from which on a report is flagged, where a histogram reports every ``wait`` ns.
+    def thresholds(self, waits: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Normal z from which on a report is flagged, where a histogram reports every so many ns.
 
         Bonferroni's: the budget is shared by all reports of all histograms in eight hours. Correlated reports, flags
         that fall together, and discrete counts only lower the rate of false alarms.
         """
-        reports = self.tests * 8 * 3600e9 / wait
-        return float(z_of(np.array([np.log(self.budget / max(reports, 2 * self.budget))]))[0])
+        reports = self.tests * 8 * 3600e9 / waits
+        return z_of(np.log(self.budget / np.maximum(reports, 2 * self.budget)))
 
 
 def accepted_runs(rejected: Sequence[bool], adapt_after: int) -> list[bool]:
@@ -129,6 +129,14 @@ class ReferencePool:
         self.entries.clear()
         return True
 
+    def copy(self) -> "ReferencePool":
+        """The same, to which another run can be added."""
+        other = ReferencePool(self.settings, self.histogram)
+        other._passed = self._passed
+        other.entries.extend(self.entries)
+        other.summaries.extend(self.summaries)
+        return other
+
     def reference(self, binning: tuple[Any, ...], mode: str) -> tuple[Counts | None, list[int]]:
         """The last good runs of this binning and mode, added, and their run numbers."""
         alike = [entry for entry in self.entries if entry.binning == binning and entry.mode == mode]
@@ -144,12 +152,10 @@ class ReferencePool:
         known = [summary for (_, summary), good in zip(self.summaries, accepted, strict=True) if good]
         return NullModel.from_runs(known) if len(known) >= KNOWN_RUNS else None
 
-    def add_summary(
-        self, summary: NDArray[np.float64], reported: NDArray[np.bool_], flagged: NDArray[np.bool_]
-    ) -> None:  # fmt: skip
-        """Add the scores of a finished run, as `owtrend.outliers.null_model.summary` has them."""
+    def add_summary(self, summary: NDArray[np.float64], reported: int, flagged: int) -> None:
+        """Add the scores of a finished run, as `owtrend.outliers.null_model.summary` has them, of so many reports."""
         if np.isfinite(summary).any():
-            self.summaries.append((bool(2 * flagged.sum() > reported.sum()), summary))
+            self.summaries.append((2 * flagged > reported, summary))
 
     def add_run(
         self, run: int, mode: str, binning: tuple[Any, ...], total: RunningCounts | None,

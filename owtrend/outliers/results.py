@@ -65,7 +65,7 @@ def _of_run(
         z[:, scored] = scores.block("z", *where, [scores.names.index(name) for name in names])
         total[:, scored] = scores.block("total", *where)
         flagged[:, scored] = _SHOWN.is_set(scores.block("flagged", *where))
-    threshold = np.full(len(times), scores.threshold[run_index] if fresh else np.nan)
+    threshold = scores.thresholds(run_index, len(times)) if fresh else np.full(len(times), np.nan, np.float32)
     stale = fresh and any(scores.versions[name][run_index] != version for name, version in versions.SCORES.items())
     return xr.Dataset(
         {

@@ -15,6 +15,7 @@ from owtrend.store.layout import (
     TREND_ARRAYS,
     TREND_DETAIL,
     append_log,
+    create_row_thresholds,
     create_score_origin,
     create_scores,
     create_trend_origin,
@@ -133,6 +134,13 @@ class StoredScores(_Derived):
         """Threshold of the total score of each run; NaN where there is none."""
         return self._per_run("threshold", np.full(self.runs, np.nan, dtype=np.float32))
 
+    def thresholds(self, run_index: int, rows: int) -> NDArray[np.float32]:
+        """Threshold of the total score in each row of a run; NaN where there is none."""
+        if self.group is None or "threshold_of_row" not in self.group:
+            return np.repeat(self.threshold[run_index], rows)
+        stored = self.block("threshold_of_row", run_index, slice(0, rows))
+        return np.where(np.isnan(stored), self.threshold[run_index], stored)
+
     def null_block(
         self, run_index: int, columns: slice, comparisons: Sequence[str], summaries: Sequence[str]
     ) -> NDArray[np.float64]:
@@ -201,9 +209,9 @@ class TrendWriter(_Writer):
 
     def write(
         self, reductors: Sequence[str], runs: Mapping[int, dict[str, NDArray[Any]]],
-        revisions: Mapping[int, int], settings: bytes,
+        revisions: Mapping[int, int], settings: bytes, first: int = 0,
     ) -> None:  # fmt: skip
-        """Write the trends of some runs.
+        """Write the trends of some runs, from row ``first`` on.
 
         Parameters
         ----------
@@ -221,12 +229,28 @@ class TrendWriter(_Writer):
             run_index: arrays | {name: _aligned(arrays[name], axis, reductors, stored) for name, axis in axes.items()}
             for run_index, arrays in runs.items()
         }
-        _write_detail(group, TREND_DETAIL, whole)
+        _write_detail(group, TREND_DETAIL, whole, first)
         for name in TREND_ARRAYS:
             _write_runs(group, f"run_{name}", {run_index: arrays[f"run_{name}"] for run_index, arrays in whole.items()})
         _write_runs(group, "revision", {run_index: revisions[run_index] for run_index in whole})
         _write_runs(group, "version", dict.fromkeys(whole, np.isin(stored, reductors) * versions.TRENDS))
         _write_runs(group, "settings", dict.fromkeys(whole, _as_numbers(settings)))
+
+    def amend(
+        self, reductors: Sequence[str], run_index: int, amended: Sequence[tuple[int, int, int, float, float]]
+    ) -> None:
+        """Write single numbers of a run that are known better now: row, histogram, reductor, value and error."""
+        group = self.store[f"trends/{self.subsystem}"]
+        stored = list(group.attrs["reductors"])
+        for target in sorted({one[2] for one in amended}):
+            of_target = zip(*(one for one in amended if one[2] == target), strict=True)
+            row, column, _, *numbers = map(np.array, of_target)
+            rows = slice(int(row.min()), int(row.max()) + 1)
+            where = run_index, rows, slice(None), stored.index(reductors[target])
+            for name, values in zip(TREND_ARRAYS, numbers, strict=True):
+                block = group[name][where]
+                block[row - rows.start, column] = values
+                group[name][where] = block
 
 
 class ScoreWriter(_Writer):
@@ -252,8 +276,11 @@ class ScoreWriter(_Writer):
             create_score_origin(group, sizes["families"])
             grow(group["version"], n_runs)
             group["version"].oindex[np.flatnonzero(group["revision"][:] > 0), slice(None)] = versions.BEFORE_VERSIONS
+        if "threshold_of_row" not in group:
+            create_row_thresholds(group)
+        over_time = n_runs, n_times, histograms, sizes["scores"]
         for name in SCORE_DETAIL:
-            grow(group[name], n_runs, n_times, histograms, *((sizes["scores"],) if name == "z" else ()))
+            grow(group[name], *over_time[: group[name].ndim])
         grow(group["null"], n_runs, histograms, sizes["looks"], sizes["nulls"])
         grow(group["version"], n_runs, sizes["families"])
         for name in ("flags", "revision", "basis", "outcome", "threshold", "settings"):
@@ -262,8 +289,9 @@ class ScoreWriter(_Writer):
     def write(
         self, axes: Mapping[str, Sequence[str]], runs: Mapping[int, dict[str, NDArray[Any]]],
         lines: Mapping[int, Sequence[str]], made_from: Mapping[int, tuple[int, bytes, bytes, float]], settings: bytes,
+        first: int = 0,
     ) -> None:  # fmt: skip
-        """Write the scores of some runs.
+        """Write the scores of some runs, from row ``first`` on.
 
         Parameters
         ----------
@@ -286,7 +314,7 @@ class ScoreWriter(_Writer):
             null = _aligned(null, 2, axes["nulls"], stored["nulls"])
             z = _aligned(arrays["z"], 2, axes["scores"], stored["scores"])
             spread[run_index] = {**arrays, "z": z, "null": null}
-        _write_detail(group, SCORE_DETAIL, spread)
+        _write_detail(group, SCORE_DETAIL, spread, first)
         _write_runs(group, "null", {run_index: arrays["null"] for run_index, arrays in spread.items()})
         texts = {run_index: "".join(f"{line}\n" for line in lines[run_index]).encode() for run_index in spread}
         flags = group["flags"]
@@ -299,6 +327,17 @@ class ScoreWriter(_Writer):
         families = [versions.SCORES.get(family, 0) for family in stored["families"]]
         _write_runs(group, "version", dict.fromkeys(spread, families))
         _write_runs(group, "settings", dict.fromkeys(spread, _as_numbers(settings)))
+
+    def amend(
+        self, run_index: int, first: int, z: Mapping[str, NDArray[np.float32]], flagged: NDArray[np.uint8]
+    ) -> None:
+        """Write some scores, by name, and the flags of rows from ``first`` on again."""
+        group = self.store[f"scores/{self.subsystem}"]
+        stored = stored_names(group, "scores")
+        rows, columns = slice(first, first + len(flagged)), slice(0, flagged.shape[1])
+        for name, values in z.items():
+            group["z"][run_index, rows, columns, stored.index(name)] = values
+        group["flagged"][run_index, rows, columns] = flagged
 
 
 def _extended_names(group: zarr.Group, what: str, names: Sequence[str]) -> list[str]:
@@ -319,18 +358,23 @@ def _aligned(values: NDArray[Any], axis: int, names: Sequence[str], stored: Sequ
     return out
 
 
-def _write_detail(group: zarr.Group, names: Sequence[str], runs: Mapping[int, Mapping[str, NDArray[Any]]]) -> None:
-    """Write arrays over (run, time, ...), by run index."""
+def _write_detail(
+    group: zarr.Group, names: Sequence[str], runs: Mapping[int, Mapping[str, NDArray[Any]]], first: int
+) -> None:
+    """Write arrays over (run, time, ...), by run index, from row ``first`` on."""
     for name in names:  # the runs of a chunk together, and chunks whole: else each is read first
         array = group[name]
         for run_indices in _neighbours_in_chunk(sorted(runs), array.chunks[0]):
             values = [runs[run_index][name] for run_index in run_indices]
             rows = -(-max(map(len, values)) // array.chunks[1]) * array.chunks[1]
+            if first:
+                rows = len(values[0])
             shape = len(run_indices), min(rows, array.shape[1]), *values[0].shape[1:]
             block = np.full(shape, array.fill_value, dtype=array.dtype)
             for target, one in zip(block, values, strict=True):
                 target[: len(one)] = one
-            array[(slice(run_indices[0], run_indices[-1] + 1), *(slice(0, size) for size in shape[1:]))] = block
+            where = slice(first, first + shape[1]), *(slice(0, size) for size in shape[2:])
+            array[(slice(run_indices[0], run_indices[-1] + 1), *where)] = block
 
 
 def _as_numbers(value: Any) -> Any:

@@ -56,7 +56,7 @@ RUN_ARRAYS: dict[str, tuple[str, int, dict[str, str]]] = {
 }
 TREND_ARRAYS = ("value", "error")
 TREND_DETAIL = (*TREND_ARRAYS, "state")
-SCORE_DETAIL = ("z", "total", "flagged")
+SCORE_DETAIL = ("z", "total", "flagged", "threshold_of_row")
 SETTINGS = {"long_name": "hash of the settings"}
 
 
@@ -147,6 +147,11 @@ def create_scores(group: zarr.Group, scores: int, comparisons: int, summaries: i
         np.nan,
         {"long_name": "total of a finding"},
     )
+
+
+def create_row_thresholds(group: zarr.Group) -> None:
+    what = {"long_name": "total from which on a report in this row is a finding"}
+    create_array(group, "threshold_of_row", ("run", "time"), "float32", (4, 4 * TIME_CHUNK), np.nan, what)
 
 
 def stored_names(group: zarr.Group, what: str) -> list[str]:

@@ -131,6 +131,13 @@ class SubsystemReader(Displayed):
     def scores(self) -> StoredScores:
         return StoredScores(self.store.get(f"scores/{self.name}"), len(self.per_run["run"]))
 
+    def state(self, run: int) -> tuple[str, bytes] | None:
+        """What the kept state of a run was made from, and that state; None if there is none of this run."""
+        group = self.store.get(f"state/{self.name}")
+        if group is None or group.attrs.get("run") != run:
+            return None
+        return str(group.attrs["made_from"]), bytes(group["bytes"][:])
+
     @cached_property
     def registry(self) -> Registry:
         return Registry(Segment.from_json(line) for line in read_log(self.group, "registry"))

@@ -26,6 +26,7 @@ from owtrend.store.layout import (
     TAIL_ROW,
     TIME_CHUNK,
     append_log,
+    create_array,
     create_log,
     create_subsystem,
     grow,
@@ -253,6 +254,15 @@ class Transaction:
         """Keep the configuration, as JSON, and where the reductors of people's own come from that it names."""
         self.group.attrs["config"] = text
         self.group.attrs["own_reductors"] = {name: list(origin) for name, origin in own_reductors.items()}
+
+    def write_state(self, subsystem: str, run: int, made_from: str, state: bytes) -> None:
+        """Keep the state from which the scores of one run of a subsystem go on, in place of that of another."""
+        group = self.group.require_group(f"state/{subsystem}")
+        if "bytes" not in group:
+            create_array(group, "bytes", ("byte",), "uint8", (2**22,), 0, {"long_name": "see owtrend.compute.packed"})
+        group["bytes"].resize((len(state),))
+        group["bytes"][:] = np.frombuffer(state, dtype=np.uint8)
+        group.attrs.update({"run": run, "made_from": made_from})
 
     def trends(self, subsystem: str) -> TrendWriter:
         return TrendWriter(self.group, subsystem)

@@ -11,13 +11,13 @@ __all__ = ["BEFORE_VERSIONS", "INCIDENTS", "SCORES", "TRENDS"]
 
 BEFORE_VERSIONS = 1  # version of what was stored before versions were kept
 
-TRENDS = 2  # increments, reductions, reductors, fits
+TRENDS = 3  # increments, reductions, reductors, fits
 SCORES: Mapping[str, int] = MappingProxyType(
     {
         "trends": TRENDS,  # scores are made from their states and entries
-        "histogram": 2,  # scores of the bins of one histogram
-        "component": 2,  # fractions in a component, rates of components
-        "findings": 3,  # interruptions, and the bins, sides and words of all findings
+        "histogram": 3,  # scores of the bins of one histogram
+        "component": 3,  # fractions in a component, rates of components
+        "findings": 4,  # interruptions, and the bins, sides and words of all findings
     }
 )
 

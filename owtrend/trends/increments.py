@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from owtrend.histograms.run_histogram import RunHistogram
 from owtrend.kernels.cells import difference as kernels
 from owtrend.kernels.cells.projections import lines, moments
+from owtrend.kernels.cells.sums import summed
 from owtrend.model import root_sums
 from owtrend.model.axis import Axis
 from owtrend.model.histogram import bin_values, bin_variances, unfold
@@ -186,6 +187,25 @@ class Increments:
             events=None if self.events is None else np.add.reduceat(self.events, first),
         )
 
+    def rows(self, which: NDArray[np.intp] | slice) -> Self:
+        """Some of the rows."""
+        return replace(
+            self,
+            stats={name: values[which] for name, values in self.stats.items()},
+            along=tuple(line[:, which] for line in self.along),
+            parts={name: part[:, which] for name, part in self.parts.items()},
+            events=None if self.events is None else self.events[which],
+            **{name: getattr(self, name)[which] for name in _PER_ROW},
+        )
+
+    def plus(self, more: "Increments") -> "Increments":
+        """All rows of ``more`` added to this one row, row after row; of a gauge, and of other bins, the later."""
+        return _one(more, self)
+
+    def as_one(self) -> "Increments":
+        """All rows as one, added row after row; of a gauge the last."""
+        return _one(self, None)
+
     def line(self, axis: str) -> Floats:
         """Content of the bins in range along an axis, shape ``(bin, time)``; of a profile, as in ROOT, the means."""
         number = "xyz".index(axis)
@@ -193,8 +213,8 @@ class Increments:
             return self.along[number][1:-1]
         shape = tuple(len(one) + 2 for one in self.axes)
         means = unfold(np.nan_to_num(bin_values(self.parts)).T, shape, flow=False)
-        others = tuple(1 + n for n in range(len(shape)) if n != number)
-        return np.ascontiguousarray(means.sum(axis=others).T)
+        by_bin = np.moveaxis(means, number + 1, 1).reshape(len(means), means.shape[number + 1], -1)
+        return np.stack([summed(of_bin.T) for of_bin in np.moveaxis(by_bin, 1, 0)])
 
     def line_variance(self, axis: str) -> Floats:
         """Variance of each bin of `line`: its content times the mean weight of an entry; NaN for a profile."""
@@ -225,12 +245,47 @@ class Increments:
     def in_range(self) -> tuple[Floats, Floats]:
         """The sum of the bins in range and its variance; of a profile of the means in the bins."""
         if not self.profile:
-            return self.along[0][1:-1].sum(axis=0), np.abs(self.stats["tsumw2"])
+            return summed(self.along[0][1:-1]), np.abs(self.stats["tsumw2"])
         shape = tuple(len(one) + 2 for one in self.axes)
         parts = {name: unfold(part.T, shape, flow=False) for name, part in self.parts.items()}
-        inner = tuple(range(1, 1 + len(shape)))
-        values = np.nan_to_num(bin_values(parts)).sum(axis=inner)
-        return values, np.asarray(bin_variances(parts, self.error_option)).sum(axis=inner)
+        both = np.nan_to_num(bin_values(parts)), np.asarray(bin_variances(parts, self.error_option))
+        value, variance = (summed(each.reshape(len(each), -1).T) for each in both)
+        return value, variance
+
+
+_PER_ROW = ("whole", "reported", "begin", "end", "restart", "since", "lasting", "timed")
+
+
+def _one(rows: Increments, before: Increments | None) -> Increments:
+    """Rows as one, added to what was before; no sum depends on how rows are cut into pieces."""
+
+    def added(name: str) -> NDArray[Any]:
+        return _last_sum(None if before is None else getattr(before, name), getattr(rows, name))
+
+    first = rows if before is None else before
+    stats, known = rows.stats, {} if before is None or rows.gauge else before.stats
+    bins = None if before is None or rows.gauge or before.axes != rows.axes else before
+    total = (lambda old, new: new[..., -1:]) if rows.gauge else _last_sum
+    return replace(
+        rows,
+        stats={name: total(known.get(name), values) for name, values in stats.items()},
+        along=tuple(total(None if bins is None else bins.along[n], line) for n, line in enumerate(rows.along)),
+        parts={name: total(None if bins is None else bins.parts.get(name), part) for name, part in rows.parts.items()},
+        whole=total(None if bins is None else bins.whole, rows.whole),
+        reported=np.array([rows.reported.any() or (before is not None and before.reported.any())]),
+        restart=np.array([rows.restart.any() or (before is not None and before.restart.any())]),
+        begin=first.begin[:1], since=first.since[:1], end=rows.end[-1:], lasting=added("lasting"), timed=added("timed"),
+        events=None if rows.events is None or first.events is None else added("events"),
+    )  # fmt: skip
+
+
+def _last_sum(before: NDArray[Any] | None, rows: NDArray[Any]) -> NDArray[Any]:
+    """Running sum over the last dim, its end; `numpy.sum` would add in an order that depends on the length."""
+    if before is not None:
+        rows = np.concatenate([before, rows], axis=-1)
+    elif rows.shape[-1] == 1:
+        return rows
+    return np.add.accumulate(rows, axis=-1)[..., -1:]
 
 
 def _cut_axis(axis: Axis, bins: tuple[int, int] | None) -> Axis:
@@ -265,15 +320,15 @@ def _from_bins(
     axes: Sequence[Axis], along: Sequence[Floats], absolute: Floats, parts: Mapping[str, Floats], entries: Floats
 ) -> dict[str, Floats]:
     """The statistics from bin contents at bin centres, flow excluded."""
-    made = {"entries": entries, "tsumw": along[0][1:-1].sum(axis=0), "tsumw2": absolute}
+    made = {"entries": entries, "tsumw": summed(along[0][1:-1]), "tsumw2": absolute}
     for letter, axis, line in zip("xyz", axes, along, strict=False):
         terms = root_sums.moments(letter, line[1:-1], axis.centres[:, None])
-        made |= {name: term.sum(axis=0) for name, term in terms.items()}
+        made |= {name: summed(term) for name, term in terms.items()}
     letter = root_sums.quantity(len(axes))
     for part, name in {
         "sumwy": f"tsumw{letter}", "sumwy2": f"tsumw{letter}2", "bin_sumw2": "tsumw2", "sumw2": "tsumw2",
     }.items():  # fmt: skip
         if part in parts:
             inner = unfold(parts[part].T, tuple(len(axis) + 2 for axis in axes), flow=False)
-            made[name] = inner.reshape(len(inner), -1).sum(axis=1)
+            made[name] = summed(inner.reshape(len(inner), -1).T)
     return made

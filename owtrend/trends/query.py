@@ -19,15 +19,9 @@ from owtrend.model.registry import HistogramEntry
 from owtrend.model.rows import State
 from owtrend.store import versions
 from owtrend.store.reader import SubsystemReader
+from owtrend.trends.intervals import event_counter, intervals
 from owtrend.trends.reductors import DEFAULT, Reductor, parse
-from owtrend.trends.run_trends import (
-    TrendArrays,
-    begins,
-    event_counter,
-    intervals,
-    path_of,
-    run_trends,
-)
+from owtrend.trends.run_trends import TrendArrays, begins, path_of, run_trends
 from owtrend.trends.settings import kept, settings_hash
 
 __all__ = ["over_intervals", "require_fitting", "row_by_row", "run_by_run"]

@@ -11,9 +11,10 @@ import numpy as np
 
 from owtrend.errors import UsageError
 from owtrend.kernels.cells import projections as kernels
+from owtrend.kernels.cells.sums import summed
+from owtrend.kernels.shapes import fit
 from owtrend.model import schema
 from owtrend.model.axis import Axis
-from owtrend.trends import fit
 from owtrend.trends.increments import Floats, Increments
 
 __all__ = [
@@ -158,7 +159,7 @@ def fraction(increments: Increments, axis: str, low: float, high: float) -> Esti
     number = "xyz".index(axis)
     first, last = bin_range(increments.axes[number], low, high)
     line = increments.along[number][1:-1]
-    return _share(increments, line[first:last].sum(axis=0), line.sum(axis=0))
+    return _share(increments, summed(line[first:last]), summed(line))
 
 
 def peak(increments: Increments, axis: str) -> Estimate:
@@ -256,9 +257,8 @@ def _fitted(
             line = line * np.abs(
                 increments.stats["tsumw"] / increments.stats["tsumw2"]
             )  # effective entries, which are Poisson's
-        found = np.array([shape(line[:, t], edges, windowed=bool(window)) for t in range(len(increments))]).reshape(
-            -1, 4
-        )
+        rows = np.ascontiguousarray(line.T)  # a sum over other strides may differ in the last digit
+        found = np.array([shape(row, edges, windowed=bool(window)) for row in rows]).reshape(-1, 4)
         found[(found[:, 0] < edges[0]) | (found[:, 0] > edges[-1])] = np.nan
         vars(increments)[key] = found
     found = vars(increments)[key]

@@ -1,72 +1,369 @@
-"""The reductors of some histograms in one run, row by row or over given intervals: trends."""
+"""The reductors of some histograms in one run, made row after row: trends."""
 
 import json
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from owtrend.config import Config
-from owtrend.errors import NotFoundError, OwtrendError, UsageError
-from owtrend.histograms import run_histogram, time_slice
-from owtrend.histograms.labelled import labelled
+from owtrend.errors import NotFoundError, OutOfStepError, UsageError
+from owtrend.histograms import run_histogram
 from owtrend.histograms.prefetch import Prefetched
-from owtrend.histograms.run_histogram import RunHistogram
-from owtrend.model import root_sums
-from owtrend.model.registry import HistogramEntry
+from owtrend.histograms.run_histogram import RowSource, RunHistogram
+from owtrend.model.axis import Axis
+from owtrend.model.registry import HistogramEntry, Segment
 from owtrend.model.rows import State
 from owtrend.store.reader import SubsystemReader
 from owtrend.trends.increments import Increments
-from owtrend.trends.reductions import Estimate
+from owtrend.trends.intervals import (
+    WHOLE,
+    Events,
+    continuing,
+    custom,
+    event_counter,
+    goes_on,
+    intervals,
+    stretches,
+)
 from owtrend.trends.reductors import DEFAULT, Reductor, parse
 from owtrend.trends.settings import kept, parse_stored
 
-__all__ = [
-    "Events", "TrendArrays", "begins", "event_counter",
-    "path_of", "run_trends",
-]  # fmt: skip
+__all__ = ["Amended", "RunTrends", "TrendArrays", "begins", "path_of", "run_trends"]
 
 TrendArrays = dict[str, NDArray[Any]]
-WHOLE = np.timedelta64(2**62, "ns")  # an interval that holds all of a run, its first snapshot too
+Pieces = Sequence[RunHistogram]
+_OF_EVENTS = ("events", "per_event")
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Events:
-    """Events counted in a run: ``total`` [events] up to each of ``times`` (ns UTC), the reports of the counter."""
+class Amended(NamedTuple):
+    """A number of an earlier row that is known better now: row, histogram and reductor by their places."""
 
-    times: NDArray[np.datetime64]
-    total: NDArray[np.float64]
+    row: int
+    column: int
+    target: int
+    value: float
+    error: float
 
-    def between(self, begin: NDArray[np.datetime64], end: NDArray[np.datetime64]) -> NDArray[np.float64]:
-        """Events in each interval ``(begin, end]``, NaT being the begin of the run.
 
-        The counter, too, is sent every few minutes: between its reports as many per second as in the next one.
+@dataclass
+class _Pending:
+    """A report after the last of the event counter: its row, entries, and when it began and ended."""
+
+    row: int
+    increments: Increments
+
+
+@dataclass
+class _Column:
+    """One histogram: what is kept of it, and the sum of its increments so far."""
+
+    entry: HistogramEntry
+    reductors: list[tuple[int, Reductor]]
+    axes: list[tuple[Axis, ...]] = field(default_factory=list)  # of its binnings so far
+    total: Increments | None = None
+    separate: dict[int, list[Increments | None]] = field(default_factory=dict)  # totals of itself, and of another
+    segment: Segment | None = None  # of the latest binning
+    warned: set[int] = field(default_factory=set)
+    events: float = 0.0  # in the reports that are not pending
+    pending: list[_Pending] = field(default_factory=list)
+
+
+class RunTrends:
+    """Trends of some histograms in one run, window after window of rows; how it is cut into windows changes nothing.
+
+    Parameters
+    ----------
+    names
+        Reductors, in the order of the arrays.
+    config
+        Where events are counted, and which reductors are kept of which histogram, unless ``all_of_them`` are wanted.
+    parsed
+        Gives the reductor of a name.
+    """
+
+    def __init__(
+        self, histograms: Iterable[HistogramEntry], names: Sequence[str] = DEFAULT, config: Config | None = None,
+        subsystem: str = "", *, all_of_them: bool = False, parsed: Callable[[str], Reductor] = parse,
+    ) -> None:  # fmt: skip
+        self._parsed = parsed
+        self._names, self._config, self._subsystem = tuple(names), config or Config(), subsystem
+        self._all = all_of_them
+        self._columns: list[_Column] = []
+        self._events_known = False
+        self.rows_done = 0
+        self.add(histograms)
+        self._strict = all_of_them and len(self._columns) == 1
+
+    def add(self, histograms: Iterable[HistogramEntry]) -> None:
+        """Further histograms, none of which had any row so far."""
+        for entry in histograms:
+            reductors = [
+                (target, self._parsed(name))
+                for target, name in enumerate(self._names)
+                if self._all or kept(self._config, self._subsystem, entry, name)
+            ]
+            self._columns.append(_Column(entry, reductors))
+
+    def rows(
+        self, first: int, last: int, held: Sequence[Pieces], find: Callable[[str], Pieces],
+        events: Events | None = None,
+    ) -> tuple[TrendArrays, list[Amended]]:  # fmt: skip
+        """Trends of the next rows, ``first`` to before ``last``.
+
+        Parameters
+        ----------
+        held
+            Of each histogram its binnings, with these rows and those before.
+        find
+            The same of any histogram, by name.
+        events
+            Events counted up to now.
+
+        Returns
+        -------
+        :
+            ``value``, ``error`` (time, histogram, reductor) and ``state`` (time, histogram) of these rows, and what
+            became of earlier ones when the event counter reported.
+
+        Raises
+        ------
+        OutOfStepError
+            If a histogram's earlier rows have another meaning now, because a labelled axis got more labels.
         """
-        at = self.times.view("int64")
-        first, last = (np.interp(times.view("int64"), at, self.total, left=0.0) for times in (begin, end))
-        return np.asarray(last - np.where(np.isnat(begin), 0.0, first), dtype=np.float64)
+        shape = last - first, len(self._columns), len(self._names)
+        out: TrendArrays = {
+            "value": np.full(shape, np.nan), "error": np.full(shape, np.nan),
+            "state": np.zeros(shape[:2], dtype=np.uint8),
+        }  # fmt: skip
+        if events is not None and not self._events_known and first:
+            raise OutOfStepError("the event counter appeared")
+        self._events_known = events is not None
+        amended = [] if events is None else list(self._settled(events))
+        for number, (column, pieces) in enumerate(zip(self._columns, held, strict=True)):
+            self._require_same(column, pieces)
+            for binning, rows in stretches(pieces, first, last):
+                self._add(out, first, number, column, pieces, binning, rows, find, events)
+        self.rows_done = last
+        return out, amended
 
+    def totals(self, view: RowSource, run: int) -> TrendArrays:
+        """``run_value``, ``run_error`` (histogram, reductor) of the run so far; ``view`` reads it for people's own."""
+        shape = len(self._columns), len(self._names)
+        out = {"run_value": np.full(shape, np.nan), "run_error": np.full(shape, np.nan)}
+        for number, column in enumerate(self._columns):
+            for target, single in column.reductors:
+                if (found := self._total(column, target, single, view, run)) is not None:
+                    out["run_value"][number, target], out["run_error"][number, target] = found
+        return out
 
-def event_counter(view: SubsystemReader, run: int, config: Config, subsystem: str) -> Events | None:
-    """The events of a run, as the configuration says where to count them; None if it does not, or nobody counted."""
-    settings = config.for_subsystem(subsystem)
-    if settings.events is None:
-        return None
-    try:
-        entry = view.registry.find(settings.events, f"{view.where}, event counter")
-        increments, (counted, _) = intervals(view, run, entry, parse(settings.count), None)
-    except NotFoundError as error:
-        _log.warning("no events are counted in run %d: %s", run, error)
-        return None
-    order = np.argsort(increments.end, kind="stable")
-    counted, known = np.nan_to_num(counted[order]), increments.reported[order]
-    return Events(increments.end[order][known], np.cumsum(counted)[known]) if known.any() else None
+    def state(self) -> dict[str, Any]:
+        """What is kept of the rows so far."""
+        return {
+            "rows": self.rows_done, "events": self._events_known,
+            "columns": [
+                {
+                    "axes": column.axes, "reductors": [target for target, _ in column.reductors],
+                    "total": column.total, "separate": column.separate, "events": column.events,
+                    "pending": [[pending.row, pending.increments] for pending in column.pending],
+                }
+                for column in self._columns
+            ],
+        }  # fmt: skip
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`; further histograms are added later."""
+        self.rows_done, self._events_known = state["rows"], state["events"]
+        for column, known in zip(self._columns, state["columns"], strict=True):
+            column.axes, column.total, column.events = known["axes"], known["total"], known["events"]
+            column.reductors = [pair for pair in column.reductors if pair[0] in known["reductors"]]
+            column.separate = known["separate"]
+            column.pending = [_Pending(row, increments) for row, increments in known["pending"]]
+
+    def _require_same(self, column: _Column, pieces: Pieces) -> None:
+        known = column.axes
+        if any(old is not new.axes and old != new.axes for old, new in zip(known, pieces, strict=False)):
+            raise OutOfStepError(f"{column.entry.name}: a labelled axis has more labels")
+        if known and column.segment is None:
+            column.segment = pieces[len(known) - 1].segment
+        for piece in pieces[len(known) :]:
+            column.axes.append(piece.axes)
+            column.segment = piece.segment
+            column.reductors = [pair for pair in column.reductors if self._has_bins(piece, pair[1])]
+
+    def _has_bins(self, piece: RunHistogram, single: Reductor) -> bool:
+        """True if the ranges of a reductor begin and end at bin edges."""
+        if not (single.ranges or single.numbers) or not single.fits(piece.segment):
+            return True
+        try:
+            single.require_bins(piece.axes)
+        except UsageError as error:
+            name = "/".join(piece.segment.path)
+            if self._strict:
+                raise UsageError(f"{name}, {single.name}: {error}") from error
+            _log.warning("%s: no %s of it: %s", name, single.name, error)
+            return False
+        return True
+
+    def _add(
+        self, out: TrendArrays, first: int, number: int, column: _Column, pieces: Pieces, binning: int, rows: slice,
+        find: Callable[[str], Pieces], events: Events | None,
+    ) -> None:  # fmt: skip
+        """The trends of some rows of one binning of one histogram."""
+        piece = pieces[binning]
+        increments = continuing(pieces, binning, rows, events)
+        at = piece.rows[rows] - first
+        out["state"][at, number] = State.pack(increments.reported, increments.restart)
+        for target, single in column.reductors:
+            if single.fits(piece.segment):
+                plain = single.plain
+                out["value"][at, number, target], out["error"][at, number, target] = (
+                    single(increments)
+                    if plain
+                    else self._separately(column, target, single, pieces, binning, rows, increments, find)
+                )
+        self._count_events(column, piece.rows[rows], increments, events)
+        column.total = increments.as_one() if column.total is None else column.total.plus(increments)
+
+    def _separately(
+        self, column: _Column, target: int, single: Reductor, pieces: Pieces, binning: int, rows: slice,
+        increments: Increments, find: Callable[[str], Pieces],
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
+        """A reductor that needs more than the increments of all bins."""
+        if single.kind.custom:
+            news = increments.reported | increments.gauge
+            value, error = custom(pieces[binning], rows, single, news, partial(self._failed, column, target, single))
+            if rows.start == 0 and goes_on(pieces, binning):  # what was gained in its first row nobody knows
+                value[0] = error[0] = np.nan
+            return value, error
+        if single.ranges:
+            of_bins = continuing(pieces, binning, rows, single=single)
+            self._add_total(column, target, 0, of_bins)
+            return single(of_bins)
+        try:
+            other, alike = self._of_other(pieces[binning], rows, find(single.other))
+        except NotFoundError as failure:
+            self._failed(column, target, single, failure)
+            other, alike = None, np.zeros(len(increments), dtype=bool)
+        if not alike.all():
+            name = "/".join(pieces[binning].segment.path)
+            words = (
+                f"{single.other} and {name} are not held by the same snapshots in one binning each; a ratio needs that"
+            )
+            self._failed(column, target, single, UsageError(words))
+        value, error = np.full(len(alike), np.nan), np.full(len(alike), np.nan)
+        if other is not None:
+            both = increments.rows(np.flatnonzero(alike))
+            value[alike], error[alike] = single(both, other)
+            self._add_total(column, target, 0, both)
+            self._add_total(column, target, 1, other)
+        return value, error
+
+    def _failed(self, column: _Column, target: int, single: Reductor, failure: Exception) -> None:
+        """A reductor that has no value in a row: an error where only it was requested, else it is missing."""
+        if self._strict:
+            raise failure
+        if target not in column.warned:
+            column.warned.add(target)
+            _log.warning("%s: no %s of %s: %r", self._subsystem, single.name, column.entry.name, failure)
+
+    def _of_other(
+        self, piece: RunHistogram, rows: slice, others: Pieces
+    ) -> tuple[Increments | None, NDArray[np.bool_]]:
+        """Increments of another histogram in the rows in which it began where this one did; and which these are."""
+        alike = np.zeros(rows.stop - rows.start, dtype=bool)
+        found: Increments | None = None
+        for number, other in enumerate(others):
+            at = np.searchsorted(other.rows, piece.rows[rows])
+            at_most = np.minimum(at, len(other.rows) - 1)
+            before = np.where(at > 0, other.rows[np.maximum(at - 1, 0)], -1)
+            own = np.arange(rows.start, rows.stop)
+            own_before = np.where(own > 0, piece.rows[np.maximum(own - 1, 0)], -1)
+            same = (other.rows[at_most] == piece.rows[rows]) & (before == own_before)
+            if same.any() and found is None:
+                alike = same
+                start, stop = int(at[same].min()), int(at[same].max()) + 1
+                found = continuing(others, number, slice(start, stop)).rows(at[same] - start)
+        return found, alike
+
+    def _add_total(self, column: _Column, target: int, which: int, increments: Increments) -> None:
+        totals = column.separate.setdefault(target, [None, None])
+        before = totals[which]
+        if before is None or before.axes != increments.axes:  # of several binnings the last
+            totals[which] = increments.as_one()
+        else:
+            totals[which] = before.plus(increments)
+
+    def _total(
+        self, column: _Column, target: int, single: Reductor, view: RowSource, run: int
+    ) -> tuple[float, float] | None:  # fmt: skip
+        total = column.total
+        if total is None or column.segment is None or not single.fits(column.segment):
+            return None
+        if single.kind.custom:
+            try:
+                entry = view.registry.histograms[column.entry.path]
+                _, (value, error) = intervals(view, run, entry, single, WHOLE)
+            except Exception as failure:
+                self._failed(column, target, single, failure)
+                return None
+            return float(value[-1]), float(error[-1])
+        if single.plain:
+            if self._events_known:
+                total = replace(total, events=np.array([self._events(column)]))
+            value, error = single(total)
+        else:
+            own, other = column.separate.get(target, [None, None])
+            if own is None:
+                return None
+            value, error = single(own, other) if single.other else single(own)
+        return float(value[0]), float(error[0])
+
+    def _events(self, column: _Column) -> float:
+        """Events in all reports so far."""
+        total = column.events
+        for pending in column.pending:
+            total += float(pending.increments.events[0])  # type: ignore[index]
+        return total
+
+    def _count_events(
+        self, column: _Column, rows: NDArray[np.intp], increments: Increments, events: Events | None
+    ) -> None:
+        """Count them up to the last report of the counter; what comes later is pending."""
+        if increments.events is None or events is None:
+            return
+        late = increments.reported & ~(increments.end <= events.times[-1]) if len(events.times) else increments.reported
+        for at in np.flatnonzero(increments.reported).tolist():
+            if late[at]:
+                few = increments.rows(slice(at, at + 1))
+                column.pending.append(_Pending(int(rows[at]), replace(few, along=(), parts={})))
+            else:
+                column.events += float(increments.events[at])
+
+    def _settled(self, events: Events) -> Iterable[Amended]:
+        """Reports whose events are known, or known better, since the counter reported."""
+        for number, column in enumerate(self._columns):
+            still = []
+            for pending in column.pending:
+                old = pending.increments
+                counted = events.between(old.since, old.end)
+                if counted[0] != old.events[0]:  # type: ignore[index]
+                    pending.increments = replace(old, events=counted)
+                    for target, single in column.reductors:
+                        if single.plain and single.name in _OF_EVENTS:
+                            value, error = single(pending.increments)
+                            yield Amended(pending.row, number, target, float(value[0]), float(error[0]))
+                if len(events.times) and old.end[0] <= events.times[-1]:
+                    column.events += float(counted[0])
+                else:
+                    still.append(pending)
+            column.pending = still
 
 
 def run_trends(
@@ -87,94 +384,33 @@ def run_trends(
         ``state`` (time, histogram): bits of `owtrend.model.rows.State`; ``run_value``, ``run_error``
         (histogram, reductor) of the whole run. Time is the run's snapshots.
     """
-    config = config or Config()
+    parsed = partial(parse_stored, view)
+    trends = RunTrends(histograms, names, config, subsystem, all_of_them=all_of_them, parsed=parsed)
+    return further_trends(trends, view, run, histograms, config or Config(), subsystem)
+
+
+def further_trends(
+    trends: RunTrends, view: RowSource, run: int, histograms: Sequence[HistogramEntry], config: Config, subsystem: str
+) -> TrendArrays:
+    """The rows of a stored run that ``trends`` has not seen yet."""
     run_index = view.run_index(run)
-    times = view.times(run_index)
-    shape = len(times), len(histograms)
-    out: TrendArrays = {
-        "value": np.full((*shape, len(names)), np.nan),
-        "error": np.full((*shape, len(names)), np.nan),
-        "state": np.zeros(shape, dtype=np.uint8),
-        "run_value": np.full((shape[1], len(names)), np.nan),
-        "run_error": np.full((shape[1], len(names)), np.nan),
-    }
     events = event_counter(view, run, config, subsystem)
-    chosen = [
-        [
-            (target, parse_stored(view, name))
-            for target, name in enumerate(names)
-            if all_of_them or kept(config, subsystem, entry, name)
-        ]
-        for entry in histograms
-    ]
-    totals: list[Increments | None] = [None] * len(histograms)
-    prefetched = Prefetched(view, run_index, histograms)
+    prefetched = Prefetched(view, run_index, histograms, trends.rows_done)
     held = [run_histogram.by_binning(view, run, entry, prefetched.cells) for entry in histograms]
-    strict = all_of_them and len(histograms) == 1
-    chosen = [
-        [(target, single) for target, single in reductors if _has_bins(pieces, single, strict)]
-        for pieces, reductors in zip(held, chosen, strict=True)
-    ]
-    plain = [
-        [[(target, one) for target, one in reductors if one.plain and one.fits(piece.segment)] for piece in pieces]
-        for pieces, reductors in zip(held, chosen, strict=True)
-    ]
+    others: dict[str, Pieces] = {}
+
+    def find(name: str) -> Pieces:
+        if name not in others:
+            others[name] = run_histogram.by_binning(view, run, view.registry.find(name, view.where))
+        return others[name]
+
+    windows, amended = [], []
     for first, last in prefetched.windows():
-        for column, pieces in enumerate(held):
-            for number, one in enumerate(pieces):
-                rows = slice(*np.searchsorted(one.rows, (first, last)))
-                if rows.start == rows.stop:
-                    continue
-                increments = _increments_continuing(pieces, number, rows, events)
-                mine = one.rows[rows]
-                out["state"][mine, column] = State.pack(increments.reported, increments.restart)
-                for target, single in plain[column][number]:
-                    out["value"][mine, column, target], out["error"][mine, column, target] = single(increments)
-                totals[column] = _sum(totals[column], increments.grouped([0]))
-    for column, (pieces, reductors) in enumerate(zip(held, chosen, strict=True)):
-        total = totals[column]
-        for target, single in reductors:
-            if total is None or not single.fits(pieces[-1].segment):
-                continue
-            if not single.plain:
-                _read_separately(view, run, pieces, single, events, out, column, target, strict)
-            else:
-                value, error = single(total)
-                out["run_value"][column, target], out["run_error"][column, target] = value[0], error[0]
-    return out
-
-
-def intervals(
-    view: SubsystemReader, run: int, entry: HistogramEntry, single: Reductor, every: np.timedelta64 | None,
-    events: Events | None = None,
-) -> tuple[Increments, Estimate]:  # fmt: skip
-    """One reductor of one histogram in a run, row by row or over intervals of ``every``.
-
-    They are counted from the first snapshot of the run, which counts since the run began and is one by itself. Of a
-    histogram that changed its binning in the run, one after the other.
-    """
-    pieces = run_histogram.by_binning(view, run, entry)
-    origin = view.times(view.run_index(run))[0]
-    increments, values, errors = [], [], []
-    for number, one in enumerate(pieces):
-        made = _increments_continuing(pieces, number, slice(0, len(one.rows)), events, single)
-        groups = None if every is None else _groups(made.end, origin, every)
-        coarse = made if groups is None else made.grouped(groups)
-        if single.kind.custom:
-            value, error = _custom(one, single, groups, coarse.reported | coarse.gauge)
-            if number and _continues(pieces[number - 1], one):  # what was gained in its first row nobody knows
-                value[0] = error[0] = np.nan
-        elif single.other:
-            other = _increments_of_other(view, run, single.other, one, events)
-            value, error = single(coarse, other if groups is None else other.grouped(groups))
-        else:
-            value, error = single(coarse)
-        increments.append(coarse)
-        values.append(value)
-        errors.append(error)
-    if not increments:
-        raise NotFoundError(f"{view.where}: run {run} has no histogram {entry.name!r}")
-    return _times_of(increments), (np.concatenate(values), np.concatenate(errors))
+        arrays, more = trends.rows(first, last, held, find, events)
+        windows.append(arrays)
+        amended += more
+    out = {name: np.concatenate([arrays[name] for arrays in windows]) for name in windows[0]}
+    return out | trends.totals(view, run)
 
 
 def begins(times: NDArray[np.datetime64], held: NDArray[np.bool_]) -> NDArray[np.datetime64]:
@@ -186,159 +422,6 @@ def begins(times: NDArray[np.datetime64], held: NDArray[np.bool_]) -> NDArray[np
     latest = np.maximum.accumulate(np.where(held, number, -1), axis=0)
     before = np.concatenate([np.full((1, *held.shape[1:]), -1), latest[:-1]])
     return np.where(before < 0, np.datetime64("NaT"), times[before])
-
-
-def _increments_continuing(
-    pieces: Sequence[RunHistogram], number: int, rows: slice, events: Events | None, single: Reductor | None = None
-) -> Increments:
-    """The increments of some rows of one binning; where it goes on from the binning before, its statistics do.
-
-    Which bins were gained in its first row nobody knows then: they are NaN, and so is what is made of bins.
-    """
-    one = pieces[number]
-    ranges = {} if single is None else single.bins(one.axes)
-    increments = Increments.from_rows(one, rows, ranges=ranges)
-    if rows.start == 0 and number and pieces[number - 1].rows[-1] < one.rows[0]:
-        before, first = pieces[number - 1], np.arange(len(increments)) == 0
-        increments = replace(increments, begin=np.where(first, before.times[-1], increments.begin))
-        if not _continues(before, one):
-            increments = replace(increments, restart=increments.restart | first & one.additive)
-        else:
-            last = dict(zip(before.sum_names, before.sums()[-1], strict=True))
-            known = set() if ranges else {"entries"} if root_sums.are_lost(last) else set(last)
-            stats = {
-                name: values - np.where(first, last[name] if name in known else np.nan, 0.0)
-                for name, values in increments.stats.items()
-            }
-            along = tuple(np.where(first, np.nan, line) for line in increments.along)
-            parts = {name: np.where(first, np.nan, part) for name, part in increments.parts.items()}
-            whole = np.where(first, np.nan, increments.whole)
-            increments = replace(increments, stats=stats, along=along, parts=parts, whole=whole)
-        increments = increments.timed_since(np.where(np.isnat(increments.since), before.last_report, increments.since))
-    if events is not None:
-        increments = replace(
-            increments, events=np.where(increments.reported, events.between(increments.since, increments.end), 0.0)
-        )
-    return increments
-
-
-def _continues(before: RunHistogram, after: RunHistogram) -> bool:
-    """True if a histogram went on counting in another binning, as when ROOT extends an axis."""
-    same = before.segment.class_name == after.segment.class_name and before.sum_names == after.sum_names
-    in_turn = before.additive and after.additive and before.rows[-1] < after.rows[0]
-    return bool(same and in_turn and after.entries[0] >= before.entries[-1])
-
-
-def _sum(total: Increments | None, more: Increments) -> Increments:
-    """Two increments as one; of a gauge, and of the bins of another binning, the later."""
-    if total is None or more.gauge:
-        return more
-    stats = {name: total.stats[name] + values if name in total.stats else values for name, values in more.stats.items()}
-    joined = replace(
-        more, stats=stats, begin=total.begin, reported=total.reported | more.reported, since=total.since,
-        lasting=total.lasting + more.lasting, timed=total.timed + more.timed,
-    )  # fmt: skip
-    if more.events is not None and total.events is not None:
-        joined = replace(joined, events=total.events + more.events)
-    if more.axes != total.axes:
-        return joined
-    return replace(
-        joined,
-        along=tuple(a + b for a, b in zip(total.along, more.along, strict=True)),
-        whole=total.whole + more.whole,
-        parts={name: total.parts[name] + part for name, part in more.parts.items() if name in total.parts},
-    )
-
-
-def _read_separately(
-    view: SubsystemReader, run: int, pieces: Sequence[RunHistogram], single: Reductor, events: Events | None,
-    out: TrendArrays, column: int, target: int, strict: bool,
-) -> None:  # fmt: skip
-    """A reductor that needs more than the increments of all bins: read by itself.
-
-    If it is not defined for this histogram, that is an error where only it was requested, else it is missing.
-    """
-    entry = view.registry.histograms[pieces[0].segment.path]
-    failures = Exception if single.kind.custom else OwtrendError  # people's functions may raise anything
-    try:
-        _, (value, error) = intervals(view, run, entry, single, None, events)
-        _, (run_value, run_error) = intervals(view, run, entry, single, WHOLE, events)
-    except failures as failure:
-        if strict:
-            raise
-        _log.warning("%s, run %d: no %s of %s: %r", view.where, run, single.name, entry.name, failure)
-        return
-    rows = np.concatenate([one.rows for one in pieces])
-    out["value"][rows, column, target], out["error"][rows, column, target] = value, error
-    out["run_value"][column, target], out["run_error"][column, target] = run_value[-1], run_error[-1]
-
-
-def _has_bins(pieces: Sequence[RunHistogram], single: Reductor, strict: bool) -> bool:
-    """True if the ranges of a reductor begin and end at bin edges."""
-    if not (single.ranges or single.numbers):
-        return True
-    try:
-        for one in pieces:
-            if single.fits(one.segment):
-                single.require_bins(one.axes)
-    except UsageError as error:
-        name = pieces[0].segment.path
-        if strict:
-            raise UsageError(f"{'/'.join(name)}, {single.name}: {error}") from error
-        _log.warning("%s: no %s of it: %s", "/".join(name), single.name, error)
-        return False
-    return True
-
-
-def _custom(one: RunHistogram, single: Reductor, groups: Sequence[int] | None, reported: NDArray[np.bool_]) -> Estimate:
-    """A function of people: called with what was gained in each interval in which there is news, as xarray."""
-    histogram = labelled([one.in_order()], ragged=False, flow=True, subsystem="")
-    histogram["sums"].load()
-    bounds = [*(range(len(one.rows)) if groups is None else groups), len(one.rows)]
-    pairs = []
-    for (first, last), news in zip(pairwise(bounds), reported, strict=True):
-        if not news:
-            pairs.append((np.nan, np.nan))
-            continue
-        piece = time_slice.rows_slice(histogram, first, last - 1)
-        answer: Any = single.kind.function(piece)
-        value, error = answer if isinstance(answer, tuple) else (answer, np.nan)
-        pairs.append((float(value), float(error)))
-    made = np.array(pairs, dtype=np.float64).reshape(-1, 2)
-    return made[:, 0], made[:, 1]
-
-
-def _increments_of_other(
-    view: SubsystemReader, run: int, name: str, one: RunHistogram, events: Events | None
-) -> Increments:
-    """The increments of another histogram in the rows of ``one``."""
-    entry = view.registry.find(name, view.where)
-    found = run_histogram.by_binning(view, run, entry)
-    if len(found) != 1 or not np.array_equal(found[0].rows, one.rows):
-        raise UsageError(
-            f"{view.where}, run {run}: {name} and {'/'.join(one.segment.path)} are not held by the same snapshots in "
-            "one binning each; a ratio needs that"
-        )
-    return _increments_continuing(found, 0, slice(0, len(one.rows)), events)
-
-
-def _groups(ends: NDArray[np.datetime64], origin: np.datetime64, every: np.timedelta64) -> list[int]:
-    """The first row of each interval that has any; a row belongs to the interval in which it ends."""
-    if every == WHOLE:
-        return [0]
-    number = (ends - origin - np.timedelta64(1, "ns")) // every
-    return [0, *(np.flatnonzero(np.diff(number)) + 1).tolist()]
-
-
-def _times_of(increments: Sequence[Increments]) -> Increments:
-    """The first, with the times and what goes with them of all."""
-    return replace(
-        increments[0],
-        begin=np.concatenate([one.begin for one in increments]),
-        end=np.concatenate([one.end for one in increments]),
-        reported=np.concatenate([one.reported for one in increments]),
-        restart=np.concatenate([one.restart for one in increments]),
-    )
 
 
 def path_of(entry: HistogramEntry) -> str:

@@ -103,7 +103,7 @@ def test_scores_are_xarray_over_time_with_their_threshold(scored):
     beyond = made["total"] > made["threshold"]
     assert (beyond == made["flagged"]).sel(histogram="b").all()
     assert beyond.sel(histogram="a").sum() == 6
-    per_shift = 3 * 8 * 3600 / 120
+    per_shift = 4 * 8 * 3600 / 120  # three histograms count as four
     np.testing.assert_allclose(made["threshold"], z_of(np.array([np.log(1 / per_shift)]))[0], rtol=1e-6)
     every = archive.scores("EMC", "a", ["chi2"])
     assert every.sizes == {"snapshot": 6 * 23, "histogram": 1, "score": 1}
