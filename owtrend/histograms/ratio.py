@@ -12,10 +12,11 @@ from owtrend.model import schema
 
 __all__ = ["efficiency", "ratio"]
 
+_COVERS = ("covers_from", "covers_to")
 ONE_SIGMA = 0.682689492137  # TEfficiency's default confidence level
 
 
-def ratio(numerator: xr.Dataset, denominator: xr.Dataset) -> xr.Dataset:
+def ratio(numerator: xr.Dataset, denominator: xr.Dataset, *, sent_together: bool = False) -> xr.Dataset:
     """The ratio of two independent histograms per bin, with its error.
 
     Parameters
@@ -23,17 +24,21 @@ def ratio(numerator: xr.Dataset, denominator: xr.Dataset) -> xr.Dataset:
     numerator, denominator
         As `Archive.histogram`, `increments` or `time_slice` give them, with equal bins; of profiles the means are
         divided. Rows in time must be the same in both, or only in one.
+    sent_together
+        Whether both are always sent in the same snapshots, so that one that did not change gained nothing.
 
     Returns
     -------
     :
         ``value``, NaN where the denominator is 0, and ``error``, by ``TH1::Divide``: of a / b it is
-        sqrt(b**2 var(a) + a**2 var(b)) / b**2 with the variances of `values`. Read and computed at once.
+        sqrt(b**2 var(a) + a**2 var(b)) / b**2 with the variances of `values`. Read and computed at once. Of two time
+        slices ``start`` and ``stop`` are the reports between which both gained it.
 
     Raises
     ------
     DimsError
-        If one is no histogram, or their rows are not the same.
+        If one is no histogram, or their rows are not the same. If two time slices do not cover the same time, because
+        the last report of one is older; unless ``sent_together``.
     BinningChangedError
         If their bins differ.
 
@@ -41,7 +46,7 @@ def ratio(numerator: xr.Dataset, denominator: xr.Dataset) -> xr.Dataset:
     -----
     ROOT gives 0 with error 0 where the denominator is 0.
     """
-    above, below = _matched(numerator, denominator)
+    above, below = _matched(numerator, denominator, sent_together)
     a, b = values(above).compute(), values(below).compute()
     with np.errstate(divide="ignore", invalid="ignore"):
         value = (a.value / b.value).where(b.value != 0)
@@ -49,7 +54,9 @@ def ratio(numerator: xr.Dataset, denominator: xr.Dataset) -> xr.Dataset:
     return _result(numerator, denominator, value=value, error=np.sqrt(variance).where(b.value != 0))
 
 
-def efficiency(passed: xr.Dataset, total: xr.Dataset, *, level: float = ONE_SIGMA) -> xr.Dataset:
+def efficiency(
+    passed: xr.Dataset, total: xr.Dataset, *, level: float = ONE_SIGMA, sent_together: bool = False
+) -> xr.Dataset:
     """Fraction of the entries of a histogram that another one, which holds some of them, has in each bin.
 
     Parameters
@@ -59,6 +66,8 @@ def efficiency(passed: xr.Dataset, total: xr.Dataset, *, level: float = ONE_SIGM
         be the same in both, or only in one.
     level
         Confidence level of the interval.
+    sent_together
+        As of `ratio`.
 
     Returns
     -------
@@ -79,7 +88,7 @@ def efficiency(passed: xr.Dataset, total: xr.Dataset, *, level: float = ONE_SIGM
     Raises
     ------
     DimsError
-        If one is no histogram of contents, or their rows are not the same.
+        If one is no histogram of contents, or their rows or times are not the same, as of `ratio`.
     BinningChangedError
         If their bins differ.
     UsageError
@@ -88,7 +97,7 @@ def efficiency(passed: xr.Dataset, total: xr.Dataset, *, level: float = ONE_SIGM
     """
     if not 0 < level < 1:
         raise UsageError(f"level={level}: a confidence level is between 0 and 1")
-    above, below = _matched(passed, total)
+    above, below = _matched(passed, total, sent_together)
     for histogram in (passed, total):
         if "contents" not in histogram:
             raise DimsError(f"{histogram.attrs.get('name')}: a profile has no efficiency; expected contents")
@@ -138,8 +147,8 @@ def _require_share(k: xr.DataArray, n: xr.DataArray, passed: xr.Dataset, total: 
         )
 
 
-def _matched(one: xr.Dataset, other: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
-    """Both, the second without coords by which xarray would align it; an error if bins or rows differ."""
+def _matched(one: xr.Dataset, other: xr.Dataset, sent_together: bool) -> tuple[xr.Dataset, xr.Dataset]:
+    """Both, the second without coords by which xarray would align it; an error if bins, rows or times differ."""
     for histogram in (one, other):
         schema.require_histogram(histogram, rows=None)
     schema.require_same_bins(one, other)
@@ -149,8 +158,36 @@ def _matched(one: xr.Dataset, other: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset
         same = list(rows) == list(its_rows) and all(np.array_equal(rows[name], its_rows[name]) for name in rows)
         if not same:
             raise DimsError(f"{names}: their rows in time differ; choose the same of both, or make a slice of each")
+    if not sent_together:
+        _require_same_time(one, other)
     kept = [] if rows else [name for name, coord in other.coords.items() if schema.time_dim(other) in coord.dims]
     return one, other.drop_vars([name for name in other.coords if name not in kept])
+
+
+def _require_same_time(one: xr.Dataset, other: xr.Dataset) -> None:
+    """Raise DimsError if two time slices, as far as their reports go, are not of the same time."""
+    covered = [_covered(histogram) for histogram in (one, other)]
+    if covered[0] is None or covered[1] is None or np.array_equal(*covered, equal_nan=True):
+        return
+    words = [
+        f"{histogram.attrs.get('name')} ({', '.join('the beginning' if np.isnat(end) else _text(end) for end in ends)}]"
+        for histogram, ends in zip((one, other), covered, strict=True)
+    ]
+    raise DimsError(
+        f"by their reports {' and '.join(words)} UTC are not of the same time; choose start and stop at which both "
+        "reported, as the trend ratio(...) does, or pass sent_together=True if one that did not change gained nothing"
+    )
+
+
+def _covered(histogram: xr.Dataset) -> NDArray[np.datetime64] | None:
+    """The reports between which a time slice was gained; None of what is no time slice of a counter."""
+    if "covers_from" not in histogram.coords or histogram["covers_from"].ndim or histogram.attrs.get("gauge"):
+        return None
+    return np.array([histogram[name].values for name in _COVERS], dtype="datetime64[ns]")
+
+
+def _text(time: np.datetime64) -> str:
+    return str(np.datetime_as_string(time, "s"))
 
 
 def _rows(histogram: xr.Dataset) -> dict[str, NDArray[Any]]:
@@ -164,4 +201,7 @@ def _rows(histogram: xr.Dataset) -> dict[str, NDArray[Any]]:
 def _result(one: xr.Dataset, other: xr.Dataset, **made: xr.DataArray) -> xr.Dataset:
     made = {name: array.drop_vars(schema.RECEIVED, errors="ignore") for name, array in made.items()}
     attrs = {name: one.attrs[name] for name in ("subsystem", "flow", "variable_axes")}
-    return xr.Dataset(made, attrs={"name": f"{one.attrs['name']} / {other.attrs['name']}", **attrs})
+    result = xr.Dataset(made, attrs={"name": f"{one.attrs['name']} / {other.attrs['name']}", **attrs})
+    if _covered(one) is None or _covered(other) is None:
+        return result
+    return result.drop_vars(_COVERS).assign_coords(start=one["covers_from"].values, stop=one["covers_to"].values)

@@ -77,7 +77,9 @@ def time_slice(histogram: xr.Dataset, start: Any = None, stop: Any = None) -> xr
     -------
     :
         The parts without ``time``, and coords: ``start`` (NaT: since the run began) and ``stop`` as cut,
-        ``snapshots``, ``restarts`` and ``gaps`` inside, ``reported``. Of a gauge its last value.
+        ``snapshots``, ``restarts`` and ``gaps`` inside, ``reported`` (in how many the entries changed). Of a gauge its
+        last value. ``covers_from`` and ``covers_to`` are its reports at or before ``start`` and ``stop`` (NaT: none):
+        a component sends every few minutes, and what came after its last report is not in the slice.
 
     Raises
     ------
@@ -113,10 +115,14 @@ def rows_slice(histogram: xr.Dataset, first: int, last: int) -> xr.Dataset:
     picked = histogram.drop_vars(schema.RECEIVED, errors="ignore").isel({schema.TIME: rows}).load()
     inside = slice(first, last + 1)
     entries = _entries(histogram)
-    if histogram.attrs["gauge"]:
-        before = np.concatenate([[0.0], entries[:-1]])[inside]
-    else:
-        before = entries[previous[inside]] * (previous[inside] >= 0)
+    before = np.concatenate([[0.0], entries[:-1]])
+    if not histogram.attrs["gauge"]:
+        before = np.where(previous >= 0, entries[previous], 0.0)
+    reports = np.flatnonzero(entries != before)
+    covers = [
+        np.datetime64("NaT", "ns") if not len(known) else times[known[-1]]
+        for known in (reports[reports < first], reports[reports <= last])
+    ]
     sign = xr.DataArray(signs, dims=schema.TIME)
     result = picked.map(lambda variable: (variable * sign).sum(schema.TIME, skipna=False))
     result = result.assign_attrs(histogram.attrs)
@@ -128,7 +134,9 @@ def rows_slice(histogram: xr.Dataset, first: int, last: int) -> xr.Dataset:
         snapshots=last + 1 - first,
         restarts=int(restart[inside].sum()),
         gaps=int(kernels.gaps(times)[inside].sum()),
-        reported=int((entries[inside] != before).sum()),
+        reported=int((entries != before)[inside].sum()),
+        covers_from=covers[0],
+        covers_to=covers[1],
     )
 
 

@@ -99,7 +99,8 @@ def export_trends(
 
     Columns: ``run``, ``subsystem``, ``time`` (the snapshot, UTC); per histogram ``<histogram>:<reductor>`` and
     ``<histogram>:<reductor>:error`` (of its increment), ``<histogram>:exposure`` (length of the increment [s]; none up
-    to the first snapshot of a run) and ``<histogram>:reported`` (whether it changed). Empty where there is no value.
+    to the first snapshot of a run) and ``<histogram>:reported`` (whether it changed). Empty where there is no value. A
+    ratio or efficiency has an exposure of its own, ``<histogram>:<reductor>:exposure``: from report to report of both.
     Histograms of one name in two subsystems share their columns. Written run by run: memory holds one run.
 
     Parameters
@@ -128,6 +129,8 @@ def export_trends(
                 name = f"{label}:{one.reductors[which].name}"
                 trends[name] = None
                 columns |= {name: "float64", f"{name}:error": "float64"}
+                if one.reductors[which].other:
+                    columns |= {f"{name}:exposure": "seconds"}
             columns |= {f"{label}:exposure": "seconds", f"{label}:reported": "bool"}
     total, done, rows = sum(len(one.runs) for one in chosen), 0, 0
     with whole_file(path) as unfinished, FORMATS[path.suffix](unfinished, columns) as write:
@@ -218,6 +221,8 @@ def _run_columns(one: _Chosen, run: int, config: Config) -> dict[str, NDArray[An
     made = row_by_row(one.view, one.subsystem, config, [run], one.entries, one.reductors, ragged=False)
     value, error = made["value"].values, made["error"].values
     exposure, reports = made["exposure"].values, made["reported"].values
+    exposure = np.broadcast_to(exposure.reshape(*exposure.shape[:2], -1), value.shape)
+    plain = next((which for which, single in enumerate(one.reductors) if not single.other), 0)
     holds = one.view.holds[one.view.layout(one.view.run_index(run))]
     table: dict[str, NDArray[Any]] = {"time": made["time"].values}
     for column, (entry, label) in enumerate(zip(one.entries, _labels(one.entries), strict=True)):
@@ -227,9 +232,11 @@ def _run_columns(one: _Chosen, run: int, config: Config) -> dict[str, NDArray[An
         for which in one.fitting[column]:
             name = f"{label}:{one.reductors[which].name}"
             table |= {name: value[:, column, which], f"{name}:error": error[:, column, which]}
+            if one.reductors[which].other:
+                table |= {f"{name}:exposure": exposure[:, column, which]}
         reported = reports[:, column].astype(object)
         reported[~held] = None
-        table |= {f"{label}:exposure": exposure[:, column], f"{label}:reported": reported}
+        table |= {f"{label}:exposure": exposure[:, column, plain], f"{label}:reported": reported}
     return table
 
 

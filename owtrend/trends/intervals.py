@@ -1,15 +1,16 @@
-"""One reductor of one histogram over intervals of a run, and the events that were counted in them."""
+"""One reductor of one histogram over intervals of a run, with the events and the other histogram that it needs."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from owtrend.config import Config
-from owtrend.errors import NotFoundError, UsageError
+from owtrend.errors import NotFoundError
 from owtrend.histograms import run_histogram, time_slice
 from owtrend.histograms.labelled import labelled
 from owtrend.histograms.run_histogram import RowSource, RunHistogram
@@ -19,9 +20,15 @@ from owtrend.trends.increments import Increments
 from owtrend.trends.reductions import Estimate
 from owtrend.trends.reductors import Reductor, parse
 
-__all__ = ["WHOLE", "Events", "continuing", "custom", "event_counter", "goes_on", "intervals", "stretches"]
+__all__ = [
+    "WHOLE", "Covered", "Events", "Intervals", "Part", "Together", "continuing", "custom", "event_counter", "goes_on",
+    "intervals", "stretches",
+]  # fmt: skip
 
 WHOLE = np.timedelta64(2**62, "ns")  # an interval that holds all of a run, its first snapshot too
+
+Part = tuple[NDArray[np.intp], Increments]  # rows of a run, and what a histogram gained in each
+Covered = tuple[NDArray[np.intp], Increments, Increments]  # rows of a run, and what two gained up to each
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +69,7 @@ def event_counter(view: RowSource, run: int, config: Config, subsystem: str) -> 
         return None
     try:
         entry = view.registry.find(settings.events, f"{view.where}, event counter")
-        increments, (counted, _) = intervals(view, run, entry, parse(settings.count), None)
+        increments, counted, *_ = intervals(view, run, entry, parse(settings.count), None)
     except NotFoundError as error:
         _log.warning("no events are counted in run %d: %s", run, error)
         return None
@@ -71,10 +78,24 @@ def event_counter(view: RowSource, run: int, config: Config, subsystem: str) -> 
     return events if len(events.times) else None
 
 
+class Intervals(NamedTuple):
+    """A reductor over intervals: the increments in them, ``value`` and ``error``, and what each value covers.
+
+    ``begin`` and ``end`` (ns UTC) are those of the increments. Where a reductor needs another histogram, too, they are
+    two reports of both, NaT where no two are covered.
+    """
+
+    increments: Increments
+    value: NDArray[np.float64]
+    error: NDArray[np.float64]
+    begin: NDArray[np.datetime64]
+    end: NDArray[np.datetime64]
+
+
 def intervals(
     view: RowSource, run: int, entry: HistogramEntry, single: Reductor, every: np.timedelta64 | None,
     events: Events | None = None,
-) -> tuple[Increments, Estimate]:  # fmt: skip
+) -> Intervals:  # fmt: skip
     """One reductor of one histogram in a run, row by row or over intervals of ``every``.
 
     They are counted from the first snapshot of the run, which counts since the run began and is one by itself. Of a
@@ -82,26 +103,230 @@ def intervals(
     """
     pieces = run_histogram.by_binning(view, run, entry)
     origin = view.times(view.run_index(run))[0]
-    increments, values, errors = [], [], []
+    rows, increments, starts, values, errors = [], [], [], [], []
     for number, one in enumerate(pieces):
         made = continuing(pieces, number, slice(0, len(one.rows)), events, single)
         groups = None if every is None else _groups(made.end, origin, every)
         coarse = made if groups is None else made.grouped(groups)
+        value = error = np.full(len(coarse), np.nan)
         if single.kind.custom:
             value, error = _custom(one, single, groups, coarse.reported | coarse.gauge)
             if goes_on(pieces, number):  # what was gained in its first row nobody knows
                 value[0] = error[0] = np.nan
-        elif single.other:
-            other = _increments_of_other(view, run, single.other, one, events)
-            value, error = single(coarse, other if groups is None else other.grouped(groups))
-        else:
+        elif not single.other:
             value, error = single(coarse)
+        rows.append((one.rows, made))
+        starts.append(np.arange(len(made)) if groups is None else np.asarray(groups))
         increments.append(coarse)
         values.append(value)
         errors.append(error)
     if not increments:
         raise NotFoundError(f"{view.where}: run {run} has no histogram {entry.name!r}")
-    return _times_of(increments), (np.concatenate(values), np.concatenate(errors))
+    times = _times_of(increments)
+    found = Intervals(times, np.concatenate(values), np.concatenate(errors), times.begin, times.end)
+    if not single.other:
+        return found
+    others = run_histogram.by_binning(view, run, view.registry.find(single.other, view.where))
+    every_row = stretches(others, 0, len(view.times(view.run_index(run))))
+    parts = [(others[number].rows[some], continuing(others, number, some)) for number, some in every_row]
+    return _of_both(found, single, rows, starts, parts)
+
+
+def _of_both(
+    found: Intervals, single: Reductor, own: Sequence[Part], starts: Sequence[NDArray[np.intp]], other: Sequence[Part]
+) -> Intervals:
+    """The values of intervals of two histograms: of what both gained between reports of both that end in each."""
+    number_of: dict[int, int] = {}  # of the interval, by row of the run
+    first = 0
+    for (rows, _), begins in zip(own, starts, strict=True):
+        numbers = first + np.searchsorted(begins, np.arange(len(rows)), side="right") - 1
+        number_of |= dict(zip(rows.tolist(), numbers.tolist(), strict=True))
+        first += len(begins)
+    totals: dict[int, tuple[Increments, Increments]] = {}
+    value, error = np.full(first, np.nan), np.full(first, np.nan)
+    begin, end = (np.full(first, np.datetime64("NaT"), dtype="datetime64[ns]") for _ in range(2))
+    for rows, gained, of_other in Together().add(own, other)[0]:
+        numbers = np.array([number_of[row] for row in rows.tolist()])
+        for number in np.unique(numbers).tolist():
+            few = np.flatnonzero(numbers == number)
+            totals[number] = _added(totals.get(number), gained.rows(few), of_other.rows(few))
+    for number, both in totals.items():
+        (value[number],), (error[number],) = single(*both)
+        begin[number], end[number] = both[0].begin[0], both[0].end[0]
+    return found._replace(value=value, error=error, begin=begin, end=end)
+
+
+class _Row(NamedTuple):
+    """A histogram in one row of a run: its place in the parts, and what kind of row it is."""
+
+    part: int
+    at: int
+    reported: bool
+    restart: bool
+    first: bool
+    known: bool
+    gauge: bool
+
+    @classmethod
+    def by_row(cls, parts: Sequence[Part]) -> dict[int, "_Row"]:
+        found = {}
+        for part, (rows, increments) in enumerate(parts):
+            known, gauge = np.isfinite(increments.whole), increments.gauge
+            first = np.isnat(increments.begin) | increments.restart
+            kinds = np.stack([increments.reported | gauge, increments.restart, first, known], axis=1).tolist()
+            for at, (row, (reported, restart, begins, is_known)) in enumerate(zip(rows.tolist(), kinds, strict=True)):
+                found[row] = cls(part, at, reported, restart, begins, is_known, gauge)
+        return found
+
+
+class _Span(NamedTuple):
+    """What two histograms gained up to a row, since ``begin``: places in the parts, ``_CARRIED`` from rows before."""
+
+    row: int
+    begin: np.datetime64
+    terms: tuple[list[tuple[int, int]], list[tuple[int, int]]]
+
+    def alike(self) -> tuple[int, ...]:
+        """The same for spans of one row each that lie in the same parts; another for each of all others."""
+        plain = all(len(terms) == 1 and terms[0] != _CARRIED for terms in self.terms)
+        return tuple(terms[0][0] for terms in self.terms) if plain else (self.row,)
+
+
+_CARRIED = (-1, 0)
+
+
+class Together:
+    """Two histograms from each report of both to the next: only there it is known what both gained in the same time.
+
+    Each is sent every few minutes, so in all other snapshots one of them is older. An interval in which only one
+    restarted, or nobody knows what was gained, is left out. A first report, since the run began or both restarted, may
+    have been sent long before its snapshot: it is withdrawn if the next report is not of both.
+    """
+
+    def __init__(self) -> None:
+        self._carried: list[Increments | None] = [None, None]  # gained since both reported
+        self._broken = False  # nobody knows what was
+        self._since = np.datetime64("NaT", "ns")  # when both reported
+        self._unconfirmed = -1  # row of the first report of both, until one follows
+        self._first: tuple[Increments, Increments] | None = None  # gained up to that row
+        self._total: tuple[Increments, Increments] | None = None
+
+    @property
+    def total(self) -> tuple[Increments, Increments] | None:
+        """What both gained in all intervals that are covered; if their bins changed, in the last ones."""
+        return self._total if self._first is None else _added(self._total, *self._first)
+
+    def add(self, own: Sequence[Part], other: Sequence[Part]) -> tuple[list[Covered], list[int]]:
+        """Go on with further rows of a run.
+
+        Returns
+        -------
+        :
+            Rows in which both reported, with what each gained from ``begin``, the report of both before; and earlier
+            rows that are withdrawn.
+        """
+        sides, first = (own, other), self._unconfirmed
+        by_row = [_Row.by_row(parts) for parts in sides]
+        terms = [[] if carried is None else [_CARRIED] for carried in self._carried]
+        spans: list[_Span] = []
+        withdrawn: set[int] = set()
+        for row in sorted(by_row[0].keys() | by_row[1].keys()):
+            both = [of.get(row) for of in by_row]
+            there = [one for one in both if one is not None]
+            news = [one for one in there if one.reported]
+            if any(one.restart for one in there):
+                terms = [[], []]
+                self._broken = not (len(there) == 2 and all(one.restart for one in there))
+            if self._unconfirmed >= 0 and any(not one.gauge for one in news):
+                if len(news) < 2:
+                    withdrawn.add(self._unconfirmed)
+                    self._broken = True
+                self._unconfirmed = -1
+            self._broken |= not all(one.known for one in news)
+            for number, one in enumerate(both):
+                if one is not None and one.reported:
+                    self._broken |= not self._same_bins(number, sides[number], terms[number], one)
+                    terms[number].append((one.part, one.at))
+            if len(news) < 2:
+                continue
+            if not self._broken:
+                spans.append(_Span(row, self._since, (terms[0], terms[1])))
+                if any(one.first for one in news) and not any(one.gauge for one in news):
+                    self._unconfirmed = row
+            terms, self._broken = [[], []], False
+            self._since = own[news[0].part][1].end[news[0].at]
+        covered = self._summed([span for span in spans if span.row not in withdrawn], sides)
+        self._count(covered, first, withdrawn)
+        self._carried = [self._sum(number, sides[number], terms[number]) for number in (0, 1)]
+        return covered, [row for row in sorted(withdrawn) if all(span.row != row for span in spans)]
+
+    def _summed(self, spans: Sequence[_Span], sides: tuple[Sequence[Part], Sequence[Part]]) -> list[Covered]:
+        """What both gained in spans; those of one row each are taken together."""
+        found: list[Covered] = []
+        for group in ([*group] for _, group in groupby(spans, key=_Span.alike)):
+            pair = [self._sum(number, sides[number], group[0].terms[number]) for number in (0, 1)]
+            if len(group) > 1:
+                places = [[span.terms[number][0] for span in group] for number in (0, 1)]
+                pair = [
+                    parts[of[0][0]][1].rows(np.array([at for _, at in of]))
+                    for parts, of in zip(sides, places, strict=True)
+                ]
+            begin = np.array([span.begin for span in group], dtype="datetime64[ns]")
+            own, other = (replace(one, begin=begin) for one in pair if one is not None)
+            found.append((np.array([span.row for span in group]), own, other))
+        return found
+
+    def _count(self, covered: Sequence[Covered], first: int, withdrawn: Collection[int]) -> None:
+        """Add what is covered to the total, but for a report that is not confirmed; ``first`` is the one before."""
+        if self._first is not None and self._unconfirmed != first:
+            self._total = self._total if first in withdrawn else _added(self._total, *self._first)
+            self._first = None
+        for rows, own, other in covered:
+            if rows[-1] == self._unconfirmed:
+                self._first = own.rows(slice(-1, None)), other.rows(slice(-1, None))
+                own, other = own.rows(slice(0, -1)), other.rows(slice(0, -1))
+            if len(own):
+                self._total = _added(self._total, own, other)
+
+    def _sum(self, number: int, parts: Sequence[Part], terms: Sequence[tuple[int, int]]) -> Increments | None:
+        """The sum of some rows of one of the two, in their order."""
+        total: Increments | None = None
+        for part, at in terms:
+            few = self._carried[number] if part < 0 else parts[part][1].rows(slice(at, at + 1))
+            total = few if total is None or few is None else total.plus(few)
+        return total
+
+    def _same_bins(self, number: int, parts: Sequence[Part], terms: Sequence[tuple[int, int]], row: _Row) -> bool:
+        """True if a row has the bins of those that it is added to."""
+        if not terms:
+            return True
+        carried = self._carried[number]
+        before = carried.axes if terms[0] == _CARRIED and carried is not None else parts[terms[0][0]][1].axes
+        return before == parts[row.part][1].axes
+
+    def state(self) -> dict[str, Any]:
+        """What is kept of the rows so far."""
+        return {
+            "carried": self._carried, "broken": self._broken, "since": self._since, "unconfirmed": self._unconfirmed,
+            "first": self._first, "total": self._total,
+        }  # fmt: skip
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> "Together":
+        """The same, to go on from `state`."""
+        made = cls()
+        vars(made).update({f"_{name}": value for name, value in state.items()})
+        made._since = np.asarray(state["since"])[()]  # type: ignore[assignment]
+        return made
+
+
+def _added(
+    before: tuple[Increments, Increments] | None, own: Increments, other: Increments
+) -> tuple[Increments, Increments]:
+    """The sums of two histograms with further rows of both; if the bins of one changed, of those rows alone."""
+    if before is None or (before[0].axes, before[1].axes) != (own.axes, other.axes):
+        return own.as_one(), other.as_one()
+    return before[0].plus(own), before[1].plus(other)
 
 
 def stretches(pieces: Sequence[RunHistogram], first: int, last: int) -> Iterator[tuple[int, slice]]:
@@ -213,20 +438,6 @@ def _called(single: Reductor, histogram: Any, first: int, last: int) -> tuple[fl
     answer: Any = single.kind.function(time_slice.rows_slice(histogram, first, last))
     value, error = answer if isinstance(answer, tuple) else (answer, np.nan)
     return float(value), float(error)
-
-
-def _increments_of_other(
-    view: RowSource, run: int, name: str, one: RunHistogram, events: Events | None
-) -> Increments:  # fmt: skip
-    """The increments of another histogram in the rows of ``one``."""
-    entry = view.registry.find(name, view.where)
-    found = run_histogram.by_binning(view, run, entry)
-    if len(found) != 1 or not np.array_equal(found[0].rows, one.rows):
-        raise UsageError(
-            f"{view.where}, run {run}: {name} and {'/'.join(one.segment.path)} are not held by the same snapshots in "
-            "one binning each; a ratio needs that"
-        )
-    return continuing(found, 0, slice(0, len(one.rows)), events)
 
 
 def _groups(ends: NDArray[np.datetime64], origin: np.datetime64, every: np.timedelta64) -> list[int]:

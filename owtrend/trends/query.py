@@ -169,6 +169,8 @@ def row_by_row(
     times = [view.times(int(run_index)) for run_index in source.run_indices]
     states = _states(source)
     begin = [begins(mine, State.HELD.is_set(state)) for mine, state in zip(times, states, strict=True)]
+    if any(one.other for one in reductors):
+        begin = _begins_of_both(source, times, states, begin)
     dim = schema.SNAPSHOT if ragged else schema.TIME
     every = np.concatenate(times) if times else np.empty(0, "datetime64[ns]")
     start, state = np.concatenate(begin), np.concatenate(states)
@@ -224,6 +226,30 @@ def _states(source: _Source) -> list[NDArray[np.uint8]]:
     return [out[number] for number in range(len(source.runs))]
 
 
+def _begins_of_both(
+    source: _Source, times: Sequence[NDArray[np.datetime64]], states: Sequence[NDArray[np.uint8]],
+    begin: Sequence[NDArray[np.datetime64]],
+) -> list[NDArray[np.datetime64]]:  # fmt: skip
+    """Where each value begins, ``(row, histogram, reductor)``: of two histograms where both reported before."""
+    each = [np.repeat(of_run[..., None], len(source.reductors), axis=2) for of_run in begin]
+    gauges = [entry.first.gauge for entry in source.entries]
+    for number, single in enumerate(source.reductors):
+        if single.other:
+            other = source.view.registry.find(single.other, source.view.where)
+            of_other = _Source(source.view, source.subsystem, source.config, source.runs, (other,), ())
+            for of_run, when, state, another in zip(each, times, states, _states(of_other), strict=True):
+                reports = _reports(state, gauges) & _reports(another, [other.first.gauge])
+                of_run[..., number] = begins(when, reports)
+    return each
+
+
+def _reports(state: NDArray[np.uint8], gauges: Sequence[bool]) -> NDArray[np.bool_]:
+    """Rows that are up to date: a histogram changed, or is a gauge."""
+    held = State.HELD.is_set(state) & np.array(gauges, dtype=bool)
+    reports: NDArray[np.bool_] = State.REPORTED.is_set(state) | held
+    return reports
+
+
 def over_intervals(
     view: SubsystemReader, subsystem: str, config: Config, runs: Sequence[int], entries: Sequence[HistogramEntry],
     reductors: Sequence[Reductor], every: np.timedelta64, *, ragged: bool,
@@ -238,25 +264,24 @@ def over_intervals(
     if len(entries) != 1:
         raise UsageError(f"intervals are of one histogram at a time; {len(entries)} were asked for")
     dim = schema.SNAPSHOT if ragged else schema.TIME
-    ends, start, state, counts, values, errors = [], [], [], [], [], []
+    ends, start, stop, state, counts, values, errors = [], [], [], [], [], [], []
     held = [run for run in runs if run_histogram.by_binning(view, run, entries[0])]
     for run in held or runs[:1]:  # which says that it is not there
         events = event_counter(view, run, config, subsystem)
-        value, error = [], []
-        for single in reductors:
-            increments, estimate = intervals(view, run, entries[0], single, every, events)
-            value.append(estimate[0])
-            error.append(estimate[1])
+        found = [intervals(view, run, entries[0], single, every, events) for single in reductors]
+        increments = found[0].increments
         ends.append(increments.end)
-        start.append(increments.begin[:, None])
+        start.append(np.stack([one.begin for one in found], axis=1)[:, None])
+        stop.append(np.stack([one.end for one in found], axis=1)[:, None])
         state.append(State.pack(increments.reported, increments.restart)[:, None])
         counts.append(len(increments.end))
-        values.append(np.stack(value, axis=1)[:, None])
-        errors.append(np.stack(error, axis=1)[:, None])
+        values.append(np.stack([one.value for one in found], axis=1)[:, None])
+        errors.append(np.stack([one.error for one in found], axis=1)[:, None])
     dims = (dim, "histogram", "reductor")
     variables = {"value": (dims, np.concatenate(values)), "error": (dims, np.concatenate(errors))}
     joined = np.concatenate(ends), np.concatenate(start), np.concatenate(state), np.zeros(sum(counts), dtype=bool)
-    return _dataset(variables, dim, *joined, tuple(held), np.array(counts), entries, reductors, subsystem)
+    made = _dataset(variables, dim, *joined, tuple(held), np.array(counts), entries, reductors, subsystem)
+    return made.assign_coords(stop=(dims, np.concatenate(stop), {"long_name": "end of what a value covers, UTC"}))
 
 
 def _dataset(
@@ -266,6 +291,8 @@ def _dataset(
 ) -> xr.Dataset:  # fmt: skip
     run: Any = runs[0] if dim == schema.TIME else (dim, np.repeat(np.array(runs, dtype=np.int64), counts))
     over = (dim, "histogram")
+    each = over if start.ndim == 2 else (*over, "reductor")
+    exposure = (times.reshape(-1, *[1] * (start.ndim - 1)) - start) / np.timedelta64(1, "s")
     return xr.Dataset(
         variables,
         coords={
@@ -273,8 +300,8 @@ def _dataset(
             "run": run,
             "histogram": [entry.name for entry in entries],
             "reductor": [one.name for one in reductors],
-            "start": (over, start, {"long_name": "begin of the increment, UTC"}),
-            "exposure": (over, (times[:, None] - start) / np.timedelta64(1, "s"), {"units": "s"}),
+            "start": (each, start, {"long_name": "begin of the increment, UTC"}),
+            "exposure": (each, exposure, {"units": "s"}),
             "reported": (over, State.REPORTED.is_set(state)),
             "restart": (over, State.RESTART.is_set(state)),
             "stale": (dim, stale, _STALE),

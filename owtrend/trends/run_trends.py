@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -23,6 +23,8 @@ from owtrend.trends.increments import Increments
 from owtrend.trends.intervals import (
     WHOLE,
     Events,
+    Part,
+    Together,
     continuing,
     custom,
     event_counter,
@@ -68,7 +70,8 @@ class _Column:
     reductors: list[tuple[int, Reductor]]
     axes: list[tuple[Axis, ...]] = field(default_factory=list)  # of its binnings so far
     total: Increments | None = None
-    separate: dict[int, list[Increments | None]] = field(default_factory=dict)  # totals of itself, and of another
+    separate: dict[int, Increments] = field(default_factory=dict)  # totals in ranges, by reductor
+    together: dict[int, Together] = field(default_factory=dict)  # with another histogram, by reductor
     segment: Segment | None = None  # of the latest binning
     warned: set[int] = field(default_factory=set)
     events: float = 0.0  # in the reports that are not pending
@@ -130,7 +133,7 @@ class RunTrends:
         -------
         :
             ``value``, ``error`` (time, histogram, reductor) and ``state`` (time, histogram) of these rows, and what
-            became of earlier ones when the event counter reported.
+            became of earlier ones when the event counter, or another histogram, reported.
 
         Raises
         ------
@@ -148,8 +151,11 @@ class RunTrends:
         amended = [] if events is None else list(self._settled(events))
         for number, (column, pieces) in enumerate(zip(self._columns, held, strict=True)):
             self._require_same(column, pieces)
-            for binning, rows in stretches(pieces, first, last):
-                self._add(out, first, number, column, pieces, binning, rows, find, events)
+            own = [
+                self._add(out, first, number, column, pieces, binning, rows, events)
+                for binning, rows in stretches(pieces, first, last)
+            ]
+            amended += self._with_others(out, first, last, number, column, own, find)
         self.rows_done = last
         return out, amended
 
@@ -171,6 +177,7 @@ class RunTrends:
                 {
                     "axes": column.axes, "reductors": [target for target, _ in column.reductors],
                     "total": column.total, "separate": column.separate, "events": column.events,
+                    "together": {target: both.state() for target, both in column.together.items()},
                     "pending": [[pending.row, pending.increments] for pending in column.pending],
                 }
                 for column in self._columns
@@ -184,6 +191,7 @@ class RunTrends:
             column.axes, column.total, column.events = known["axes"], known["total"], known["events"]
             column.reductors = [pair for pair in column.reductors if pair[0] in known["reductors"]]
             column.separate = known["separate"]
+            column.together = {target: Together.from_state(both) for target, both in known["together"].items()}
             column.pending = [_Pending(row, increments) for row, increments in known["pending"]]
 
     def _require_same(self, column: _Column, pieces: Pieces) -> None:
@@ -213,27 +221,27 @@ class RunTrends:
 
     def _add(
         self, out: TrendArrays, first: int, number: int, column: _Column, pieces: Pieces, binning: int, rows: slice,
-        find: Callable[[str], Pieces], events: Events | None,
-    ) -> None:  # fmt: skip
-        """The trends of some rows of one binning of one histogram."""
+        events: Events | None,
+    ) -> Part:  # fmt: skip
+        """The trends of some rows of one binning of one histogram; returns these rows and their increments."""
         piece = pieces[binning]
         increments = continuing(pieces, binning, rows, events)
         at = piece.rows[rows] - first
         out["state"][at, number] = State.pack(increments.reported, increments.restart)
         for target, single in column.reductors:
-            if single.fits(piece.segment):
-                plain = single.plain
+            if single.fits(piece.segment) and not single.other:
                 out["value"][at, number, target], out["error"][at, number, target] = (
                     single(increments)
-                    if plain
-                    else self._separately(column, target, single, pieces, binning, rows, increments, find)
+                    if single.plain
+                    else self._separately(column, target, single, pieces, binning, rows, increments)
                 )
         self._count_events(column, piece.rows[rows], increments, events)
         column.total = increments.as_one() if column.total is None else column.total.plus(increments)
+        return piece.rows[rows], increments
 
     def _separately(
         self, column: _Column, target: int, single: Reductor, pieces: Pieces, binning: int, rows: slice,
-        increments: Increments, find: Callable[[str], Pieces],
+        increments: Increments,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
         """A reductor that needs more than the increments of all bins."""
         if single.kind.custom:
@@ -242,28 +250,34 @@ class RunTrends:
             if rows.start == 0 and goes_on(pieces, binning):  # what was gained in its first row nobody knows
                 value[0] = error[0] = np.nan
             return value, error
-        if single.ranges:
-            of_bins = continuing(pieces, binning, rows, single=single)
-            self._add_total(column, target, 0, of_bins)
-            return single(of_bins)
-        try:
-            other, alike = self._of_other(pieces[binning], rows, find(single.other))
-        except NotFoundError as failure:
-            self._failed(column, target, single, failure)
-            other, alike = None, np.zeros(len(increments), dtype=bool)
-        if not alike.all():
-            name = "/".join(pieces[binning].segment.path)
-            words = (
-                f"{single.other} and {name} are not held by the same snapshots in one binning each; a ratio needs that"
-            )
-            self._failed(column, target, single, UsageError(words))
-        value, error = np.full(len(alike), np.nan), np.full(len(alike), np.nan)
-        if other is not None:
-            both = increments.rows(np.flatnonzero(alike))
-            value[alike], error[alike] = single(both, other)
-            self._add_total(column, target, 0, both)
-            self._add_total(column, target, 1, other)
-        return value, error
+        of_bins = continuing(pieces, binning, rows, single=single)
+        before = column.separate.get(target)
+        same = before is not None and before.axes == of_bins.axes  # of several binnings the last
+        column.separate[target] = before.plus(of_bins) if before is not None and same else of_bins.as_one()
+        return single(of_bins)
+
+    def _with_others(
+        self, out: TrendArrays, first: int, last: int, number: int, column: _Column, own: Sequence[Part],
+        find: Callable[[str], Pieces],
+    ) -> Iterator[Amended]:  # fmt: skip
+        """The reductors of a histogram and another one, in rows in which both reported; what is withdrawn before."""
+        for target, single in column.reductors:
+            if not single.other:
+                continue
+            try:
+                pieces = find(single.other)
+            except NotFoundError as failure:
+                self._failed(column, target, single, failure)
+                continue
+            other = [
+                (pieces[binning].rows[rows], continuing(pieces, binning, rows))
+                for binning, rows in stretches(pieces, first, last)
+            ]
+            covered, withdrawn = column.together.setdefault(target, Together()).add(own, other)
+            for rows, *both in covered:
+                out["value"][rows - first, number, target], out["error"][rows - first, number, target] = single(*both)
+            for row in withdrawn:
+                yield Amended(row, number, target, np.nan, np.nan)
 
     def _failed(self, column: _Column, target: int, single: Reductor, failure: Exception) -> None:
         """A reductor that has no value in a row: an error where only it was requested, else it is missing."""
@@ -272,33 +286,6 @@ class RunTrends:
         if target not in column.warned:
             column.warned.add(target)
             _log.warning("%s: no %s of %s: %r", self._subsystem, single.name, column.entry.name, failure)
-
-    def _of_other(
-        self, piece: RunHistogram, rows: slice, others: Pieces
-    ) -> tuple[Increments | None, NDArray[np.bool_]]:
-        """Increments of another histogram in the rows in which it began where this one did; and which these are."""
-        alike = np.zeros(rows.stop - rows.start, dtype=bool)
-        found: Increments | None = None
-        for number, other in enumerate(others):
-            at = np.searchsorted(other.rows, piece.rows[rows])
-            at_most = np.minimum(at, len(other.rows) - 1)
-            before = np.where(at > 0, other.rows[np.maximum(at - 1, 0)], -1)
-            own = np.arange(rows.start, rows.stop)
-            own_before = np.where(own > 0, piece.rows[np.maximum(own - 1, 0)], -1)
-            same = (other.rows[at_most] == piece.rows[rows]) & (before == own_before)
-            if same.any() and found is None:
-                alike = same
-                start, stop = int(at[same].min()), int(at[same].max()) + 1
-                found = continuing(others, number, slice(start, stop)).rows(at[same] - start)
-        return found, alike
-
-    def _add_total(self, column: _Column, target: int, which: int, increments: Increments) -> None:
-        totals = column.separate.setdefault(target, [None, None])
-        before = totals[which]
-        if before is None or before.axes != increments.axes:  # of several binnings the last
-            totals[which] = increments.as_one()
-        else:
-            totals[which] = before.plus(increments)
 
     def _total(
         self, column: _Column, target: int, single: Reductor, view: RowSource, run: int
@@ -309,7 +296,7 @@ class RunTrends:
         if single.kind.custom:
             try:
                 entry = view.registry.histograms[column.entry.path]
-                _, (value, error) = intervals(view, run, entry, single, WHOLE)
+                _, value, error, *_ = intervals(view, run, entry, single, WHOLE)
             except Exception as failure:
                 self._failed(column, target, single, failure)
                 return None
@@ -319,10 +306,12 @@ class RunTrends:
                 total = replace(total, events=np.array([self._events(column)]))
             value, error = single(total)
         else:
-            own, other = column.separate.get(target, [None, None])
+            own, other = column.separate.get(target), None
+            if target in column.together and (both := column.together[target].total):
+                own, other = both
             if own is None:
                 return None
-            value, error = single(own, other) if single.other else single(own)
+            value, error = single(own, other)
         return float(value[0]), float(error[0])
 
     def _events(self, column: _Column) -> float:
@@ -393,9 +382,9 @@ def further_trends(
     trends: RunTrends, view: RowSource, run: int, histograms: Sequence[HistogramEntry], config: Config, subsystem: str
 ) -> TrendArrays:
     """The rows of a stored run that ``trends`` has not seen yet."""
-    run_index = view.run_index(run)
+    run_index, start = view.run_index(run), trends.rows_done
     events = event_counter(view, run, config, subsystem)
-    prefetched = Prefetched(view, run_index, histograms, trends.rows_done)
+    prefetched = Prefetched(view, run_index, histograms, start)
     held = [run_histogram.by_binning(view, run, entry, prefetched.cells) for entry in histograms]
     others: dict[str, Pieces] = {}
 
@@ -410,6 +399,10 @@ def further_trends(
         windows.append(arrays)
         amended += more
     out = {name: np.concatenate([arrays[name] for arrays in windows]) for name in windows[0]}
+    for one in amended:
+        if one.row >= start:
+            place = one.row - start, one.column, one.target
+            out["value"][place], out["error"][place] = one.value, one.error
     return out | trends.totals(view, run)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import owtrend
 from owtrend.errors import BinningChangedError, DimsError, UsageError
-from tests.builders import table
+from tests.builders import archive_of, snapshots, table
 
 PAIRS = json.loads((Path(__file__).parents[1] / "data/root/projections.json").read_text())["pairs"]
 
@@ -147,3 +147,21 @@ def test_a_profile_has_no_efficiency(rooted):
     profile = rooted.histogram("EMC", "profile", run=300000)
     with pytest.raises(DimsError, match="a profile has no efficiency"):
         owtrend.efficiency(profile, profile)
+
+
+def test_slices_whose_reports_are_of_other_times_have_no_ratio():
+    passed = [[0, *[count] * 2, 0] for count in (1, 1, 2, 2, 4)]
+    total = [[0, *[count] * 2, 0] for count in (2, 4, 4, 5, 8)]
+    archive = archive_of(*snapshots({"passed": passed, "total": total}))
+    slices = [
+        [owtrend.time_slice(archive.histogram("EMC", name, run=300000), *ends) for name in ("passed", "total")]
+        for ends in (("12:00", "12:02"), ("12:00", "12:04"))
+    ]
+    with pytest.raises(
+        DimsError, match=r"by their reports passed \(2018-06-01T12:00:00, .*12:02:00\] and total .*12:01"
+    ):
+        owtrend.ratio(*slices[0])
+    assert owtrend.ratio(*slices[0], sent_together=True).value.values.tolist() == [0.5, 0.5]
+    got = owtrend.efficiency(*slices[1])
+    assert got.value.values.tolist() == [0.5, 0.5]
+    assert [str(got[end].values)[11:16] for end in ("start", "stop")] == ["12:00", "12:04"]

@@ -370,7 +370,6 @@ def test_gaps_lengthen_the_exposure_and_lower_the_rate():
         ("mean(x=5:5)", UsageError, "range 5:5 holds no bin"),
         ("mean_x(y=0:1)", NotFoundError, "h: no reductor .* for it; it has entries"),
         ("ratio(alll)", NotFoundError, "did you mean 'all'"),
-        ("ratio(sometimes)", UsageError, "sometimes and h are not held by the same snapshots"),
     ],
 )
 def test_a_reductor_without_a_meaning_is_an_error_that_says_why(variants, spec, error, message):
