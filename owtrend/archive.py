@@ -81,9 +81,9 @@ class Archive(Displayed):
         return self._reader.subsystem(subsystem)
 
     def _display(self) -> Display:
-        if not len(self.runs):
+        if not self.subsystems:
             return Display(f"{self.location}, empty", {}, [f"!owtrend ingest FOLDER --store {self.location}"])
-        name, runs = self.subsystems[0], self.runs.index
+        name, runs = self.subsystems[0], self.runs.index[self.runs["snapshots"] > 0]
         registries = {name: self._reader.subsystem(name).registry.histograms for name in self.subsystems}
         first = next(iter(registries[name].values())).name
         title = f"{self.location}, {plural(len(runs), 'run')}, {runs[0]} to {runs[-1]}"
@@ -101,7 +101,10 @@ class Archive(Displayed):
 
     @cached_property
     def runs(self) -> pd.DataFrame:
-        """Indexed by run number, sorted: start, stop (UTC), duration, snapshots, subsystems, mode."""
+        """Indexed by run number, sorted: start, stop (UTC), duration, snapshots, unreadable files, subsystems, mode.
+
+        A run with nothing but unreadable files has no snapshots and no subsystems.
+        """
         return runs_table(self._reader)
 
     def last_time(self, subsystem: str) -> pd.Timestamp:
@@ -572,6 +575,7 @@ class Archive(Displayed):
         bad: list[tuple[Any, Any]] = []
         if leave_flagged:
             findings = self.findings(subsystem, runs=np.unique(taken["run"].values).tolist())
+            findings = findings[findings["score"] != "new"]
             concerned = [not names or taken.attrs["name"] in names for names in findings["histograms"]]
             bad = list(zip(findings["start"][concerned].values, findings["stop"][concerned].values, strict=True))
         return learn_shape(taken, model, variations=variations, leave_out=bad, version=self.version)

@@ -3,8 +3,11 @@ import numpy as np
 import pytest
 
 import owtrend
+from dashboards.state.session import Session
+from owtrend.compute import compute
 from owtrend.errors import NotFoundError, StoreError
 from owtrend.store.repository import Store
+from tests import builders
 from tests.builders import append, archive_of, snapshots
 
 
@@ -146,3 +149,22 @@ def test_a_store_can_be_moved(small_store, tmp_path):
     moved = owtrend.open(tmp_path / "moved")
     assert moved.histogram("EMC", "h", run=300001).contents.values.tolist() == [[1, 0], [1, 4]]
     assert Store.open(tmp_path / "moved").reader().subsystems == ("EMC", "TPC")
+
+
+def test_a_run_of_unreadable_files_is_listed_with_no_snapshots(tmp_path):
+    for run in (300000, 300001):
+        builders.write_run(tmp_path / "files", {"h": [[0, 1, 0], [0, 2, 0]]}, run)
+    for file in (tmp_path / "files").rglob("*300001*/**/*.root"):
+        file.write_bytes(file.read_bytes()[:200])
+    builders.ingest(tmp_path / "files", tmp_path / "store")
+    compute.compute(tmp_path / "store", workers=0)
+    archive = owtrend.open(tmp_path / "store")
+    runs = archive.runs[["snapshots", "unreadable", "subsystems"]]
+    assert runs.loc[300001].tolist() == [0, 2, ""]
+    assert runs.loc[300000].tolist() == [2, 0, "EMC"]
+    assert str(archive.runs.loc[300001, "start"]) == str(archive.runs.loc[300000, "start"])
+    (incident,) = archive.incidents().to_dict("records")
+    assert (incident["runs"], incident["score"], incident["findings"]) == ((300001,), "unreadable", 2)
+    session = Session(archive)
+    session.choose(run=300001)
+    assert session.view.run == 300000, "the page shows runs with snapshots"

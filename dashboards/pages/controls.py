@@ -8,7 +8,7 @@ import panel as pn
 
 from dashboards.pages.incidents import Incidents
 from dashboards.pictures import histogram, theme
-from dashboards.state import region
+from dashboards.state import load, region
 from dashboards.state.session import MOST, Session
 
 __all__ = ["Controls"]
@@ -83,7 +83,7 @@ class Controls(pn.viewable.Viewer):
     def _follow(self, *_: Any) -> None:
         """Show the view. Options and value change together, so that no widget passes through a choice nobody made."""
         session, view, content = self.session, self.session.view, self.session.loaded.cumulative
-        runs = session.archive.runs["start"][::-1]
+        runs = load.runs(session.archive)["start"][::-1]
         labels = {f"{run}  ·  {start:%Y-%m-%d %H:%M}": run for run, start in runs.items()}
         self.run.param.update(options=labels, value=view.run)
         self._show_others(labels)

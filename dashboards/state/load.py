@@ -62,6 +62,11 @@ class Loaded:
         return list(self.histograms["reductors"].iloc[names.index(name)]) if name in names else []
 
 
+def runs(archive: owtrend.Archive) -> pd.DataFrame:
+    """The runs that can be shown: those with snapshots."""
+    return archive.runs[archive.runs["snapshots"] > 0]
+
+
 def subsystems(archive: owtrend.Archive, run: int) -> list[str]:
     """The subsystems in a run."""
     return str(archive.runs.loc[run, "subsystems"]).split(", ")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import owtrend
-from dashboards.state import interval
+from dashboards.state import interval, load
 from dashboards.state.load import Loaded
 from dashboards.state.view import View
 
@@ -28,9 +28,10 @@ def news(
     before: owtrend.Archive, now: owtrend.Archive, view: View, loaded_before: Loaded, loaded: Loaded
 ) -> News | None:  # fmt: skip
     """What a newer state of the store adds, as far as it concerns a view; None if it adds nothing to it."""
-    added = now.runs.index.difference(before.runs.index)
-    if len(added) and not before.runs.empty:
-        newest = int(now.runs.loc[added, "start"].idxmax())
+    known, every = load.runs(before), load.runs(now)
+    added = every.index.difference(known.index)
+    if len(added) and not known.empty:
+        newest = int(every.loc[added, "start"].idxmax())
         return News(f"Run {newest} is new.", {"run": newest, "start": None, "stop": None})
     if loaded.cumulative is None or loaded.cumulative is loaded_before.cumulative:
         return None

@@ -116,13 +116,13 @@ class Session:
     def _update(self, changes: Mapping[str, Any], loaded: Loaded, changed: Collection[str] = ()) -> None:
         """Change part of the view. What is in ``loaded`` is not read again."""
         archive, view, notes = self.archive, self.view, list[str]()
-        if archive.runs.empty:
+        if load.runs(archive).empty:
             how = f"owtrend ingest FOLDER --store {archive.location}"
             self._show(View(), Loaded(), [f"This store holds no runs yet. Fill it with: {how}"], {}, changed)
             return
         wanted = {name: getattr(view, name) for name in _VIEW} | dict(changes)
         wanted = {name: value.strip() or None if isinstance(value, str) else value for name, value in wanted.items()}
-        run = _one_of("run", _number(wanted["run"]), archive.runs.index.tolist()[::-1], "the store", notes)
+        run = _one_of("run", _number(wanted["run"]), load.runs(archive).index.tolist()[::-1], "the store", notes)
         subsystem = _one_of("subsystem", wanted["subsystem"], load.subsystems(archive, run), f"run {run}", notes)
         same = (run, subsystem) == (view.run, view.subsystem)
         table = loaded.histograms if same and len(loaded.histograms) else load.histograms(archive, run, subsystem)
@@ -209,7 +209,7 @@ class Session:
         numbers = dict.fromkeys(
             _number(item.strip() if isinstance(item, str) else item) for item in given if item != ""
         )
-        unknown = [number for number in numbers if number not in self.archive.runs.index]
+        unknown = [number for number in numbers if number not in load.runs(self.archive).index]
         if unknown:
             notes.append(f"There is no run {', '.join(map(str, unknown))} in the store.")
         found = [number for number in numbers if number not in unknown and number != run]

@@ -23,6 +23,7 @@ from owtrend.model.rows import Accumulation
 from owtrend.model.snapshot import Snapshot
 from owtrend.outliers.component_scores import recalled_components
 from owtrend.outliers.histogram_scores import expected_wait, recalled_pools
+from owtrend.outliers.interruptions import Setup
 from owtrend.outliers.reference_pool import ScoreSettings
 from owtrend.quality.acceptance import accepted_lines
 from owtrend.quality.incident import Incident, RunFindings, incidents
@@ -221,7 +222,8 @@ class Live:
         rows = LiveRows(view.where, run, accumulation)
         rows.extend(self._subsystems[name].registry)
         past = self._past(view, name, run, settings)
-        begun = LiveRun(rows, name, mode, past, settings, self._config)
+        setup = Setup.before(view, run, settings.epochs)
+        begun = LiveRun(rows, name, mode, past, setup, settings, self._config)
         return _Run(begun, accumulation, b"", -(2**62), [], self._previous(view, run, mode))
 
     def _previous(self, view: SubsystemReader, run: int, mode: str) -> int | None:

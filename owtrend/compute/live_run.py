@@ -19,7 +19,7 @@ from owtrend.model.registry import HistogramEntry
 from owtrend.outliers.activity import RunActivity, WaitsSoFar
 from owtrend.outliers.component_scores import PastRuns, RunComponents
 from owtrend.outliers.histogram_scores import RunScores, ScoreArrays
-from owtrend.outliers.interruptions import interruptions_in
+from owtrend.outliers.interruptions import Setup, interruptions_in
 from owtrend.outliers.reference_pool import ReferencePool, ScoreSettings
 from owtrend.store.reader import SubsystemReader
 from owtrend.trends.intervals import Events, continuing, event_counter, stretches
@@ -117,11 +117,12 @@ class LiveRun:
     """
 
     def __init__(
-        self, rows: LiveRows, subsystem: str, mode: str, past: Past, settings: ScoreSettings, config: Config
-    ) -> None:
+        self, rows: LiveRows, subsystem: str, mode: str, past: Past, setup: Setup | None, settings: ScoreSettings,
+        config: Config,
+    ) -> None:  # fmt: skip
         self.rows, self.subsystem, self.mode, self.settings = rows, subsystem, mode, settings
         self.names = kept_reductors(config, subsystem)
-        self.past, self._config = past, config
+        self.past, self._setup, self._config = past, setup, config
         self._entries: list[HistogramEntry] = []
         self.trends = RunTrends([], self.names, config, subsystem)
         self.scores = RunScores(subsystem, rows.run, mode, [], past.pool_of, settings)
@@ -172,8 +173,7 @@ class LiveRun:
 
     def look_for_interruptions(self, late: Sequence[int]) -> None:
         """Find restarts, gaps, silence and absence anew, from the states of all rows."""
-        names = [entry.name for entry in self._entries]
-        of = self.subsystem, self.rows.run, names, self._binnings, late
+        of = self.subsystem, self.rows.run, self._entries, self._binnings, late, self._setup
         self._certain = interruptions_in(self.activity, *of)
 
     def followed_by(self) -> Past:

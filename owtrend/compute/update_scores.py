@@ -157,7 +157,8 @@ def _scores(task: ScoreTask) -> tuple[ScoreTask, Scored]:
         return task, list(histogram_scores.score_runs(view, subsystem, *runs, histograms, first, task.settings))
     found = component_scores.score_components(view, subsystem, *runs, task.settings, task.flagged)
     return task, [
-        (run, arrays, [*flags, *interruptions.interruptions(view, subsystem, run)]) for run, arrays, flags in found
+        (run, arrays, [*flags, *interruptions.interruptions(view, subsystem, run, task.settings.epochs)])
+        for run, arrays, flags in found
     ]
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from owtrend.model.histogram import Path
 from owtrend.model.registry import HistogramEntry, Segment, matching
 from owtrend.model.rows import NotStored
+from owtrend.store.quarantine import missing_snapshots
 from owtrend.store.reader import Reader, SubsystemReader
 
 __all__ = [
@@ -19,7 +20,7 @@ __all__ = [
     "select_runs",
 ]  # fmt: skip
 
-_RUN_COLUMNS = ["start", "stop", "duration", "snapshots", "subsystems", "mode"]
+_RUN_COLUMNS = ["start", "stop", "duration", "snapshots", "unreadable", "subsystems", "mode"]
 _HISTOGRAM_COLUMNS = [
     "path", "class", "kind", "dims", "bins", "axes", "title", "reductors", "first_run", "last_run",
 ]  # fmt: skip
@@ -28,23 +29,34 @@ _QUARANTINE_COLUMNS = ["source", "object", "subsystem", "run", "time", "reason"]
 
 def runs_table(reader: Reader) -> pd.DataFrame:
     """The runs of all subsystems; see `owtrend.Archive.runs`."""
+    columns = ["run", "n_snapshots", "start", "stop", "mode"]
     pieces = []
     for name in reader.subsystems:
         per_run = reader.subsystem(name).per_run
-        table = pd.DataFrame({column: per_run[column] for column in ("run", "n_snapshots", "start", "stop", "mode")})
-        pieces.append(table[table["n_snapshots"] > 0].assign(subsystem=name))
+        table = pd.DataFrame({column: per_run[column] for column in columns})
+        pieces.append(table[table["n_snapshots"] > 0].assign(subsystem=name, unreadable=0))
+    pieces += [
+        pd.DataFrame(
+            {"run": [run], "n_snapshots": 0, "start": min(times), "stop": max(times), "mode": "", "subsystem": "",
+             "unreadable": sum(map(len, times.values()))}
+        )
+        for (_, run), times in missing_snapshots(reader.quarantine).items()
+    ]  # fmt: skip
     if not pieces:
         return pd.DataFrame(columns=_RUN_COLUMNS, index=pd.Index([], name="run", dtype=np.int64))
-    table = (
-        pd.concat(pieces)
-        .groupby("run")
-        .agg(
-            start=("start", "min"),
-            stop=("stop", "max"),
-            snapshots=("n_snapshots", "sum"),
-            subsystems=("subsystem", ", ".join),
-            mode=("mode", lambda modes: ", ".join(sorted(set(filter(None, modes))))),
-        )
+    every = pd.concat(pieces)
+    readable = every["n_snapshots"] > 0
+    timed = every[readable | ~every["run"].isin(every["run"][readable])]  # unreadable files only of runs with no others
+    by_run = every.groupby("run")
+    table = pd.DataFrame(
+        {
+            "start": timed.groupby("run")["start"].min(),
+            "stop": timed.groupby("run")["stop"].max(),
+            "snapshots": by_run["n_snapshots"].sum(),
+            "unreadable": by_run["unreadable"].sum(),
+            "subsystems": by_run["subsystem"].agg(lambda names: ", ".join(filter(None, names))),
+            "mode": by_run["mode"].agg(lambda modes: ", ".join(sorted(set(filter(None, modes))))),
+        }
     )
     for column in ("start", "stop"):
         table[column] = pd.to_datetime(table[column], unit="ns")

@@ -166,12 +166,12 @@ def _matched(one: xr.Dataset, other: xr.Dataset, sent_together: bool) -> tuple[x
 
 def _require_same_time(one: xr.Dataset, other: xr.Dataset) -> None:
     """Raise DimsError if two time slices, as far as their reports go, are not of the same time."""
-    covered = [_covered(histogram) for histogram in (one, other)]
-    if covered[0] is None or covered[1] is None or np.array_equal(*covered, equal_nan=True):
+    times, its_times = _covered(one), _covered(other)
+    if times is None or its_times is None or np.array_equal(times, its_times, equal_nan=True):
         return
     words = [
         f"{histogram.attrs.get('name')} ({', '.join('the beginning' if np.isnat(end) else _text(end) for end in ends)}]"
-        for histogram, ends in zip((one, other), covered, strict=True)
+        for histogram, ends in ((one, times), (other, its_times))
     ]
     raise DimsError(
         f"by their reports {' and '.join(words)} UTC are not of the same time; choose start and stop at which both "

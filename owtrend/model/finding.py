@@ -60,6 +60,8 @@ class Score(StrEnum):
     BINNING = "binning"
     AFTER_END = "after_end"
     UNREADABLE = "unreadable"
+    GONE = "gone"  # in this run; comparable runs before had it
+    NEW = "new"  # worth a word, but nothing is wrong: it is no incident
 
     @property
     def aspect(self) -> Aspect:

@@ -1,6 +1,8 @@
-"""Interruptions of the sending, which are certain: restarts, gaps, silence, missing histograms, other binnings."""
+"""Interruptions of the sending, and what is there in other runs and not in this one; all of it is certain."""
 
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -11,25 +13,78 @@ from owtrend.kernels.cells.difference import gaps
 from owtrend.kernels.two_sample.tails import log_upper
 from owtrend.model.axis import Axis
 from owtrend.model.finding import Finding, Score
+from owtrend.model.registry import HistogramEntry
 from owtrend.model.wording import minutes, name_list, plural
 from owtrend.outliers.activity import RunActivity, in_ns
 from owtrend.outliers.components import Components, learn
+from owtrend.outliers.reference_pool import NULL_RUNS
 from owtrend.store.reader import SubsystemReader
 
-__all__ = ["interruptions", "interruptions_in"]
+__all__ = ["Setup", "interruptions", "interruptions_in"]
 
 _SILENT = 3  # times the normal wait between reports
 _LUCK = -6.0  # log of the chance of such silence while a run goes on
 _BLUR = 0.4  # of the spacing of snapshots: the uncertainty of a wait
 _MOST = 0.5  # fraction of the histograms from which on a finding is about the whole subsystem
 
+_COMPARED = 5  # runs; what none of them had is new
+_PROPOSED = 3  # likely new names in a finding
+_ALIKE = 0.5  # of `difflib.SequenceMatcher.ratio`, from which on a new name is likely that of what is gone
+
 Found = tuple[Score, NDArray[np.intp], int, int, str]  # score, histograms, (start, stop] in ns, words after the names
+Binnings = Mapping[int, Sequence[tuple[int, tuple[Axis, ...]]]]
 
 
-def interruptions(view: SubsystemReader, subsystem: str, run: int) -> list[Finding]:
+@dataclass(frozen=True)
+class Setup:
+    """What comparable runs before one had: runs of its mode and epoch; histograms by their order in the registry.
+
+    Parameters
+    ----------
+    run
+        The last of them.
+    axes
+        Those of its histograms, at its end.
+    known
+        The histograms of the last five.
+    """
+
+    run: int
+    axes: Mapping[int, tuple[Axis, ...]]
+    known: frozenset[int]
+
+    @classmethod
+    def before(cls, view: SubsystemReader, run: int, epochs: Sequence[int] = ()) -> "Setup | None":
+        """The setup of the runs before one; None if it is the first. ``epochs``: the runs with which epochs begin."""
+        start, mode, run_indices = view.per_run["start"], view.per_run["mode"], view.run_indices
+        order = sorted(run_indices, key=lambda one: (int(start[run_indices[one]]), one))
+        number = order.index(run)
+        first = max((at for at in range(number + 1) if order[at] in epochs), default=0)
+        same = mode[run_indices[run]]
+        runs = [one for one in order[max(first, number - NULL_RUNS) : number] if mode[run_indices[one]] == same]
+        if not runs:
+            return None
+        entries = list(view.registry.histograms.values())
+        held = [_held(view, one, entries) for one in runs[-_COMPARED:]]
+        axes = {}
+        for column in np.flatnonzero(held[-1]).tolist():
+            segments = entries[column].segments
+            several = len({segment.binning for _, segment in segments}) > 1
+            pieces = run_histogram.by_binning(view, runs[-1], entries[column]) if several else []
+            axes[column] = pieces[-1].axes if pieces else segments[0][1].axes
+        return cls(runs[-1], axes, frozenset(np.flatnonzero(np.any(held, axis=0)).tolist()))
+
+
+def _held(view: SubsystemReader, run: int, entries: Sequence[HistogramEntry]) -> NDArray[np.bool_]:
+    """Which histograms any row of a run holds."""
+    used: NDArray[np.bool_] = np.any(view.holds[np.unique(view.layout(view.run_index(run)))], axis=0)
+    return np.array([any(used[number] for number, _ in entry.segments) for entry in entries], dtype=np.bool_)
+
+
+def interruptions(view: SubsystemReader, subsystem: str, run: int, epochs: Sequence[int] = ()) -> list[Finding]:
     """Findings in one stored run, from what its rows hold and which histograms changed in them; they are certain.
 
-    Needs the stored trends of the run.
+    Needs the stored trends of the run. ``epochs`` as of `Setup.before`.
     """
     activity = RunActivity.from_store(view, run)
     entries = list(view.registry.histograms.values())
@@ -39,12 +94,12 @@ def interruptions(view: SubsystemReader, subsystem: str, run: int) -> list[Findi
         if len(entry.segments) > 1
     }
     late = view.rows(view.run_index(run)).time[len(activity.times) :].tolist()
-    return interruptions_in(activity, subsystem, run, [entry.name for entry in entries], binnings, late)
+    return interruptions_in(activity, subsystem, run, entries, binnings, late, Setup.before(view, run, epochs))
 
 
 def interruptions_in(
-    activity: RunActivity, subsystem: str, run: int, names: Sequence[str],
-    binnings: Mapping[int, Sequence[tuple[int, tuple[Axis, ...]]]], late: Sequence[int],
+    activity: RunActivity, subsystem: str, run: int, entries: Sequence[HistogramEntry], binnings: Binnings,
+    late: Sequence[int], setup: Setup | None,
 ) -> list[Finding]:  # fmt: skip
     """The same from the states of all rows so far.
 
@@ -54,7 +109,10 @@ def interruptions_in(
         First row and axes of each binning, of the histograms by their numbers.
     late
         Times of the snapshots after the last that changed [ns].
+    setup
+        What the run is compared with.
     """
+    names = [entry.name for entry in entries]
     wait = in_ns(activity.wait)
     ends = activity.times.astype("datetime64[ns]").view("int64").tolist()
     begins = [ends[0] - wait, *ends[:-1]]
@@ -65,9 +123,12 @@ def interruptions_in(
         *_silences(activity, components, ends, wait), *_binnings(binnings, begins, ends),
         *_after_end(activity, components, ends, wait, late),
     ]  # fmt: skip
+    if setup is not None:
+        found += _changes(setup, activity, entries, binnings, begins, ends)
     findings = []
     for score, which, start, stop, words in found:
-        every = len(which) == 0 or len(which) > _MOST * held
+        named = score in (Score.GONE, Score.NEW)
+        every = len(which) == 0 or (len(which) > _MOST * held and not named)
         chosen = [names[number] for number in which]
         all_of_many = every and len(chosen) > 1
         subject = f"all {len(chosen)} histograms " if all_of_many else f"{name_list(chosen)} " if chosen else ""
@@ -121,6 +182,49 @@ def _binnings(
             bins, old = (" x ".join(str(len(axis)) for axis in axes) for axes in (after, before))
             words = f"changed its binning: {bins} bins, {old} before"
             yield Score.BINNING, np.array([number], dtype=np.intp), begins[row], ends[row], words
+
+
+def _changes(
+    setup: Setup, activity: RunActivity, entries: Sequence[HistogramEntry], binnings: Binnings, begins: list[int],
+    ends: list[int],
+) -> Iterator[Found]:  # fmt: skip
+    """What the run before had and this one has not, what is new, and what has other bins now."""
+    first_row = np.where(activity.held.any(axis=0), activity.held.argmax(axis=0), -1)
+    new = [number for number in np.flatnonzero(first_row >= 0).tolist() if number not in setup.known]
+    gone = [number for number in sorted(setup.axes) if first_row[number] < 0]
+    if gone:
+        words = f"{'is' if len(gone) == 1 else 'are'} gone: run {setup.run} had {'it' if len(gone) == 1 else 'them'}"
+        yield Score.GONE, np.array(gone), begins[0], ends[0], words + _new_names(entries, gone, new)
+    for row in sorted({int(first_row[number]) for number in new}):
+        which = [number for number in new if first_row[number] == row]
+        words = f"{'is' if len(which) == 1 else 'are'} new: no run before had {'it' if len(which) == 1 else 'them'}"
+        yield Score.NEW, np.array(which), begins[row], ends[row], words
+    for number, known in sorted(binnings.items()):
+        before = setup.axes.get(number)
+        if known and before is not None and not _matched(before, known[0][1]):
+            bins, old = (" x ".join(axis.text for axis in axes) for axes in (known[0][1], before))
+            words = f"has other bins than in run {setup.run}: {bins}; before {old}"
+            yield Score.BINNING, np.array([number]), begins[known[0][0]], ends[known[0][0]], words
+
+
+def _new_names(entries: Sequence[HistogramEntry], gone: Sequence[int], new: Sequence[int]) -> str:
+    """Likely new names of the first histograms that are gone: new ones of their class and bins, alike in name."""
+    pairs = []
+    left = list(new)
+    for number in gone[:_PROPOSED]:
+        binning = entries[number].segments[-1][1].binning[1:]
+        candidates = {entries[one].name: one for one in left if entries[one].segments[-1][1].binning[1:] == binning}
+        for name in difflib.get_close_matches(entries[number].name, candidates, n=1, cutoff=_ALIKE):
+            left.remove(candidates[name])
+            pairs.append(name if len(gone) == 1 else f"{name} for {entries[number].name}")
+    return f"; instead there is {', '.join(pairs)}" if pairs else ""
+
+
+def _matched(before: Sequence[Axis], after: Sequence[Axis]) -> bool:
+    """True if bins can be matched, by their edges or by label."""
+    return len(before) == len(after) and all(
+        np.array_equal(a.edges, b.edges) or (a.labels and b.labels) for a, b in zip(before, after, strict=True)
+    )
 
 
 def _after_end(

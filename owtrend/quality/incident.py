@@ -5,15 +5,16 @@
 - A histogram that deviates in the next run of its subsystem as it did in the run before goes on with its incident: a
   level that changed and holds is one incident, since the run in which it changed. What begins while it goes on is
   another one.
+- A histogram that is new is no incident.
 """
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple, Self
 
 from owtrend.errors import StoreError
-from owtrend.model.finding import Aspect, Concerned, Deviation, Finding
+from owtrend.model.finding import Aspect, Concerned, Deviation, Finding, Score
 
 __all__ = ["Incident", "Part", "RunFindings", "incidents"]
 
@@ -145,7 +146,8 @@ def incidents(runs: Iterable[RunFindings], known: Iterable[Incident] = ()) -> li
     in_run: dict[tuple[str, int], list[str]] = {}
     for incident in state.values():
         _list_parts(in_run, incident)
-    for run in runs:
+    for every in runs:
+        run = replace(every, findings=[finding for finding in every.findings if finding.score is not Score.NEW])
         if not run.findings:
             continue
         going_on, others = _split(run, state, in_run)

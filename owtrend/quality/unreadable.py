@@ -1,6 +1,5 @@
 """Files that could not be read, as findings, and the runs that have nothing else."""
 
-import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,8 +7,8 @@ import numpy as np
 from owtrend.histograms.listing import select_runs
 from owtrend.model.finding import Finding, Score
 from owtrend.model.wording import plural
+from owtrend.store.quarantine import missing_snapshots
 from owtrend.store.reader import Reader
-from owtrend.times import parse_time
 
 __all__ = ["chosen_runs", "unreadable"]
 
@@ -19,15 +18,8 @@ def unreadable(reader: Reader) -> list[Finding]:
 
     Files of one time are one finding. It begins with the snapshot before it, readable or not.
     """
-    reasons: dict[tuple[str, int], dict[int, list[str]]] = {}  # by subsystem and run, then time
-    for fields in map(json.loads, reader.quarantine):
-        subsystem, run, time = (fields.get(name) for name in ("subsystem", "run", "time"))
-        missing = fields["object"] is None and not fields.get("superseded")
-        if missing and subsystem is not None and run is not None and time:
-            stop = int(parse_time(str(time)).view("int64"))
-            reasons.setdefault((str(subsystem), int(run)), {}).setdefault(stop, []).append(str(fields["reason"]))
     findings = []
-    for (subsystem, run), by_time in sorted(reasons.items()):
+    for (subsystem, run), by_time in sorted(missing_snapshots(reader.quarantine).items()):
         view = reader.subsystem(subsystem) if subsystem in reader.registered else None
         readable = view.rows(view.run_indices[run]).time if view and run in view.run_indices else np.empty(0, np.int64)
         spacing = int(np.median(np.diff(readable))) if len(readable) > 1 else 60 * 10**9

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from owtrend.model.rows import DECODER, FileKey
+from owtrend.times import parse_time
 
-__all__ = ["entry", "listed", "taken_lines", "unreadable_files"]
+__all__ = ["entry", "listed", "missing_snapshots", "taken_lines", "unreadable_files"]
 
 
 def entry(
@@ -65,3 +66,18 @@ def unreadable_files(lines: Iterable[str]) -> dict[FileKey, str]:
     """Files that this decoder can never read, each with its line."""
     fields = ((json.loads(line), line) for line in lines)
     return {tuple(one["file"]): line for one, line in fields if one.get("decoder") == DECODER}
+
+
+def missing_snapshots(lines: Iterable[str]) -> dict[tuple[str, int], dict[int, list[str]]]:
+    """Reasons for which snapshots are missing, by subsystem and run, then by time [ns UTC].
+
+    Whole files whose subsystem, run and time are known, and of which no other was taken in their place.
+    """
+    missing: dict[tuple[str, int], dict[int, list[str]]] = {}
+    for fields in map(json.loads, lines):
+        subsystem, run, time = (fields.get(name) for name in ("subsystem", "run", "time"))
+        whole = fields["object"] is None and not fields.get("superseded")
+        if whole and subsystem is not None and run is not None and time:
+            when = int(parse_time(str(time)).view("int64"))
+            missing.setdefault((str(subsystem), int(run)), {}).setdefault(when, []).append(str(fields["reason"]))
+    return missing

@@ -17,8 +17,8 @@ SCORES: Mapping[str, int] = MappingProxyType(
         "trends": TRENDS,  # scores are made from their states and entries
         "histogram": 3,  # scores of the bins of one histogram
         "component": 3,  # fractions in a component, rates of components
-        "findings": 4,  # interruptions, and the bins, sides and words of all findings
+        "findings": 5,  # interruptions, changes between runs, and the bins, sides and words of all findings
     }
 )
 
-INCIDENTS = 1  # the rule that joins findings
+INCIDENTS = 2  # the rule that joins findings

@@ -1,5 +1,6 @@
 """Interruptions of the sending, in small runs made by hand."""
 
+from dataclasses import replace
 from itertools import chain, count
 
 import numpy as np
@@ -7,8 +8,9 @@ import pytest
 
 import owtrend
 from owtrend.compute import compute
+from owtrend.config import Config
 from tests import builders
-from tests.builders import MINUTE, START, archive_of, snapshots
+from tests.builders import MINUTE, START, archive_of, histogram, snapshots
 
 
 def flags_of(*runs):
@@ -114,3 +116,63 @@ def test_an_unreadable_file_is_a_finding_of_its_run(tmp_path):
 def test_the_only_histogram_of_a_subsystem_is_named():
     flags = flags_of({"a": [*growing(6), *growing(6)]})
     assert flags["why"].tolist() == ["a restarted from zero"]
+
+
+def runs_of(*runs):
+    """Runs an hour apart, each of its histograms with the bins that they have, all growing."""
+    every = ({name: growing(6, bins) for name, bins in run.items()} for run in runs)
+    return list(chain(*(snapshots(rows, 300000 + n, minutes=count(60 * n)) for n, rows in enumerate(every))))
+
+
+def test_what_is_gone_new_or_binned_anew_between_runs_is_found_once():
+    before, after = {"a": 3, "b": 3, "c": 3}, {"a": 3, "c": 6, "d": 4}
+    archive = archive_of(*runs_of(before, before, after, after))
+    compute.compute(archive.location, workers=0)
+    found = archive.latest().findings()
+    assert found["run"].tolist() == [300002] * 3
+    words = dict(zip(found["score"], found["why"], strict=True))
+    assert words == {
+        "binning": "c has other bins than in run 300001: 6 bins, 0 to 6; before 3 bins, 0 to 3",
+        "gone": "b is gone: run 300001 had it",
+        "new": "d is new: no run before had it",
+    }
+    assert found["histograms"].tolist() == [("b",), ("c",), ("d",)]
+    assert minutes(found) == [(119, 120)] * 3
+    (incident,) = archive.latest().incidents().to_dict("records")
+    assert incident["runs"] == (300002,)
+    assert incident["findings"] == 2, "what is new is no incident"
+
+
+def test_a_likely_new_name_is_proposed_for_a_histogram_that_is_gone():
+    archive = archive_of(*runs_of({"energy": 3, "time": 3, "a": 4}, {"QA/energy": 3, "QA/time": 3, "b": 5}))
+    compute.compute(archive.location, workers=0)
+    found = archive.latest().findings()
+    (why,) = found["why"][found["score"] == "gone"]
+    assert why == (
+        "energy and 2 more are gone: run 300000 had them; instead there is QA/energy for energy, QA/time for time"
+    )
+
+
+def test_runs_of_another_mode_or_epoch_are_not_compared():
+    one, other = runs_of({"a": 3, "b": 3}, {"a": 3, "c": 3})[::6]
+    rows = [replace(one, mode="B"), replace(other, mode="C")]
+    archive = archive_of(*rows)
+    compute.compute(archive.location, workers=0)
+    assert archive.latest().findings().empty
+    config = Config.model_validate({"scores": {"epochs": {"EMC": [300001]}}})
+    archive = archive_of(one, other)
+    compute.compute(archive.location, config=config, workers=0)
+    assert archive.latest().findings().empty
+
+
+def test_labels_and_a_histogram_that_comes_back_are_no_change():
+    rows = [
+        [{"h": histogram([0, *range(len(names)), 0], axes=[builders.labelled(names)]), "a": growing(1)[0]}]
+        for names in ("ab", "bac")
+    ]
+    archive = archive_of(*chain(*(snapshots(row, 300000 + n, minutes=[60 * n]) for n, row in enumerate(rows))))
+    compute.compute(archive.location, workers=0)
+    assert archive.latest().findings().empty
+    archive = archive_of(*runs_of({"a": 3, "b": 3}, {"a": 3}, {"a": 3, "b": 3}))
+    compute.compute(archive.location, workers=0)
+    assert archive.latest().findings()["score"].tolist() == ["gone"]
