@@ -173,7 +173,7 @@ def _growing(reader: Reader, wanted: Sequence[RunKey]) -> list[RunKey]:
     found = []
     for name, run in wanted:
         view = reader.subsystem(name)
-        latest = max(view.run_indices, key=lambda one: int(view.per_run["start"][view.run_indices[one]]))
+        _, latest = max((int(view.per_run["start"][run_index]), one) for one, run_index in view.run_indices.items())
         if run == latest and (run in view.tail or view.trends.revisions[view.run_index(run)] > 0):
             found.append((name, run))
     return found

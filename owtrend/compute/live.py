@@ -239,7 +239,7 @@ class Live:
     def _past(self, view: SubsystemReader, name: str, run: int, settings: ScoreSettings) -> Past:
         """The runs before, from memory where the last of them is on, else from the store."""
         runs = self._subsystems[name].runs
-        start = int(view.per_run["start"][view.run_index(run)])
+        start = _start(view, run)
         order = [one for one in runs_in_time(view) if one != run and _start(view, one) < start]
         before = list(runs_before([*order, run], len(order), settings))
         latest = max((one for one in runs if one != run), key=lambda one: _start(view, one), default=None)
@@ -391,8 +391,9 @@ def _is_made(view: SubsystemReader, run: int) -> bool:
     return bool(view.trends.revisions[run_index] == view.per_run["revision"][run_index])
 
 
-def _start(view: SubsystemReader, run: int) -> int:
-    return int(view.per_run["start"][view.run_index(run)])
+def _start(view: SubsystemReader, run: int) -> tuple[int, int]:
+    """Where a run stands in the order of time; of runs that begin at once the smaller number is first."""
+    return int(view.per_run["start"][view.run_index(run)]), run
 
 
 def _nanoseconds(snapshot: Snapshot) -> int:

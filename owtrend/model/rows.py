@@ -181,6 +181,14 @@ class RunRows:
     def __len__(self) -> int:
         return len(self.time)
 
+    @classmethod
+    def none(cls) -> Self:
+        """No rows."""
+        return cls(
+            time=np.empty(0, np.int64), layout=np.empty(0, np.int32), flags=np.empty(0, np.uint8),
+            digest=np.empty((0, 16), np.uint8), provenance=(),
+        )  # fmt: skip
+
     def first(self, count: int) -> Self:
         """The first rows."""
         return replace(

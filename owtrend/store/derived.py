@@ -189,7 +189,7 @@ class TrendWriter(_Writer):
             for name in list(group.array_keys()):
                 del group[name]
             group.attrs.put({"reductors": list(reductors)})
-            create_trends(group, len(reductors))
+            create_trends(group, len(histograms), len(reductors))
         names = _extended_names(group, "reductors", reductors)
         n_runs, n_times = self._room
         if "version" not in group:
@@ -268,7 +268,7 @@ class ScoreWriter(_Writer):
         """
         group = self.store.require_group(f"scores/{self.subsystem}")
         if "z" not in group:
-            create_scores(group, *(len(axes[name]) for name in ("scores", "looks", "nulls")))
+            create_scores(group, histograms, *(len(axes[name]) for name in ("scores", "looks", "nulls")))
         axes = {**axes, "families": list(versions.SCORES)}
         sizes = {name: len(_extended_names(group, name, names)) for name, names in axes.items()}
         n_runs, n_times = self._room

@@ -19,8 +19,9 @@ A missing chunk is not stored, so the rectangle costs nothing.
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
+import icechunk
 import numpy as np
 import zarr
 from numpy.typing import NDArray
@@ -60,6 +61,11 @@ SCORE_DETAIL = ("z", "total", "flagged", "threshold_of_row")
 SETTINGS = {"long_name": "hash of the settings"}
 
 
+def open_root(session: icechunk.Session, *, mode: Literal["r", "r+", "a"]) -> zarr.Group:
+    """Open the root group; looking for other formats of Zarr would take 5 ms."""
+    return zarr.open_group(session.store, mode=mode, zarr_format=3, use_consolidated=False)
+
+
 def create_subsystem(group: zarr.Group, registry: Registry) -> None:
     for name, (dtype, fill, attributes) in RUN_ARRAYS.items():
         create_array(group, name, ("run",), dtype, (4096,), fill, attributes)
@@ -73,11 +79,12 @@ def create_subsystem(group: zarr.Group, registry: Registry) -> None:
     create_array(group, "provenance", ("run", "byte"), "uint8", (1, 2**16), 0, {"long_name": "JSON lines, one per row"})
     for array, dim in CELL_DIM.items():
         # A chunk is stored whole, so a small detector gets smaller ones.
-        chunk = min(_CELL_CHUNK[array], -(-max(registry.size(array), 1) // 1024) * 1024)
+        size = -(-max(registry.size(array), 1) // 1024) * 1024
+        chunk = min(_CELL_CHUNK[array], size)
         create_array(
             group, array, ("run", "time", dim), CELL_DTYPE[array], (1, TIME_CHUNK, chunk), 0, {}, transposed=True
         )
-        create_array(group, TAIL[array], ("slot", dim), CELL_DTYPE[array], (1, _TAIL_CHUNK), 0, {}, quick=True)
+        create_array(group, TAIL[array], ("slot", dim), CELL_DTYPE[array], (1, min(_TAIL_CHUNK, 4 * size)), 0, {}, quick=True)
     create_array(
         group, "tail_rows", ("slot", "tail_byte"), "uint8", (64, TAIL_ROW), 0, {"long_name": "JSON, one per slot"}
     )
@@ -86,14 +93,20 @@ def create_subsystem(group: zarr.Group, registry: Registry) -> None:
     group["layouts"].attrs["count"] = 0
 
 
-def create_trends(group: zarr.Group, reductors: int) -> None:
+def _histograms_in_chunk(histograms: int) -> int:
+    """Histograms in a chunk of trends or scores: fewer where there are few, for a chunk is stored whole."""
+    return min(64, -(-max(histograms, 1) // 16) * 16)
+
+
+def create_trends(group: zarr.Group, histograms: int, reductors: int) -> None:
     # A chunk has one reductor of many histograms in a few runs: a trend of one over thousands of runs is read in a
     # second, and the newest run of a live detector is written in a tenth of one.
     over_time, per_run = ("run", "time", "histogram", "reductor"), ("run", "histogram", "reductor")
     for name in TREND_ARRAYS:
         create_array(
-            group, name, over_time, "float64", (4, 4 * TIME_CHUNK, 64, 1), np.nan, {}, shape=(0, 0, 0, reductors)
-        )
+            group, name, over_time, "float64", (4, 4 * TIME_CHUNK, _histograms_in_chunk(histograms), 1), np.nan, {},
+            shape=(0, 0, 0, reductors),
+        )  # fmt: skip
         create_array(
             group, f"run_{name}", per_run, "float64", (RUN_STEP, 8, reductors), np.nan, {}, shape=(0, 0, reductors)
         )
@@ -117,9 +130,9 @@ def create_score_origin(group: zarr.Group, families: int) -> None:
     create_array(group, "settings", ("run", "digest_byte"), "uint8", (4096, 8), 0, SETTINGS, shape=(0, 8))
 
 
-def create_scores(group: zarr.Group, scores: int, comparisons: int, summaries: int) -> None:
+def create_scores(group: zarr.Group, histograms: int, scores: int, comparisons: int, summaries: int) -> None:
     over_time = ("run", "time", "histogram")
-    chunks = (4, 4 * TIME_CHUNK, 64)
+    chunks = (4, 4 * TIME_CHUNK, _histograms_in_chunk(histograms))
     z = {"long_name": "normal standard deviations, corrected for the null model of the histogram"}
     create_array(
         group, "z", (*over_time, "score"), "float32", (*chunks, 1), np.nan, z, shape=(0, 0, 0, scores)

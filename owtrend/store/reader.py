@@ -18,7 +18,7 @@ from owtrend.model.wording import plural
 from owtrend.modules import Origin
 from owtrend.store import quarantine
 from owtrend.store.derived import StoredScores, StoredTrends
-from owtrend.store.layout import FORMAT, ROW_ARRAYS, RUN_ARRAYS, TAIL, TIME_CHUNK, read_log
+from owtrend.store.layout import FORMAT, ROW_ARRAYS, RUN_ARRAYS, TAIL, TIME_CHUNK, open_root, read_log
 
 if TYPE_CHECKING:
     from owtrend.config import Config
@@ -32,7 +32,7 @@ class Reader:
     def __init__(self, session: icechunk.Session, location: str) -> None:
         self.location = location
         self.version = str(session.snapshot_id)
-        self._group = zarr.open_group(session.store, mode="r")
+        self._group = open_root(session, mode="r")
         if self._group.attrs.get("owtrend_format") != FORMAT:
             found = self._group.attrs.get("owtrend_format", "none")
             raise StoreError(f"{location}: store format {found}, expected {FORMAT}; update owtrend")
@@ -255,6 +255,8 @@ class SubsystemReader(Displayed):
         return self.group["provenance"]
 
     def _stored_rows(self, run_index: int, count: int) -> RunRows:
+        if not count:  # all are in the tail: seven arrays need not be opened
+            return RunRows.none()
         arrays = {name: self._array(name)[run_index, :count] for name in (*ROW_ARRAYS, "digest")}
         mode = bytes(self.group["mode"][run_index]).rstrip(b"\0").decode()
         accumulation = int(self.group["accumulation"][run_index])

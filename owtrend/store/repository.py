@@ -30,6 +30,7 @@ _BEFORE_THE_BRANCH = re.compile(
 )
 _MEMORY = "memory://"
 _in_memory: weakref.WeakValueDictionary[str, icechunk.Repository] = weakref.WeakValueDictionary()  # by location
+_readers: weakref.WeakValueDictionary[tuple[str, str], Reader] = weakref.WeakValueDictionary()  # by location, version
 _memory_numbers = itertools.count(1)
 
 
@@ -146,7 +147,10 @@ class Store:
                 session = self._repository.readonly_session(snapshot_id=str(as_of))
         except icechunk.IcechunkError as error:
             raise NotFoundError(f"{self.location}: no version {as_of!r}; give a version, a tag or a time") from error
-        return Reader(session, self.location)
+        key = self.location, str(session.snapshot_id)
+        if (reader := _readers.get(key)) is None:  # what it has read need not be read again
+            reader = _readers[key] = Reader(session, self.location)
+        return reader
 
     def tag(self, name: str, as_of: str | datetime | None = None) -> str:
         """Name a state (default: the latest), which keeps it for good; returns its version.

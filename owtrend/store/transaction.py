@@ -30,6 +30,7 @@ from owtrend.store.layout import (
     create_log,
     create_subsystem,
     grow,
+    open_root,
     read_log,
     replace_log,
 )  # fmt: skip
@@ -49,7 +50,7 @@ class Transaction:
 
     @cached_property
     def group(self) -> zarr.Group:
-        return zarr.group(self.session.store)
+        return open_root(self.session, mode="a")
 
     def fork(self) -> icechunk.Session:
         """A picklable session for one worker; only from a transaction that has changed nothing yet.
@@ -259,7 +260,7 @@ class Transaction:
         """Keep the state from which the scores of one run of a subsystem go on, in place of that of another."""
         group = self.group.require_group(f"state/{subsystem}")
         if "bytes" not in group:
-            create_array(group, "bytes", ("byte",), "uint8", (2**22,), 0, {"long_name": "see owtrend.compute.packed"})
+            create_array(group, "bytes", ("byte",), "uint8", (2**20,), 0, {"long_name": "see owtrend.compute.packed"})
         group["bytes"].resize((len(state),))
         group["bytes"][:] = np.frombuffer(state, dtype=np.uint8)
         group.attrs.update({"run": run, "made_from": made_from})
@@ -285,7 +286,7 @@ def write_cells(
     Whole chunks in the order they have in the store, padded with zeros to 64 rows: Zarr need neither read nor transpose
     them, which halves the time.
     """
-    target = zarr.open_group(fork.store, mode="r+")[f"raw/{subsystem}/{array}"]
+    target = open_root(fork, mode="r+")[f"raw/{subsystem}/{array}"]
     unchecked = target.with_config({"order": "F", "write_empty_chunks": True})  # no comparison with zero
     _, rows, width = target.chunks
     rows -= row % rows
