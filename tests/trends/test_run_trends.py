@@ -14,6 +14,7 @@ from owtrend.errors import NotFoundError, UsageError
 from owtrend.histograms import prefetch
 from owtrend.model.axis import Axis
 from owtrend.store.derived import StoredTrends
+from owtrend.store.repository import Store
 from owtrend.trends import run_trends
 from owtrend.trends.reductors import DEFAULT, REDUCTORS, parse
 from owtrend.trends.settings import kept, kept_reductors
@@ -22,6 +23,7 @@ from tests.builders import MINUTE, START, append, archive_of, filled, snapshots
 ROWS = 140
 RESTARTS = (70, 131)  # the second lies in the third chunk of rows
 ABSENT = {20, 21, 63, 64, 127}  # rows without "sometimes", at the ends of chunks too
+FEW = range(60, 81)  # rows with "few": what takes long is computed in them only
 CUMULATIVE, ALONE, TENS, AT_ONCE = 1, 2, 3, 4  # runs
 X, Y, Z = Axis.spaced(20, 0, 10), Axis.spaced(8, -4, 4), Axis.spaced(4, 0, 1)
 SETTINGS = {
@@ -32,7 +34,8 @@ SETTINGS = {
             "reductors": {
                 "[!e]*": ["quantile_x(0.9)", "fraction_x(2,6)", "maximum", "peak", "rate", "events"],
                 "[hw]": ["mean_x(x=1:7)", "entries(x=0:5)", "ratio(all)"],
-                "h": ["efficiency(all)", "gauss", "gauss_width(0,6)", "spread_of_bins"],
+                "h": ["efficiency(all)"],
+                "few": ["gauss", "gauss_width(0,6)", "spread_of_bins"],
                 "[hp][23]": ["mean_x(y=-1:3)", "median_y(x=0:2.5)"],
                 "p2": ["mean_z(x=0:5)"],
             },
@@ -80,6 +83,7 @@ class Fills:
             "p2": filled([X, Y], fills[:, :2], values=values),
             "p3": filled([X, Y, Z], fills, values=values),
             "sometimes": filled([X], fills[:, :1]),
+            "few": filled([X], fills[good, :1]),
         }
         return {name: one for name, one in made.items() if name not in absent}
 
@@ -89,25 +93,29 @@ def variants(tmp_path_factory):
     """A store of those four runs, with stored trends; and the archive before they were stored."""
     folder = tmp_path_factory.mktemp("trends")
     (folder / "reductors_of_a_test.py").write_text(MODULE)
-    store, fills = folder / "store", Fills(ROWS)
+    store, fills = Store.in_memory(), Fills(ROWS)
     began = [max(restart for restart in (0, *RESTARTS) if restart <= row) for row in range(ROWS)]
-    absent = [("sometimes",) if row in ABSENT else () for row in range(ROWS)]
+    present = {"sometimes": [row for row in range(ROWS) if row not in ABSENT], "few": FEW}
+    absent = [[name for name, rows in present.items() if row not in rows] for row in range(ROWS)]
     cumulative = [fills.of(began[row], row + 1, absent[row]) for row in range(ROWS)]
-    append(store, snapshots(cumulative, CUMULATIVE))
+    append(store.location, snapshots(cumulative, CUMULATIVE))
     alone = [fills.of(row, row + 1, absent[row]) for row in range(ROWS)]
-    held = [row for row in range(ROWS) if row not in ABSENT]
-    for before, row in pairwise(held):
-        alone[row]["sometimes"] = fills.of(before + 1, row + 1)["sometimes"]
-    append(store, snapshots(alone, ALONE), reset=True)
+    for name, rows in present.items():
+        for before, row in pairwise((-1, *rows)):
+            alone[row][name] = fills.of(before + 1, row + 1)[name]
+    append(store.location, snapshots(alone, ALONE), reset=True)
     bounds = [0, *range(1, ROWS, 10), ROWS]
-    tens = [fills.of(*pair) for pair in pairwise(bounds)]
-    append(store, snapshots(tens, TENS, minutes=[last - 1 for last in bounds[1:]]), reset=True)
-    append(store, snapshots([fills.of(0, ROWS)], AT_ONCE, minutes=[ROWS - 1]))
-    before = owtrend.open(store)
+    tens = [fills.of(first, last, () if last - 1 in FEW else ("few",)) for first, last in pairwise(bounds)]
+    first = next(row for row in tens if "few" in row)
+    first["few"] = fills.of(0, FEW[0] + 1)["few"]
+    append(store.location, snapshots(tens, TENS, minutes=[last - 1 for last in bounds[1:]]), reset=True)
+    at_once = fills.of(0, ROWS) | {"few": fills.of(0, FEW[-1] + 1)["few"]}
+    append(store.location, snapshots([at_once], AT_ONCE, minutes=[ROWS - 1]))
+    before = owtrend.open(store.location)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
-        compute.compute(store, config=Config.model_validate(SETTINGS), workers=0)
-        yield owtrend.open(store), before, store
+        compute.compute(store.location, config=Config.model_validate(SETTINGS), workers=0, scores=False)
+        yield owtrend.open(store.location), before
     REDUCTORS.pop("spread_of_bins")
     sys.modules.pop("reductors_of_a_test")  # a process may run tests of this file in two batches
     parse.cache_clear()
@@ -121,8 +129,7 @@ def specs(archive, name):
     return [one for one in every if kept(settings, "EMC", entry, one) and parse(one).fits(entry.first)]
 
 
-SLOW = {"gauss_x", "gauss_width_x(0,6)", "spread_of_bins"}
-NAMES = ["h", "all", "w", "h2", "h3", "p1", "p2", "p3", "sometimes"]
+NAMES = ["h", "all", "w", "h2", "h3", "p1", "p2", "p3", "sometimes", "few"]
 
 
 def close(one, other, **more):
@@ -132,54 +139,60 @@ def close(one, other, **more):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_cumulative_run_with_restarts_gives_what_its_rows_alone_give(variants, name):
-    archive, *_ = variants
-    for spec in specs(archive, name):
-        found, expected = (archive.trend("EMC", name, spec, run=run) for run in (CUMULATIVE, ALONE))
-        close(found, expected, err_msg=spec)
-        np.testing.assert_array_equal(found.exposure, expected.exposure)
-        np.testing.assert_array_equal(found.reported, expected.reported)
-        assert np.isfinite(found.value.values).mean() > (0.5 if "gauss" in spec else 0.8), spec
-    assert np.flatnonzero(found.restart).tolist() == list(RESTARTS)
+    archive, _ = variants
+    chosen = specs(archive, name)
+    found, expected = (archive.trends("EMC", [name], chosen, run=run).load() for run in (CUMULATIVE, ALONE))
+    close(found, expected)
+    np.testing.assert_array_equal(found.exposure, expected.exposure)
+    np.testing.assert_array_equal(found.reported, expected.reported)
+    for spec in chosen:
+        values = found.value.sel(reductor=spec).values[found.reported.values]
+        assert np.isfinite(values).mean() > (0.5 if "gauss" in spec else 0.8), spec
+    restarts = [row for row in RESTARTS if name != "few" or row in FEW]
+    assert np.argwhere(found.restart.values).max(axis=1).tolist() == restarts
     assert not expected.restart.any()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_intervals_and_whole_runs_are_reductors_of_the_summed_increments(variants, name):
-    archive, *_ = variants
-    for spec in specs(archive, name):
-        tens = archive.trend("EMC", name, spec, run=CUMULATIVE, every="10min")
-        if name != "sometimes":  # which in an interval may have been absent at its end
-            expected = archive.trend("EMC", name, spec, run=TENS)
-            close(tens, expected, err_msg=spec)
-            np.testing.assert_array_equal(tens.time, expected.time)
-        if spec != "rate":
-            whole = archive.trend("EMC", name, spec, runs=[CUMULATIVE, ALONE, AT_ONCE], every="run")
-            close(whole.isel(run=[0, 1]), whole.isel(run=[2, 2]), err_msg=spec)
-            np.testing.assert_array_equal(whole.value[2], archive.trend("EMC", name, spec, run=AT_ONCE).value[0])
+    archive, _ = variants
+    chosen = specs(archive, name)
+    tens = archive.trends("EMC", [name], chosen, run=CUMULATIVE, every="10min").load()
+    if name != "sometimes":  # which in an interval may have been absent at its end
+        expected = archive.trends("EMC", [name], chosen, run=TENS).load()
+        if name == "few":
+            tens, expected = (
+                one.isel(time=np.isfinite(one.value).any(["histogram", "reductor"])) for one in (tens, expected)
+            )
+            assert tens.sizes["time"] == 3
+        close(tens, expected)
+        np.testing.assert_array_equal(tens.time, expected.time)
+    events = ("events", "per_event") if name == "few" else ()  # which go on where it is absent
+    of_runs = [spec for spec in chosen if spec not in ("rate", *events)]
+    whole = archive.trends("EMC", [name], of_runs, runs=[CUMULATIVE, ALONE, AT_ONCE], every="run").load()
+    close(whole.isel(run=[0, 1]), whole.isel(run=[2, 2]))
+    at_once = archive.trends("EMC", [name], of_runs, run=AT_ONCE).load()
+    np.testing.assert_array_equal(whole.value.isel(run=2).values.ravel(), at_once.value.values.ravel())
 
 
-def test_stored_trends_are_those_computed_on_demand_for_every_reductor(variants):
-    archive, _, store = variants
+def test_stored_trends_are_those_computed_on_demand_for_every_reductor(variants, monkeypatch):
+    archive, _ = variants
     view = archive.stored("EMC")
     held = set(view.trends.reductors)
     assert {"quantile_x(0.9)", "mean_x(x=1:7)", "ratio(all)", "efficiency(all)", "spread_of_bins", "per_event"} <= held
-    later = owtrend.open(store)
-    later.stored("EMC").trends = StoredTrends(None, len(view.per_run["run"]))
-    for name in NAMES:
-        kept = specs(archive, name)
-        quick = [spec for spec in kept if spec not in SLOW]
-        for run, some in ((CUMULATIVE, quick), (TENS, kept)):
-            stored, computed = (one.trends("EMC", [name], some, run=run).load() for one in (archive, later))
-            assert stored.identical(computed), name
-        runs = [AT_ONCE, TENS]
-        stored, computed = (one.trends("EMC", [name], kept, runs=runs, every="run").load() for one in (archive, later))
-        assert stored.identical(computed), name
+    asked = [(name, {"run": run}) for name in NAMES for run in (CUMULATIVE, TENS)]
+    asked += [(name, {"runs": [AT_ONCE, TENS], "every": "run"}) for name in NAMES]
+    stored = [archive.trends("EMC", [name], specs(archive, name), **which).load() for name, which in asked]
+    monkeypatch.setattr(view, "trends", StoredTrends(None, len(view.per_run["run"])))
+    for (name, which), expected in zip(asked, stored, strict=True):
+        assert archive.trends("EMC", [name], specs(archive, name), **which).load().identical(expected), name
 
 
 def test_windows_of_rows_change_nothing(variants, monkeypatch):
     view = variants[0].stored("EMC")
     entries = list(view.registry.histograms.values())
-    names, config = [name for name in view.trends.reductors if name not in SLOW], variants[0].config
+    slow = {"gauss_x", "gauss_width_x(0,6)", "spread_of_bins"}
+    names, config = [name for name in view.trends.reductors if name not in slow], variants[0].config
     whole = run_trends.run_trends(view, CUMULATIVE, entries, names, config, "EMC")
     monkeypatch.setattr(prefetch, "WINDOW_BYTES", 1)
     assert len(list(prefetch.Prefetched(view, 0, entries).windows())) == 3
@@ -190,7 +203,7 @@ def test_windows_of_rows_change_nothing(variants, monkeypatch):
 
 @pytest.mark.parametrize("name", ["h", "w", "h2", "p1", "p2", "p3"])
 def test_intervals_are_those_of_time_slices(variants, name):
-    archive, *_ = variants
+    archive, _ = variants
     histogram = archive.histogram("EMC", name, run=CUMULATIVE)
     entries, integral, mean = (
         archive.trend("EMC", name, spec, run=CUMULATIVE, every="30min") for spec in ("entries", "integral", "mean")
@@ -206,7 +219,7 @@ def test_intervals_are_those_of_time_slices(variants, name):
 
 
 def test_means_and_widths_are_those_of_the_fills(variants):
-    archive, *_ = variants
+    archive, _ = variants
     fills = Fills(ROWS)
     for row in (0, 69, 70, 100, 131):
         part = slice(fills.bounds[row], fills.bounds[row + 1])
@@ -229,7 +242,7 @@ def test_means_and_widths_are_those_of_the_fills(variants):
 
 
 def test_slices_add_up(variants):
-    archive, *_ = variants
+    archive, _ = variants
     for name in ("h", "w", "h3", "sometimes"):
         for spec in ("entries", "integral", "events"):
             of = {"run": CUMULATIVE}
@@ -239,7 +252,7 @@ def test_slices_add_up(variants):
 
 
 def test_events_are_counted_in_the_slice_across_absent_rows_and_restarts(variants):
-    archive, *_ = variants
+    archive, _ = variants
     events = archive.trend("EMC", "sometimes", "events", run=CUMULATIVE)
     after_absence = {22: 3 * 7, 65: 3 * 7, 128: 2 * 7}
     expected = [np.nan if row in ABSENT else after_absence.get(row, 7) for row in range(ROWS)]
