@@ -83,16 +83,16 @@ def neighbour_sum(values: NDArray, reach: int) -> NDArray:
 def segments(value: NDArray, sigma: NDArray, penalty: float, shortest: int) -> list[int]:
     """Where segments begin in the best of all segmentations, tried one by one."""
     n, best, found = len(value), np.inf, []
+    costs = {}
+    for first, stop in itertools.combinations(range(n + 1), 2):
+        one, weight = value[first:stop], 1 / sigma[first:stop] ** 2
+        costs[first, stop] = (weight * (one - np.average(one, weights=weight)) ** 2).sum()
     for mask in range(2 ** max(n - 1, 0)):
         begins = [k for k in range(1, n) if mask >> (k - 1) & 1]
-        bounds = [0, *begins, n]
-        pieces = [slice(first, stop) for first, stop in itertools.pairwise(bounds)]
-        if any(one.stop - one.start < shortest for one in pieces):
+        pieces = list(itertools.pairwise([0, *begins, n])) if n else []
+        if any(stop - first < shortest for first, stop in pieces):
             continue
-        cost = penalty * len(begins)
-        for one in pieces:
-            weight = 1 / sigma[one] ** 2
-            cost += (weight * (value[one] - np.average(value[one], weights=weight)) ** 2).sum()
+        cost = penalty * len(begins) + sum(costs[piece] for piece in pieces)
         if cost < best - 1e-9:
             best, found = cost, begins
     return found

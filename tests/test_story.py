@@ -13,7 +13,7 @@ from owtrend.compute import compute
 @pytest.fixture(scope="module")
 def story(tmp_path_factory):
     folder = tmp_path_factory.mktemp("story")
-    truth = simulate(folder / "data", runs=3, snapshots=40, scale=0.01)
+    truth = simulate(folder / "data", runs=3, snapshots=40, scale=0.002)
     summary = ingest.ingest(ingest.find_files([folder / "data"]), folder / "store", workers=0)
     compute.compute(folder / "store", workers=0)
     return folder / "store", truth, summary

@@ -117,7 +117,7 @@ def test_verdicts_on_p_values_by_hand(p, word):
 
 
 def test_the_tables_of_calibration_have_a_verdict_for_each_score_and_occupancy():
-    lines = [*calibration.one_scale(30, (2, 20)), *calibration.by_component(30, (20,))]
+    lines = [*calibration.one_scale(12, (2, 20)), *calibration.by_component(12, (20,))]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
     heads = [row for row in rows if row[0] == "score"]
     assert [len(head) for head in heads] == [3, 3, 3, 2]

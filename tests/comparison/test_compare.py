@@ -18,6 +18,7 @@ from owtrend.comparison.scores import DEFAULT, SCORES
 from owtrend.errors import BinningChangedError, DimsError, NotFoundError, UsageError
 from owtrend.kernels.two_sample import statistics as kernels
 from tests.builders import archive_of, snapshots, table, write
+from tests.studies import sizes
 
 BRACKETS = {"outside": "(0, 90)", "x_outside": "(0, 3)", "y_outside": "(0, 3)"}
 ALL = [name + BRACKETS.get(name, "") for name in SCORES]
@@ -32,8 +33,9 @@ def score_of(compared, name, what="score"):
     return compared[what].sel(score_name=name).values
 
 
-def test_comparisons_agree_with_root(shared):
-    """chi2, ndf, p, warnings, Kolmogorov's distance and p, the last also with flow bins, of 353 pairs.
+@pytest.mark.parametrize("step", sizes(12, 1))
+def test_comparisons_agree_with_root(shared, step):
+    """chi2, ndf, p, warnings, Kolmogorov's distance and p, the last also with flow bins, of 353 pairs, or each twelfth.
 
     One pair has different edges: there ROOT returns 0 for Kolmogorov's test, and `compare` refuses it.
     """
@@ -43,7 +45,7 @@ def test_comparisons_agree_with_root(shared):
         return SnapshotReader(max_cells=2**22).read(shared / name)
 
     wrong, refused, compared, rebinned = [], [], 0, 0
-    for pair in json.loads((shared / "oracle.json").read_text())["pairs"]:
+    for pair in json.loads((shared / "oracle.json").read_text())["pairs"][::step]:
         a, b = (read(pair["file"])["/".join([pair[which][0], *(name for _, name in pair[which][1])])] for which in "ab")
         kind = ("UU", "UW", "WW").index(pair["chi2_option"])
         flat = [np.asarray(part, dtype=float).ravel() for h in (a, b) for part in (h.values(), h.variances())]
@@ -74,10 +76,12 @@ def test_comparisons_agree_with_root(shared):
             if not abs(ours - pair[name]) <= max(relative * abs(pair[name]), absolute):
                 same = np.array_equal(a.axes[0].edges, b.axes[0].edges)
                 (wrong if same else refused).append(f"{where} {name}: {ours} here, {pair[name]} in ROOT")
-    assert compared > 3000
+    assert compared > 3000 / step
     assert not wrong, "\n".join(wrong)
-    assert [line.split(" ", 3)[:3] for line in refused] == [["go-hep/gauss-h1.root", "h1d-var", "h1f-var"]] * 2
-    assert rebinned == 1
+    assert (
+        step > 1 or [line.split(" ", 3)[:3] for line in refused] == [["go-hep/gauss-h1.root", "h1d-var", "h1f-var"]] * 2
+    )
+    assert rebinned == 1 or (step > 1 and not rebinned)
 
 
 MAP = np.random.default_rng(1).poisson(30, (8, 7))

@@ -10,6 +10,7 @@ from owtrend.comparison.scores import SCORES
 from owtrend.errors import UsageError
 from owtrend.kernels.two_sample import chi2_moments
 from tests.builders import table
+from tests.studies import sizes
 
 EXACT = ["homogeneity", "chi2_permutation", "ks_permutation", "min_p"]
 OF = xr.DataArray(np.repeat([0, 1, -1], 20), dims="x")
@@ -137,10 +138,11 @@ def test_an_empty_component_scores_1_and_one_without_reference_has_scale_1():
     assert (new.pull[:20] > 5).all()
 
 
-def test_p_values_are_uniform_with_the_map_and_not_without_it():
+@pytest.mark.parametrize("trials", sizes(30, 150))
+def test_p_values_are_uniform_with_the_map_and_not_without_it(trials):
     rng = np.random.default_rng(7)
     plain, known = [], []
-    for _ in range(150):
+    for _ in range(trials):
         ahead = np.repeat(rng.uniform(0.93, 1.07, 3), 20)
         pair = one(rng.poisson(2000 * ahead)), one(rng.poisson(6000, 60))
         for found, of in ((plain, None), (known, OF)):

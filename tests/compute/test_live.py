@@ -103,14 +103,23 @@ def assert_same(found, expected):
         np.testing.assert_array_equal(found[key], values, err_msg=str(key))
 
 
-def in_one_pass(rows, config=CONFIG, accumulation=Accumulation.CUMULATIVE):
+def in_one_pass(rows, accumulation=Accumulation.CUMULATIVE):
     store = Store.in_memory()
     with appender(store) as raw:
-        for snapshot in rows:
-            raw.append([snapshot], accumulation)
+        raw.append(rows, accumulation)
         raw.fold(everything=True)
-    compute(store.location, config=config, workers=0)
+    compute(store.location, config=CONFIG, workers=0)
     return store
+
+
+def two_runs(*, reset=False):
+    return [snapshot for run in (1, 2) for snapshot in snapshots(run, reset=reset)]
+
+
+@pytest.fixture(scope="module")
+def expected():
+    """Two runs computed in one pass."""
+    return in_one_pass(two_runs())
 
 
 def configured(config=CONFIG):
@@ -123,10 +132,10 @@ def configured(config=CONFIG):
 
 
 @pytest.mark.parametrize("reset", [False, True])
-def test_rows_taken_one_by_one_end_as_in_one_pass(reset):
+def test_rows_taken_one_by_one_end_as_in_one_pass(reset, expected):
     accumulation = Accumulation.RESET if reset else Accumulation.CUMULATIVE
-    rows = [snapshot for run in (1, 2) for snapshot in snapshots(run, reset=reset)]
-    expected, store = in_one_pass(rows, accumulation=accumulation), configured()
+    rows, store = two_runs(reset=reset), configured()
+    expected = in_one_pass(rows, accumulation) if reset else expected
     findings = {}
     with appender(store) as raw, live(store) as engine:
         for number, snapshot in enumerate(rows):
@@ -135,7 +144,7 @@ def test_rows_taken_one_by_one_end_as_in_one_pass(reset):
                 for one in update.withdrawn:
                     del findings[one]
                 findings |= dict.fromkeys(update.findings)
-            if number % 7 == 3:
+            if number in (3, 17, 19, 38):
                 engine.write()
         joined = engine.incidents()
         engine.write()
@@ -147,7 +156,7 @@ def test_rows_taken_one_by_one_end_as_in_one_pass(reset):
     assert len({finding.score for finding in findings}) > (3 if not reset else 1)
 
 
-def test_compute_does_the_new_rows_of_a_run_that_grew_only(monkeypatch):
+def test_compute_does_the_new_rows_of_a_run_that_grew_only(monkeypatch, expected):
     begun = []
 
     class Watched(Prefetched):
@@ -155,8 +164,7 @@ def test_compute_does_the_new_rows_of_a_run_that_grew_only(monkeypatch):
             begun.append(begin)
             super().__init__(view, run_index, histograms, begin)
 
-    rows = [snapshot for run in (1, 2) for snapshot in snapshots(run)]
-    store = configured()
+    rows, store = two_runs(), configured()
     with appender(store) as raw:
         raw.append(rows[:ROWS])
         compute(store.location, workers=0)
@@ -167,7 +175,7 @@ def test_compute_does_the_new_rows_of_a_run_that_grew_only(monkeypatch):
             raw.append(rows[ROWS + first : ROWS + last])
             compute(store.location, workers=0)
     assert begun == [9, 14]
-    assert_same(everything(store), everything(in_one_pass(rows)))
+    assert_same(everything(store), everything(expected))
     with appender(store) as raw:
         late = replace(rows[-5], time=rows[-5].time + np.timedelta64(30, "s"))
         raw.append([late])
@@ -176,9 +184,8 @@ def test_compute_does_the_new_rows_of_a_run_that_grew_only(monkeypatch):
     assert_same(everything(store), everything(in_one_pass([*rows, late])))
 
 
-def test_a_process_that_died_goes_on_from_the_state_it_kept():
-    rows = [snapshot for run in (1, 2) for snapshot in snapshots(run)]
-    store = configured()
+def test_a_process_that_died_goes_on_from_the_state_it_kept(expected):
+    rows, store = two_runs(), configured()
     with appender(store) as raw:
         for first, last in ((0, 30), (30, 41), (41, len(rows))):
             with live(store) as engine:
@@ -187,7 +194,7 @@ def test_a_process_that_died_goes_on_from_the_state_it_kept():
                     engine.take([snapshot])
                 engine.write(state=True)
                 raw.append(rows[last : last + 1])  # it dies before it has this one
-    assert_same(everything(store), everything(in_one_pass(rows)))
+    assert_same(everything(store), everything(expected))
 
 
 @settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))

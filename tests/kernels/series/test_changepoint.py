@@ -20,6 +20,7 @@ from owtrend.kernels.series.changepoint import (
 )
 from owtrend.kernels.series.noise import clipped, noise, spread, usable_errors
 from tests import oracles
+from tests.studies import sizes
 
 SIZES = st.integers(0, 10)
 NUMBERS = st.floats(-4, 4).map(lambda x: round(x, 3))
@@ -107,24 +108,28 @@ def test_a_clear_step_is_where_it_is_and_its_interval_is_a_point():
 
 
 @pytest.mark.parametrize("given_errors", [True, False], ids=["errors", "no-errors"])
+@pytest.mark.parametrize("share", sizes(0.1, 1))
 @pytest.mark.parametrize(("n", "trials"), [(20, 2000), (60, 2000), (200, 4000), (1000, 400), (5000, 60)])
-def test_of_series_without_a_change_less_than_five_percent_get_one(n, trials, given_errors):
+def test_of_series_without_a_change_less_than_five_percent_get_one(n, trials, share, given_errors):
+    trials = max(int(share * trials), 20)
     rng = np.random.default_rng(n)
     false = sum(len(one[2]) > 0 for one in stationary(rng, trials, n, given_errors)) / trials
-    assert false < 0.04 + 2 * np.sqrt(0.04 / trials)  # twice the scatter of that many trials above what is asked for
+    scatter = np.sqrt(0.04 / trials)
+    assert false < 0.04 + (2 if share == 1 else 4) * scatter  # ten quick ones together may be off by chance
 
 
+@pytest.mark.parametrize("trials", sizes(500, 3000))
 @pytest.mark.parametrize("estimated", [False, True])
-def test_chances_are_those_of_the_simulated_series(estimated):
+def test_chances_are_those_of_the_simulated_series(estimated, trials):
     rng = np.random.default_rng(5)
     chances = []
-    for _ in range(3000):
+    for _ in range(trials):
         value = rng.standard_normal(60)
         factor, _, used = noise(value, np.ones(60), not estimated)
         sigma = np.full(60, factor)
         chances.append(changepoint_null.chance(60, used, strongest(clipped(value, sigma, CLIP), sigma, SHORTEST)))
     for limit in (0.3, 0.1, 0.05, 0.01):
-        assert np.mean(np.array(chances) < limit) == pytest.approx(limit, abs=3.5 * np.sqrt(limit / 3000))
+        assert np.mean(np.array(chances) < limit) == pytest.approx(limit, abs=3.5 * np.sqrt(limit / trials))
 
 
 def test_penalties_and_chances_undo_each_other_and_rise_with_the_length():
@@ -147,28 +152,33 @@ def hits(at, given_errors, step=2.0, trials=1000):
     return right / trials
 
 
-def test_steps_of_two_sigma_at_5_to_55_of_60_are_located_within_three_points():
-    rates = {at: hits(at, True) for at in (5, 6, 7, 10, 20, 30, 40, 50, 53, 54, 55)}
-    assert np.mean([hits(at, True, trials=100) for at in range(5, 56)]) >= 0.9
-    assert min(rates[at] for at in (7, 10, 20, 30, 40, 50, 53)) >= 0.9
-    assert min(rates.values()) >= 0.85  # five points from an end: 9 in 100 are not noticed at all
+@pytest.mark.parametrize("trials", sizes(50, 1000))
+def test_steps_of_two_sigma_at_5_to_55_of_60_are_located_within_three_points(trials):
+    scatter = 1 if trials < 1000 else 0  # of the worst of eleven rates of 50 trials, about two standard deviations
+    rates = {at: hits(at, True, trials=trials) for at in (5, 6, 7, 10, 20, 30, 40, 50, 53, 54, 55)}
+    assert np.mean([hits(at, True, trials=trials // 10) for at in range(5, 56)]) >= 0.9
+    assert min(rates[at] for at in (7, 10, 20, 30, 40, 50, 53)) >= 0.9 - 0.1 * scatter
+    assert min(rates.values()) >= 0.85 - 0.1 * scatter  # five points from an end: 9 in 100 are not noticed at all
 
 
-def test_without_errors_steps_of_two_sigma_are_located_nearly_as_well():
-    assert min(hits(at, False) for at in (10, 30, 50)) >= 0.9
-    assert min(hits(at, False) for at in (5, 55)) >= 0.8
+@pytest.mark.parametrize("trials", sizes(50, 1000))
+def test_without_errors_steps_of_two_sigma_are_located_nearly_as_well(trials):
+    scatter = 0.1 if trials < 1000 else 0
+    assert min(hits(at, False, trials=trials) for at in (10, 30, 50)) >= 0.9 - scatter
+    assert min(hits(at, False, trials=trials) for at in (5, 55)) >= 0.8 - scatter
 
 
-def test_intervals_hold_the_change_as_often_as_they_say():
+@pytest.mark.parametrize("trials", sizes(300, 1500))
+def test_intervals_hold_the_change_as_often_as_they_say(trials):
     rng, inside, noticed = np.random.default_rng(3), 0, 0
-    for _ in range(1500):
+    for _ in range(trials):
         at = int(rng.integers(10, 51))
         _, _, _, where, *_ = found(rng.standard_normal(60) + 1.5 * (np.arange(60) >= at), np.ones(60))
         if len(where) == 1:
             noticed += 1
             inside += where[0, 1] <= at <= where[0, 2]
-    assert noticed > 1200
-    assert 0.92 < inside / noticed < 0.985
+    assert noticed > 0.8 * trials
+    assert inside / noticed == pytest.approx(0.95, abs=1.3 / np.sqrt(trials))
 
 
 def test_two_steps_are_found_with_their_number():
@@ -182,11 +192,12 @@ def test_two_steps_are_found_with_their_number():
 
 def test_errors_half_as_large_as_the_scatter_are_noticed_and_enlarged():
     rng = np.random.default_rng(6)
-    false = [len(found(rng.standard_normal(100), np.full(100, 0.5))[2]) > 0 for _ in range(1000)]
-    assert np.mean(false) < 0.065
+    false = [len(found(rng.standard_normal(100), np.full(100, 0.5))[2]) > 0 for _ in range(500)]
+    assert np.mean(false) < 0.07
 
 
-def test_heavy_tails_raise_the_false_rate_less_than_threefold_and_spikes_are_no_levels():
+@pytest.mark.parametrize("trials", sizes(150, 1000))
+def test_heavy_tails_raise_the_false_rate_less_than_threefold_and_spikes_are_no_levels(trials):
     rng, rates = np.random.default_rng(7), {}
     shapes = {
         "t3": lambda n: rng.standard_t(3, n),
@@ -194,8 +205,8 @@ def test_heavy_tails_raise_the_false_rate_less_than_threefold_and_spikes_are_no_
         "spikes": lambda n: rng.standard_normal(n) * np.where(rng.random(n) < 0.03, 10, 1),
     }
     for name, draw in shapes.items():
-        rates[name] = np.mean([len(found(draw(60))[2]) > 0 for _ in range(1000)])
-    assert max(rates.values()) < 0.12, rates
+        rates[name] = np.mean([len(found(draw(60))[2]) > 0 for _ in range(trials)])
+    assert max(rates.values()) < 0.1 + 0.02 * np.sqrt(1000 / trials), rates
 
 
 def test_correlated_noise_is_allowed_for_where_it_can_be_seen():
@@ -238,7 +249,7 @@ def test_errors_that_are_missing_are_the_median_of_the_others_or_all_one():
     assert errors.tolist() == [1, 1, 1, 1]
 
 
-def delays(step, every, trials=300, before=60):
+def delays(step, every, trials, before=60):
     rng, taken, missed = np.random.default_rng(int(step * 10)), [], 0
     for _ in range(trials):
         value = rng.standard_normal(before + 60) + step * (np.arange(before + 60) >= before)
@@ -249,8 +260,9 @@ def delays(step, every, trials=300, before=60):
     return np.mean(taken), missed / trials
 
 
-def test_online_the_delay_is_what_it_takes():
-    table = {step: delays(step, 10_000) for step in (1.0, 2.0, 3.0, 5.0)}
+@pytest.mark.parametrize("trials", sizes(60, 300))
+def test_online_the_delay_is_what_it_takes(trials):
+    table = {step: delays(step, 10_000, trials) for step in (1.0, 2.0, 3.0, 5.0)}
     assert table[5.0][0] < 3.6
     assert table[3.0][0] < 5
     assert table[2.0][0] < 8
