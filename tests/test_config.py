@@ -14,7 +14,7 @@ from owtrend.errors import UsageError
 from owtrend.store.repository import Store
 from owtrend.trends.reductors import parse
 from owtrend.trends.settings import existing
-from tests.builders import append, filled, snapshots
+from tests.builders import append, archive_of, filled, snapshots
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "owtrend.yaml"
 
@@ -73,26 +73,34 @@ def counted(store, **settings):
     return compute.compute(store, config=Config.model_validate({"subsystems": {"EMC": settings}}), workers=0)
 
 
-@pytest.fixture
-def store(tmp_path):
+def two_rows():
     axes = [owtrend.Axis.spaced(4, 0, 4)]
     rows = [{"h": filled(axes, [0.5] * n), "events": filled(axes, [1.5] * n)} for n in (1, 3)]
-    append(tmp_path / "store", snapshots(rows, 1))
-    return tmp_path / "store"
+    return archive_of(*snapshots(rows, 1)).location
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
+@pytest.fixture
+def store():
+    return two_rows()
+
+
+@pytest.fixture(scope="module")
+def computed():
+    """Shared by tests that change nothing but the configuration."""
+    location = two_rows()
+    compute.compute(location, workers=0)
+    return location
+
+
+def test_a_configuration_that_means_nothing_is_refused_and_not_kept(store):
+    for settings, message in (
         ({"events": "events", "count": "ratio(h)"}, "count: reductor .* has no meaning for events"),
         ({"events": "events", "count": "entries(x=0:9)"}, "no bin begins or ends at 9"),
         ({"reductors": {"h": ["quantile_x"]}}, "quantile takes 1 numbers in brackets"),
-    ],
-)
-def test_a_configuration_that_means_nothing_is_refused_and_not_kept(store, settings, message):
-    with pytest.raises(UsageError, match=message):
-        counted(store, **settings)
-    assert owtrend.open(store).config == Config()
+    ):
+        with pytest.raises(UsageError, match=message):
+            counted(store, **settings)
+        assert owtrend.open(store).config == Config()
     assert counted(store, events="events").runs == 1
 
 
@@ -110,25 +118,24 @@ def test_a_configuration_that_means_nothing_is_refused_and_not_kept(store, setti
     ],
 )
 def test_what_does_not_exist_is_a_warning_with_the_nearest_name_and_nothing_is_computed_again(
-    store, caplog, settings, message
+    computed, caplog, settings, message
 ):
-    compute.compute(store, workers=0)
-    archive = owtrend.open(store)
-    summary = compute.compute(store, config=Config.model_validate(settings), workers=0)
+    archive = owtrend.open(computed)
+    summary = compute.compute(computed, config=Config.model_validate(settings), workers=0)
     assert re.search(message, caplog.text)
     assert (summary.runs, summary.unchanged, summary.scored) == (0, 1, 0)
     assert archive.latest().stale.empty
     assert archive.latest().config == Config.model_validate(settings)  # kept: it may exist in the next run
 
 
-def test_an_exact_name_is_no_pattern(tmp_path):
+def test_an_exact_name_is_no_pattern():
     axes = [owtrend.Axis.spaced(4, 0, 4)]
-    append(tmp_path / "store", snapshots([{name: filled(axes, [0.5]) for name in ("h[1]", "h1", "h2")}], 1))
+    store = archive_of(*snapshots([{name: filled(axes, [0.5]) for name in ("h[1]", "h1", "h2")}], 1)).location
     settings = {"reductors": {"h[1]": ["peak"], "h[12]": ["maximum"]}}
-    compute.compute(tmp_path / "store", config=Config.model_validate({"subsystems": {"EMC": settings}}), workers=0)
-    archive = owtrend.open(tmp_path / "store")
+    compute.compute(store, config=Config.model_validate({"subsystems": {"EMC": settings}}), workers=0, scores=False)
+    archive = owtrend.open(store)
     trends = archive.trends("EMC", ["h[1]", "h1", "h2"], ["peak_x", "maximum"], run=1)
-    config = existing(archive.config, Store.open(tmp_path / "store").reader())
+    config = existing(archive.config, Store.open(store).reader())
     patterns = {name: config.for_subsystem("EMC").for_histogram(name) for name in ("h[1]", "h1", "h2")}
     assert patterns == {"h[1]": ["peak"], "h1": ["maximum"], "h2": ["maximum"]}
     assert trends.sizes["histogram"] == 3

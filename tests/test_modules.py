@@ -1,4 +1,5 @@
 import importlib
+import shutil
 import sys
 
 import numpy as np
@@ -41,14 +42,22 @@ def forget():
     importlib.invalidate_caches()
 
 
-@pytest.fixture
-def store(tmp_path, module):
-    """A store whose configuration names the module; it was made elsewhere."""
-    path = tmp_path / "store"
-    append(path, snapshots([{"h": filled([owtrend.Axis.spaced(4, 0, 4)], [0.5])}], 1))
-    compute.compute(path, config=CONFIG, workers=0)
+@pytest.fixture(scope="module")
+def made_elsewhere(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("elsewhere")
+    (folder / "module_of_a_test.py").write_text(SOURCE.format(1.5))
+    append(folder / "store", snapshots([{"h": filled([owtrend.Axis.spaced(4, 0, 4)], [0.5])}], 1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        compute.compute(folder / "store", config=CONFIG, workers=0)
     forget()
-    return path
+    return folder / "store"
+
+
+@pytest.fixture
+def store(made_elsewhere, tmp_path, module):
+    """A store whose configuration names the module; it was made elsewhere."""
+    return shutil.copytree(made_elsewhere, tmp_path / "store")
 
 
 def test_nothing_imports_a_module_because_a_store_names_it(store, module, caplog):

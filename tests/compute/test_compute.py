@@ -35,18 +35,29 @@ def store(two_runs, tmp_path):
     return shutil.copytree(two_runs, tmp_path / "store")
 
 
-def test_trends_equal_the_plain_numpy_way(store):
-    compute.compute(store, workers=0)
-    opened = owtrend.open(store)
+@pytest.fixture(scope="module")
+def computed_once(two_runs, tmp_path_factory):
+    store = shutil.copytree(two_runs, tmp_path_factory.mktemp("computed") / "store")
+    assert compute.compute(store, workers=0).runs == 2
+    return store
+
+
+@pytest.fixture
+def computed(computed_once, tmp_path):
+    """A copy for each test that begins with trends and scores."""
+    return shutil.copytree(computed_once, tmp_path / "store")
+
+
+def test_trends_equal_the_plain_numpy_way(computed_once):
+    opened = owtrend.open(computed_once)
     contents = opened.histogram("EMC", "h", run=300000)
     mean, std = oracles.mean_and_std_trend(contents.contents.values, contents.x.values)
     np.testing.assert_allclose(opened.trend("EMC", "h", "mean", run=300000).value, mean)
     np.testing.assert_allclose(opened.trend("EMC", "h", "std", run=300000).value, std)
 
 
-def test_only_what_changed_is_computed_again(store):
-    first = compute.compute(store, workers=0)
-    assert (first.runs, first.unchanged) == (2, 0)
+def test_only_what_changed_is_computed_again(computed):
+    store = computed
     again = compute.compute(store, workers=0)
     assert (again.runs, again.unchanged) == (0, 2)
     append(store, snapshots({"h": [[9] * 8]}, 300001, minutes=[240]))
@@ -54,8 +65,8 @@ def test_only_what_changed_is_computed_again(store):
     assert compute.compute(store, workers=0, runs=[300000], force=True).runs == 1
 
 
-def test_other_code_or_new_histograms_make_trends_stale(store, monkeypatch):
-    compute.compute(store, workers=0)
+def test_other_code_or_new_histograms_make_trends_stale(computed, monkeypatch):
+    store = computed
     append(store, snapshots({"new": [[1, 2, 3]]}, 300002))
     assert compute.compute(store, workers=0).runs == 1
     assert owtrend.open(store).trend("EMC", "new", "entries", run=300002).value.values.tolist() == [6]
@@ -64,8 +75,8 @@ def test_other_code_or_new_histograms_make_trends_stale(store, monkeypatch):
     assert compute.compute(store, workers=0).runs == 3
 
 
-def test_trends_of_other_formulas_are_served_marked_stale_until_they_are_made_again(store, monkeypatch):
-    compute.compute(store, workers=0)
+def test_trends_of_other_formulas_are_served_marked_stale_until_they_are_made_again(computed, monkeypatch):
+    store = computed
     before = owtrend.open(store).trends("EMC").load()
     monkeypatch.setattr(versions, "TRENDS", versions.TRENDS + 1)
     monkeypatch.setattr(query, "run_trends", None)  # nothing is computed while reading
@@ -81,8 +92,8 @@ def test_trends_of_other_formulas_are_served_marked_stale_until_they_are_made_ag
     assert not owtrend.open(store).trends("EMC")["stale"].any()
 
 
-def test_another_reductor_leaves_what_is_stored_of_other_runs(store, monkeypatch):
-    compute.compute(store, workers=0, scores=False)
+def test_another_reductor_leaves_what_is_stored_of_other_runs(computed, monkeypatch):
+    store = computed
     before = owtrend.open(store).trends("EMC", run=300001).load()
     more = Config.model_validate({"subsystems": {"EMC": {"reductors": {"h": ["quantile_x(0.9)"]}}}})
     compute.compute(store, workers=0, scores=False, runs=[300000], config=more)
@@ -125,8 +136,8 @@ def test_small_blocks_and_two_processes_give_the_same_arrays(store, monkeypatch)
         np.testing.assert_array_equal(one, other)
 
 
-def test_the_run_summary_is_the_trend_of_the_whole_run(store):
-    compute.compute(store, workers=0)
+def test_the_run_summary_is_the_trend_of_the_whole_run(computed_once):
+    store = computed_once
     view = owtrend.open(store).stored("EMC")
     values = view.trends.block("run_value", view.run_index(300000), 0)
     whole = owtrend.time_slice(owtrend.open(store).histogram("EMC", "h", run=300000))

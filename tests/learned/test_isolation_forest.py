@@ -51,6 +51,7 @@ def test_p_values_of_good_intervals_are_calibrated(good):
     assert (p < 0.2).mean() < 0.4
 
 
+@pytest.mark.slow
 def test_a_beam_that_decays_raises_nothing_nor_does_a_higher_rate(good):
     def double(value):
         value[20:, :, 0] *= 2
@@ -72,6 +73,7 @@ def test_one_trend_that_is_off_is_found_and_named(good):
     assert REDUCTORS[int(largest["reductor"])] == "mean_x"
 
 
+@pytest.mark.slow
 def test_a_hot_channel_in_one_histogram_is_no_loss_in_all_others(good):
     def hot(value):
         value[20:, 3, 0] *= 1.5

@@ -13,5 +13,5 @@ def simulated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("simulated")
     simulate(folder / "data", runs=2, snapshots=30, scale=0.002, faults=["restart", "rebinning"])
     ingest(find_files([folder / "data"]), folder / "store", workers=0)
-    compute.compute(folder / "store", runs=[300000], workers=0)
+    compute.compute(folder / "store", runs=[300000], workers=0, scores=False)
     return folder / "store"
