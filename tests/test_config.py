@@ -76,20 +76,21 @@ def counted(store, **settings):
 def two_rows():
     axes = [owtrend.Axis.spaced(4, 0, 4)]
     rows = [{"h": filled(axes, [0.5] * n), "events": filled(axes, [1.5] * n)} for n in (1, 3)]
-    return archive_of(*snapshots(rows, 1)).location
+    return archive_of(*snapshots(rows, 1))
 
 
 @pytest.fixture
 def store():
-    return two_rows()
+    archive = two_rows()
+    yield archive.location  # noqa: PT022 - memory lasts as long as the archive
 
 
 @pytest.fixture(scope="module")
 def computed():
     """Shared by tests that change nothing but the configuration."""
-    location = two_rows()
-    compute.compute(location, workers=0)
-    return location
+    archive = two_rows()
+    compute.compute(archive.location, workers=0)
+    yield archive.location  # noqa: PT022
 
 
 def test_a_configuration_that_means_nothing_is_refused_and_not_kept(store):
@@ -130,7 +131,8 @@ def test_what_does_not_exist_is_a_warning_with_the_nearest_name_and_nothing_is_c
 
 def test_an_exact_name_is_no_pattern():
     axes = [owtrend.Axis.spaced(4, 0, 4)]
-    store = archive_of(*snapshots([{name: filled(axes, [0.5]) for name in ("h[1]", "h1", "h2")}], 1)).location
+    archive = archive_of(*snapshots([{name: filled(axes, [0.5]) for name in ("h[1]", "h1", "h2")}], 1))
+    store = archive.location
     settings = {"reductors": {"h[1]": ["peak"], "h[12]": ["maximum"]}}
     compute.compute(store, config=Config.model_validate({"subsystems": {"EMC": settings}}), workers=0, scores=False)
     archive = owtrend.open(store)
