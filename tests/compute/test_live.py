@@ -112,8 +112,8 @@ def in_one_pass(rows, accumulation=Accumulation.CUMULATIVE):
     return store
 
 
-def two_runs(*, reset=False):
-    return [snapshot for run in (1, 2) for snapshot in snapshots(run, reset=reset)]
+def two_runs():
+    return [snapshot for run in (1, 2) for snapshot in snapshots(run)]
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,7 @@ def configured(config=CONFIG):
 @pytest.mark.parametrize("reset", [False, True])
 def test_rows_taken_one_by_one_end_as_in_one_pass(reset, expected):
     accumulation = Accumulation.RESET if reset else Accumulation.CUMULATIVE
-    rows, store = two_runs(reset=reset), configured()
+    rows, store = list(snapshots(1, reset=True)) if reset else two_runs(), configured()
     expected = in_one_pass(rows, accumulation) if reset else expected
     findings = {}
     with appender(store) as raw, live(store) as engine:
@@ -150,7 +150,7 @@ def test_rows_taken_one_by_one_end_as_in_one_pass(reset, expected):
         engine.write()
     assert_same(everything(store), everything(expected))
     view = expected.reader().subsystem("EMC")
-    lines = view.scores.lines([view.run_index(run) for run in (1, 2)])
+    lines = view.scores.lines([*view.run_indices.values()])
     assert [one.to_json() for one in joined] == expected.reader().quality("incidents")
     assert sorted(finding.to_json() for finding in findings) == sorted(lines)
     assert len({finding.score for finding in findings}) > (3 if not reset else 1)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from owtrend.kernels.shapes.pareto_tail import tail_probability
+from tests.studies import sizes
 
 
 def test_below_the_tail_the_p_value_is_counted():
@@ -20,11 +21,12 @@ DRAWN = {
 
 
 @pytest.mark.parametrize("draw", DRAWN.values(), ids=DRAWN)
-def test_p_values_of_good_scores_are_calibrated(draw):
+@pytest.mark.parametrize("trials", sizes(40, 200))
+def test_p_values_of_good_scores_are_calibrated(draw, trials):
     rng = np.random.default_rng(1)
-    p = np.array([tail_probability(draw(rng, 80), draw(rng, 200))[0] for _ in range(200)])
+    p = np.array([tail_probability(draw(rng, 80), draw(rng, 200))[0] for _ in range(trials)])
     for limit, most in ((0.1, 0.115), (0.01, 0.012), (0.001, 0.0015)):
-        assert (p < limit).mean() < most, limit
+        assert (p < limit).mean() < most * (1 if trials == 200 else 1.5), limit
 
 
 def test_the_p_value_falls_steadily_and_lies_in_its_interval():

@@ -9,6 +9,7 @@ from scipy import stats
 
 from owtrend.kernels.two_sample import permutation, statistics
 from owtrend.kernels.two_sample.beta_binomial import log_factorials
+from tests.studies import sizes
 
 TABLE = log_factorials()
 
@@ -74,10 +75,11 @@ def test_the_same_counts_have_the_same_p_whatever_stands_beside_them():
 
 @pytest.mark.parametrize("kind", [permutation.KOLMOGOROV, permutation.CHI2])
 @pytest.mark.parametrize("occupancy", [0.1, 2, 40])
-def test_p_is_uniform_at_any_occupancy(kind, occupancy):
+@pytest.mark.parametrize("trials", sizes(300, 3000))
+def test_p_is_uniform_at_any_occupancy(kind, occupancy, trials):
     rng = np.random.default_rng(6)
     expected = occupancy * np.linspace(0.2, 1.8, 25)
-    p = [permuted(rng.poisson(expected), rng.poisson(3 * expected), kind)[1][0] for _ in range(3000)]
+    p = [permuted(rng.poisson(expected), rng.poisson(3 * expected), kind)[1][0] for _ in range(trials)]
     assert stats.kstest(np.array(p)[~np.isnan(p)], "uniform").pvalue > 0.01
 
 
