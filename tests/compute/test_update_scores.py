@@ -175,6 +175,12 @@ def test_other_rules_make_scores_stale_and_not_trends(scored, tmp_path):
     assert (again.runs, again.scored) == (0, 0)
 
 
+def test_runs_that_begin_at_once_are_not_scored_twice():
+    archive = archive_of(*chain(*(snapshots({"a": [[0, n, 0] for n in range(1, 4)]}, run) for run in RUNS[:2])))
+    assert compute.compute(archive.location, workers=0).scored == 2
+    assert archive.latest().stale.empty
+
+
 @pytest.mark.slow
 def test_three_runs_in_a_row_that_are_otherwise_are_the_new_usual():
     def otherwise(name, number, expected):

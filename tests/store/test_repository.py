@@ -93,3 +93,25 @@ def test_a_store_in_memory_goes_with_its_last_user():
     del store
     with pytest.raises(StoreError, match="no such store in this process"):
         Store.open(location)
+
+
+def test_what_is_open_of_a_version_is_not_read_again():
+    store = Store.in_memory()
+    builders.append(store.location, [builders.snapshot(1)])
+    reader = store.reader()
+    assert Store.open(store.location).reader() is reader
+    builders.append(store.location, [builders.snapshot(2)])
+    assert len(store.reader().subsystem("EMC").times(0)) == 2
+    assert len(reader.subsystem("EMC").times(0)) == 1
+
+
+def test_chunks_are_no_larger_than_a_small_detector_needs():
+    store = Store.in_memory()
+    builders.append(store.location, [builders.snapshot(1)], fold=False)
+    compute(store.location, workers=0)
+    view = store.reader().subsystem("EMC")
+    assert {name: view.group[name].chunks for name in ("counts", "tail_counts")} == {
+        "counts": (1, 64, 1024), "tail_counts": (1, 4096)
+    }  # fmt: skip
+    assert view.trends.group["value"].chunks == (4, 256, 16, 1)
+    assert view.scores.group["total"].chunks == (4, 256, 16)
