@@ -84,7 +84,8 @@ def create_subsystem(group: zarr.Group, registry: Registry) -> None:
         create_array(
             group, array, ("run", "time", dim), CELL_DTYPE[array], (1, TIME_CHUNK, chunk), 0, {}, transposed=True
         )
-        create_array(group, TAIL[array], ("slot", dim), CELL_DTYPE[array], (1, min(_TAIL_CHUNK, 4 * size)), 0, {}, quick=True)
+        of_row = 1, min(_TAIL_CHUNK, 4 * size)
+        create_array(group, TAIL[array], ("slot", dim), CELL_DTYPE[array], of_row, 0, {}, quick=True)
     create_array(
         group, "tail_rows", ("slot", "tail_byte"), "uint8", (64, TAIL_ROW), 0, {"long_name": "JSON, one per slot"}
     )
