@@ -70,7 +70,9 @@ def test_the_example_fits_the_simulated_detector():
 
 
 def counted(store, **settings):
-    return compute.compute(store, config=Config.model_validate({"subsystems": {"EMC": settings}}), workers=0)
+    return compute.compute(
+        store, config=Config.model_validate({"subsystems": {"EMC": settings}}), workers=0, scores=False
+    )
 
 
 def two_rows():
@@ -172,7 +174,7 @@ def test_a_function_of_ones_own_that_fails_on_one_histogram_stops_no_run(store, 
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     config = {"modules": ["reductor_that_fails"], "subsystems": {"EMC": {"reductors": {"*": ["fails_on_events"]}}}}
-    compute.compute(store, config=Config.model_validate(config), workers=0)
+    compute.compute(store, config=Config.model_validate(config), workers=0, scores=False)
     archive = owtrend.open(store)
     assert archive.trend("EMC", "h", "fails_on_events", run=1).value.values.tolist() == [1.5, 1.5]
     assert archive.trend("EMC", "events", "fails_on_events", run=1).value.isnull().all()
@@ -183,9 +185,11 @@ def test_another_configuration_makes_all_trends_stale_also_of_runs_not_asked_for
     rows = [{"h": filled([owtrend.Axis.spaced(4, 0, 4)], [0.5])}]
     append(store, snapshots(rows, 2, subsystem="TPC"))
     counted(store)
-    compute.compute(store, config=Config.model_validate({"subsystems": {"TPC": {"events": "h"}}}), runs=[1], workers=0)
+    compute.compute(
+        store, config=Config.model_validate({"subsystems": {"TPC": {"events": "h"}}}), runs=[1], workers=0, scores=False
+    )
     archive = owtrend.open(store)
     stale = archive.stale
     assert stale[stale["what"] == "trends"].values.tolist() == [["TPC", 2, "trends", "the configuration changed"]]
     assert archive.trend("TPC", "h", "per_event", run=2).value.values.tolist() == [1]
-    assert compute.compute(store, workers=0).runs == 1
+    assert compute.compute(store, workers=0, scores=False).runs == 1

@@ -49,7 +49,7 @@ def made_elsewhere(tmp_path_factory):
     append(folder / "store", snapshots([{"h": filled([owtrend.Axis.spaced(4, 0, 4)], [0.5])}], 1))
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
-        compute.compute(folder / "store", config=CONFIG, workers=0)
+        compute.compute(folder / "store", config=CONFIG, workers=0, scores=False)
     forget()
     return folder / "store"
 
@@ -63,7 +63,7 @@ def store(made_elsewhere, tmp_path, module):
 def test_nothing_imports_a_module_because_a_store_names_it(store, module, caplog):
     module.write_text("raise SystemExit('code of a store was run')")
     archive = owtrend.open(store)
-    assert compute.compute(store, workers=0).runs == 0
+    assert compute.compute(store, workers=0, scores=False).runs == 0
     assert "reductor_of_a_module not computed: module 'module_of_a_test' (code " in caplog.text
     for arguments in (
         ["status", str(store)],
@@ -78,14 +78,15 @@ def test_nothing_imports_a_module_because_a_store_names_it(store, module, caplog
 
 def test_stored_values_of_a_module_that_is_not_loaded_are_read_and_stay(store):
     append(store, snapshots([{"h": filled([owtrend.Axis.spaced(4, 0, 4)], [0.5])}], 2))
-    assert compute.compute(store, workers=0).runs == 1
+    assert compute.compute(store, workers=0, scores=False).runs == 1
     archive = owtrend.open(store)
     assert archive.trend("EMC", "h", "reductor_of_a_module", run=1).value.values.tolist() == [1.5]
     with pytest.raises(NotFoundError, match=r"is not stored of all .* its module 'module_of_a_test' is not loaded"):
         archive.trend("EMC", "h", "reductor_of_a_module", run=2)
     (sentence,) = archive.other_code
     assert "nothing is imported because a store names it" in sentence
-    assert compute.compute(store, config=CONFIG, workers=0).runs == 1  # the run that lacks it, and no other
+    summary = compute.compute(store, config=CONFIG, workers=0, scores=False)
+    assert summary.runs == 1, "the run that lacks it, and no other"
     assert owtrend.open(store).trend("EMC", "h", "reductor_of_a_module").value.values.tolist() == [1.5, 1.5]
 
 
@@ -94,7 +95,7 @@ def test_other_code_is_reported_and_makes_trends_stale(store, module, caplog):
     modules.import_local(["module_of_a_test"])
     (sentence,) = owtrend.open(store).other_code
     assert sentence.startswith("reductor_of_a_module: stored trends were made with module 'module_of_a_test' (code ")
-    assert compute.compute(store, workers=0).runs == 1
+    assert compute.compute(store, workers=0, scores=False).runs == 1
     assert sentence in caplog.text
     assert owtrend.open(store).other_code == []
     assert owtrend.open(store).trend("EMC", "h", "reductor_of_a_module", run=1).value.values.tolist() == [2.5]
@@ -147,9 +148,9 @@ def test_worker_processes_import_the_modules_of_the_configuration_and_not_those_
     append(store, snapshots([{"h": filled([owtrend.Axis.spaced(4, 0, 4)], [0.5])}], 2))
     with local_cluster(1) as cluster:
         address = cluster.scheduler_address
-        assert compute.compute(store, scheduler=address).runs == 1
+        assert compute.compute(store, scheduler=address, scores=False).runs == 1
         with pytest.raises(NotFoundError, match="'module_of_a_test' is not loaded"):
             owtrend.open(store).trend("EMC", "h", "reductor_of_a_module", run=2)
-        assert compute.compute(store, config=CONFIG, scheduler=address).runs == 1
+        assert compute.compute(store, config=CONFIG, scheduler=address, scores=False).runs == 1
     values = owtrend.open(store).trend("EMC", "h", "reductor_of_a_module").value.values
     np.testing.assert_array_equal(values, [1.5, 1.5])

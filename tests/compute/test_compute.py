@@ -58,21 +58,21 @@ def test_trends_equal_the_plain_numpy_way(computed_once):
 
 def test_only_what_changed_is_computed_again(computed):
     store = computed
-    again = compute.compute(store, workers=0)
+    again = compute.compute(store, workers=0, scores=False)
     assert (again.runs, again.unchanged) == (0, 2)
     append(store, snapshots({"h": [[9] * 8]}, 300001, minutes=[240]))
-    assert compute.compute(store, workers=0).runs == 1
-    assert compute.compute(store, workers=0, runs=[300000], force=True).runs == 1
+    assert compute.compute(store, workers=0, scores=False).runs == 1
+    assert compute.compute(store, workers=0, runs=[300000], force=True, scores=False).runs == 1
 
 
 def test_other_code_or_new_histograms_make_trends_stale(computed, monkeypatch):
     store = computed
     append(store, snapshots({"new": [[1, 2, 3]]}, 300002))
-    assert compute.compute(store, workers=0).runs == 1
+    assert compute.compute(store, workers=0, scores=False).runs == 1
     assert owtrend.open(store).trend("EMC", "new", "entries", run=300002).value.values.tolist() == [6]
     assert owtrend.open(store).trend("EMC", "h", "entries", run=300000).sizes == {"time": 70}
     monkeypatch.setattr(versions, "TRENDS", versions.TRENDS + 1)
-    assert compute.compute(store, workers=0).runs == 3
+    assert compute.compute(store, workers=0, scores=False).runs == 3
 
 
 def test_trends_of_other_formulas_are_served_marked_stale_until_they_are_made_again(computed, monkeypatch):
@@ -128,10 +128,10 @@ def test_small_blocks_and_two_processes_give_the_same_arrays(store, monkeypatch)
         view = owtrend.open(store).stored("EMC")
         return [view.trends.block(name, slice(0, 2)) for name in ("value", "error", "state", "run_value", "run_error")]
 
-    compute.compute(store, workers=0)
+    compute.compute(store, workers=0, scores=False)
     whole = stored()
     monkeypatch.setattr(compute, "BLOCK_BYTES", 1)
-    compute.compute(store, workers=2, force=True)
+    compute.compute(store, workers=2, force=True, scores=False)
     for one, other in zip(whole, stored(), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -151,7 +151,7 @@ def test_trends_go_on_over_a_change_of_binning():
     trend = archive.trend("EMC", "h", "entries", run=300000)
     assert trend.value.values.tolist() == [4, 2, 3]
     assert trend.exposure.values[1:].tolist() == [60, 60]
-    compute.compute(archive.location, workers=0)
+    compute.compute(archive.location, workers=0, scores=False)
     view = archive.latest().stored("EMC")
     assert view.trends.block("run_value", 0, 0, 0) == 9
 
@@ -163,7 +163,7 @@ def test_a_run_that_is_not_there_is_an_error(store):
 
 def test_trends_in_an_earlier_layout_are_made_anew():
     archive = archive_of(*snapshots({"h": [[0, 4, 0], [0, 6, 0]]}))
-    compute.compute(archive.location, workers=0)
+    compute.compute(archive.location, workers=0, scores=False)
     with Store.open(archive.location).writer("derived") as begin:
         transaction = begin()
         del transaction.group["trends/EMC/state"]

@@ -275,7 +275,7 @@ def test_some_stale_runs_and_many_at_once(monkeypatch):
     for run in range(11):
         rows = [fills.of(0, row + 1, absent) for row in range(run % 3, 5)]
         append(archive.location, snapshots(rows, 100 - run))  # not in order
-    compute.compute(archive.location, workers=0)
+    compute.compute(archive.location, workers=0, scores=False)
     archive = archive.latest()
     fresh = archive.trends("EMC", ["h", "h2"], ["mean_y", "entries"]).load()
     by_run = archive.trends("EMC", ["h", "h2"], ["mean_y", "entries"], every="run").load()
