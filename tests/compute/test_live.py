@@ -1,7 +1,7 @@
 """Runs taken row by row, in any pieces, end with the very numbers of one pass over the whole run."""
 
 from dataclasses import replace
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import numpy as np
 import pytest
@@ -197,6 +197,12 @@ def test_a_process_that_died_goes_on_from_the_state_it_kept(expected):
     assert_same(everything(store), everything(expected))
 
 
+def append_all(raw, rows):
+    """Append snapshots, each with its accumulation, those of one run together."""
+    for accumulation, of_run in groupby(rows, key=lambda row: row[1]):
+        raw.append([snapshot for snapshot, _ in of_run], accumulation)
+
+
 @settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
 @pytest.mark.slow
 @given(st.data(), st.integers(0, 3))
@@ -210,12 +216,10 @@ def test_any_cut_into_appended_pieces_gives_the_arrays_of_one_pass(data, seed):
     cuts = sorted(data.draw(st.sets(st.integers(1, len(rows) - 1), max_size=4)))
     expected, store = Store.in_memory(), configured()
     with appender(expected) as raw:
-        for snapshot, accumulation in rows:
-            raw.append([snapshot], accumulation)
+        append_all(raw, rows)
     compute(expected.location, config=CONFIG, workers=0)
     with appender(store) as raw:
         for first, last in pairwise([0, *cuts, len(rows)]):
-            for snapshot, accumulation in rows[first:last]:
-                raw.append([snapshot], accumulation)
+            append_all(raw, rows[first:last])
             compute(store.location, workers=0)
     assert_same(everything(store), everything(expected))
