@@ -66,26 +66,28 @@ def open_root(session: icechunk.Session, *, mode: Literal["r", "r+", "a"]) -> za
     return zarr.open_group(session.store, mode=mode, zarr_format=3, use_consolidated=False)
 
 
-def create_subsystem(group: zarr.Group, registry: Registry) -> None:
+def create_subsystem(group: zarr.Group, registry: Registry, runs: int, times: int) -> None:
+    """Create the raw arrays with room for so many runs and rows: growing them takes as long again."""
     for name, (dtype, fill, attributes) in RUN_ARRAYS.items():
-        create_array(group, name, ("run",), dtype, (4096,), fill, attributes)
-    create_array(
-        group, "mode", ("run", "character"), "uint8", (4096, 8), 0, {"long_name": "HLT mode, UTF-8"}, shape=(0, 8)
-    )
+        create_array(group, name, ("run",), dtype, (4096,), fill, attributes, shape=(runs,))
+    mode = {"long_name": "HLT mode, UTF-8"}
+    create_array(group, "mode", ("run", "character"), "uint8", (4096, 8), 0, mode, shape=(runs, 8))
     for name, (dtype, fill, attributes) in ROW_ARRAYS.items():
-        create_array(group, name, ("run", "time"), dtype, (32, 256), fill, attributes)
-    digest = {"long_name": "hash of the row's histograms"}
-    create_array(group, "digest", ("run", "time", "digest_byte"), "uint8", (32, 256, 16), 0, digest, shape=(0, 0, 16))
-    create_array(group, "provenance", ("run", "byte"), "uint8", (1, 2**16), 0, {"long_name": "JSON lines, one per row"})
+        create_array(group, name, ("run", "time"), dtype, (32, 256), fill, attributes, shape=(runs, times))
+    digest, shape = {"long_name": "hash of the row's histograms"}, (runs, times, 16)
+    create_array(group, "digest", ("run", "time", "digest_byte"), "uint8", (32, 256, 16), 0, digest, shape=shape)
+    lines = {"long_name": "JSON lines, one per row"}
+    create_array(group, "provenance", ("run", "byte"), "uint8", (1, 2**16), 0, lines, shape=(runs, 0))
     for array, dim in CELL_DIM.items():
         # A chunk is stored whole, so a small detector gets smaller ones.
-        size = -(-max(registry.size(array), 1) // 1024) * 1024
-        chunk = min(_CELL_CHUNK[array], size)
+        cells = registry.size(array)
+        size = -(-max(cells, 1) // 1024) * 1024
+        chunk, of_row = (1, TIME_CHUNK, min(_CELL_CHUNK[array], size)), (1, min(_TAIL_CHUNK, 4 * size))
         create_array(
-            group, array, ("run", "time", dim), CELL_DTYPE[array], (1, TIME_CHUNK, chunk), 0, {}, transposed=True
-        )
-        of_row = 1, min(_TAIL_CHUNK, 4 * size)
-        create_array(group, TAIL[array], ("slot", dim), CELL_DTYPE[array], of_row, 0, {}, quick=True)
+            group, array, ("run", "time", dim), CELL_DTYPE[array], chunk, 0, {}, shape=(runs, times, cells),
+            transposed=True,
+        )  # fmt: skip
+        create_array(group, TAIL[array], ("slot", dim), CELL_DTYPE[array], of_row, 0, {}, shape=(0, cells), quick=True)
     create_array(
         group, "tail_rows", ("slot", "tail_byte"), "uint8", (64, TAIL_ROW), 0, {"long_name": "JSON, one per slot"}
     )

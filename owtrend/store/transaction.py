@@ -87,26 +87,20 @@ class Transaction:
         Axes grow in steps, in a commit of their own: a fork needs a clean session, and a resize cannot be rebased.
         """
         group = self.group.require_group(f"raw/{subsystem}")
-        if "run" not in group:
-            create_subsystem(group, registry)
-        known: list[int] = group["run"][:].tolist() if group["run"].shape[0] else []
-        known = [run for run in known if run >= 0]
+        new = "run" not in group
+        known = [] if new else [run for run in group["run"][:].tolist() if run >= 0]
         run_indices = {run: run_index for run_index, run in enumerate(known)}
         for run in runs:
             if run not in run_indices:
                 run_indices[run] = len(run_indices)
         n_runs = -(-max(len(run_indices), 1) // RUN_STEP) * RUN_STEP
-        n_times = max(group["time"].shape[1], TIME_CHUNK)
+        n_times = TIME_CHUNK if new else max(group["time"].shape[1], TIME_CHUNK)
         while n_times < rows:
             n_times *= 2
-        for name in (*RUN_ARRAYS, "mode"):
-            grow(group[name], n_runs)
-        for name in (*ROW_ARRAYS, "digest"):
-            grow(group[name], n_runs, n_times)
-        grow(group["provenance"], n_runs)
-        for array in CELL_DIM:
-            grow(group[array], n_runs, n_times, registry.size(array))
-            grow(group[TAIL[array]], 0, registry.size(array))
+        if new:
+            create_subsystem(group, registry, n_runs, n_times)
+        else:
+            _grow(group, registry, n_runs, n_times)
         if len(run_indices) > len(known):
             group["run"][len(known) : len(run_indices)] = np.array(list(run_indices)[len(known) :], dtype=np.int64)
         stored = len(read_log(group, "registry"))
@@ -276,6 +270,17 @@ class Transaction:
         group = self.group.require_group("quality")
         for name, of_log in lines.items():
             replace_log(group, name, of_log)
+
+
+def _grow(group: zarr.Group, registry: Registry, runs: int, times: int) -> None:
+    """Make the raw arrays of a subsystem at least this large."""
+    for name in (*RUN_ARRAYS, "mode", "provenance"):
+        grow(group[name], runs)
+    for name in (*ROW_ARRAYS, "digest"):
+        grow(group[name], runs, times)
+    for array in CELL_DIM:
+        grow(group[array], runs, times, registry.size(array))
+        grow(group[TAIL[array]], 0, registry.size(array))
 
 
 def write_cells(

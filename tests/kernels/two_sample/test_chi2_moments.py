@@ -44,7 +44,7 @@ def test_the_probability_is_uniform_at_any_occupancy(occupancy, times, trials):
     shape = rng.gamma(2, size=100) / 2 * occupancy
     drawn = [(rng.poisson(shape, (1, 100)) * 1.0, rng.poisson(times * shape) * 1.0) for _ in range(trials)]
     p = np.concatenate([chi2_moments.chances(chi2_moments.pearson(*pair))[0] for pair in drawn])
-    assert kstest(p, "uniform").pvalue > 0.01
+    assert kstest(p, "uniform").pvalue > (0.01 if trials == 3000 else 0.001)
     assert (p < 0.001).mean() < (0.004 if trials == 3000 else 0.007)
 
 
