@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import hist
 import numpy as np
 import pytest
@@ -6,9 +8,11 @@ import owtrend
 from dashboards.state.session import Session
 from owtrend.compute import compute
 from owtrend.errors import NotFoundError, StoreError
+from owtrend.model.axis import Axis
+from owtrend.model.histogram import Histogram
 from owtrend.store.repository import Store
 from tests import builders
-from tests.builders import append, archive_of, snapshots
+from tests.builders import append, archive_of, filled, histogram, snapshots
 
 
 def test_runs_are_a_sorted_table(small):
@@ -69,7 +73,7 @@ def test_to_hist_keeps_axes_weights_and_flow(rooted, flow):
     assert made.axes[0].label == "E [GeV]"
     variable = owtrend.to_hist(owtrend.time_slice(rooted.histogram("EMC", "variable", run=300000)))
     assert variable.axes[0].edges.tolist() == [0, 1, 2.5, 5, 10]
-    assert variable.storage_type is hist.storage.Int64
+    assert variable.storage_type is hist.storage.Double, "uproot writes no Int64"
 
 
 def test_a_profile_becomes_mean_storage(rooted):
@@ -78,6 +82,31 @@ def test_a_profile_becomes_mean_storage(rooted):
     values = owtrend.values(piece)
     np.testing.assert_allclose(made.values(flow=True), values.value.values)
     np.testing.assert_allclose(made.counts(flow=True), piece.bin_entries.values)
+
+
+@pytest.mark.parametrize("option", ["", "s", "i", "g"])
+@pytest.mark.parametrize("weights", [None, np.array([2.0, -0.5, 1.5, 3.0])])
+def test_a_slice_of_a_profile_survives_hist(option, weights):
+    axis = Axis.spaced(3, 0, 3)
+    fills, sampled = np.array([0.5, 0.5, 1.5, 0.5]), np.array([1.0, 3.0, 5.0, 4.0])
+    rows = [
+        replace(filled([axis], fills[:n], "p", values=sampled[:n], weights=None if weights is None else weights[:n]),
+                error_option=option)
+        for n in (1, 4)
+    ]  # fmt: skip
+    archive = archive_of(*snapshots([{"p": one} for one in rows]))
+    whole = owtrend.time_slice(archive.histogram("EMC", "p", run=300000, flow=True))
+    again = Histogram.from_hist(owtrend.to_hist(whole), "p")
+    assert (again.class_name, again.error_option, again.sums) == ("TProfile", option, rows[-1].sums)
+    assert again.parts.keys() == rows[-1].parts.keys()
+    np.testing.assert_allclose(again.variances(), rows[-1].variances(), atol=1e-12)
+
+
+def test_a_slice_that_its_class_cannot_hold_comes_back_as_a_wider_one():
+    full = [histogram([0, count, 0], dtype="i1") for count in (100, 20, 120)]
+    archive = archive_of(*snapshots({"h": full}))
+    found = Histogram.from_hist(owtrend.to_hist(owtrend.time_slice(archive.histogram("EMC", "h", run=300000))), "h")
+    assert (found.class_name, found.values().tolist()) == ("TH1D", [220])
 
 
 def test_a_trend_is_the_same_stored_or_computed_now(small, small_store):

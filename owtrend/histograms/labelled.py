@@ -142,7 +142,8 @@ def values(histogram: xr.Dataset) -> xr.Dataset:
 def to_hist(histogram: xr.Dataset) -> "hist.Hist[Any]":
     """One snapshot or time slice as a `hist.Hist`, with weights where sumw2 is kept, and flow bins where it has them.
 
-    A profile becomes mean storage. Raises DimsError if it still has rows in time.
+    A profile becomes mean storage, whose ``variances()`` are hist's own, see `Histogram.to_hist`; those of ROOT are in
+    `values`. `Histogram.from_hist` gives back class, sums and option. Raises DimsError if it still has rows in time.
     """
     schema.require_histogram(histogram, rows=False)
     flow, axes = histogram.attrs["flow"], []
@@ -152,4 +153,8 @@ def to_hist(histogram: xr.Dataset) -> "hist.Hist[Any]":
         title, regular = str(histogram[name].attrs.get("long_name", "")), name not in histogram.attrs["variable_axes"]
         axes.append(Axis(edges[1:-1] if flow else edges, regular=regular, title=title))
     parts = {name: histogram[name].values for name in schema.PARTS if name in histogram}
-    return as_hist(axes, parts, flow=flow, title=histogram.attrs.get("title", ""))
+    attrs = histogram.attrs
+    kept = {"class_name": attrs["class"], "error_option": attrs["error_option"], "gauge": attrs["gauge"]}
+    if "sums" in histogram:
+        kept["sums"] = dict(zip(histogram["sum"].values.tolist(), histogram["sums"].values.tolist(), strict=True))
+    return as_hist(axes, parts, flow=flow, title=attrs.get("title", ""), kept=kept)

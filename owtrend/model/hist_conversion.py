@@ -16,10 +16,20 @@ if TYPE_CHECKING:
 __all__ = ["as_hist", "axis_from_hist", "parts_from_hist"]
 
 
-def as_hist(axes: Sequence[Axis], parts: Mapping[str, NDArray[Any]], *, flow: bool, title: str) -> "hist.Hist[Any]":
-    """A `hist.Hist` of additive parts of shape ``(x[, y[, z]])``, with or without flow bins."""
+_EXACT = 2**53  # whole numbers that float64 holds
+
+
+def as_hist(
+    axes: Sequence[Axis], parts: Mapping[str, NDArray[Any]], *, flow: bool, title: str, kept: Mapping[str, Any]
+) -> "hist.Hist[Any]":
+    """A `hist.Hist` of additive parts of shape ``(x[, y[, z]])``, with or without flow bins.
+
+    Plain contents have Double storage, which uproot can write; only where it cannot hold them Int64. ``kept`` is what
+    hist has no place for: ``class_name``, ``sums``, ``error_option`` and ``gauge`` go into its metadata.
+    """
     import hist
 
+    metadata = {**kept, "parts": tuple(parts)}
     hist_axes = []
     for name, axis in zip("xyz", axes, strict=False):
         kept = {"labels": dict(axis.labels), "limits": (axis.edges[0], axis.edges[-1])}  # hist's edges are rounded
@@ -29,7 +39,7 @@ def as_hist(axes: Sequence[Axis], parts: Mapping[str, NDArray[Any]], *, flow: bo
         else:
             hist_axes.append(hist.axis.Variable(axis.edges, **options))
     if "contents" not in parts:
-        result = hist.Hist(*hist_axes, storage=hist.storage.WeightedMean(), label=title)
+        result = hist.Hist(*hist_axes, storage=hist.storage.WeightedMean(), label=title, metadata=metadata)
         view = result.view(flow=flow)
         entries = np.asarray(parts["bin_entries"], dtype=np.float64)
         mean = np.divide(parts["sumwy"], entries, out=np.zeros_like(entries), where=entries != 0)
@@ -39,13 +49,15 @@ def as_hist(axes: Sequence[Axis], parts: Mapping[str, NDArray[Any]], *, flow: bo
         view["_sum_of_weighted_deltas_squared"] = parts["sumwy2"] - entries * mean**2
         return result
     if "sumw2" in parts:
-        result = hist.Hist(*hist_axes, storage=hist.storage.Weight(), label=title)
+        result = hist.Hist(*hist_axes, storage=hist.storage.Weight(), label=title, metadata=metadata)
         view = result.view(flow=flow)
         view["value"], view["variance"] = parts["contents"], parts["sumw2"]
         return result
-    whole = parts["contents"].dtype.kind == "i"
-    result = hist.Hist(*hist_axes, storage=hist.storage.Int64() if whole else hist.storage.Double(), label=title)
-    result.view(flow=flow)[...] = parts["contents"]
+    contents = parts["contents"]
+    large = contents.dtype.kind == "i" and bool((np.abs(contents.astype(np.float64)) > _EXACT).any())
+    storage = hist.storage.Int64() if large else hist.storage.Double()
+    result = hist.Hist(*hist_axes, storage=storage, label=title, metadata=metadata)
+    result.view(flow=flow)[...] = contents
     return result
 
 

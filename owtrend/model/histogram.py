@@ -86,22 +86,24 @@ class Histogram(Displayed):
     def to_hist(self) -> "hist.Hist[Any]":
         """Convert to a `hist.Hist` with flow bins, and with weights where sumw2 is kept; a profile has mean storage.
 
-        Class, sums and option, for which hist has no place, go into its ``metadata``; `from_hist` reads them there.
+        Class, sums and option, for which hist has no place, go into its ``metadata``; `from_hist` reads them there. The
+        ``variances()`` of a profile are hist's own, of the mean of a sample: with spread s and n effective entries
+        s**2 / (n - 1), whatever the option; those of ROOT are in `variances`.
         """
         parts = {name: self.part(name) for name in self.parts}
-        result = as_hist(self.axes, parts, flow=True, title=self.title)
-        result.metadata = {
+        kept = {
             "class_name": self.class_name, "sums": dict(self.sums), "error_option": self.error_option,
             "gauge": self.gauge,
         }  # fmt: skip
-        return result
+        return as_hist(self.axes, parts, flow=True, title=self.title, kept=kept)
 
     @classmethod
     def from_hist(cls, histogram: "hist.Hist[Any]", path: Path | str) -> Self:
         """Convert a `hist.Hist` with regular, variable, integer or category axes.
 
         From `to_hist` the same histogram comes back (a profile to the last digits). In any other, missing flow bins are
-        zero, and the sums are those of the bins at their centres (``TH1::ResetStats``).
+        zero, and the sums are those of the bins at their centres (``TH1::ResetStats``). Contents that the type of the
+        class does not hold get TH*D or TH*L.
 
         Raises
         ------
@@ -112,13 +114,20 @@ class Histogram(Displayed):
         if not 1 <= len(axes) <= 3:
             raise DimsError(f"a hist.Hist of {len(axes)} axes; histograms here have one to three")
         parts = parts_from_hist(histogram)
-        kept = histogram.metadata if isinstance(histogram.metadata, dict) else {}
+        kept: dict[str, Any] = histogram.metadata if isinstance(histogram.metadata, dict) else {}
+        if "parts" in kept and set(kept["parts"]) < set(parts):
+            parts = {name: parts[name] for name in kept["parts"]}
         profile = "sumwy" in parts
         letter = "L" if not profile and parts["contents"].dtype.kind == "i" else "D"
         natural = "TProfile" + ("" if len(axes) == 1 else f"{len(axes)}D") if profile else f"TH{len(axes)}{letter}"
         class_name = kept.get("class_name", natural)
         if not profile and class_name[-1] in DTYPES:
-            parts["contents"] = parts["contents"].astype(DTYPES[class_name[-1]])
+            with np.errstate(invalid="ignore", over="ignore"):
+                cast = parts["contents"].astype(DTYPES[class_name[-1]])
+            if np.array_equal(cast, parts["contents"], equal_nan=True):
+                parts["contents"] = cast
+            else:
+                class_name = natural
         return cls(
             path=(path,) if isinstance(path, str) else path,
             class_name=class_name,

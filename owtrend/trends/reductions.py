@@ -214,7 +214,8 @@ def _moment(increments: Increments, axis: str, which: int, normal: float) -> Est
     made = increments.moments(axis)
     with np.errstate(divide="ignore", invalid="ignore"):
         error = np.sqrt(made[2 + which] / increments.effective)
-    return made[which] - normal, np.full_like(error, np.nan) if increments.profile else error
+        value = np.where(np.isfinite(made[which]), made[which], np.nan)  # ROOT's are infinite where there is no spread
+    return value - normal, np.full_like(error, np.nan) if increments.profile else error
 
 
 def _share(increments: Increments, part: Floats, whole: Floats | None = None) -> Estimate:
