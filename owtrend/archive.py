@@ -14,6 +14,7 @@ import pandas as pd
 from owtrend.display import Display, Displayed
 from owtrend.errors import NotFoundError, UsageError
 from owtrend.histograms.listing import (
+    carried_table,
     histograms_table,
     not_stored_table,
     quarantine_table,
@@ -124,6 +125,11 @@ class Archive(Displayed):
         Columns: subsystem, class, objects (of one file, at most), example (one of them), first_run and last_run.
         """
         return not_stored_table(self._reader)
+
+    @property
+    def carried(self) -> pd.DataFrame:
+        """First snapshots of runs that are the end of the run before, and not shown: subsystem, run, snapshots."""
+        return carried_table(self._reader)
 
     @property
     def stale(self) -> pd.DataFrame:

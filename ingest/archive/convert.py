@@ -339,7 +339,9 @@ class _Block:
             rows = np.arange(first, min(first + TIME_CHUNK, int(view.per_run["n_rows"][self.task.run_index])))
             widths = {array: min(view.group_size(array), self.registry.size(array)) for array in _DTYPES}
             cells = {
-                array: view.cells(array, self.task.run_index, rows, slice(0, n)) for array, n in widths.items() if n
+                array: view.stored_cells(array, self.task.run_index, rows, slice(0, n))
+                for array, n in widths.items()
+                if n
             }
             self._stored = {first: cells}
         for array, block in self._stored[first].items():

@@ -55,6 +55,8 @@ def check(store: str, digest: bool, as_json: bool) -> None:
         click.echo(f"{store}: {read}, digest {report.digest}")
         restarts, moves = plural(report.restarts, "restart"), plural(report.moved, "time")
         click.echo(f"  {restarts} of histograms; entries moved between bins {moves}")
+        if report.carried:
+            click.echo(f"  {plural(report.carried, 'row')} not shown: the end of the run before, at the begin of a run")
         for problem in report.problems:
             click.echo(f"  PROBLEM: {problem}")
         problems = plural(len(report.problems), "problem")
@@ -142,10 +144,14 @@ def status(store: str, as_json: bool) -> None:
         state = {
             "version": archive.version, "subsystems": rows, "stale": stale, "quarantine": quarantine,
             "other_code": archive.other_code, "not_stored": archive.not_stored.to_dict("records"),
+            "carried": archive.carried.to_dict("records"),
         }  # fmt: skip
         click.echo(json.dumps(state, indent=1))
         return
     print_table(rows, False, title=f"{store}, version {archive.version}")
+    for row in archive.carried.to_dict("records"):
+        first = "first snapshot is" if row["snapshots"] == 1 else f"first {row['snapshots']} snapshots are"
+        click.echo(f"{row['subsystem']} run {row['run']}: its {first} the end of the run before, and not shown")
     for sentence in archive.other_code:
         click.echo(sentence)
     _print_stale(store, archive)

@@ -59,6 +59,7 @@ class _Run:
     latest: int  # time of the last row, shown or not [ns]
     hidden: list[int]  # times of rows after the last that changed [ns]
     previous: int | None  # the run before it that it can be compared with
+    known: bool = False  # whether its rows so far have the content of the last row of the run before
 
 
 @contextlib.contextmanager
@@ -107,6 +108,8 @@ class Live:
                     running = self._begun(name, snapshot, time, accumulation, settings[name])
                 if running is None or time <= running.latest:
                     raise OutOfStepError("a late row, or a run that is not known")
+                if running.known and running.digest not in (b"", snapshot.digest):
+                    raise OutOfStepError("its first rows may be those of the run before")
                 running.live.require_settings(settings[name], self._config)
                 self._add(running, snapshot, values, time)
             except OutOfStepError:
@@ -213,7 +216,9 @@ class Live:
         run = int(snapshot.run or 0)
         if run not in view.run_indices or len(view.rows(view.run_index(run))) > 1:
             return None
-        return self._run(view, run, snapshot.mode or "", accumulation, settings)
+        running = self._run(view, run, snapshot.mode or "", accumulation, settings)
+        running.known = view.begins_as_known(view.run_index(run))
+        return running
 
     def _run(
         self, view: SubsystemReader, run: int, mode: str, accumulation: int, settings: ScoreSettings
@@ -291,7 +296,7 @@ class Live:
             running.live.catch_up(view)
         if (before := self._subsystems[view.name].runs.get(run)) is not None:
             running.live.known = before.live.known
-        rows = view.rows(view.run_index(run))
+        rows = view.own_rows(view.run_index(run))
         running.latest, running.digest = int(rows.time[-1]), rows.digest[-1].tobytes()
         running.hidden = rows.time[running.live.rows_done :].tolist()
         return running
@@ -304,7 +309,7 @@ def _write(
     live_run, settings = running.live, running.live.settings
     run, name = live_run.rows.run, live_run.subsystem
     run_index, new = view.run_index(run), live_run.taken()
-    missing = len(view.rows(run_index)) - live_run.rows_done - len(running.hidden)
+    missing = len(view.own_rows(run_index)) - live_run.rows_done - len(running.hidden)
     revision = max(int(view.per_run["revision"][run_index]) - missing, 1)  # each row raised it by one
     trends = new.joined_trends() | live_run.trends.totals(view, run)
     writer = transaction.trends(name)
@@ -348,7 +353,7 @@ def _basis(view: SubsystemReader, run: int, settings: ScoreSettings, outcomes: M
 def _made_from(view: SubsystemReader, run: LiveRun, config: Config, basis: bytes, rows: int | None = None) -> str:
     """All that the state of a run depends on, as text: how many rows, and a digest of them and of the settings."""
     count = run.rows_done if rows is None else rows
-    known = view.rows(view.run_index(run.rows.run))
+    known = view.own_rows(view.run_index(run.rows.run))
     digest = hashlib.blake2b(digest_size=16)
     for part in (known.time[:count], known.digest[:count], known.layout[:count]):
         digest.update(np.ascontiguousarray(part).tobytes())

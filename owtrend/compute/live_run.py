@@ -169,7 +169,7 @@ class LiveRun:
         for first, last in prefetched.windows():
             self._go_on(first, last, held, lambda name: run_histogram.by_binning(view, run, self._find(name)), times)
         self.rows.fill(view, self.rows_done)
-        self.look_for_interruptions(view.rows(run_index).time[self.rows_done :].tolist())
+        self.look_for_interruptions(view.own_rows(run_index).time[self.rows_done :].tolist())
 
     def look_for_interruptions(self, late: Sequence[int]) -> None:
         """Find restarts, gaps, silence and absence anew, from the states of all rows."""

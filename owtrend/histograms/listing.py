@@ -16,8 +16,8 @@ from owtrend.store.quarantine import missing_snapshots
 from owtrend.store.reader import Reader, SubsystemReader
 
 __all__ = [
-    "histogram_rows", "histograms_table", "not_stored_table", "quarantine_table", "runs_table", "select_histograms",
-    "select_runs",
+    "carried_table", "histogram_rows", "histograms_table", "not_stored_table", "quarantine_table", "runs_table",
+    "select_histograms", "select_runs",
 ]  # fmt: skip
 
 _RUN_COLUMNS = ["start", "stop", "duration", "snapshots", "unreadable", "subsystems", "mode"]
@@ -133,6 +133,16 @@ def histogram_rows(
 def quarantine_table(reader: Reader) -> pd.DataFrame:
     """Files and objects that could not be taken in; see `owtrend.Archive.quarantine`."""
     return pd.DataFrame([json.loads(line) for line in reader.quarantine], columns=_QUARANTINE_COLUMNS)
+
+
+def carried_table(reader: Reader) -> pd.DataFrame:
+    """First rows of runs that are the end of the run before; see `owtrend.Archive.carried`."""
+    rows = [
+        {"subsystem": name, "run": int(view.per_run["run"][run_index]), "snapshots": count}
+        for name, view in ((name, reader.subsystem(name)) for name in reader.subsystems)
+        for run_index, count in sorted(view.carried.items())
+    ]
+    return pd.DataFrame(rows, columns=["subsystem", "run", "snapshots"])
 
 
 def not_stored_table(reader: Reader) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from owtrend import __version__
 
 __all__ = [
     "DECODER", "Accumulation", "Bits", "FileKey", "NotStored", "Provenance", "Rival", "RowFlag", "RunRows", "State",
-    "TailRow", "merged_order", "settle", "shown", "unchanged",
+    "TailRow", "carried_over", "merged_order", "settle", "shown", "unchanged",
 ]  # fmt: skip
 
 
@@ -196,6 +196,13 @@ class RunRows:
             digest=self.digest[:count], provenance=self.provenance[:count],
         )  # fmt: skip
 
+    def since(self, first: int) -> Self:
+        """The rows from ``first`` on."""
+        return replace(
+            self, time=self.time[first:], layout=self.layout[first:], flags=self.flags[first:],
+            digest=self.digest[first:], provenance=self.provenance[first:],
+        )  # fmt: skip
+
     @property
     def n_snapshots(self) -> int:
         """Rows that are shown, see `shown`."""
@@ -261,6 +268,28 @@ def shown(same: NDArray[np.bool_], additive: bool) -> int:
     """
     changed = np.flatnonzero(~same)
     return len(same) if not additive else int(changed[-1]) + 1 if len(changed) else 0
+
+
+def carried_over(rows: RunRows, before: bytes) -> int:
+    """Number of first rows of a run that hold the end of the run before it, as when a file of it came late.
+
+    Parameters
+    ----------
+    before
+        Digest of the last row of the run before.
+
+    Returns
+    -------
+    :
+        How many have that content, if the row after them has fewer entries: the run counts from zero only there. Else
+        0: nobody knows yet, or the run goes on counting from them.
+    """
+    same = (rows.digest == np.frombuffer(before, dtype=np.uint8)).all(axis=1)
+    count = int(np.argmin(same))
+    if not count or rows.accumulation == Accumulation.RESET or count >= len(rows.provenance):
+        return 0
+    first, after = (Provenance.from_json(rows.provenance[number]).entries for number in (0, count))
+    return count if after < first else 0
 
 
 class Rival(Protocol):

@@ -93,7 +93,7 @@ def interruptions(view: SubsystemReader, subsystem: str, run: int, epochs: Seque
         for number, entry in enumerate(entries)
         if len(entry.segments) > 1
     }
-    late = view.rows(view.run_index(run)).time[len(activity.times) :].tolist()
+    late = view.own_rows(view.run_index(run)).time[len(activity.times) :].tolist()
     return interruptions_in(activity, subsystem, run, entries, binnings, late, Setup.before(view, run, epochs))
 
 

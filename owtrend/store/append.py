@@ -205,7 +205,7 @@ class Appender:
             live.revisions[run] = 0
             if run in live.run_indices:
                 view = self._store.reader().subsystem(subsystem)
-                live.revisions[run] = int(view.per_run["revision"][live.run_indices[run]])
+                live.revisions[run] = int(view.stored_per_run["revision"][live.run_indices[run]])
                 rows, order = view.rows(live.run_indices[run]), view.order(live.run_indices[run])
                 if len(rows):
                     live.accumulations[run] = rows.accumulation
@@ -336,7 +336,7 @@ class Appender:
             for array in _DTYPES:
                 size = view.group_size(array)
                 for cell in range(0, size, _FOLD_CELLS):
-                    block = view.cells(array, run_index, which, slice(cell, min(cell + _FOLD_CELLS, size)))
+                    block = view.stored_cells(array, run_index, which, slice(cell, min(cell + _FOLD_CELLS, size)))
                     transaction.write_block(subsystem, array, run_index, start, cell, block)
                     if not whole:
                         yield
@@ -345,7 +345,7 @@ class Appender:
             yield
             transaction = self._begin()
         gone = [row.slot for row in tail if row.slot in {int(-1 - at) for at in order[:end] if at < 0}]
-        transaction.fold_rows(subsystem, run_index, rows.first(end), int(view.per_run["revision"][run_index]))
+        transaction.fold_rows(subsystem, run_index, rows.first(end), int(view.stored_per_run["revision"][run_index]))
         transaction.clear_slots(subsystem, gone)
         transaction.commit(f"fold {subsystem} run {run}: rows {begin} to {end}")
         live = self._state(subsystem)

@@ -29,6 +29,7 @@ class Report(DisplayedFields):
     rows: int = 0
     cells: int = 0
     restarts: int = 0  # histograms of rows whose entries fell
+    carried: int = 0  # rows that hold the end of the run before
     moved: int = 0  # histograms of rows in which a bin fell but the entries did not: entries moved between bins
     digest: str = ""  # hash of all contents, sorted by subsystem, run, time, histogram
     problems: list[str] = field(default_factory=list)
@@ -63,7 +64,7 @@ def rows_of(view: SubsystemReader, run_index: int, which: NDArray[np.intp]) -> I
     for array in (COUNTS, WEIGHTS, SUMS):
         size = max((s.offset + s.length for row in segments for s in row if s.array == array), default=0)
         if size:
-            blocks[array] = view.cells(array, run_index, which, slice(0, size))
+            blocks[array] = view.stored_cells(array, run_index, which, slice(0, size))
     for number, in_row in enumerate(segments):
         yield _histograms(in_row, {array: block[number] for array, block in blocks.items()})
 
@@ -94,6 +95,7 @@ def _run(view: SubsystemReader, subsystem: str, run: int, report: Report) -> Ite
     """Check the rows of one run; yields for each what goes into the digest."""
     run_index = view.run_indices[run]
     rows = view.rows(run_index)
+    report.carried += view.carried.get(run_index, 0)
     report.problems += [f"{subsystem} run {run}: {problem}" for problem in _row_problems(view, rows)]
     before: dict[Path, Histogram] = {}
     for first in range(0, len(rows), TIME_CHUNK):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from owtrend.display import Display, Displayed
 from owtrend.errors import NotFoundError, StoreError
 from owtrend.model.registry import Layouts, Registry, Segment
-from owtrend.model.rows import NotStored, RowFlag, RunRows, TailRow, merged_order, unchanged
+from owtrend.model.rows import NotStored, RowFlag, RunRows, TailRow, carried_over, merged_order, unchanged
 from owtrend.model.wording import plural
 from owtrend.modules import Origin
 from owtrend.store import quarantine
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from owtrend.config import Config
 
 __all__ = ["Reader", "SubsystemReader", "read_tail"]
+
+_CARRIED_REVISION = 2**20  # added to the revision of a run for each row that is not its own: its trends are other ones
 
 
 class Reader:
@@ -93,7 +95,11 @@ class Reader:
 
 @dataclass(repr=False)
 class SubsystemReader(Displayed):
-    """The arrays of one subsystem, read when needed; small ones are read once."""
+    """The arrays of one subsystem, read when needed; small ones are read once.
+
+    Rows are numbered from the first that is a run's own, see `carried`; in `rows`, `order` and `stored_cells` from the
+    first that is stored.
+    """
 
     where: str
     name: str
@@ -161,6 +167,54 @@ class SubsystemReader(Displayed):
 
     @cached_property
     def per_run(self) -> dict[str, NDArray[Any]]:
+        """The run arrays as they are shown, by name, in order of arrival: without rows that belong to another run."""
+        arrays = {name: values.copy() for name, values in self.stored_per_run.items()}
+        for run_index, count in self.carried.items():
+            arrays["n_snapshots"][run_index] -= count
+            arrays["start"][run_index] = self.rows(run_index).time[count]
+            arrays["revision"][run_index] += count * _CARRIED_REVISION
+        return arrays
+
+    @cached_property
+    def carried(self) -> dict[int, int]:
+        """By place on the run axis, how many first rows hold the end of the run before; see `carried_over`."""
+        runs = self.stored_per_run
+        order = np.lexsort((runs["run"], runs["start"]))
+        order = order[runs["n_snapshots"][order] > 0]
+        last = self._digests(order[:-1], runs["n_snapshots"][order[:-1]] - 1)
+        first = self._digests(order[1:], np.zeros(max(len(order) - 1, 0), dtype=np.int64))
+        found = {}
+        for number in np.flatnonzero((first == last).all(axis=1)).tolist():
+            run_index = int(order[number + 1])
+            if count := carried_over(self.rows(run_index), last[number].tobytes()):
+                found[run_index] = count
+        return found
+
+    def begins_as_known(self, run_index: int) -> bool:
+        """True if the first row of a run has the content of the last one of the run before it."""
+        runs = self.stored_per_run
+        earlier = (runs["n_snapshots"] > 0) & (runs["start"] <= runs["start"][run_index])
+        earlier &= (runs["start"] < runs["start"][run_index]) | (runs["run"] < runs["run"][run_index])
+        before = np.flatnonzero(earlier)
+        if not len(before):
+            return False
+        latest = before[np.lexsort((runs["run"][before], runs["start"][before]))[-1:]]
+        digests = self._digests(latest, runs["n_snapshots"][latest] - 1)
+        return np.array_equal(digests[0], self.rows(run_index).digest[0])
+
+    def _digests(self, run_indices: NDArray[np.intp], rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Digests of one row of each of some runs, ``(run, 16)``."""
+        out = np.empty((len(run_indices), 16), dtype=np.uint8)
+        stored = np.array([run_index not in self._tables for run_index in run_indices.tolist()], dtype=bool)
+        if stored.any():
+            which = run_indices[stored, None], rows[stored, None], np.arange(16)[None]
+            out[stored] = self._array("digest").vindex[tuple(np.broadcast_arrays(*which))]
+        for number in np.flatnonzero(~stored).tolist():
+            out[number] = self._tables[int(run_indices[number])].digest[rows[number]]
+        return out
+
+    @cached_property
+    def stored_per_run(self) -> dict[str, NDArray[Any]]:
         """The run arrays, by name, in order of arrival; rows in the tail are counted."""
         used = int(np.count_nonzero(self.group["run"][:] >= 0))
         arrays = {name: self.group[name][:used] for name in RUN_ARRAYS}
@@ -220,7 +274,7 @@ class SubsystemReader(Displayed):
 
     def order(self, run_index: int) -> NDArray[np.int64]:
         """Location of each row of one run, in order of time; see `owtrend.model.rows.merged_order`."""
-        count = int(self.per_run["n_rows"][run_index])  # reads the tail, too
+        count = int(self.stored_per_run["n_rows"][run_index])  # reads the tail, too
         return self._order.get(run_index, np.arange(count))
 
     @cached_property
@@ -238,13 +292,17 @@ class SubsystemReader(Displayed):
         return self.run_indices[run]
 
     def rows(self, run_index: int) -> RunRows:
-        """The rows of one run without their cells, hidden ones included."""
-        count = int(self.per_run["n_rows"][run_index])
+        """The stored rows of one run without their cells, hidden ones included."""
+        count = int(self.stored_per_run["n_rows"][run_index])
         return self._tables[run_index] if run_index in self._tables else self._stored_rows(run_index, count)
+
+    def own_rows(self, run_index: int) -> RunRows:
+        """The same without those that hold the end of the run before, see `carried`."""
+        return self.rows(run_index).since(self.carried.get(run_index, 0))
 
     def provenance(self, run_index: int) -> tuple[str, ...]:
         """Provenance of the rows of one run, hidden ones included: a JSON line each."""
-        tables = self._tables if self.per_run["n_rows"][run_index] else {}  # reads the tail, too
+        tables = self._tables if self.stored_per_run["n_rows"][run_index] else {}  # reads the tail, too
         return tables[run_index].provenance if run_index in tables else self._stored_provenance(run_index)
 
     def _stored_provenance(self, run_index: int) -> tuple[str, ...]:
@@ -272,25 +330,29 @@ class SubsystemReader(Displayed):
 
     def read_all_rows(self) -> None:
         """Read times and layouts of all runs at once; one by one takes 1 ms a run."""
-        shown, used = self.per_run["n_snapshots"], len(self.per_run["run"])
+        shown, used = self.stored_per_run["n_snapshots"], len(self.per_run["run"])
         for name in ("time", "layout"):
             most = int(shown.max(initial=0))
             block = self.group[name][:used, :most]
             for run_index in range(used):
                 if run_index not in self._tables:
-                    self._rows.setdefault((name, run_index), block[run_index, : shown[run_index]])
+                    own = block[run_index, self.carried.get(run_index, 0) : shown[run_index]]
+                    self._rows.setdefault((name, run_index), own)
 
     def _row(self, name: str, run_index: int) -> NDArray[Any]:
         if (name, run_index) not in self._rows:
-            count = int(self.per_run["n_snapshots"][run_index])
+            first = self.carried.get(run_index, 0)
+            own = slice(first, first + int(self.per_run["n_snapshots"][run_index]))
             table = self._tables.get(run_index)
-            self._rows[name, run_index] = (
-                getattr(table, name)[:count] if table else self._array(name)[run_index, :count]
-            )
+            self._rows[name, run_index] = getattr(table, name)[own] if table else self._array(name)[run_index, own]
         return self._rows[name, run_index]
 
     def cells(self, array: str, run_index: int, rows: NDArray[np.intp], cells: slice) -> NDArray[Any]:
         """Cells of some rows of one run, shape ``(row, cell)``; each chunk is read once."""
+        return self.stored_cells(array, run_index, rows + self.carried.get(run_index, 0), cells)
+
+    def stored_cells(self, array: str, run_index: int, rows: NDArray[np.intp], cells: slice) -> NDArray[Any]:
+        """The same of rows as they are stored."""
         if self.tail and run_index in self._order:
             where = self._order[run_index][rows]
             out = np.empty((len(rows), cells.stop - cells.start), dtype=self._array(array).dtype, order="F")

@@ -45,10 +45,9 @@ def remove_run(store: Store, run: int, *, why: str, subsystem: str | None = None
         transaction = begin()
         for name in having:
             view = reader.subsystem(name)
-            rows = len(view.rows(view.run_indices[run]))
-            transaction.remove_run(
-                name, view.run_indices[run], run, int(view.per_run["revision"][view.run_indices[run]]) + 1
-            )
+            run_index = view.run_indices[run]
+            rows = len(view.rows(run_index))
+            transaction.remove_run(name, run_index, run, int(view.stored_per_run["revision"][run_index]) + 1)
             transaction.write_ledger(_entry("removed", subsystem=name, run=run, rows=rows, why=why))
         return str(transaction.commit(f"remove run {run} of {', '.join(having)}: {why}"))
 
