@@ -28,7 +28,11 @@ class SubsystemConfig(_Strict):
 
     def for_histogram(self, histogram: str) -> list[str]:
         """Reductors added for a histogram."""
-        return [name for pattern, names in self.reductors.items() if fnmatchcase(histogram, pattern) for name in names]
+        fitting = [
+            names for pattern, names in self.reductors.items()
+            if histogram == pattern or fnmatchcase(histogram, pattern)
+        ]  # fmt: skip
+        return [name for names in fitting for name in names]
 
 
 class ScoreConfig(_Strict):

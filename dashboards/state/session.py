@@ -14,6 +14,7 @@ from dashboards.state.news import News, news
 from dashboards.state.reference import slice_reference
 from dashboards.state.view import View, from_address
 from owtrend.errors import UsageError
+from owtrend.model.histogram import display_name
 from owtrend.times import parse_interval
 
 __all__ = ["MOST", "Session"]
@@ -121,12 +122,17 @@ class Session:
             self._show(View(), Loaded(), [f"This store holds no runs yet. Fill it with: {how}"], {}, changed)
             return
         wanted = {name: getattr(view, name) for name in _VIEW} | dict(changes)
-        wanted = {name: value.strip() or None if isinstance(value, str) else value for name, value in wanted.items()}
+        wanted = {
+            name: (value if name == "histogram" else value.strip()) or None if isinstance(value, str) else value
+            for name, value in wanted.items()
+        }
         run = _one_of("run", _number(wanted["run"]), load.runs(archive).index.tolist()[::-1], "the store", notes)
         subsystem = _one_of("subsystem", wanted["subsystem"], load.subsystems(archive, run), f"run {run}", notes)
         same = (run, subsystem) == (view.run, view.subsystem)
         table = loaded.histograms if same and len(loaded.histograms) else load.histograms(archive, run, subsystem)
         where = f"{subsystem} of run {run}"
+        if wanted["histogram"] and not {wanted["histogram"]} & {*table.index, *map(display_name, table["path"])}:
+            wanted["histogram"] = wanted["histogram"].strip() or None
         self.asked = load.namesakes(table, wanted["histogram"])
         if self.asked:
             histogram, cumulative = wanted["histogram"], None
