@@ -32,7 +32,7 @@ CONFIG = Config.model_validate(
 _AXIS, _SIDE = Axis.spaced(12, 0.0, 6.0), Axis.spaced(4, 0.0, 1.0)
 
 
-def numbers(store: Path) -> dict[str, NDArray[Any]]:
+def numbers(store: str | Path) -> dict[str, NDArray[Any]]:
     """All that `compute` stores of the small detector; keys are ``family:array``, see `owtrend.store.versions`."""
     for run in RUNS:
         builders.append(store, builders.snapshots(list(_snapshots(run)), run, minutes=count(0, 2)))

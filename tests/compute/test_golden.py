@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from owtrend.store.repository import Store
 from tests.compute import golden
 
 FAMILIES = tuple(golden.versions_of())
@@ -12,8 +13,9 @@ _RAISE = "the stored numbers changed: raise {} in owtrend.store.versions, then r
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    return golden.numbers(tmp_path_factory.mktemp("golden") / "store")
+def made():
+    store = Store.in_memory()
+    return golden.numbers(store.location)
 
 
 @pytest.fixture(scope="module")

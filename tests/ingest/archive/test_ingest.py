@@ -69,7 +69,7 @@ def test_more_rows_than_a_chunk_and_late_files_in_between_land_in_order(tmp_path
 
 
 @pytest.mark.slow
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(data=st.data())
 def test_any_order_and_grouping_and_duplication_gives_the_same_rows(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("any")
