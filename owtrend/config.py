@@ -3,7 +3,7 @@
 import json
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -24,6 +24,11 @@ class SubsystemConfig(_Strict):
     reductors: dict[str, list[str]] = Field(
         default_factory=dict,
         description="Further reductors to keep, by shell pattern of the histogram.",
+    )
+    kinds: dict[str, Literal["counter", "gauge", "reset"]] = Field(
+        default_factory=dict,
+        description="By name or shell pattern what a histogram is, where its contents do not show it: a counter; a "
+        "gauge, whose every snapshot is a state of its own; or reset at each snapshot.",
     )
 
     def for_histogram(self, histogram: str) -> list[str]:

@@ -291,9 +291,9 @@ class Live:
             running.live.restore(unpack(kept[1]), view)
         try:
             running.live.catch_up(view)
-        except OutOfStepError:  # a labelled axis has more labels
+        except OutOfStepError:  # a labelled axis has more labels, or earlier rows are seen in another light
             running = self._run(view, run, mode, accumulation, settings)
-            running.live.catch_up(view)
+            running.live.catch_up(view, looked=True)
         if (before := self._subsystems[view.name].runs.get(run)) is not None:
             running.live.known = before.live.known
         rows = view.own_rows(view.run_index(run))

@@ -11,6 +11,7 @@ from owtrend.histograms import run_histogram
 from owtrend.histograms.run_histogram import RunHistogram
 from owtrend.model.histogram import Path
 from owtrend.model.registry import COUNTS, SAME, SUMS, WEIGHTS, HistogramEntry, Layouts, Registry, Segment
+from owtrend.model.rows import State
 from owtrend.store.reader import SubsystemReader
 
 __all__ = ["LiveRows"]
@@ -27,6 +28,7 @@ class LiveRows:
     def __init__(self, where: str, run: int, accumulation: int) -> None:
         self.where, self.run = where, run
         self.registry = Registry()
+        self.kinds: Mapping[str, str] = {}  # of histograms, as people say
         self.per_run = {"accumulation": np.array([accumulation])}
         self._layouts = Layouts()
         self._holds = np.zeros((0, 0), dtype=bool)
@@ -126,6 +128,10 @@ class LiveRows:
         if self._holds.shape != (len(self._layouts), len(self.registry)):
             self._holds = self._layouts.matrix(len(self.registry))
         return self._holds
+
+    def kind(self, histogram: str) -> State:
+        """What people say that a histogram is."""
+        return State.declared(self.kinds, histogram)
 
     def run_index(self, run: int) -> int:
         """Place of the run: it is the only one."""

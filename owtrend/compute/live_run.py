@@ -14,8 +14,10 @@ from owtrend.errors import NotFoundError, OutOfStepError
 from owtrend.histograms import run_histogram
 from owtrend.histograms.prefetch import Prefetched
 from owtrend.histograms.run_histogram import RunHistogram
+from owtrend.histograms.steps import RunSteps
 from owtrend.model.finding import Finding, in_time
 from owtrend.model.registry import HistogramEntry
+from owtrend.model.rows import State
 from owtrend.outliers.activity import RunActivity, WaitsSoFar
 from owtrend.outliers.component_scores import PastRuns, RunComponents
 from owtrend.outliers.histogram_scores import RunScores, ScoreArrays
@@ -123,6 +125,7 @@ class LiveRun:
         self.rows, self.subsystem, self.mode, self.settings = rows, subsystem, mode, settings
         self.names = kept_reductors(config, subsystem)
         self.past, self._setup, self._config = past, setup, config
+        rows.kinds = config.for_subsystem(subsystem).kinds
         self._entries: list[HistogramEntry] = []
         self.trends = RunTrends([], self.names, config, subsystem)
         self.scores = RunScores(subsystem, rows.run, mode, [], past.pool_of, settings)
@@ -150,20 +153,25 @@ class LiveRun:
         """Go on with the present row; ``late``: times of unchanged snapshots after it [ns]."""
         self._know(self.rows.registry.histograms.values())
         row = len(self.rows) - 1
-        held = [self.rows.histogram(entry) for entry in self._entries]
+        held = [self._pieces(number) for number in range(len(self._entries))]
         self._count_events(row)
-        self._go_on(row, row + 1, held, lambda name: self.rows.histogram(self._find(name)))
+        self._go_on(row, row + 1, held, lambda name: self._pieces(self._number(name)))
         for entry, pieces in zip(self._entries, held, strict=True):
             self.rows.remember(entry, pieces)
         self.look_for_interruptions(late)
 
-    def catch_up(self, view: SubsystemReader) -> None:
-        """Go on with all rows of the stored run that are new."""
+    def catch_up(self, view: SubsystemReader, *, looked: bool = False) -> None:
+        """Go on with all rows of the stored run that are new; ``looked``: at the steps of all rows beforehand."""
         run = self.rows.run
         run_index = view.run_index(run)
         self._know(view.registry.histograms.values())
         prefetched = Prefetched(view, run_index, self._entries, self.rows_done)
         held = [run_histogram.by_binning(view, run, entry, prefetched.cells) for entry in self._entries]
+        if looked:
+            both = zip(held, self._entries, strict=True)
+            held = [run_histogram.with_all_steps(pieces, entry, stored=False) for pieces, entry in both]
+        elif self.rows_done:
+            held = [self._with_known_steps(number, pieces) for number, pieces in enumerate(held)]
         self._events = event_counter(view, run, self._config, self.subsystem)
         times = view.times(run_index)
         for first, last in prefetched.windows():
@@ -202,6 +210,7 @@ class LiveRun:
         self.components.restore(state["components"])
         self._of_bins = [Finding.from_json(line) for line in state["of_bins"]]
         self._entries_gained, self.flagged_bins = state["entries"], state["flagged"]
+        self._gauges |= State.GAUGE.is_set(state["state"]).any(axis=0)
         self.rows_done = state["rows"]
         times = view.times(view.run_index(self.rows.run))[: self.rows_done]
         activity = RunActivity(times, state["state"])
@@ -251,7 +260,7 @@ class LiveRun:
         self.trends.add(new)
         self.scores.add(new)
         self.components.names += [entry.name for entry in new]
-        self._gauges = np.array([entry.first.gauge for entry in self._entries])
+        self._gauges = np.concatenate([self._gauges, [entry.first.gauge for entry in new]]).astype(bool)
         self.activity = replace(self.activity, state=_wider(self.activity.state, len(self._entries)))
         self._entries_gained = _wider(self._entries_gained, len(self._entries))
         self.flagged_bins = _wider(self.flagged_bins, len(self._entries))
@@ -259,12 +268,29 @@ class LiveRun:
     def _find(self, name: str) -> HistogramEntry:
         return self.rows.registry.find(name, self.rows.where)
 
+    def _number(self, name: str) -> int:
+        entry = self._find(name)
+        return next(number for number, known in enumerate(self._entries) if known.path == entry.path)
+
+    def _pieces(self, number: int) -> list[RunHistogram]:
+        """The present row of a histogram, and the one before."""
+        pieces = self.rows.histogram(self._entries[number])
+        return self._with_known_steps(number, pieces, whole=False)
+
+    def _with_known_steps(
+        self, number: int, pieces: list[RunHistogram], *, whole: bool = True
+    ) -> list[RunHistogram]:  # fmt: skip
+        """The same, with the steps of the rows so far."""
+        known = self.activity.state[:, number] & ~np.uint8(State.REPORTED)
+        steps = RunSteps(pieces, known, whole=whole, kind=self.rows.kind(self._entries[number].name))
+        return [replace(piece, steps=steps) for piece in pieces]
+
     def _count_events(self, row: int) -> None:
         settings = self._config.for_subsystem(self.subsystem)
         if settings.events is None:
             return
         try:
-            pieces = self.rows.histogram(self._find(settings.events))
+            pieces = self._pieces(self._number(settings.events))
         except NotFoundError:
             return
         counting = parse(settings.count)
@@ -284,8 +310,9 @@ class LiveRun:
         waits = [self._waits.add(int(times[row].view("int64")), reported[row - first]) for row in range(first, last)]
         self.activity = RunActivity(times, state, np.concatenate([self.activity.waits, waits]))
         gained = np.nan_to_num(trends["value"][..., self.names.index("entries")]).clip(min=0)
+        self._gauges |= State.GAUGE.is_set(trends["state"]).any(axis=0)
         self._entries_gained = np.concatenate([self._entries_gained, np.where(self._gauges, 0.0, gained)])
-        scores, findings = self.scores.rows(first, last, held, self.activity.reported, self.activity)
+        scores, findings = self.scores.rows(first, last, held, self.activity.state, self.activity)
         self._of_bins += findings
         self.flagged_bins = np.concatenate([self.flagged_bins, scores["flagged"]])
         changed = self.components.rows(self._without_gauges(), self._entries_gained, self.flagged_bins > 0)

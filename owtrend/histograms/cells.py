@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from xarray.core import indexing
 
 from owtrend.errors import DimsError, NotFoundError
-from owtrend.histograms.lazy import LazyArray, by_run
+from owtrend.lazy import LazyArray, by_run
 from owtrend.model import schema
 from owtrend.model.histogram import display_name
 from owtrend.model.registry import COUNTS, SUMS, WEIGHTS, Segment

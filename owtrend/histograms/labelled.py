@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from xarray.core import indexing
 
 from owtrend.errors import BinningChangedError, DimsError
-from owtrend.histograms.lazy import LazyArray, by_run
 from owtrend.histograms.run_histogram import RunHistogram
+from owtrend.lazy import LazyArray, by_run
 from owtrend.model import schema
 from owtrend.model.axis import Axis
 from owtrend.model.hist_conversion import as_hist
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     import hist
 
 __all__ = ["labelled", "to_hist", "to_xarray", "values"]
+
+
+_STATE = "bits of owtrend.model.rows.State"
 
 
 class _Rows(LazyArray):
@@ -50,6 +53,21 @@ class _Rows(LazyArray):
         return out
 
 
+class _States(LazyArray):
+    """The states of the rows over one or more runs, which may have to be decided from cells."""
+
+    def __init__(self, pieces: Sequence[RunHistogram]) -> None:
+        self.pieces = pieces
+        self.starts = np.cumsum([0, *(len(piece.rows) for piece in pieces)])
+        self.dtype, self.shape = np.dtype(np.uint8), (int(self.starts[-1]),)
+
+    def read(self, *wanted: NDArray[np.intp]) -> NDArray[Any]:
+        out = np.empty(len(wanted[0]), dtype=self.dtype)
+        for number, mine, own in by_run(self.starts, wanted[0]):
+            out[mine] = self.pieces[number].states()[own]
+        return out
+
+
 def labelled(pieces: Sequence[RunHistogram], *, ragged: bool, flow: bool, subsystem: str) -> xr.Dataset:
     """Labelled, lazy view of some runs of one histogram."""
     last = pieces[-1]
@@ -70,6 +88,7 @@ def labelled(pieces: Sequence[RunHistogram], *, ragged: bool, flow: bool, subsys
         variables[part] = xr.Variable((dim, "sum") if part == "sums" else (dim, *dims), lazy)
     coords: dict[str, Any] = {schema.TIME: (dim, np.concatenate([p.times for p in pieces]), {"long_name": "UTC"})}
     coords["sum"] = list(last.sum_names)
+    coords[schema.STATE] = xr.Variable(dim, indexing.LazilyIndexedArray(_States(pieces)), {"long_name": _STATE})
     if ragged:
         coords["run"] = (dim, np.repeat([p.run for p in pieces], [len(p.rows) for p in pieces]))
         coords["additive"] = (dim, np.repeat([p.additive for p in pieces], [len(p.rows) for p in pieces]))

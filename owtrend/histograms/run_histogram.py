@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from owtrend.errors import BinningChangedError, NotFoundError
+from owtrend.histograms.steps import RunSteps, previous_rows
 from owtrend.model.axis import Axis
 from owtrend.model.registry import COUNTS, SAME, SUMS, TWINS, HistogramEntry, Registry, Segment
-from owtrend.model.rows import Accumulation
+from owtrend.model.rows import Accumulation, State
+from owtrend.store import versions
 from owtrend.store.layout import TIME_CHUNK
 from owtrend.store.reader import SubsystemReader
 
-__all__ = ["MANY_RUNS", "RowSource", "RunHistogram", "by_binning", "find", "find_all"]
+__all__ = ["MANY_RUNS", "RowSource", "RunHistogram", "by_binning", "find", "find_all", "with_all_steps"]
 
 MANY_RUNS = 8  # for more runs it is quicker to read the rows of all runs at once
 
@@ -37,6 +39,7 @@ class RowSource(Protocol):
     def times(self, run_index: int) -> NDArray[np.datetime64]: ...
     def layout(self, run_index: int) -> NDArray[np.int32]: ...
     def cells(self, array: str, run_index: int, rows: NDArray[np.intp], cells: slice) -> NDArray[Any]: ...
+    def kind(self, histogram: str) -> State: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +59,28 @@ class RunHistogram:
     cells: CellReader
     pieces: dict[str, list[tuple[Segment, NDArray[np.bool_]]]]
     reported: np.datetime64 | None = None
+    steps: RunSteps | None = None
+
+    @property
+    def from_store(self) -> bool:
+        """True if its cells are not in memory."""
+        return self.cells == self.view.cells
+
+    def states(self, stop: int | None = None) -> NDArray[np.uint8]:
+        """Bits of `State`, without REPORTED, of its rows up to before ``stop``, as these rows show them."""
+        rows = self.rows if stop is None else self.rows[:stop]
+        if self.steps is None or not len(rows):
+            return np.full(len(rows), State.HELD, dtype=np.uint8)
+        return self.steps.states(int(rows[-1]) + 1)[rows]
+
+    def previous(self, stop: int | None = None) -> NDArray[np.int64]:
+        """Row that the increment of each counts from, see `owtrend.histograms.steps.previous_rows`."""
+        return previous_rows(self.states(stop), self.additive)
+
+    def settle(self, last: int) -> None:
+        """See `RunSteps.settle`."""
+        if self.steps is not None:
+            self.steps.settle(last)
 
     def in_order(self) -> "RunHistogram":
         """The same, for who goes through its rows one after the other: cells are read by full chunks, each once."""
@@ -86,7 +111,7 @@ class RunHistogram:
 
     @property
     def additive(self) -> bool:
-        """True if a row holds everything since the run began: neither a gauge nor in reset mode."""
+        """True if a row should hold everything since the run began: no declared gauge, and not in reset mode."""
         return not self.segment.gauge and self.view.per_run["accumulation"][self.run_index] != Accumulation.RESET
 
     def window(self, first: int, last: int) -> "RunHistogram":
@@ -215,7 +240,35 @@ def by_binning(view: RowSource, run: int, entry: HistogramEntry, cells: CellRead
         fullest = max(columns, key=lambda c: (_labels(entry.segments[c][1]), int(np.flatnonzero(held[:, c])[-1])))
         segment = entry.segments[fullest][1]
         found.append(RunHistogram(view, run_index, run, segment, segment.axes, rows, cells or view.cells, pieces))
-    return sorted(found, key=lambda one: int(one.rows[0]))
+    found.sort(key=lambda one: int(one.rows[0]))
+    stored = None if cells is not None else _stored_states(view, run_index, entry)
+    steps = RunSteps(found, stored, kind=view.kind(entry.name))
+    return [replace(one, steps=steps) for one in found]
+
+
+def with_all_steps(pieces: Sequence[RunHistogram], entry: HistogramEntry, *, stored: bool) -> list[RunHistogram]:
+    """The same with the steps of all rows: those in the ``stored`` trends, or else from cells read for that alone."""
+    if not pieces:
+        return []
+    view, run_index = pieces[0].view, pieces[0].run_index
+    direct = [replace(one, cells=view.cells) for one in pieces]
+    known = _stored_states(view, run_index, entry) if stored else None
+    steps = RunSteps(direct, known, kind=view.kind(entry.name))
+    steps.states(1 + max(int(one.rows[-1]) for one in pieces))
+    return [replace(one, steps=steps) for one in pieces]
+
+
+def _stored_states(view: RowSource, run_index: int, entry: HistogramEntry) -> NDArray[np.uint8] | None:
+    """States in the stored trends of a run, if these are of its newest rows and of the rules of today."""
+    if not isinstance(view, SubsystemReader) or (column := view.trends.column(entry.path)) is None:
+        return None
+    if view.trends.revisions[run_index] != view.per_run["revision"][run_index]:
+        return None
+    if (view.trends.versions[run_index] != versions.TRENDS).any():
+        return None
+    rows = slice(0, len(view.times(run_index)))
+    states: NDArray[np.uint8] = view.trends.block("state", run_index, rows, slice(column, column + 1))[:, 0]
+    return states & ~np.uint8(State.REPORTED)
 
 
 def find(view: SubsystemReader, run: int, entry: HistogramEntry, binning: int | None = None) -> RunHistogram:

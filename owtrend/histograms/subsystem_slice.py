@@ -15,6 +15,7 @@ from owtrend.histograms.run_histogram import RunHistogram
 from owtrend.kernels.cells import difference as kernels
 from owtrend.model.histogram import DTYPES, Histogram, Path, display_name
 from owtrend.model.registry import COUNTS, SUMS, WEIGHTS, Segment, matching
+from owtrend.model.rows import State
 from owtrend.model.snapshot import Snapshot
 from owtrend.model.wording import plural
 from owtrend.store.layout import TIME_CHUNK
@@ -34,7 +35,8 @@ class Interval(Displayed):
     """Interval of a slice, as from `owtrend.time_slice`: ``(start, stop]`` cut to snapshots, UTC.
 
     ``start`` is NaT where it counts since the run (or this binning) began. ``reported``: in how many of the
-    ``snapshots`` the entries changed.
+    ``snapshots`` the entries changed. ``steps``: bits of all that happened in them, such as
+    ``State.OUT_OF_ORDER``; with ``State.LOST`` the gain of at least one snapshot is not known, and not in it.
     """
 
     start: np.datetime64
@@ -43,6 +45,7 @@ class Interval(Displayed):
     restarts: int
     gaps: int
     reported: int
+    steps: State = State.HELD
 
     def _display(self) -> Display:
         start, stop = (_text(time).replace("T", " ") for time in (self.start, self.stop))
@@ -135,7 +138,9 @@ def time_slices(
     for entry in held:
         found = [
             piece
-            for one in run_histogram.by_binning(view, run, entry, strokes.cells)
+            for one in run_histogram.with_all_steps(
+                run_histogram.by_binning(view, run, entry, strokes.cells), entry, stored=True
+            )
             if (piece := _Piece.from_interval(one, begin, end)) is not None
         ]
         pieces += [(piece, number) for number, piece in enumerate(found)]
@@ -178,6 +183,7 @@ class _Piece:
     interval: Interval
     restarted: NDArray[np.datetime64]
     reported: NDArray[np.datetime64]
+    gauge: bool
 
     @classmethod
     def from_interval(cls, one: RunHistogram, begin: np.datetime64, end: np.datetime64) -> "_Piece | None":
@@ -185,23 +191,24 @@ class _Piece:
         first, last = _rows(one.times, begin, end)
         if first > last:
             return None
-        entries = np.ascontiguousarray(one.sums()[:, one.sum_names.index("entries")])
-        previous = kernels.previous_rows(entries, one.additive)
+        entries, states = one.entries, one.states()
+        previous = one.previous()
+        gauge = one.segment.gauge or bool(State.GAUGE.is_set(states).any())
         inside = slice(first, last + 1)
         before = entries[previous[inside]] * (previous[inside] >= 0)
         rows, signs = kernels.coefficients(previous, first, last)
-        if one.segment.gauge:
+        if gauge:
             rows, signs = np.array([last]), np.array([1])
             before = np.concatenate([[0.0], entries[:-1]])[inside]
-        restart = (previous == kernels.ZERO) & one.additive
-        restart[0] = False
+        restart = State.RESTART.is_set(states)
         times, gaps = one.times[inside], kernels.gaps(one.times)[inside]
         restarted, reported = times[restart[inside]], times[entries[inside] != before]
         interval = Interval(
             start=one.times[first - 1] if first else _NOT_A_TIME, stop=one.times[last], snapshots=last + 1 - first,
             restarts=len(restarted), gaps=int(gaps.sum()), reported=len(reported),
+            steps=State(int(np.bitwise_or.reduce(states[inside]))),
         )  # fmt: skip
-        return cls(one, rows, signs, interval, restarted, reported)
+        return cls(one, rows, signs, interval, restarted, reported, gauge)
 
     def histogram(self, path: Path) -> Histogram:
         one, segment = self.one, self.one.segment
@@ -213,7 +220,7 @@ class _Piece:
         return Histogram(
             path=path, class_name=class_name, axes=one.axes, parts=parts, title=segment.title,
             sums=dict(zip(one.sum_names, self._increment("sums").tolist(), strict=True)),
-            error_option=segment.error_option, gauge=segment.gauge,
+            error_option=segment.error_option, gauge=self.gauge,
         )  # fmt: skip
 
     def _increment(self, part: str) -> NDArray[Any]:
@@ -279,6 +286,7 @@ def _whole(pieces: list[tuple[_Piece, int]], times: NDArray[np.datetime64], firs
         restarts=len(np.unique(np.concatenate([piece.restarted for piece, _ in pieces]))),
         gaps=int(kernels.gaps(times)[first : last + 1].sum()),
         reported=len(np.unique(np.concatenate([piece.reported for piece, _ in pieces]))),
+        steps=State(int(np.bitwise_or.reduce([int(piece.interval.steps) for piece, _ in pieces]))),
     )  # fmt: skip
 
 

@@ -8,8 +8,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from owtrend.errors import DimsError, NotFoundError
+from owtrend.histograms.steps import previous_rows
 from owtrend.kernels.cells import difference as kernels
 from owtrend.model import schema
+from owtrend.model.rows import State
 from owtrend.times import parse_time
 
 __all__ = ["gaps", "increments", "rows_slice", "time_slice"]
@@ -39,10 +41,11 @@ def increments(histogram: xr.Dataset) -> xr.Dataset:
     schema.require_histogram(histogram, rows=True)
     dim = schema.time_dim(histogram)
     previous, restart, first = _previous(histogram)
+    gauge = _is_gauge(histogram)
     changed = np.zeros(len(previous), dtype=bool)
     if schema.RECEIVED in histogram.coords:  # a report, though it may have nothing new for the region
         entries = _entries(histogram)
-        changed = _increments(entries, np.arange(len(entries)) - 1 if histogram.attrs["gauge"] else previous) != 0
+        changed = _increments(entries, np.arange(len(entries)) - 1 if gauge else previous) != 0
         histogram = histogram.drop_vars(schema.RECEIVED)
     gained = histogram.copy()
     for name in histogram.data_vars:
@@ -50,7 +53,7 @@ def increments(histogram: xr.Dataset) -> xr.Dataset:
         if variable.chunks is None:
             values = _increments(variable.values, previous)
             gained[name] = variable.copy(data=values)
-            news = _increments(variable.values, np.arange(len(values)) - 1) if histogram.attrs["gauge"] else values
+            news = _increments(variable.values, np.arange(len(values)) - 1) if gauge else values
             changed |= (news.reshape(len(news), -1) != 0).any(axis=1)
         else:
             variable = variable.chunk({dim: -1})
@@ -58,6 +61,8 @@ def increments(histogram: xr.Dataset) -> xr.Dataset:
             changed |= (gained[name] != 0).any([d for d in variable.dims if d != dim]).values
     times = histogram[schema.TIME].values
     start = np.where(first, np.datetime64("NaT"), np.roll(times, 1))
+    over = (previous >= 0) & (previous < np.arange(len(times)) - 1)  # rows out of order
+    start[over] = times[previous[over]]
     return gained.assign_coords(start=(dim, start), reported=(dim, changed), restart=(dim, restart))
 
 
@@ -108,15 +113,16 @@ def rows_slice(histogram: xr.Dataset, first: int, last: int) -> xr.Dataset:
     """The time slice of rows ``first`` to ``last``, both included; see `time_slice`."""
     times = histogram[schema.TIME].values
     previous, restart, _ = _previous(histogram)
-    if histogram.attrs["gauge"]:
+    gauge = _is_gauge(histogram)
+    if gauge:
         rows, signs = np.array([last]), np.array([1])
     else:
         rows, signs = kernels.coefficients(previous, first, last)
-    picked = histogram.drop_vars(schema.RECEIVED, errors="ignore").isel({schema.TIME: rows}).load()
+    picked = histogram.drop_vars([schema.RECEIVED, schema.STATE], errors="ignore").isel({schema.TIME: rows}).load()
     inside = slice(first, last + 1)
     entries = _entries(histogram)
     before = np.concatenate([[0.0], entries[:-1]])
-    if not histogram.attrs["gauge"]:
+    if not gauge:
         before = np.where(previous >= 0, entries[previous], 0.0)
     reports = np.flatnonzero(entries != before)
     covers = [
@@ -125,7 +131,7 @@ def rows_slice(histogram: xr.Dataset, first: int, last: int) -> xr.Dataset:
     ]
     sign = xr.DataArray(signs, dims=schema.TIME)
     result = picked.map(lambda variable: (variable * sign).sum(schema.TIME, skipna=False))
-    result = result.assign_attrs(histogram.attrs)
+    result = result.assign_attrs(histogram.attrs | {"gauge": gauge})
     for name in histogram.data_vars:
         result[name].attrs = histogram[name].attrs
     return result.assign_coords(
@@ -137,6 +143,7 @@ def rows_slice(histogram: xr.Dataset, first: int, last: int) -> xr.Dataset:
         reported=int((entries != before)[inside].sum()),
         covers_from=covers[0],
         covers_to=covers[1],
+        state=np.bitwise_or.reduce(_states(histogram)[inside], initial=np.uint8(0)),
     )
 
 
@@ -148,18 +155,33 @@ def gaps(histogram: xr.Dataset) -> list[tuple[np.datetime64, np.datetime64]]:
 
 def _previous(histogram: xr.Dataset) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
     """Row each row counts from, run by run; which rows are restarts; which are the first of their run."""
-    entries = _entries(histogram)
+    entries, states = _entries(histogram), _states(histogram)
     runs = np.broadcast_to(histogram["run"].values, entries.shape)
     additive = np.broadcast_to(histogram["additive"].values, entries.shape)
     previous = np.full(len(entries), kernels.ZERO)
     bounds = [0, *(np.flatnonzero(np.diff(runs)) + 1).tolist(), len(runs)]
     for first, last in pairwise(bounds):
         if last > first:
-            own = kernels.previous_rows(entries[first:last], bool(additive[first]))
+            own = previous_rows(states[first:last], bool(additive[first]))
+            fell = own >= 0
+            fell[fell] = entries[first:last][fell] < entries[first:last][own[fell]]  # rows between were left out
+            own[fell] = kernels.ZERO
             previous[first:last] = np.where(own >= 0, own + first, kernels.ZERO)
     begins = np.zeros(len(entries), dtype=bool)
     begins[[first for first in bounds[:-1] if first < len(entries)]] = True
-    return previous, (previous == kernels.ZERO) & additive & ~begins, begins
+    counts = additive & ~(State.GAUGE | State.RESET).is_set(states)
+    return previous, (previous == kernels.ZERO) & counts & ~begins, begins
+
+
+def _states(histogram: xr.Dataset) -> NDArray[np.uint8]:
+    """What each row did; of histograms that come from no store it is decided by the entries alone."""
+    if schema.STATE in histogram.coords:
+        return np.asarray(histogram[schema.STATE].values, dtype=np.uint8)
+    return np.full(histogram.sizes[schema.time_dim(histogram)], State.HELD, dtype=np.uint8)
+
+
+def _is_gauge(histogram: xr.Dataset) -> bool:
+    return bool(histogram.attrs["gauge"] or State.GAUGE.is_set(_states(histogram)).any())
 
 
 def _entries(histogram: xr.Dataset) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import IntEnum, IntFlag
+from fnmatch import fnmatchcase
 from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
@@ -43,12 +44,20 @@ class State(Bits):
 
     HELD = 1  # the row has the histogram
     REPORTED = 2  # its bins changed
-    RESTART = 4
+    RESTART = 4  # it counts from zero again
+    OUT_OF_ORDER = 8  # content of another time: it takes part in no increment
+    GAUGE = 16  # its own value, no sum of fills
+    RESET = 32  # filled since the row before, though other rows of the run are not
+    LOST = 64  # a gain that is not known: a bin is full, or with MOVED all bins were scaled
+    MOVED = 128  # a few entries went to other bins
 
     @classmethod
-    def pack(cls, reported: NDArray[np.bool_], restart: NDArray[np.bool_]) -> NDArray[np.uint8]:
-        """States of rows that have the histogram."""
-        return np.uint8(cls.HELD) + np.uint8(cls.REPORTED) * reported + np.uint8(cls.RESTART) * restart
+    def declared(cls, kinds: Mapping[str, str], histogram: str) -> "State":
+        """The bit of the kind that a configuration gives a histogram; HELD for a counter, no bits if it gives none."""
+        kind = kinds.get(histogram)
+        if kind is None:
+            kind = next((kind for pattern, kind in kinds.items() if fnmatchcase(histogram, pattern)), "")
+        return {"gauge": cls.GAUGE, "reset": cls.RESET, "counter": cls.HELD}.get(kind, cls(0))
 
 
 class Accumulation(IntEnum):

@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     import xarray as xr
 
 __all__ = [
-    "AXES", "PARTS", "RECEIVED", "SNAPSHOT", "TIME", "axes_of", "edge_at", "edges", "require_histogram",
+    "AXES", "PARTS", "RECEIVED", "SNAPSHOT", "STATE", "TIME", "axes_of", "edge_at", "edges", "require_histogram",
     "require_same_bins", "time_dim",
 ]  # fmt: skip
 
 TIME, SNAPSHOT = "time", "snapshot"  # dim of the rows of one run, and of the rows of many
 RECEIVED = "entries_received"  # coord: entries of the whole histogram, where those in sums are of a region of it
+STATE = "state"  # coord: what each row did, bits of `owtrend.model.rows.State`
 AXES = ("x", "y", "z")
 PARTS = ("contents", "sumw2", "sumwy", "sumwy2", "bin_entries", "bin_sumw2")
 

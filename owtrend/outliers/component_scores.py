@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from owtrend.kernels.components.rate_deviation import PHASE, RateSeries, deviations
 from owtrend.model.finding import Aspect, Finding, Flagged, Score
+from owtrend.model.rows import State
 from owtrend.model.wording import counted, run_names
 from owtrend.outliers.activity import RunActivity, counts_together, in_ns
 from owtrend.outliers.components import Components, learn
@@ -142,7 +143,9 @@ def _read(view: SubsystemReader, run: int) -> tuple[RunActivity, NDArray[np.floa
     """Activity of all histograms, and their entries in each row; gauges count nothing."""
     run_index, number = view.run_index(run), len(view.registry.histograms)
     gauges = np.array([entry.first.gauge for entry in view.registry.histograms.values()])
-    activity = RunActivity.from_store(view, run).without(gauges)
+    activity = RunActivity.from_store(view, run)
+    gauges |= State.GAUGE.is_set(activity.state).any(axis=0)
+    activity = activity.without(gauges)
     rows, at = slice(0, len(activity.times)), view.trends.reductors.index("entries")
     entries = np.nan_to_num(view.trends.block("value", run_index, rows, slice(0, number), [at])[..., 0]).clip(min=0)
     return activity, np.where(gauges, 0.0, entries)

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from owtrend.histograms import run_histogram
 from owtrend.histograms.prefetch import Prefetched
 from owtrend.histograms.run_histogram import RunHistogram
+from owtrend.histograms.steps import previous_rows
 from owtrend.kernels.cells import difference as kernels
 from owtrend.model.finding import Aspect, Finding, Flagged, Score
 from owtrend.model.registry import HistogramEntry, Segment
+from owtrend.model.rows import State
 from owtrend.outliers.activity import RunActivity, in_ns
 from owtrend.outliers.explain import reason
 from owtrend.outliers.monitor import COMPARISONS, SCORES, Counts, HistogramMonitor, RunningCounts
@@ -86,10 +88,10 @@ def _score_run(
     """The rows of a stored run that ``scores`` has not seen yet."""
     prefetched = Prefetched(view, view.run_index(scores.run), histograms, scores.rows_done)
     held = [run_histogram.by_binning(view, scores.run, entry, prefetched.cells) for entry in histograms]
-    reported = activity.reported[:, columns]
+    states = activity.state[:, columns]
     windows, findings = [], []
     for first, last in prefetched.windows():
-        arrays, more = scores.rows(first, last, held, reported, activity)
+        arrays, more = scores.rows(first, last, held, states, activity)
         windows.append(arrays)
         findings += more
     out = {name: np.concatenate([arrays[name] for arrays in windows]) for name in windows[0]}
@@ -112,7 +114,7 @@ def _recall(
         prefetched = Prefetched(view, run_index, histograms)
         held = [run_histogram.by_binning(view, run, entry, prefetched.cells) for entry in histograms]
         for first, last in prefetched.windows():
-            for column, number, piece, at, reports in _reports(held, first, last, activity.reported):
+            for column, number, piece, at, reports in _reports(held, first, last, activity.state):
                 current = running[column]
                 if number != current.number:
                     current.finish(pools[column], run, mode)
@@ -185,7 +187,7 @@ class RunScores:
         self._running += [_Running() for _ in histograms]
 
     def rows(
-        self, first: int, last: int, held: Sequence[Sequence[RunHistogram]], reported: NDArray[np.bool_],
+        self, first: int, last: int, held: Sequence[Sequence[RunHistogram]], states: NDArray[np.uint8],
         activity: RunActivity,
     ) -> tuple[ScoreArrays, list[Finding]]:  # fmt: skip
         """``z``, ``total`` and ``flagged`` of the next rows, ``first`` to before ``last``, and their findings.
@@ -194,8 +196,8 @@ class RunScores:
         ----------
         held
             Of each histogram its binnings, with these rows and those before.
-        reported
-            In which rows of the run each of these histograms reported, ``(time, histogram)``.
+        states
+            Of each of these histograms in the rows of the run, ``(time, histogram)``.
         activity
             Of all histograms, with its waits.
         """
@@ -207,7 +209,7 @@ class RunScores:
         }
         findings: list[Finding] = []
         thresholds = self._settings.thresholds(activity.waits[first:last])
-        for column, number, piece, rows, reports in _reports(held, first, last, reported):
+        for column, number, piece, rows, reports in _reports(held, first, last, states):
             current = self._running[column]
             if number != current.number:  # the first rows, or another binning
                 self._begin(column, number, piece)
@@ -289,28 +291,33 @@ class RunScores:
 
 
 def _reports(
-    held: Sequence[Sequence[RunHistogram]], first: int, last: int, reported: NDArray[np.bool_]
+    held: Sequence[Sequence[RunHistogram]], first: int, last: int, states: NDArray[np.uint8]
 ) -> Iterator[tuple[int, int, RunHistogram, NDArray[np.intp], list[Counts]]]:
     """Column, number of the binning, that, rows and increments of its reports in a window of a run.
 
     The first row after a change of binning is left out: its increment is unknown. So are gauges, which count nothing.
     """
     for column, pieces in enumerate(held):
+        if State.GAUGE.is_set(states[:, column]).any():
+            continue
         counting = [piece for piece in pieces if not piece.segment.gauge]
         for number, rows in stretches(counting, first, last):
             piece = counting[number]
-            at = rows.start + np.flatnonzero(reported[piece.rows[rows], column])
+            at = rows.start + np.flatnonzero(State.REPORTED.is_set(states[piece.rows[rows], column]))
             if number:
                 at = at[at > 0]
             if len(at):
-                yield column, number, piece, piece.rows[at], _counts(piece, at, rows.start, rows.stop)
+                before = previous_rows(states[piece.rows[: rows.stop], column], piece.additive)[at]
+                yield column, number, piece, piece.rows[at], _counts(piece, at, before, rows.start, rows.stop)
 
 
-def _counts(whole: RunHistogram, at: NDArray[np.intp], start: int, stop: int) -> list[Counts]:
-    """Increments of a histogram in the rows ``at``, which lie in ``[start, stop)``."""
-    extra = int(start > 0)
+def _counts(
+    whole: RunHistogram, at: NDArray[np.intp], before: NDArray[np.int64], start: int, stop: int
+) -> list[Counts]:  # fmt: skip
+    """Increments of a histogram since the rows ``before`` in the rows ``at``, which lie in ``[start, stop)``."""
+    lowest = min((row for row in before.tolist() if row >= 0), default=start)
+    extra = max(start - lowest, 0)
     window = whole.window(start - extra, stop)
-    before = kernels.previous_rows(whole.entries, whole.additive)[at]
     rows, previous = at - (start - extra), np.where(before >= 0, before - (start - extra), kernels.ZERO)
     sizes = np.array([len(axis) + 2 for axis in whole.axes], dtype=np.int64)
     if whole.segment.class_name.startswith("TProfile"):

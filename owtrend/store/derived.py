@@ -1,5 +1,6 @@
 """Stored trends and scores of one subsystem: `StoredTrends` and `StoredScores` read them, the writers write them."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -77,6 +78,14 @@ class StoredTrends(_Derived):
     def histograms(self) -> list[str]:
         """Paths of the histograms that have trends, as JSON."""
         return [] if (group := self._readable) is None else read_log(group, "histograms")
+
+    def column(self, path: tuple[str, ...]) -> int | None:
+        """Number of a histogram in the arrays; None if it has no trends."""
+        return self._columns.get(json.dumps(path))
+
+    @cached_property
+    def _columns(self) -> dict[str, int]:
+        return {path: number for number, path in enumerate(self.histograms)}
 
     @cached_property
     def reductors(self) -> list[str]:

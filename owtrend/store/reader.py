@@ -1,5 +1,6 @@
 """One state of a store, read lazily: subsystems, runs, rows and cells, with the tail."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from owtrend.display import Display, Displayed
 from owtrend.errors import NotFoundError, StoreError
 from owtrend.model.registry import Layouts, Registry, Segment
-from owtrend.model.rows import NotStored, RowFlag, RunRows, TailRow, carried_over, merged_order, unchanged
+from owtrend.model.rows import NotStored, RowFlag, RunRows, State, TailRow, carried_over, merged_order, unchanged
 from owtrend.model.wording import plural
 from owtrend.modules import Origin
 from owtrend.store import quarantine
@@ -121,6 +122,16 @@ class SubsystemReader(Displayed):
     def own_reductors(self) -> dict[str, Origin]:
         """See `Reader.own_reductors`."""
         return _own_reductors(self.store)
+
+    def kind(self, histogram: str) -> State:
+        """What people say that a histogram is, see `State.declared`; no bits if they say nothing."""
+        return State.declared(self._kinds, histogram)
+
+    @cached_property
+    def _kinds(self) -> dict[str, str]:
+        config = json.loads(str(self.store.attrs.get("config") or "{}"))
+        kinds: dict[str, str] = config.get("subsystems", {}).get(self.name, {}).get("kinds", {})
+        return kinds
 
     @property
     def not_stored(self) -> dict[str, NotStored]:

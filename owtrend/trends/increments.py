@@ -16,12 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from owtrend.histograms.run_histogram import RunHistogram
+from owtrend.histograms.steps import previous_rows
 from owtrend.kernels.cells import difference as kernels
 from owtrend.kernels.cells.projections import lines, moments
 from owtrend.kernels.cells.sums import summed
 from owtrend.model import root_sums
 from owtrend.model.axis import Axis
 from owtrend.model.histogram import bin_values, bin_variances, unfold
+from owtrend.model.rows import State
 
 __all__ = ["Increments"]
 
@@ -50,6 +52,8 @@ class Increments:
         Where each begins, ns UTC, NaT: since the run began; ``end`` where it ends.
     restart
         Whether it began to count from zero again.
+    steps
+        What else happened, bits of `State`: ``OUT_OF_ORDER``, ``GAUGE``, ``RESET``, ``LOST``, ``MOVED``.
     since
         When it had reported before, ns UTC; NaT: not in this run. What is gained was gained since then, for a component
         sends every few minutes and the rows between say nothing.
@@ -73,6 +77,7 @@ class Increments:
     begin: NDArray[np.datetime64]
     end: NDArray[np.datetime64]
     restart: NDArray[np.bool_]
+    steps: NDArray[np.uint8]
     since: NDArray[np.datetime64]
     lasting: Floats
     timed: Floats
@@ -96,10 +101,14 @@ class Increments:
             Additive parts whose increments are requested, in addition to those that a profile needs.
         """
         first, last = (0, len(whole.rows)) if rows is None else (rows.start, rows.stop)
-        extra = int(first > 0)  # the row before is needed, too
+        states = whole.states(last)
+        before = previous_rows(states, whole.additive)
+        lowest = min((row for row in before[first:last].tolist() if row >= 0), default=first)
+        extra = max(first - lowest, int(first > 0))  # rows before that are needed, too
         one = whole.window(first - extra, last)
-        before = kernels.previous_rows(whole.entries, whole.additive)[first - extra : last] - (first - extra)
-        previous = np.maximum(before, kernels.ZERO)
+        states, previous = states[first - extra :], np.maximum(before[first - extra :] - (first - extra), kernels.ZERO)
+        previous[:extra] = kernels.ZERO  # they count from rows that are not here
+        gauge = whole.segment.gauge or bool(State.GAUGE.is_set(states[-1:]).any())
         segment, profile = one.segment, one.segment.class_name.startswith("TProfile")
         weight = "bin_entries" if profile else "contents"
         kept = one.sums()
@@ -109,7 +118,7 @@ class Increments:
         changed, content, along = lines(cells, previous, *sizes)
         stats = dict(zip(one.sum_names, kernels.plain_increments(kept, previous).T, strict=True))
         since = previous
-        if segment.gauge:  # its rows are not differenced, but a report is still a row that is not like the one before
+        if gauge:  # its rows are not differenced, but a report is still a row that is not like the one before
             since = np.arange(len(cells)) - 1
             changed, _, _ = lines(cells, since, *sizes)
         changed |= (kernels.plain_increments(kept, since) != 0).any(
@@ -131,16 +140,18 @@ class Increments:
             stats |= {name: made[name] for name in unnamed}
             stats |= {name: np.where(lost, made[name], stats[name]) for name in made.keys() & stats.keys()}
         begin = np.concatenate([np.full(1, np.datetime64("NaT"), dtype="datetime64[ns]"), one.times[:-1]])
+        over = (previous >= 0) & (previous < np.arange(len(previous)) - 1)  # rows out of order
+        begin[over] = one.times[previous[over]]
         keep = slice(extra, None)
         since = whole.since[first - extra : last]
         none = np.zeros(last - first)
         return cls(
             since=since[keep], lasting=none, timed=none,
-            axes=axes, class_name=segment.class_name, error_option=segment.error_option, gauge=segment.gauge,
+            axes=axes, class_name=segment.class_name, error_option=segment.error_option, gauge=gauge,
             stats={name: values[keep] for name, values in stats.items()},
             along=tuple(line[:, keep] for line in per_axis), whole=content[0, keep], reported=changed[keep],
             begin=begin[keep], end=one.times[keep], parts={name: part[:, keep] for name, part in held.items()},
-            restart=((previous < 0) & (np.arange(len(previous)) + first - extra > 0) & one.additive)[keep],
+            restart=State.RESTART.is_set(states)[keep], steps=(states & ~np.uint8(State.HELD | State.RESTART))[keep],
         ).timed_since(since[keep])  # fmt: skip
 
     def timed_since(self, since: NDArray[np.datetime64]) -> Self:
@@ -152,6 +163,17 @@ class Increments:
 
     def __len__(self) -> int:
         return len(self.end)
+
+    @property
+    def state(self) -> NDArray[np.uint8]:
+        """Bits of `State`."""
+        bits = np.uint8(State.HELD) + np.uint8(State.REPORTED) * self.reported + np.uint8(State.RESTART) * self.restart
+        return bits | self.steps
+
+    @property
+    def missing(self) -> NDArray[np.bool_]:
+        """True where what was gained is not known."""
+        return (State.OUT_OF_ORDER | State.LOST).is_set(self.steps)
 
     @property
     def profile(self) -> bool:
@@ -179,6 +201,7 @@ class Increments:
             parts={name: total(part) for name, part in self.parts.items()},
             reported=np.logical_or.reduceat(self.reported, first),
             restart=np.logical_or.reduceat(self.restart, first),
+            steps=_joined(self.steps, first),
             begin=self.begin[first],
             end=self.end[last],
             since=self.since[first],
@@ -253,7 +276,7 @@ class Increments:
         return value, variance
 
 
-_PER_ROW = ("whole", "reported", "begin", "end", "restart", "since", "lasting", "timed")
+_PER_ROW = ("whole", "reported", "begin", "end", "restart", "steps", "since", "lasting", "timed")
 
 
 def _one(rows: Increments, before: Increments | None) -> Increments:
@@ -274,9 +297,18 @@ def _one(rows: Increments, before: Increments | None) -> Increments:
         whole=total(None if bins is None else bins.whole, rows.whole),
         reported=np.array([rows.reported.any() or (before is not None and before.reported.any())]),
         restart=np.array([rows.restart.any() or (before is not None and before.restart.any())]),
+        steps=_joined(np.concatenate([*([] if before is None else [before.steps]), rows.steps]), np.zeros(1, np.intp)),
         begin=first.begin[:1], since=first.since[:1], end=rows.end[-1:], lasting=added("lasting"), timed=added("timed"),
         events=None if rows.events is None or first.events is None else added("events"),
     )  # fmt: skip
+
+
+def _joined(steps: NDArray[np.uint8], starts: NDArray[np.intp]) -> NDArray[np.uint8]:
+    """Steps of intervals: all bits of their rows; out of order only where all rows are, for others gained the same."""
+    any_of, all_of = (operation.reduceat(steps, starts) for operation in (np.bitwise_or, np.bitwise_and))
+    bit = np.uint8(State.OUT_OF_ORDER)
+    joined: NDArray[np.uint8] = (any_of & ~bit) | (all_of & bit)
+    return joined
 
 
 def _last_sum(before: NDArray[Any] | None, rows: NDArray[Any]) -> NDArray[Any]:

@@ -456,4 +456,5 @@ def _times_of(increments: Sequence[Increments]) -> Increments:
         end=np.concatenate([one.end for one in increments]),
         reported=np.concatenate([one.reported for one in increments]),
         restart=np.concatenate([one.restart for one in increments]),
+        steps=np.concatenate([one.steps for one in increments]),
     )

@@ -13,7 +13,7 @@ from xarray.core import indexing
 from owtrend.config import Config
 from owtrend.errors import NotFoundError, UsageError
 from owtrend.histograms import run_histogram
-from owtrend.histograms.lazy import LazyArray, by_run
+from owtrend.lazy import LazyArray, by_run
 from owtrend.model import schema
 from owtrend.model.registry import HistogramEntry
 from owtrend.model.rows import State
@@ -273,7 +273,7 @@ def over_intervals(
         ends.append(increments.end)
         start.append(np.stack([one.begin for one in found], axis=1)[:, None])
         stop.append(np.stack([one.end for one in found], axis=1)[:, None])
-        state.append(State.pack(increments.reported, increments.restart)[:, None])
+        state.append(increments.state[:, None])
         counts.append(len(increments.end))
         values.append(np.stack([one.value for one in found], axis=1)[:, None])
         errors.append(np.stack([one.error for one in found], axis=1)[:, None])

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from owtrend import modules
 from owtrend.errors import NotFoundError, UsageError, hint
 from owtrend.model.axis import Axis
@@ -84,9 +86,13 @@ class Reductor:
     other: str = ""
 
     def __call__(self, increments: Increments, other: Increments | None = None) -> reductions.Estimate:
-        """Value and error of each increment, NaN where it has no meaning."""
+        """Value and error of each increment, NaN where it has no meaning or the gain is not known."""
         extra: tuple[Any, ...] = (self.axis,) if self.kind.per_axis else ()
-        return self.kind.function(increments, *extra, *self.numbers, *(() if other is None else (other,)))
+        value, error = self.kind.function(increments, *extra, *self.numbers, *(() if other is None else (other,)))
+        missing = increments.missing if other is None else increments.missing | other.missing
+        if missing.any():
+            value, error = np.where(missing, np.nan, value), np.where(missing, np.nan, error)
+        return value, error
 
     @property
     def plain(self) -> bool:

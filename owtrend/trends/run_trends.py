@@ -17,7 +17,6 @@ from owtrend.histograms.prefetch import Prefetched
 from owtrend.histograms.run_histogram import RowSource, RunHistogram
 from owtrend.model.axis import Axis
 from owtrend.model.registry import HistogramEntry, Segment
-from owtrend.model.rows import State
 from owtrend.store.reader import SubsystemReader
 from owtrend.trends.increments import Increments
 from owtrend.trends.intervals import (
@@ -156,6 +155,8 @@ class RunTrends:
                 for binning, rows in stretches(pieces, first, last)
             ]
             amended += self._with_others(out, first, last, number, column, own, find)
+            for piece in pieces[:1]:
+                piece.settle(last)
         self.rows_done = last
         return out, amended
 
@@ -227,7 +228,7 @@ class RunTrends:
         piece = pieces[binning]
         increments = continuing(pieces, binning, rows, events)
         at = piece.rows[rows] - first
-        out["state"][at, number] = State.pack(increments.reported, increments.restart)
+        out["state"][at, number] = increments.state
         for target, single in column.reductors:
             if single.fits(piece.segment) and not single.other:
                 out["value"][at, number, target], out["error"][at, number, target] = (
@@ -374,18 +375,29 @@ def run_trends(
         (histogram, reductor) of the whole run. Time is the run's snapshots.
     """
     parsed = partial(parse_stored, view)
-    trends = RunTrends(histograms, names, config, subsystem, all_of_them=all_of_them, parsed=parsed)
-    return further_trends(trends, view, run, histograms, config or Config(), subsystem)
+
+    def made(*, looked: bool) -> TrendArrays:
+        trends = RunTrends(histograms, names, config, subsystem, all_of_them=all_of_them, parsed=parsed)
+        return further_trends(trends, view, run, histograms, config or Config(), subsystem, looked=looked)
+
+    try:
+        return made(looked=False)
+    except OutOfStepError:  # a later window shows that a row is out of order, or that a histogram does not count
+        return made(looked=True)
 
 
 def further_trends(
-    trends: RunTrends, view: RowSource, run: int, histograms: Sequence[HistogramEntry], config: Config, subsystem: str
-) -> TrendArrays:
-    """The rows of a stored run that ``trends`` has not seen yet."""
+    trends: RunTrends, view: RowSource, run: int, histograms: Sequence[HistogramEntry], config: Config, subsystem: str,
+    *, looked: bool = False,
+) -> TrendArrays:  # fmt: skip
+    """The rows of a stored run that ``trends`` has not seen yet; ``looked``: at the steps of all rows beforehand."""
     run_index, start = view.run_index(run), trends.rows_done
     events = event_counter(view, run, config, subsystem)
     prefetched = Prefetched(view, run_index, histograms, start)
     held = [run_histogram.by_binning(view, run, entry, prefetched.cells) for entry in histograms]
+    if looked:
+        both = zip(held, histograms, strict=True)
+        held = [run_histogram.with_all_steps(pieces, entry, stored=False) for pieces, entry in both]
     others: dict[str, Pieces] = {}
 
     def find(name: str) -> Pieces:

@@ -69,7 +69,7 @@ def test_slices_add_up(small):
     np.testing.assert_array_equal(total, owtrend.time_slice(histogram).contents.values)
 
 
-def test_a_slice_reads_two_rows_only(small, monkeypatch):
+def test_a_slice_reads_two_rows_once_the_steps_of_a_run_are_known(small, monkeypatch):
     from owtrend.histograms.run_histogram import RunHistogram
 
     rows = []
@@ -80,8 +80,10 @@ def test_a_slice_reads_two_rows_only(small, monkeypatch):
             rows.append(len(which))
         return read(self, part, which)
 
+    histogram = small.histogram("TPC", "t", run=300000)
+    assert histogram.state.values.tolist() == [1, 1, 5, 1]
     monkeypatch.setattr(RunHistogram, "read", counting)
-    owtrend.time_slice(small.histogram("TPC", "t", run=300000), "12:00", "12:01")
+    owtrend.time_slice(histogram, "12:00", "12:01")
     assert rows == [2]
 
 

@@ -5,7 +5,9 @@ from numpy.typing import NDArray
 
 from owtrend.kernels.compiled import compiled
 
-__all__ = ["ZERO", "coefficients", "gaps", "increments", "plain_increments", "previous_rows", "scaled_increments"]
+__all__ = [
+    "ZERO", "chained", "coefficients", "gaps", "increments", "plain_increments", "previous_rows", "scaled_increments",
+]  # fmt: skip
 
 ZERO = -1  # the increment of this row counts from zero
 
@@ -21,6 +23,21 @@ def previous_rows(entries: NDArray[np.float64], additive: bool) -> NDArray[np.in
         previous[:] = ZERO
     else:
         previous[1:][entries[1:] < entries[:-1]] = ZERO
+    return previous
+
+
+def chained(zero: NDArray[np.bool_], out_of_order: NDArray[np.bool_], lost: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Row that each row's increment counts from, shape ``(time,)``: the one before in order.
+
+    ``ZERO`` for the first row and where ``zero``. The row itself, so that it gains nothing, where it is
+    ``out_of_order``, and where its gain is ``lost``; later rows count from the latter, never from the former.
+    """
+    number = np.arange(len(zero))
+    latest = np.maximum.accumulate(np.where(out_of_order, ZERO, number))
+    previous = np.concatenate([np.full(1, ZERO), latest[:-1]])[: len(zero)]
+    previous[zero] = ZERO
+    apart = (out_of_order | lost) & ~zero
+    previous[apart] = number[apart]
     return previous
 
 

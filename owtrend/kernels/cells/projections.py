@@ -23,7 +23,7 @@ def lines(
     cells
         Shape ``(time, cell)``: ROOT's flat bins, x fastest, flow included.
     previous
-        Shape ``(time,)``, of `owtrend.kernels.cells.difference.previous_rows`: the row before, or below zero.
+        Shape ``(time,)``, of `owtrend.kernels.cells.difference.chained`: the row before as a rule, or below zero.
     nx, ny, nz
         Bins in range; 0 for an axis that is not there.
 
@@ -40,7 +40,7 @@ def lines(
     along = np.zeros((first_z + nz + 2 * (nz > 0), times))
     changed = np.zeros(times, dtype=np.bool_)
     whole = np.zeros((2, times))
-    restarts = np.flatnonzero(previous < 0)
+    others = np.flatnonzero(previous != np.arange(times) - 1)  # few
     gain = np.zeros(times)
     inner = np.zeros(times)  # of a line of cells along x: in range
     row = np.zeros(times)  # all of it
@@ -57,8 +57,8 @@ def lines(
                 gain[0] = totals[0]
                 for t in range(1, times):
                     gain[t] = float(totals[t]) - float(totals[t - 1])
-                for restart in restarts:
-                    gain[restart] = totals[restart]
+                for t in others:
+                    gain[t] = float(totals[t]) - (float(totals[previous[t]]) if previous[t] >= 0 else 0.0)
                 x_inside = 1 <= ix <= nx
                 here = along[ix]
                 if x_inside and y_inside and z_inside:
