@@ -334,7 +334,7 @@ def _rows(piece: "RunHistogram", which: NDArray[np.intp]) -> list[Row]:
     decide = part != "contents" or "sumw2" in piece.pieces or bool((sums[:, 1] == sums[:, 2]).all())
     rounding = _rounding(piece, part)
     return [
-        Row(time, *few, cells=of_row if decide else None, rounding=rounding)
+        Row(time, few[0], few[1], few[2], of_row if decide else None, rounding)
         for time, few, of_row in zip(times.tolist(), sums.tolist(), cells, strict=True)
     ]
 

@@ -57,8 +57,9 @@ def lines(
                 gain[0] = totals[0]
                 for t in range(1, times):
                     gain[t] = float(totals[t]) - float(totals[t - 1])
-                for t in others:
-                    gain[t] = float(totals[t]) - (float(totals[previous[t]]) if previous[t] >= 0 else 0.0)
+                for other in others:
+                    before = previous[other]
+                    gain[other] = float(totals[other]) - (float(totals[before]) if before >= 0 else 0.0)
                 x_inside = 1 <= ix <= nx
                 here = along[ix]
                 if x_inside and y_inside and z_inside:
