@@ -16,6 +16,7 @@ from owtrend.errors import NotFoundError, UsageError
 from owtrend.histograms.listing import (
     carried_table,
     histograms_table,
+    kinds_table,
     not_stored_table,
     quarantine_table,
     runs_table,
@@ -130,6 +131,15 @@ class Archive(Displayed):
     def carried(self) -> pd.DataFrame:
         """First snapshots of runs that are the end of the run before, and not shown: subsystem, run, snapshots."""
         return carried_table(self._reader)
+
+    @property
+    def kinds(self) -> pd.DataFrame:
+        """Histograms that are no plain counters, by what `compute` saw: subsystem, histogram, kind, why, runs.
+
+        Kinds are ``gauge`` (each snapshot is a state of its own), ``reset`` (at each snapshot) and ``counter``, for
+        those that restarted, had snapshots out of order, or unknown gains. A configuration may say otherwise.
+        """
+        return kinds_table(self._reader)
 
     @property
     def stale(self) -> pd.DataFrame:

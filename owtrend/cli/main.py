@@ -24,6 +24,7 @@ _OWN = {
     "compute": ("computing", "compute"),
     "export": ("results", "export"),
     "histograms": ("results", "list_histograms"),
+    "kinds": ("storing", "kinds"),
     "merge": ("storing", "merge"),
     "outliers": ("results", "outliers"),
     "remove": ("storing", "remove"),

@@ -1,4 +1,4 @@
-"""owtrend check | clean | merge | remove | runs | status"""
+"""owtrend check | clean | kinds | merge | remove | runs | status"""
 
 import json
 import sys
@@ -10,7 +10,7 @@ from owtrend.cli import completing
 from owtrend.cli.options import as_json, store_argument, subsystem_option
 from owtrend.cli.output import plain, print_quarantine, print_table, progress_bar
 
-__all__ = ["check", "clean", "merge", "remove", "runs", "status"]
+__all__ = ["check", "clean", "kinds", "merge", "remove", "runs", "status"]
 
 
 @click.command(name="runs")
@@ -26,6 +26,31 @@ def runs(store: str, as_json: bool) -> None:
     table = archive.open(store).runs.reset_index()
     rows = [{name: plain(value) for name, value in row.items()} for row in table.to_dict("records")]
     print_table(rows, as_json, title=f"Runs in {store}, times in UTC")
+
+
+@click.command()
+@store_argument
+@as_json
+def kinds(store: str, as_json: bool) -> None:
+    """List the histograms of STORE that are no plain counters, and why: gauges, those reset at each snapshot, restarts.
+
+    Where it is not right, say what a histogram is in the configuration: subsystems: {EMC: {kinds: {NAME: counter}}},
+    or gauge, or reset; then `owtrend compute STORE -c CONFIG`.
+
+    Example: owtrend kinds archive.zarr
+    """
+    from owtrend import archive as access
+    from owtrend.model.wording import plural, run_names
+
+    archive = access.open(store)
+    table = archive.kinds
+    rows = [{name: plain(value) for name, value in row.items()} for row in table.to_dict("records")]
+    if not as_json:
+        rows = [{**row, "runs": run_names(row["runs"]) if row["runs"] else ""} for row in rows]
+    print_table(rows, as_json, title=f"Kinds of histograms in {store}")
+    if not as_json:
+        others = sum(len(archive.histograms(name)) for name in archive.subsystems) - len(rows)
+        click.echo(f"{plural(others, 'other histogram')}: counters that only gained")
 
 
 @click.command()

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from owtrend.model.histogram import Path
 from owtrend.model.registry import HistogramEntry, Segment, matching
-from owtrend.model.rows import NotStored
+from owtrend.model.rows import NotStored, State
+from owtrend.model.wording import plural
 from owtrend.store.quarantine import missing_snapshots
 from owtrend.store.reader import Reader, SubsystemReader
 
 __all__ = [
-    "carried_table", "histogram_rows", "histograms_table", "not_stored_table", "quarantine_table", "runs_table",
-    "select_histograms", "select_runs",
+    "carried_table", "histogram_rows", "histograms_table", "kinds_table", "not_stored_table", "quarantine_table",
+    "runs_table", "select_histograms", "select_runs",
 ]  # fmt: skip
 
 _RUN_COLUMNS = ["start", "stop", "duration", "snapshots", "unreadable", "subsystems", "mode"]
@@ -128,6 +129,55 @@ def histogram_rows(
         row = {"subsystem": view.name, "histogram": entry.name, "class": newest.class_name, "bins": bins}
         rows.append({**row, "title": newest.title, "runs": having})
     return rows
+
+
+def kinds_table(reader: Reader) -> pd.DataFrame:
+    """Histograms that are no plain counters, by the stored states; see `owtrend.Archive.kinds`."""
+    rows = []
+    for name in reader.subsystems:
+        view = reader.subsystem(name)
+        seen = dict[str, list[tuple[int, NDArray[np.uint8]]]]()  # states by path, of each run
+        for run, index in sorted(view.run_indices.items()):
+            if view.trends.revisions[index] and view.trends.histograms:
+                states = view.trends.block("state", index, slice(0, len(view.times(index))))
+                for path, column in zip(view.trends.histograms, states.T, strict=False):
+                    if (column > (State.HELD | State.REPORTED)).any():
+                        seen.setdefault(path, []).append((run, column))
+        for path, entry in view.registry.histograms.items():
+            kind, why, runs = _kind(view, entry, seen.get(json.dumps(path), []))
+            if kind:
+                rows.append({"subsystem": name, "histogram": entry.name, "kind": kind, "why": why, "runs": runs})
+    return pd.DataFrame(rows, columns=["subsystem", "histogram", "kind", "why", "runs"])
+
+
+_RECOGNISED = {
+    State.GAUGE: ("gauge", "bins fall again and again while the entries do not, or contents are set by hand"),
+    State.RESET: ("reset", "bins and entries fall again and again"),
+}
+_EVENTS = {
+    State.RESTART: "restart", State.OUT_OF_ORDER: "out-of-order snapshot", State.LOST: "unknown gain",
+    State.MOVED: "moved-entries snapshot",
+}  # fmt: skip
+
+
+def _kind(
+    view: SubsystemReader, entry: HistogramEntry, seen: Sequence[tuple[int, NDArray[np.uint8]]]
+) -> tuple[str, str, tuple[int, ...]]:
+    """Kind of a histogram, why, and the runs that show it; empty for a counter with nothing but gains."""
+    declared = {State.GAUGE: "gauge", State.RESET: "reset", State.HELD: "counter"}.get(view.kind(entry.name))
+    if declared:
+        return declared, "as the configuration says", ()
+    if entry.first.gauge:
+        return "gauge", "ROOT's kIsAverage is set", ()
+    for bit, (kind, why) in _RECOGNISED.items():
+        if runs := tuple(run for run, states in seen if bit.is_set(states).any()):
+            return kind, why, runs
+    if not seen:
+        return "", "", ()
+    every = np.concatenate([states for _, states in seen])
+    counts = {noun: int(np.count_nonzero(bit.is_set(every))) for bit, noun in _EVENTS.items()}
+    why = ", ".join(plural(count, noun) for noun, count in counts.items() if count)
+    return "counter", why, tuple(run for run, _ in seen)
 
 
 def quarantine_table(reader: Reader) -> pd.DataFrame:

@@ -54,6 +54,8 @@ class Score(StrEnum):
     RATE = "rate"
     # certain
     RESTART = "restart"
+    OUT_OF_ORDER = "out_of_order"
+    LOST = "lost"
     GAP = "gap"
     ABSENT = "absent"
     SILENT = "silent"

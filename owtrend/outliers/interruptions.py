@@ -14,6 +14,7 @@ from owtrend.kernels.two_sample.tails import log_upper
 from owtrend.model.axis import Axis
 from owtrend.model.finding import Finding, Score
 from owtrend.model.registry import HistogramEntry
+from owtrend.model.rows import State
 from owtrend.model.wording import minutes, name_list, plural
 from owtrend.outliers.activity import RunActivity, in_ns
 from owtrend.outliers.components import Components, learn
@@ -119,7 +120,8 @@ def interruptions_in(
     held = int(activity.held.any(axis=0).sum())
     components = learn(activity.reported)
     found: list[Found] = [
-        *_restarts(activity, begins, ends), *_gaps(activity, begins, ends), *_absences(activity, begins, ends),
+        *_restarts(activity, begins, ends), *_unknown_gains(activity, begins, ends),
+        *_gaps(activity, begins, ends), *_absences(activity, begins, ends),
         *_silences(activity, components, ends, wait), *_binnings(binnings, begins, ends),
         *_after_end(activity, components, ends, wait, late),
     ]  # fmt: skip
@@ -144,6 +146,21 @@ def interruptions_in(
 def _restarts(activity: RunActivity, begins: list[int], ends: list[int]) -> Iterator[Found]:
     for row in np.flatnonzero(activity.restarted.any(axis=1)).tolist():
         yield Score.RESTART, np.flatnonzero(activity.restarted[row]), begins[row], ends[row], "restarted from zero"
+
+
+def _unknown_gains(activity: RunActivity, begins: list[int], ends: list[int]) -> Iterator[Found]:
+    """Rows out of order, and the first of those in a row in which bins were full or scaled."""
+    out, lost, scaled = (bit.is_set(activity.state) for bit in (State.OUT_OF_ORDER, State.LOST, State.MOVED))
+    for row in np.flatnonzero(out.any(axis=1)).tolist():
+        words = "came out of order: the content is of another time, and takes part in no increment"
+        yield Score.OUT_OF_ORDER, np.flatnonzero(out[row]), begins[row], ends[row], words
+    for which, words in (
+        (lost & scaled, "had all bins multiplied by a factor: the gain is not known"),
+        (lost & ~scaled, "reached the largest content of a bin: gains are not known from here on"),
+    ):
+        began = which & ~np.concatenate([np.zeros_like(which[:1]), which[:-1]])
+        for row in np.flatnonzero(began.any(axis=1)).tolist():
+            yield Score.LOST, np.flatnonzero(began[row]), begins[row], ends[row], words
 
 
 def _gaps(activity: RunActivity, begins: list[int], ends: list[int]) -> Iterator[Found]:

@@ -11,13 +11,13 @@ __all__ = ["BEFORE_VERSIONS", "INCIDENTS", "SCORES", "TRENDS"]
 
 BEFORE_VERSIONS = 1  # version of what was stored before versions were kept
 
-TRENDS = 4  # increments, reductions, reductors, fits
+TRENDS = 5  # increments, reductions, reductors, fits
 SCORES: Mapping[str, int] = MappingProxyType(
     {
         "trends": TRENDS,  # scores are made from their states and entries
         "histogram": 3,  # scores of the bins of one histogram
         "component": 3,  # fractions in a component, rates of components
-        "findings": 5,  # interruptions, changes between runs, and the bins, sides and words of all findings
+        "findings": 6,  # interruptions, changes between runs, and the bins, sides and words of all findings
     }
 )
 

@@ -252,8 +252,19 @@ class Increments:
             total = self.stats["tsumw"]
             with np.errstate(divide="ignore", invalid="ignore"):
                 mean = self.stats[f"tsumw{axis}"] / total
-                std = np.sqrt(np.maximum(self.stats[f"tsumw{axis}2"] / total - mean**2, 0))
-            vars(self)[key] = np.where(total == 0, np.nan, mean), std
+                square = self.stats[f"tsumw{axis}2"] / total
+                std = np.sqrt(np.maximum(square - mean**2, 0))
+                # Of fills of weight 1 within the axis no spread is negative and no mean outside.
+                impossible = square - mean**2 < -1e-6 * np.abs(square)
+                if axis in "xyz"[: len(self.axes)]:
+                    edges = self.axes["xyz".index(axis)].edges
+                    margin = 1e-6 * (edges[-1] - edges[0])
+                    inside = summed(self.along["xyz".index(axis)][1:-1]) if self.along else np.inf
+                    outside = (mean < edges[0] - margin) | (mean > edges[-1] + margin)
+                    impossible |= outside & (total <= inside * (1 + 1e-9))  # else fills outside of it count, too
+                impossible &= total == self.stats["tsumw2"]
+                std[impossible] = np.nan
+            vars(self)[key] = np.where((total == 0) | impossible, np.nan, mean), std
         made: tuple[Floats, Floats] = vars(self)[key]
         return made
 

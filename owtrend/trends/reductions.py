@@ -227,7 +227,7 @@ def _share(increments: Increments, part: Floats, whole: Floats | None = None) ->
 
 
 def _wilson(share: Floats, n: Floats) -> Estimate:
-    share = np.where(np.isinf(share), np.nan, share)
+    share = np.where((share >= 0) & (share <= 1), share, np.nan)  # what moved between bins leaves no fraction
     p = np.clip(share, 0, 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         return share, np.sqrt(p * (1 - p) / n + 1 / (4 * n * n)) / (1 + 1 / n)

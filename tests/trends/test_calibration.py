@@ -31,6 +31,7 @@ def replicas(axis, rows, **more):
     return Increments(
         axes=(axis,), class_name="TH1D", error_option="", gauge=False,
         stats=sums, along=(cells.T.copy(),), whole=cells.sum(axis=1), reported=np.ones(len(cells), bool),
+        steps=np.zeros(len(cells), np.uint8),
         begin=end - np.timedelta64(60, "s"), end=end, restart=np.zeros(len(cells), bool),
         since=end - np.timedelta64(60, "s"), lasting=np.full(len(cells), 60.0), timed=cells.sum(axis=1), **more,
     )  # fmt: skip
