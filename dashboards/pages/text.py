@@ -11,13 +11,22 @@ from dashboards.pictures import theme
 from dashboards.pictures.scores import SIGNS, sign_of
 from dashboards.state.region import summed_over
 from dashboards.state.session import Session
+from owtrend.model.rows import State
 from owtrend.model.wording import plural
 
 __all__ = ["entries", "heading", "key", "notes", "signs", "slice_facts", "stale", "time_text", "why"]
 
 _WARNINGS = {
-    "restart": "The entries fell: counting started again at zero. Counts before and after are added.",
+    "restart": "Entries or bins fell: counting started again at zero. Counts before and after are added.",
     "gap": "Snapshots are missing. Their counts are in the next snapshot.",
+}
+_STEPS = {
+    State.OUT_OF_ORDER: (
+        "out of order",
+        "A snapshot has the content of another time. It takes part in no increment.",
+    ),
+    State.LOST: ("unknown gain", "A bin is full, or all bins were multiplied by a factor. What was gained is missing."),
+    State.RESET: ("reset at each snapshot", "Bins and entries fall again and again: each snapshot is a gain."),
 }
 _KINDS = 5  # kinds of findings that are listed
 _LABELS = 3  # labels that are listed
@@ -70,6 +79,9 @@ def slice_facts(content: xr.Dataset) -> str:
         count = int(content[f"{noun}s"])
         warning = f'<span class="warn" title="{explanation}">⚠ {plural(count, noun)}</span>'
         parts.append(warning if count else f"no {noun}s")
+    for bit, (words, explanation) in _STEPS.items():
+        if bit & int(content.coords.get("state", 0)):
+            parts.append(f'<span class="warn" title="{explanation}">⚠ {words}</span>')
     return f"<p>{' · '.join(parts)}</p>"
 
 

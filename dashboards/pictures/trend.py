@@ -17,11 +17,16 @@ from numpy.typing import NDArray
 from dashboards.pictures import theme
 from dashboards.pictures.axes import limits
 from dashboards.pictures.histogram import CROWD, TOOLS, printf, with_error
+from owtrend.model.rows import State
 
 __all__ = ["UTC", "UTC_FORMAT", "Timeline", "apart", "run_colours", "time_limits", "trend", "trend_by_run"]
 
 UTC = [("UTC", "@utc{%F %T}")]
 UTC_FORMAT = {"@utc": "datetime"}
+_UNKNOWN = {
+    State.OUT_OF_ORDER: "out of order: the content is of another time, and takes part in no increment",
+    State.LOST: "unknown gain: a bin is full, or all bins were multiplied by a factor",
+}
 
 # Position of a tick -> its UTC time; with the day where the day differs from the tick before.
 _CLOCK = """
@@ -201,7 +206,7 @@ def _marks(
     table: xr.Dataset, timeline: Timeline, places: NDArray[np.datetime64], runs: NDArray[np.int64],
     gaps: Sequence[tuple[np.datetime64, np.datetime64, int]],
 ) -> list[hv.Element]:  # fmt: skip
-    """Bands where snapshots are missing, lines where the entries fell."""
+    """Bands where snapshots are missing, lines where counting began anew or a gain is not known."""
     marks = []
     if gaps:
         begin, end, gap_runs = (np.array(column) for column in zip(*gaps, strict=True))
@@ -212,8 +217,12 @@ def _marks(
         marks.append(spans.opts(color=theme.TICK, alpha=0.28, line_color=None, hover_tooltips=tip))
     if table["restart"].values.any():
         lines = hv.VLines(places[table["restart"].values], timeline.dimension)
-        tip = [("", "restart: the entries fell, counting started again at zero")]
+        tip = [("", "restart: entries or bins fell, counting started again at zero")]
         marks.append(lines.opts(color=theme.VERMILION, line_dash="dashed", line_width=1.2, hover_tooltips=tip))
+    for bit, words in _UNKNOWN.items():
+        if "state" in table.coords and (there := bit.is_set(table["state"].values)).any():
+            lines = hv.VLines(places[there], timeline.dimension)
+            marks.append(lines.opts(color=theme.TICK, line_dash="dotted", line_width=1.2, hover_tooltips=[("", words)]))
     return marks
 
 

@@ -304,6 +304,7 @@ def _dataset(
             "exposure": (each, exposure, {"units": "s"}),
             "reported": (over, State.REPORTED.is_set(state)),
             "restart": (over, State.RESTART.is_set(state)),
+            "state": (over, state, {"long_name": "bits of owtrend.model.rows.State"}),
             "stale": (dim, stale, _STALE),
         },
         attrs={"subsystem": subsystem},

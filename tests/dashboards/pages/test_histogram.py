@@ -51,7 +51,7 @@ def test_the_slice_states_its_true_bounds(page):
     assert (
         text(page.facts) == "run start to 12:06:00 UTC · 126 entries · 6 snapshots · 6 reports · ⚠ 1 restart · no gaps"
     )
-    assert 'title="The entries fell' in page.facts.object
+    assert 'title="Entries or bins fell' in page.facts.object
     page.session.choose(start="12:01:20", stop="12:03:40")
     assert text(page.facts) == (
         "12:01:00 to 12:03:00 UTC · 42 entries · 2 snapshots · 2 reports · no restarts · no gaps"
