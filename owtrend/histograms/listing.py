@@ -140,9 +140,9 @@ def kinds_table(reader: Reader) -> pd.DataFrame:
         for run, index in sorted(view.run_indices.items()):
             if view.trends.revisions[index] and view.trends.histograms:
                 states = view.trends.block("state", index, slice(0, len(view.times(index))))
-                for path, column in zip(view.trends.histograms, states.T, strict=False):
+                for stored, column in zip(view.trends.histograms, states.T, strict=False):
                     if (column > (State.HELD | State.REPORTED)).any():
-                        seen.setdefault(path, []).append((run, column))
+                        seen.setdefault(stored, []).append((run, column))
         for path, entry in view.registry.histograms.items():
             kind, why, runs = _kind(view, entry, seen.get(json.dumps(path), []))
             if kind:
