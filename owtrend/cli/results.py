@@ -47,7 +47,7 @@ def slice_(
 
     Example: owtrend slice archive.zarr 300000 EMC --from 10:00 --to 10:30 -o late.root
     """
-    from owtrend.model.wording import plural
+    from owtrend.model.wording import name_list, plural
     from owtrend.output import slices
 
     summary = slices.export_slice(store, run, subsystem, output, start, stop, select=select)
@@ -60,6 +60,9 @@ def slice_(
     )
     counts = (plural(getattr(summary, f"{noun}s"), noun) for noun in ("snapshot", "restart", "gap"))
     click.echo(f"  {', '.join(counts)}")
+    for words in dict.fromkeys(summary.steps.values()):
+        names = [name for name, found in summary.steps.items() if found == words]
+        click.echo(f"  {name_list(names)}: {', '.join(words)}")
     for name, (before, after) in summary.widened.items():
         click.echo(f"  {name}: written as {after}, its numbers do not fit {before}")
     for name in summary.rebinned:

@@ -272,7 +272,8 @@ class RunSteps:
             restarts = np.flatnonzero(State.RESTART.is_set(known[at[: earlier + 1]]))
             begin = int(restarts[-1]) if len(restarts) else 0
             rate = _rate(piece, begin, earlier)
-        state, wrong = step(rows[0], rows[1], rows[2] if earlier is not None else None, rate)
+        with np.errstate(all="ignore"):  # contents may be infinite, or no numbers
+            state, wrong = step(rows[0], rows[1], rows[2] if earlier is not None else None, rate)
         if wrong:
             if at[before] < self._settled:
                 raise OutOfStepError(f"{piece.segment.path}: a row is out of order")

@@ -51,6 +51,11 @@ class State(Bits):
     LOST = 64  # a gain that is not known: a bin is full, or with MOVED all bins were scaled
     MOVED = 128  # a few entries went to other bins
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What happened other than gains and restarts, in words."""
+        return tuple(words for bit, words in _STEPS.items() if bit in self)
+
     @classmethod
     def declared(cls, kinds: Mapping[str, str], histogram: str) -> "State":
         """The bit of the kind that a configuration gives a histogram; HELD for a counter, no bits if it gives none."""
@@ -58,6 +63,12 @@ class State(Bits):
         if kind is None:
             kind = next((kind for pattern, kind in kinds.items() if fnmatchcase(histogram, pattern)), "")
         return {"gauge": cls.GAUGE, "reset": cls.RESET, "counter": cls.HELD}.get(kind, cls(0))
+
+
+_STEPS = {
+    State.OUT_OF_ORDER: "out of order", State.GAUGE: "a gauge: its last value",
+    State.RESET: "reset at each snapshot", State.LOST: "unknown gain, left out", State.MOVED: "entries moved between bins",
+}  # fmt: skip
 
 
 class Accumulation(IntEnum):

@@ -22,7 +22,7 @@ class SliceSummary(DisplayedFields):
 
     ``start`` and ``stop`` are UTC texts, ``start`` None where the slice counts since the run began. By name,
     ``widened`` has the class before and after, ``renamed`` the name in the file, ``partial`` the interval of histograms
-    that are not in all snapshots. ``rebinned`` lists further binnings, ``absent`` histograms that are in no snapshot.
+    that are not in all snapshots, ``steps`` what happened other than gains. ``rebinned`` lists further binnings, ``absent`` histograms that are in no snapshot.
     """
 
     file: str
@@ -40,6 +40,7 @@ class SliceSummary(DisplayedFields):
     renamed: dict[str, str]
     absent: tuple[str, ...]
     partial: dict[str, dict[str, Any]]
+    steps: dict[str, tuple[str, ...]]
 
 
 def export_slice(
@@ -71,6 +72,10 @@ def export_slice(
         rebinned=tuple(map(display_name, made.rebinned)),
         renamed={display_name(own): display_name(name) for own, name in names.items() if own != name},
         absent=tuple(map(display_name, made.absent)),
+        steps={
+            display_name(own): interval.steps.words
+            for own, interval in made.intervals.items() if interval.steps.words
+        },
         partial={
             display_name(own): _interval(interval)
             for own, interval in made.intervals.items()
@@ -82,6 +87,7 @@ def export_slice(
 def _interval(interval: Interval) -> dict[str, Any]:
     """An interval as JSON holds it."""
     fields: dict[str, Any] = asdict(interval)
+    del fields["steps"]
     for name in ("start", "stop"):
         fields[name] = None if np.isnat(fields[name]) else str(np.datetime_as_string(fields[name], "s"))
     return fields
