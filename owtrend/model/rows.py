@@ -67,7 +67,8 @@ class State(Bits):
 
 _STEPS = {
     State.OUT_OF_ORDER: "out of order", State.GAUGE: "a gauge: its last value",
-    State.RESET: "reset at each snapshot", State.LOST: "unknown gain, left out", State.MOVED: "entries moved between bins",
+    State.RESET: "reset at each snapshot", State.LOST: "unknown gain, left out",
+    State.MOVED: "entries moved between bins",
 }  # fmt: skip
 
 

@@ -22,7 +22,8 @@ class SliceSummary(DisplayedFields):
 
     ``start`` and ``stop`` are UTC texts, ``start`` None where the slice counts since the run began. By name,
     ``widened`` has the class before and after, ``renamed`` the name in the file, ``partial`` the interval of histograms
-    that are not in all snapshots, ``steps`` what happened other than gains. ``rebinned`` lists further binnings, ``absent`` histograms that are in no snapshot.
+    that are not in all snapshots, ``steps`` what happened other than gains and restarts. ``rebinned`` lists further
+    binnings, ``absent`` histograms that are in no snapshot.
     """
 
     file: str
