@@ -31,6 +31,7 @@ _FEW = 0.5  # of the bins expected to fall after a restart: with fewer, entries 
 _FELL = State.RESTART | State.OUT_OF_ORDER | State.MOVED
 _NONE = State(0)
 _KINDS = State.GAUGE | State.RESET
+_SELDOM = math.log(1e-3)
 _ROWS = 64  # whose cells are compared at once, where the cells of a run are not in memory
 
 Floats = NDArray[np.float64]
@@ -75,9 +76,13 @@ class Row:
         assert before.cells is not None
         return np.asarray(self.cells < before.cells - self.rounding * np.abs(before.cells))
 
-    def equals(self, other: "Row") -> bool:
+    def repeats(self, other: "Row") -> bool:
+        """True if it has the content of another row, and fills seldom lead to the same again."""
         same = (self.entries, self.weight, self.squares) == (other.entries, other.weight, other.squares)
-        return same and (self.cells is None or other.cells is None or np.array_equal(self.cells, other.cells))
+        if not same or self.cells is None or other.cells is None or not np.array_equal(self.cells, other.cells):
+            return False
+        filled = self.cells[self.cells > 0]  # two Poisson counts of mean n are equal with a chance of (4 pi n)**-1/2
+        return bool(-0.5 * np.log(4 * math.pi * filled).sum() < _SELDOM)
 
 
 def step(now: Row, before: Row, earlier: Row | None = None, rate: float = math.nan) -> tuple[State, bool]:
@@ -103,7 +108,7 @@ def step(now: Row, before: Row, earlier: Row | None = None, rate: float = math.n
         if late or early:
             seconds = now.time - (before.time if fell else earlier.time)
             impossible = now.entries > earlier.entries and not now.entries <= _FASTER * rate * seconds
-            if impossible or (early and now.equals(earlier)):
+            if impossible or (early and now.repeats(earlier)):
                 return _NONE, True
     if _scaled(now, before, fell):
         return State.LOST | State.MOVED, False
@@ -358,5 +363,5 @@ def _full(piece: "RunHistogram", start: int, stop: int) -> NDArray[np.bool_]:
     unweighted = np.equal(*_columns(piece)[start:stop, 1:].T)
     rose = piece.entries[start:stop] > np.concatenate([[0.0], piece.entries])[start:stop]
     for number in np.flatnonzero(enough & rose & unweighted).tolist():
-        full[number] = piece.read("contents", np.array([start + number])).max() >= limit
+        full[number] = bool((piece.read("contents", np.array([start + number])) == limit).any())
     return full

@@ -244,6 +244,8 @@ class _Strokes:
 
     def plan(self, rows: NDArray[np.intp], segments: Iterable[Segment]) -> None:
         """Get ready to read these rows of these segments, all that there are of their arrays."""
+        if not len(rows):
+            return
         span = min(int(rows[-1] - rows[0]) + 1, TIME_CHUNK)
         wanted: dict[str, list[tuple[int, int]]] = {COUNTS: [], WEIGHTS: [], SUMS: []}
         for segment in segments:

@@ -33,10 +33,10 @@ def times(factor, one):
 
 
 def slice_of_every_class():
-    """Four snapshots with 1, 3, 1 (a restart) and 2 times the fills; between the first and the last are 4 times."""
+    """Four snapshots with 2, 4, 1 (a restart) and 2 times the fills; between the first and the last are 4 times."""
     made = [
         snapshot(minute, *(times(factor, one) for one in classes().values()))
-        for minute, factor in ((1, 1), (2, 3), (3, 1), (4, 2))
+        for minute, factor in ((1, 2), (2, 4), (3, 1), (4, 2))
     ]
     return archive_of(*made).time_slice("EMC", 300000, START + MINUTE)
 
