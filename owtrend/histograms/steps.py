@@ -338,6 +338,7 @@ def _rows(piece: "RunHistogram", which: NDArray[np.intp]) -> list[Row]:
     sums, times = _columns(piece)[which], piece.times[which].astype("datetime64[ns]").view("int64") / 1e9
     cells = [piece.read(part, np.array([number]))[0].astype(np.float64) for number in which.tolist()]
     decide = part != "contents" or "sumw2" in piece.pieces or bool((sums[:, 1] == sums[:, 2]).all())
+    decide &= not any((of_row < 0).any() for of_row in cells)  # weights may be negative
     rounding = _rounding(piece, part)
     return [
         Row(time, few[0], few[1], few[2], of_row if decide else None, rounding)
