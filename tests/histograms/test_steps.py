@@ -9,11 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import owtrend
+from owtrend.compute.compute import compute
+from owtrend.config import Config
+from owtrend.errors import OutOfStepError
 from owtrend.histograms.steps import Row, RunSteps, lasting_kind, previous_rows, step
 from owtrend.kernels.cells.difference import plain_increments
 from owtrend.model.axis import Axis
 from owtrend.model.rows import State
-from tests.builders import archive_of, filled, histogram, snapshots
+from owtrend.store.repository import Store
+from tests.builders import append, archive_of, filled, histogram, snapshots
 
 GAIN = State(0)
 SHAPE = np.array([0, 5, 30, 90, 150, 160, 90, 40, 15, 2, 0], dtype=float)
@@ -221,6 +225,19 @@ def gained(rows, last=None):
     return states, plain_increments(rows.entries[: len(states)], previous_rows(states, True)).tolist()
 
 
+def row_by_row(rows):
+    """States of rows that came one by one, each used at once; made anew where a row shows earlier ones otherwise."""
+    steps = RunSteps([rows])
+    for last in range(1, len(rows.rows) + 1):
+        try:
+            steps.states(last)
+        except OutOfStepError:
+            steps = RunSteps([rows])
+            steps.states(last)
+        steps.settle(last)
+    return steps.states(len(rows.rows))
+
+
 EVENTS = st.sampled_from(["fill"] * 6 + ["below", "above", "early", "late", "repeat", "lost"])
 
 
@@ -269,6 +286,7 @@ def test_random_histories_are_recovered(events, kind, seed):
     states, found = gained(Rows(rows))
     assert found == gains
     assert states.tolist() == kinds
+    assert row_by_row(Rows(rows)).tolist() == kinds
 
 
 @pytest.mark.parametrize("kind", CLASSES)
@@ -279,3 +297,18 @@ def test_steady_histories_have_no_false_kinds(kind):
             counter.fill(int(counter.rng.integers(0, 40)))
             rows.append(counter.snapshot())
         assert (gained(Rows(rows))[0] == State.HELD).all(), seed
+
+
+def test_people_say_what_a_histogram_is():
+    rows = {"a": [[0, 5 * m, 0] for m in range(1, 4)], "b": [[0, m % 2, 0] for m in range(3)], "[c": [[0, 2, 0]] * 3}
+    store = Store.in_memory()
+    append(store.location, snapshots(rows), fold=False)
+    kinds = {"a": "gauge", "b": "counter", "[c": "reset"}
+    compute(store.location, config=Config.model_validate({"subsystems": {"EMC": {"kinds": kinds}}}), workers=0)
+    archive = owtrend.open(store.location)
+    assert dict(zip(archive.kinds["histogram"], archive.kinds["kind"], strict=True)) == kinds
+    assert set(archive.kinds["why"]) == {"as the configuration says"}
+    trend = archive.trends("EMC", ["a", "b", "[c"], ["entries"], run=300000)["value"].values[..., 0].T
+    assert trend.tolist() == [[5, 10, 15], [0, 1, 0], [2, 2, 2]]
+    whole = archive.time_slice("EMC", run=300000)
+    assert [whole[name].sums["entries"] for name in ("a", "b", "[c")] == [15, 1, 6]
