@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from owtrend.cli.main import main
 from owtrend.cli.options import as_json
 from owtrend.cli.output import print_quarantine, print_table, progress_bar, store_size
 from owtrend.cli.ports import require_free
+from owtrend.display import printable
 
 __all__ = ["demo", "ingest", "simulate"]
 
@@ -86,15 +88,15 @@ def ingest(
             for f in found.files
         ]  # fmt: skip
         print_table(rows, as_json, title="Would be ingested, times in UTC")
-        if not as_json:
-            _print_skipped(found.skipped, found.examples)
-        return
-    if not found.files and not found.quarantine:
+    if not as_json and (dry_run or not (found.files or found.quarantine)):
         _print_skipped(found.skipped, found.examples)
+    if not found.files and not found.quarantine:
         raise click.UsageError(
             "no snapshot files found; if they have other names than Overwatch's, give a --pattern, "
             "and --dry-run to see what it reads"
         )
+    if dry_run:
+        return
     with progress_bar() as progress:
         summary = ingest.ingest(
             found, store, workers=workers, scheduler=scheduler, max_cells=max_cells, timezone=timezone,
@@ -104,7 +106,8 @@ def ingest(
         click.echo(json.dumps({**asdict(summary), "quarantine": [json.loads(line) for line in summary.quarantine]}))
     else:
         _print_summary(summary)
-    if strict and summary.quarantined:
+    nothing = not (summary.added or summary.known or summary.duplicates)
+    if summary.quarantined and (strict or nothing):
         sys.exit(1)
 
 
@@ -129,6 +132,29 @@ def _print_summary(summary: Any) -> None:
         words = (f"{one.objects} {name} ({one.example})" for name, one in objects.items())
         click.echo(f"  not stored of each file of {subsystem}, since they are no histograms: {', '.join(words)}")
     print_quarantine([json.loads(line) for line in summary.quarantine], limit=12)
+    for subsystem, (name, rule) in _names_with_runs(summary).items():
+        click.echo(
+            f"Names of histograms of {subsystem} contain the run ({name}), so no histogram is in two runs. "
+            f"Ingest into a new store with --rename '{rule}'."
+        )
+    if summary.added:
+        click.echo(f"Next: `owtrend compute {quote(summary.store)}` makes trends and looks for outliers.")
+
+
+def _names_with_runs(summary: Any) -> dict[str, tuple[str, str]]:
+    """By subsystem a name that contains one of the runs taken in, and a rule that takes the run out of such names."""
+    import owtrend
+
+    found: dict[str, tuple[str, str]] = {}
+    for subsystem, runs in summary.runs.items() if summary.added else ():
+        numbers = [str(run) for run in runs if run >= 1000]  # shorter ones may be anything
+        for name in owtrend.open(summary.store).histograms(subsystem).index if numbers else ():
+            folder = next((part for part in name.split("/") if {*numbers}.intersection(re.findall("[0-9]+", part))), "")
+            if folder and "'" not in folder:
+                before, _, after = re.sub("[0-9]{4,}", "\0", folder).partition("\0")
+                rule = f"{re.escape(before)}[0-9]+{re.escape(after)}/?=".replace("\\ ", " ")
+                found.setdefault(subsystem, (printable(name, 100), printable(rule, 100)))
+    return found
 
 
 def _print_skipped(skipped: Mapping[str, int], examples: Mapping[str, str]) -> None:
@@ -256,7 +282,7 @@ def _print_faults(simulation: Any, address: str = "", flags: Any = None) -> None
 @as_json
 @click.pass_context
 def demo(ctx: click.Context, folder: Path | None, no_serve: bool, port: int, as_json: bool) -> None:
-    """Simulate a detector with faults, ingest it, compute trends, look for outliers and serve the page; takes a minute.
+    """Simulate a detector with faults, ingest it, compute trends, look for outliers and serve the page.
 
     Six runs of an hour with ten faults. Files go to FOLDER, or to a new temporary one; what is there already is used
     again.
@@ -270,7 +296,7 @@ def demo(ctx: click.Context, folder: Path | None, no_serve: bool, port: int, as_
     from owtrend.model.wording import plural
 
     if not no_serve:
-        require_free("127.0.0.1", port)  # now, not after a minute of work
+        require_free("127.0.0.1", port)  # now, not after minutes of work
     folder = folder or Path(tempfile.mkdtemp(prefix="owtrend-demo-"))
     data, store = folder / "data", folder / "store"
     with progress_bar() as progress:

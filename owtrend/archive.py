@@ -419,6 +419,13 @@ class Archive(Displayed):
         chosen = chosen_runs(self._reader, subsystem, runs)
         return finding_table(self._reader, None if subsystem is None else [subsystem], chosen)
 
+    def not_scored(self, subsystem: str | None = None, *, runs: slice | Sequence[int] | int | None = None) -> list[int]:
+        """Runs in whose present data nobody has looked for outliers yet, in a subsystem or in any of them."""
+        from owtrend.outliers.results import not_scored
+        from owtrend.quality.unreadable import chosen_runs
+
+        return not_scored(self._reader, subsystem, chosen_runs(self._reader, subsystem, runs))
+
     def incidents(
         self, subsystem: str | None = None, *, runs: slice | Sequence[int] | int | None = None
     ) -> pd.DataFrame:

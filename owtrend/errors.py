@@ -63,5 +63,5 @@ def hint(name: str, known: Iterable[str], *, limit: int = 3, quote: bool = True)
     """Names like a wrong one, as the end of a message: ``; did you mean 'mean_x'?``; empty if none is alike."""
     import difflib
 
-    names: Sequence[str] = difflib.get_close_matches(name, list(known), n=limit, cutoff=0.4)
+    names: Sequence[str] = difflib.get_close_matches(name, dict.fromkeys(known), n=limit, cutoff=0.4)
     return f"; did you mean {', '.join(map(repr, names) if quote else names)}?" if names else ""

@@ -106,7 +106,8 @@ def why(session: Session) -> str:
         return "<p>No findings. A gauge shows a state, not counts, and is not scored.</p>"
     if view.run in found.unscored:
         return f"<p>Not scored yet: run <b>owtrend compute {escape(session.archive.location)}</b></p>"
-    return f"<p>✓ No findings in this {'run' if view.start is None and view.stop is None else 'slice'}.</p>"
+    where = "run" if view.start is None and view.stop is None else "slice"
+    return f"<p>✓ No findings in this histogram in this {where}.</p>"
 
 
 def stale(session: Session) -> str:

@@ -218,6 +218,9 @@ def outliers(store: str, subsystem: str | None, runs: list[int] | None, everythi
             shown[-1]["why"] += _other_reasons(archive, row)
     what = "finding" if everything else "incident"
     print_table(shown, False, title=f"{plural(len(shown), what)} in {store}, times in UTC")
+    if not_scored := archive.not_scored(subsystem, runs=runs):
+        names = ", ".join(map(str, not_scored[:5])) + (", ..." if len(not_scored) > 5 else "")
+        click.echo(f"Not scored yet: {names}; `owtrend compute {store}` looks for outliers there.")
     if not everything and rows:
         accepted = [row["id"] for row in archive.accepted.to_dict("records") if row["id"] in found["id"].values]
         if accepted:

@@ -17,7 +17,7 @@ from owtrend.store.reader import Reader, SubsystemReader
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["finding_table", "score_dataset"]
+__all__ = ["finding_table", "not_scored", "score_dataset"]
 
 _SHOWN = Flagged.BINS | Flagged.RATE | Flagged.CONTRIBUTES  # not the other histograms of a wrong fraction
 
@@ -43,6 +43,16 @@ def score_dataset(
     result["z"].attrs = {"long_name": "score", "units": "normal standard deviations"}
     result["total"].attrs = {"long_name": "all scores as one", "units": "normal standard deviations"}
     return result.assign_attrs(comparisons=view.scores.comparisons)
+
+
+def not_scored(reader: Reader, subsystem: str | None, runs: Collection[int] | None) -> list[int]:
+    """See `owtrend.Archive.not_scored`."""
+    found = set[int]()
+    for name in reader.subsystems if subsystem is None else [subsystem]:
+        view = reader.subsystem(name)
+        missing = view.scores.revisions != view.per_run["revision"]
+        found |= {run for run, run_index in view.run_indices.items() if missing[run_index]}
+    return sorted(found if runs is None else found.intersection(runs))
 
 
 def _of_run(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from owtrend.display import printable
-from owtrend.errors import AmbiguousNameError, NotFoundError, UsageError, hint
+from owtrend.errors import AmbiguousNameError, NotFoundError, UsageError
 from owtrend.model.finding import Aspect, Concerned
 from owtrend.quality.journal import Action, Entry, Journal, login_name
 from owtrend.quality.results import store_incidents
@@ -130,5 +130,5 @@ def _identity(text: str, known: Sequence[str] | dict[str, Acceptance], where: st
         return alike[0]
     if alike:
         raise AmbiguousNameError(f"{where}: {text!r} begins {len(alike)} ids: {', '.join(alike[:5])}; give more of one")
-    near = hint(text, known) or "; `owtrend outliers STORE` lists incidents, `owtrend accept STORE` what is accepted"
-    raise NotFoundError(f"{where}: no {what} {text!r}{near}")
+    lists = "`owtrend outliers STORE` lists incidents, `owtrend accept STORE` what is accepted"
+    raise NotFoundError(f"{where}: no {what} {text!r}; {lists}")

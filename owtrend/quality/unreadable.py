@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from owtrend.errors import NotFoundError
 from owtrend.histograms.listing import select_runs
 from owtrend.model.finding import Finding, Score
 from owtrend.model.wording import plural
@@ -38,11 +39,22 @@ def unreadable(reader: Reader) -> list[Finding]:
 
 
 def chosen_runs(reader: Reader, subsystem: str | None, runs: slice | Sequence[int] | int | None) -> set[int] | None:
-    """Runs chosen for findings; None: all. They may have nothing but unreadable files."""
+    """Runs chosen for findings; None: all. They may have nothing but unreadable files.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such subsystem or run.
+    """
     files = [Finding.from_json(line) for line in reader.quality("unreadable") or ()]
     if subsystem is not None and all(finding.subsystem != subsystem for finding in files):
         reader.subsystem(subsystem)  # or an error that lists those there are
-    if runs is None or isinstance(runs, int):
-        return None if runs is None else {runs}
+    if runs is None:
+        return None
     known = {run for name in reader.subsystems for run in reader.subsystem(name).run_indices}
-    return set(select_runs({*known, *(finding.run for finding in files)}, runs))
+    known |= {finding.run for finding in files}
+    chosen = {runs} if isinstance(runs, int) else set(select_runs(known, runs))
+    for run in sorted(chosen - known):
+        near = ", ".join(map(str, sorted(sorted(known, key=lambda other: abs(other - run))[:3]))) or "none"
+        raise NotFoundError(f"{reader.location}: no run {run}; near it are {near}")
+    return chosen

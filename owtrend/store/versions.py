@@ -15,7 +15,7 @@ TRENDS = 5  # increments, reductions, reductors, fits
 SCORES: Mapping[str, int] = MappingProxyType(
     {
         "trends": TRENDS,  # scores are made from their states and entries
-        "histogram": 3,  # scores of the bins of one histogram
+        "histogram": 4,  # scores of the bins of one histogram
         "component": 3,  # fractions in a component, rates of components
         "findings": 6,  # interruptions, changes between runs, and the bins, sides and words of all findings
     }

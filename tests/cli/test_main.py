@@ -6,6 +6,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
+import owtrend
 from ingest import SnapshotReader, simulate
 from owtrend.cli import main, output
 from tests import builders
@@ -67,6 +68,35 @@ def test_quarantine_is_shown_and_strict_makes_it_an_error(tmp_path, capsys):
     assert call("ingest", str(tmp_path / "data"), "--store", str(tmp_path / "new"), "--workers", "0", "--json") == 0
     summary = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert summary["quarantine"][0]["reason"].endswith("(8 bytes, starting with b'not ROOT')")
+
+
+def test_files_none_of_which_is_readable_are_an_error(tmp_path, capsys):
+    builders.write_run(tmp_path / "data", {"h": [[0, 1, 0]]})
+    next((tmp_path / "data").rglob("*.root")).write_bytes(b"not ROOT")
+    assert call("ingest", str(tmp_path / "data"), "--store", str(tmp_path / "store"), "--workers", "0") == 1
+    assert "1 in quarantine" in capsys.readouterr().out
+
+
+def test_ingest_says_what_comes_next_and_which_names_contain_the_run(tmp_path, capsys):
+    builders.write_run(tmp_path / "data", {"QA/Run 300000/h": [[0, 1, 0]]})
+    assert call("ingest", str(tmp_path / "data"), "--store", str(tmp_path / "store"), "--workers", "0") == 0
+    shown = capsys.readouterr().out
+    assert "contain the run (QA/Run 300000/h)" in shown
+    assert f"Next: `owtrend compute {tmp_path / 'store'}`" in shown
+    rule = shown.split("--rename '")[1].split("'")[0]
+    renamed = ("ingest", str(tmp_path / "data"), "--store", str(tmp_path / "other"), "--workers", "0", "--rename", rule)
+    assert call(*renamed) == 0
+    assert "contain the run" not in capsys.readouterr().out
+    assert owtrend.open(tmp_path / "other").histograms("EMC").index.tolist() == ["QA/h"]
+
+
+def test_no_incidents_of_runs_that_are_not_scored_or_not_there_is_no_good_news(capsys):
+    archive = builders.archive_of(builders.snapshot(1), builders.snapshot(2))
+    assert call("outliers", archive.location) == 0
+    assert "Not scored yet: 300000" in capsys.readouterr().out
+    assert archive.not_scored("EMC", runs=[300000]) == [300000]
+    assert call("outliers", archive.location, "--runs", "299999") == 1
+    assert "no run 299999; near it are 300000" in capsys.readouterr().err
 
 
 def test_a_dry_run_makes_no_store(tmp_path, capsys):

@@ -346,7 +346,7 @@ def scored_page(scored_store, chromium):
 def test_findings_are_marked_explained_and_reached_by_their_incident(scored_page):
     page = scored_page
     look(page, "/?run=1&histogram=odd")
-    expect(page.get_by_text("No findings in this run.")).to_be_visible()
+    expect(page.get_by_text("No findings in this histogram in this run.")).to_be_visible()
     page.get_by_label("Incidents").select_option(index=1)
     page.wait_for_url("**run=3&subsystem=EMC&histogram=steady**start=2018-06-01T14:11:00**")
     expect(page.get_by_text("steady is missing")).to_be_visible()  # another run, all pictures anew

@@ -84,7 +84,8 @@ def line_sums(cells: Floats, sizes: Numbers) -> Floats:
 def worst_window(data: Floats, reference: Floats, bounds: Numbers, p: float) -> WindowDifference:
     """The least likely window: a block of bins along an axis, summed over all other axes.
 
-    Lengths are 1, 2 (not in 1-D), 4, 8, ... to half the axis, half overlapping.
+    Lengths are 1, 2 (not in 1-D), 4, 8, ... to half the axis, half overlapping from the first bin in range on, as the
+    channels of modules lie. Underflow and overflow are windows of length 1.
 
     Parameters
     ----------
@@ -106,8 +107,9 @@ def worst_window(data: Floats, reference: Floats, bounds: Numbers, p: float) -> 
         first, last = bounds[axis], bounds[axis + 1] - 1
         length = 1 if axes > 1 else 4
         while length <= (last - first) // 2:
-            for begin in range(first, last, max(length // 2, 1)):
-                end = min(begin + length, last)
+            flow = length > 1
+            for begin in range(first + flow, last - flow, max(length // 2, 1)):
+                end = min(begin + length, last - flow)
                 d, r = data[end] - data[begin], reference[end] - reference[begin]
                 off, m = d - (d + r) * p, d + r
                 trials += m > 0

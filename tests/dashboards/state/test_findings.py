@@ -57,14 +57,14 @@ def test_the_reasons_are_the_most_significant_of_each_kind_in_the_slice(page, sc
 
 def test_a_slice_has_the_reasons_that_overlap_it_and_no_others(page):
     page.session.choose(stop="14:11")
-    assert text(page.why) == "✓ No findings in this slice."
+    assert text(page.why) == "✓ No findings in this histogram in this slice."
     page.session.choose(start="14:14", stop="14:15")
     assert "14:14:00 to 14:15:00" in text(page.why)
     assert " more ·" not in text(page.why)
     page.session.choose(start="14:15", stop="14:16")
     assert "14:14:00" not in text(page.why), "a finding covers (start, stop]"
     page.session.choose(histogram="steady", start=None, stop=None, run=1)
-    assert text(page.why) == "✓ No findings in this run."
+    assert text(page.why) == "✓ No findings in this histogram in this run."
 
 
 def test_only_findings_of_the_histogram_or_of_whole_snapshots_are_shown(scored):

@@ -22,13 +22,22 @@ def test_line_sums_are_cumulative_sums_along_each_axis():
     assert lines.line_bounds((6, 5, 4)).tolist() == [0, 7, 13, 18]
 
 
-def test_a_dead_region_is_a_window_of_its_axis():
+@pytest.mark.parametrize("channels", [8, 16])
+def test_a_dead_module_is_a_window_though_cells_begin_with_the_underflow(channels):
     rng = np.random.default_rng(3)
-    reference, data = rng.poisson(20, (40, 64)).astype(float), rng.poisson(2, (40, 64)).astype(float)
-    data[:, 16:24] = 0
+    reference, data = rng.poisson(20, (40, 66)).astype(float), rng.poisson(2, (40, 66)).astype(float)
+    module = slice(1 + 2 * channels, 1 + 3 * channels)
+    data[:, module] = 0
     window = lines.worst_window(*along_axes(data, reference))
-    assert (window.axis, window.first, window.last, window.sign) == (0, 16, 23, -1)
+    assert (window.axis, window.first, window.last, window.sign) == (0, module.start, module.stop - 1, -1)
     assert window.log_p < -400
+
+
+def test_a_flow_cell_is_a_window_by_itself():
+    reference, data = np.full((40, 66), 20.0), np.full((40, 66), 2.0)
+    data[:, 65] = 20
+    window = lines.worst_window(*along_axes(data, reference))
+    assert (window.axis, window.first, window.last, window.sign) == (0, 65, 65, 1)
 
 
 def test_a_shift_is_the_rank_sum_of_mann_and_whitney():
