@@ -308,8 +308,13 @@ class RunTrends:
             value, error = single(total)
         else:
             own, other = column.separate.get(target), None
-            if target in column.together and (both := column.together[target].total):
-                own, other = both
+            if target in column.together:
+                if (both := column.together[target].total) is not None:
+                    own, other = both
+                elif target not in column.warned:
+                    column.warned.add(target)
+                    words = "%s: no %s of %s: in run %d they have no two snapshots in which both report"
+                    _log.warning(words, self._subsystem, single.name, column.entry.name, run)
             if own is None:
                 return None
             value, error = single(own, other)

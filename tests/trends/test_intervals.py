@@ -67,11 +67,14 @@ def test_an_efficiency_is_from_report_to_report_of_both(kind, reductor):
     assert trend.exposure[rows[1:]].values.tolist() == [120, 240, 240]
 
 
-def test_histograms_that_report_in_alternate_snapshots_have_no_ratio():
+def test_histograms_that_report_in_alternate_snapshots_have_no_ratio(caplog):
     archive, _, _ = sent(passed=range(1, 12, 2), total=range(0, 12, 2))
     for every in (None, "4min", "run"):
         trend = archive.trend("EMC", "passed", "efficiency(total)", run=300000, every=every)
         assert np.isnan(trend.value).all()
+    assert (
+        "no efficiency(total) of passed: in run 300000 they have no two snapshots in which both report" in caplog.text
+    )
 
 
 def test_intervals_and_whole_runs_are_ratios_of_what_reports_of_both_cover():
