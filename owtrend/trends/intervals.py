@@ -16,6 +16,7 @@ from owtrend.histograms.labelled import labelled
 from owtrend.histograms.run_histogram import RowSource, RunHistogram
 from owtrend.model import root_sums
 from owtrend.model.registry import HistogramEntry
+from owtrend.model.rows import State
 from owtrend.trends.increments import Increments
 from owtrend.trends.reductions import Estimate
 from owtrend.trends.reductors import Reductor, parse
@@ -171,11 +172,12 @@ class _Row(NamedTuple):
     def by_row(cls, parts: Sequence[Part]) -> dict[int, "_Row"]:
         found = {}
         for part, (rows, increments) in enumerate(parts):
-            known, gauge = np.isfinite(increments.whole), increments.gauge
+            known, gauge = np.isfinite(increments.whole) & ~State.LOST.is_set(increments.steps), increments.gauge
             first = np.isnat(increments.begin) | increments.restart
-            kinds = np.stack([increments.reported | gauge, increments.restart, first, known], axis=1).tolist()
-            for at, (row, (reported, restart, begins, is_known)) in enumerate(zip(rows.tolist(), kinds, strict=True)):
-                found[row] = cls(part, at, reported, restart, begins, is_known, gauge)
+            reported = (increments.reported | gauge) & ~State.OUT_OF_ORDER.is_set(increments.steps)
+            kinds = np.stack([reported, increments.restart, first, known], axis=1).tolist()
+            for at, (row, (news, restart, begins, is_known)) in enumerate(zip(rows.tolist(), kinds, strict=True)):
+                found[row] = cls(part, at, news, restart, begins, is_known, gauge)
         return found
 
 
