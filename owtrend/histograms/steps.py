@@ -355,7 +355,10 @@ def _rate(piece: "RunHistogram", begin: int, last: int) -> float:
 
 
 def _full(piece: "RunHistogram", start: int, stop: int) -> NDArray[np.bool_]:
-    """Rows with entries that a bin at the end of its type could not count."""
+    """Rows with entries that a bin at the end of its type could not count.
+
+    The first row is the content itself, with ROOT's own numbers.
+    """
     full = np.zeros(stop - start, dtype=bool)
     limit = _LIMITS.get(piece.segment.class_name[-1], math.inf)
     enough = piece.entries[start:stop] >= limit
@@ -363,6 +366,7 @@ def _full(piece: "RunHistogram", start: int, stop: int) -> NDArray[np.bool_]:
         return full
     unweighted = np.equal(*_columns(piece)[start:stop, 1:].T)
     rose = piece.entries[start:stop] > np.concatenate([[0.0], piece.entries])[start:stop]
-    for number in np.flatnonzero(enough & rose & unweighted).tolist():
+    later = np.arange(start, stop) > 0
+    for number in np.flatnonzero(enough & rose & unweighted & later).tolist():
         full[number] = bool((piece.read("contents", np.array([start + number])) == limit).any())
     return full
