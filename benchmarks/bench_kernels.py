@@ -33,7 +33,7 @@ def label(cells: NDArray) -> str:
 def test_increments(cells: NDArray, compare: Compare) -> None:
     """`kernels.cells.difference.increments` against the tests' oracle, row by row in NumPy."""
     entries = cells.sum(axis=1, dtype=np.float64)
-    previous = difference.previous_rows(entries, True)
+    previous = oracles.previous_rows(entries)
     np.testing.assert_array_equal(difference.increments(cells, previous), oracles.increments(cells, entries))
     compare(
         "increments", label(cells), lambda: difference.increments(cells, previous), "NumPy",
@@ -45,7 +45,7 @@ def test_lines(cells: NDArray, shape: tuple[int, ...], compare: Compare) -> None
     """`kernels.cells.projections.lines`, increments and their content along each axis in one pass, against whole-array
     NumPy.
     """
-    previous = difference.previous_rows(cells.sum(axis=1, dtype=np.float64), True)
+    previous = oracles.previous_rows(cells.sum(axis=1))
     stored = np.asfortranarray(cells)  # as it comes from the store
     sizes = [*shape, *[0] * (3 - len(shape))]
     _, _, along = projections.lines(stored, previous, *sizes)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -132,29 +131,25 @@ def _print_summary(summary: Any) -> None:
         words = (f"{one.objects} {name} ({one.example})" for name, one in objects.items())
         click.echo(f"  not stored of each file of {subsystem}, since they are no histograms: {', '.join(words)}")
     print_quarantine([json.loads(line) for line in summary.quarantine], limit=12)
-    for subsystem, (name, rule) in _names_with_runs(summary).items():
-        click.echo(
-            f"Names of histograms of {subsystem} contain the run ({name}), so no histogram is in two runs. "
-            f"Ingest into a new store with --rename '{rule}'."
-        )
     if summary.added:
+        _print_missing_renames(summary)
         click.echo(f"Next: `owtrend compute {quote(summary.store)}` makes trends and looks for outliers.")
 
 
-def _names_with_runs(summary: Any) -> dict[str, tuple[str, str]]:
-    """By subsystem a name that contains one of the runs taken in, and a rule that takes the run out of such names."""
+def _print_missing_renames(summary: Any) -> None:
+    """Say which names of histograms contain a run that was taken in, and how to take it out."""
     import owtrend
+    from ingest.renaming import rule_without_run
 
-    found: dict[str, tuple[str, str]] = {}
-    for subsystem, runs in summary.runs.items() if summary.added else ():
-        numbers = [str(run) for run in runs if run >= 1000]  # shorter ones may be anything
-        for name in owtrend.open(summary.store).histograms(subsystem).index if numbers else ():
-            folder = next((part for part in name.split("/") if {*numbers}.intersection(re.findall("[0-9]+", part))), "")
-            if folder and "'" not in folder:
-                before, _, after = re.sub("[0-9]{4,}", "\0", folder).partition("\0")
-                rule = f"{re.escape(before)}[0-9]+{re.escape(after)}/?=".replace("\\ ", " ")
-                found.setdefault(subsystem, (printable(name, 100), printable(rule, 100)))
-    return found
+    archive = owtrend.open(summary.store)
+    for subsystem, runs in summary.runs.items():
+        rules = ((name, rule_without_run(name, runs)) for name in archive.histograms(subsystem).index)
+        for name, rule in ((name, rule) for name, rule in rules if rule):
+            click.echo(
+                f"Names of histograms of {subsystem} contain the run ({printable(name, 100)}), so no histogram is in "
+                f"two runs. Ingest into a new store with --rename {quote(printable(rule, 100))}."
+            )
+            break
 
 
 def _print_skipped(skipped: Mapping[str, int], examples: Mapping[str, str]) -> None:

@@ -1,14 +1,16 @@
 """Renaming of histograms by regular expressions, for names that carry what changes, such as the run."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 
 from owtrend.errors import UsageError
 from owtrend.model.histogram import Path, display_name
 from owtrend.model.snapshot import Snapshot
 
-__all__ = ["Renaming"]
+__all__ = ["Renaming", "rule_without_run"]
+
+_LEAST = 1000  # numbers below may be anything
 
 
 @dataclass(frozen=True)
@@ -108,3 +110,19 @@ class Renaming:
                 raise UsageError(f"rename {', '.join(map(repr, self.rules))} leaves nothing of the name {old!r}")
             self._paths[path] = path if new == old else tuple(new.split("/"))
         return self._paths[path]
+
+
+def rule_without_run(name: str, runs: Collection[int]) -> str:
+    """A rule that takes the folder with a run number out of a displayed name; empty if no folder has one of ``runs``.
+
+    Examples
+    --------
+    >>> rule_without_run("DQMData/Run 366495/Ecal/hVtxZ", [366495])
+    'Run [0-9]+/?='
+    """
+    for folder in name.split("/"):
+        for number in re.findall("[0-9]+", folder):
+            if int(number) >= _LEAST and int(number) in runs:
+                before, _, after = (re.escape(part).replace("\\ ", " ") for part in folder.partition(number))
+                return f"{before}[0-9]+{after}/?="
+    return ""

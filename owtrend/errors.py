@@ -59,6 +59,12 @@ class UsageError(OwtrendError, ValueError):
     """An option or argument that cannot be understood."""
 
 
+def near_runs(run: int, known: Iterable[int]) -> str:
+    """The runs that are nearest to a wrong one, as the end of a message: ``; near it are 300001, 300002``."""
+    nearest = sorted(sorted(known, key=lambda other: abs(other - run))[:3])
+    return f"; near it are {', '.join(map(str, nearest)) or 'none'}"
+
+
 def hint(name: str, known: Iterable[str], *, limit: int = 3, quote: bool = True) -> str:
     """Names like a wrong one, as the end of a message: ``; did you mean 'mean_x'?``; empty if none is alike."""
     import difflib

@@ -17,6 +17,13 @@ def increments(cumulative: NDArray, entries: NDArray) -> NDArray:
     return np.array(gained)
 
 
+def previous_rows(entries: NDArray) -> NDArray:
+    """Row that each row of a counter is a gain since, in a history in which entries that fall are the only restarts."""
+    previous = np.arange(-1, len(entries) - 1)
+    previous[1:][entries[1:] < entries[:-1]] = -1
+    return previous
+
+
 def lines(gained: NDArray, shape: Sequence[int]) -> list[NDArray]:
     """Along each axis the content of its bins, flow included, of one row of gained cells; ``shape`` without flow.
 

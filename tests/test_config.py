@@ -92,7 +92,7 @@ def computed():
     """Shared by tests that change nothing but the configuration."""
     archive = two_rows()
     compute.compute(archive.location, workers=0)
-    yield archive.location  # noqa: PT022
+    yield archive.location  # noqa: PT022 - as above
 
 
 def test_a_configuration_that_means_nothing_is_refused_and_not_kept(store):

@@ -88,7 +88,7 @@ def status(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:  # as in `owtrend runs STORE | head -1`
         return 1
-    except Exception as error:
+    except Exception as error:  # a fault of owtrend: one line, and a file with its traceback
         from owtrend.cli.unexpected import explain
 
         click.echo(f"owtrend: {explain(error, sys.argv[1:] if arguments is None else arguments)}", err=True)

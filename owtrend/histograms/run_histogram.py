@@ -332,9 +332,7 @@ def _describe(one: RunHistogram) -> str:
 def _joinable(one: Segment, other: Segment) -> bool:
     """True if bins can be matched: by their edges, or by label where both axes have labels."""
     kinds = ((s.class_name, s.error_option, s.gauge, len(s.axes)) for s in (one, other))
-    return len(set(kinds)) == 1 and all(
-        np.array_equal(a.edges, b.edges) or (a.labels and b.labels) for a, b in zip(one.axes, other.axes, strict=True)
-    )
+    return len(set(kinds)) == 1 and all(a.matches(b) for a, b in zip(one.axes, other.axes, strict=True))
 
 
 def _labels(segment: Segment) -> int:

@@ -97,6 +97,10 @@ class Axis(Displayed):
         """The binning, as it goes into a digest."""
         return repr((len(self), self.regular, sorted(self.labels.items()))).encode() + self.edges.tobytes()
 
+    def matches(self, other: "Axis") -> bool:
+        """True if its bins can be matched with those of another: by their edges, or by label where both have labels."""
+        return np.array_equal(self.edges, other.edges) or bool(self.labels and other.labels)
+
     def to_dict(self) -> dict[str, Any]:
         """The axis in the UHI serialisation schema; title and labels under ``metadata``."""
         if self.regular:

@@ -218,7 +218,7 @@ def _changes(
         yield Score.NEW, np.array(which), begins[row], ends[row], words
     for number, known in sorted(binnings.items()):
         before = setup.axes.get(number)
-        if known and before is not None and not _matched(before, known[0][1]):
+        if known and before is not None and not _match(before, known[0][1]):
             bins, old = (" x ".join(axis.text for axis in axes) for axes in (known[0][1], before))
             words = f"has other bins than in run {setup.run}: {bins}; before {old}"
             yield Score.BINNING, np.array([number]), begins[known[0][0]], ends[known[0][0]], words
@@ -237,11 +237,8 @@ def _new_names(entries: Sequence[HistogramEntry], gone: Sequence[int], new: Sequ
     return f"; instead there is {', '.join(pairs)}" if pairs else ""
 
 
-def _matched(before: Sequence[Axis], after: Sequence[Axis]) -> bool:
-    """True if bins can be matched, by their edges or by label."""
-    return len(before) == len(after) and all(
-        np.array_equal(a.edges, b.edges) or (a.labels and b.labels) for a, b in zip(before, after, strict=True)
-    )
+def _match(before: Sequence[Axis], after: Sequence[Axis]) -> bool:
+    return len(before) == len(after) and all(a.matches(b) for a, b in zip(before, after, strict=True))
 
 
 def _after_end(

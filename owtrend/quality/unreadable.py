@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from owtrend.errors import NotFoundError
+from owtrend.errors import NotFoundError, near_runs
 from owtrend.histograms.listing import select_runs
 from owtrend.model.finding import Finding, Score
 from owtrend.model.wording import plural
@@ -55,6 +55,5 @@ def chosen_runs(reader: Reader, subsystem: str | None, runs: slice | Sequence[in
     known |= {finding.run for finding in files}
     chosen = {runs} if isinstance(runs, int) else set(select_runs(known, runs))
     for run in sorted(chosen - known):
-        near = ", ".join(map(str, sorted(sorted(known, key=lambda other: abs(other - run))[:3]))) or "none"
-        raise NotFoundError(f"{reader.location}: no run {run}; near it are {near}")
+        raise NotFoundError(f"{reader.location}: no run {run}{near_runs(run, known)}")
     return chosen

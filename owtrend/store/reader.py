@@ -12,7 +12,7 @@ import zarr
 from numpy.typing import NDArray
 
 from owtrend.display import Display, Displayed
-from owtrend.errors import NotFoundError, StoreError
+from owtrend.errors import NotFoundError, StoreError, near_runs
 from owtrend.model.registry import Layouts, Registry, Segment
 from owtrend.model.rows import NotStored, RowFlag, RunRows, State, TailRow, carried_over, merged_order, unchanged
 from owtrend.model.wording import plural
@@ -296,10 +296,7 @@ class SubsystemReader(Displayed):
 
     def run_index(self, run: int) -> int:
         if run not in self.run_indices:
-            near = sorted(self.run_indices, key=lambda known: abs(known - run))[:3]
-            raise NotFoundError(
-                f"{self.where}: no run {run}; near it are {', '.join(map(str, sorted(near))) or 'none'}"
-            )
+            raise NotFoundError(f"{self.where}: no run {run}{near_runs(run, self.run_indices)}")
         return self.run_indices[run]
 
     def rows(self, run_index: int) -> RunRows:

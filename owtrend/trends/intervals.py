@@ -309,16 +309,16 @@ class Together:
     def state(self) -> dict[str, Any]:
         """What is kept of the rows so far."""
         return {
-            "carried": self._carried, "broken": self._broken, "since": self._since, "unconfirmed": self._unconfirmed,
-            "first": self._first, "total": self._total,
+            "carried": self._carried, "broken": self._broken, "since": int(self._since.astype("int64")),
+            "unconfirmed": self._unconfirmed, "first": self._first, "total": self._total,
         }  # fmt: skip
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> "Together":
         """The same, to go on from `state`."""
         made = cls()
-        vars(made).update({f"_{name}": value for name, value in state.items()})
-        made._since = np.asarray(state["since"])[()]  # type: ignore[assignment]
+        made._carried, made._broken, made._unconfirmed = state["carried"], state["broken"], state["unconfirmed"]
+        made._since, made._first, made._total = np.datetime64(state["since"], "ns"), state["first"], state["total"]
         return made
 
 

@@ -60,6 +60,11 @@ class _Pending:
     row: int
     increments: Increments
 
+    @property
+    def events(self) -> float:
+        """Events in it, as far as they are known."""
+        return 0.0 if self.increments.events is None else float(self.increments.events[0])
+
 
 @dataclass
 class _Column:
@@ -298,7 +303,7 @@ class RunTrends:
             try:
                 entry = view.registry.histograms[column.entry.path]
                 _, value, error, *_ = intervals(view, run, entry, single, WHOLE)
-            except Exception as failure:
+            except Exception as failure:  # people's functions may raise anything
                 self._failed(column, target, single, failure)
                 return None
             return float(value[-1]), float(error[-1])
@@ -324,7 +329,7 @@ class RunTrends:
         """Events in all reports so far."""
         total = column.events
         for pending in column.pending:
-            total += float(pending.increments.events[0])  # type: ignore[index]
+            total += pending.events
         return total
 
     def _count_events(
@@ -348,7 +353,7 @@ class RunTrends:
             for pending in column.pending:
                 old = pending.increments
                 counted = events.between(old.since, old.end)
-                if counted[0] != old.events[0]:  # type: ignore[index]
+                if counted[0] != pending.events:
                     pending.increments = replace(old, events=counted)
                     for target, single in column.reductors:
                         if single.plain and single.name in _OF_EVENTS:

@@ -5,25 +5,9 @@ from numpy.typing import NDArray
 
 from owtrend.kernels.compiled import compiled
 
-__all__ = [
-    "ZERO", "chained", "coefficients", "gaps", "increments", "plain_increments", "previous_rows", "scaled_increments",
-]  # fmt: skip
+__all__ = ["ZERO", "chained", "coefficients", "gaps", "increments", "plain_increments", "scaled_increments"]
 
 ZERO = -1  # the increment of this row counts from zero
-
-
-def previous_rows(entries: NDArray[np.float64], additive: bool) -> NDArray[np.int64]:
-    """Row that each row's increment counts from, shape ``(time,)``.
-
-    ``ZERO`` for the first row, where the entries fell (a restart), and everywhere if not ``additive`` (reset mode,
-    gauges). NaN entries never are a restart.
-    """
-    previous = np.arange(ZERO, len(entries) + ZERO)
-    if not additive:
-        previous[:] = ZERO
-    else:
-        previous[1:][entries[1:] < entries[:-1]] = ZERO
-    return previous
 
 
 def chained(zero: NDArray[np.bool_], out_of_order: NDArray[np.bool_], lost: NDArray[np.bool_]) -> NDArray[np.int64]:

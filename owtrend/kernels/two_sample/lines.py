@@ -107,9 +107,9 @@ def worst_window(data: Floats, reference: Floats, bounds: Numbers, p: float) -> 
         first, last = bounds[axis], bounds[axis + 1] - 1
         length = 1 if axes > 1 else 4
         while length <= (last - first) // 2:
-            flow = length > 1
-            for begin in range(first + flow, last - flow, max(length // 2, 1)):
-                end = min(begin + length, last - flow)
+            start, stop = (first + 1, last - 1) if length > 1 else (first, last)  # without and with the flow bins
+            for begin in range(start, stop, max(length // 2, 1)):
+                end = min(begin + length, stop)
                 d, r = data[end] - data[begin], reference[end] - reference[begin]
                 off, m = d - (d + r) * p, d + r
                 trials += m > 0

@@ -4,8 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from owtrend.kernels.cells.difference import ZERO, coefficients, gaps, increments, plain_increments, previous_rows
+from owtrend.histograms import steps
+from owtrend.kernels.cells.difference import ZERO, coefficients, gaps, increments, plain_increments
+from owtrend.model.rows import State
 from tests import oracles
+from tests.oracles import previous_rows
 
 COUNTS = hnp.arrays(np.int64, hnp.array_shapes(min_dims=2, max_dims=2), elements=st.integers(0, 999))
 
@@ -13,14 +16,14 @@ COUNTS = hnp.arrays(np.int64, hnp.array_shapes(min_dims=2, max_dims=2), elements
 @given(gained=COUNTS)
 def test_increments_undo_a_running_sum(gained):
     cumulative = gained.cumsum(axis=0)
-    previous = previous_rows(cumulative.sum(axis=1).astype(float), True)
+    previous = previous_rows(cumulative.sum(axis=1))
     np.testing.assert_array_equal(increments(cumulative, previous), gained)
 
 
 @given(cumulative=COUNTS)
 def test_increments_equal_the_slow_twin_also_where_entries_fall(cumulative):
     entries = cumulative.sum(axis=1).astype(float)
-    previous = previous_rows(entries, True)
+    previous = previous_rows(entries)
     np.testing.assert_array_equal(increments(cumulative, previous), oracles.increments(cumulative, entries))
     np.testing.assert_array_equal(
         plain_increments(cumulative.astype(float), previous), increments(cumulative, previous)
@@ -29,7 +32,7 @@ def test_increments_equal_the_slow_twin_also_where_entries_fall(cumulative):
 
 @given(cumulative=COUNTS, data=st.data())
 def test_a_slice_by_coefficients_is_the_sum_of_its_increments(cumulative, data):
-    previous = previous_rows(cumulative.sum(axis=1).astype(float), True)
+    previous = previous_rows(cumulative.sum(axis=1))
     first = data.draw(st.integers(0, len(cumulative) - 1))
     last = data.draw(st.integers(first, len(cumulative) - 1))
     rows, signs = coefficients(previous, first, last)
@@ -38,7 +41,7 @@ def test_a_slice_by_coefficients_is_the_sum_of_its_increments(cumulative, data):
 
 
 def test_a_slice_without_restart_needs_two_rows_however_long():
-    previous = previous_rows(np.arange(1000.0), True)
+    previous = previous_rows(np.arange(1000.0))
     rows, signs = coefficients(previous, 10, 900)
     assert rows.tolist() == [9, 900]
     assert signs.tolist() == [-1, 1]
@@ -54,12 +57,12 @@ def test_a_slice_without_restart_needs_two_rows_however_long():
     ],
 )
 def test_increments_by_hand(cumulative, entries, expected):
-    previous = previous_rows(np.array(entries, dtype=float), True)
+    previous = previous_rows(np.array(entries, dtype=float))
     assert increments(np.array(cumulative), previous).tolist() == expected
 
 
 def test_nothing_is_subtracted_in_reset_mode():
-    assert previous_rows(np.array([1.0, 2.0, 3.0]), False).tolist() == [ZERO] * 3
+    assert steps.previous_rows(np.full(3, State.HELD, np.uint8), False).tolist() == [ZERO] * 3
 
 
 def test_a_gap_is_more_than_half_again_the_usual_spacing():

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from owtrend.kernels.cells.difference import ZERO, previous_rows
+from owtrend.kernels.cells.difference import ZERO
 from owtrend.kernels.cells.projections import fullest, lines, moments, quantiles
 from tests import oracles
 
@@ -14,7 +14,7 @@ def test_lines_equal_the_slow_twin(data, shape, dtype):
     cells = int(np.prod([n + 2 for n in shape]))
     cumulative = data.draw(hnp.arrays(dtype, (3, cells), elements=st.integers(0, 99)))
     entries = cumulative.sum(axis=1).astype(float)
-    changed, whole, along = lines(cumulative, previous_rows(entries, True), *shape, *[0] * (3 - len(shape)))
+    changed, whole, along = lines(cumulative, oracles.previous_rows(entries), *shape, *[0] * (3 - len(shape)))
     gained = oracles.increments(cumulative.astype(float), entries)
     for row, gain in enumerate(gained):
         np.testing.assert_array_equal(along[:, row], np.concatenate(oracles.lines(gain, shape)))
