@@ -1,18 +1,29 @@
 """Compilation of kernels at their first call, kept on disk; Numba itself is imported no sooner than that."""
 
 import functools
+import hashlib
 import logging
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, overload
 
-__all__ = ["Announcer", "Kernel", "compiled"]
+__all__ = ["Announcer", "Kernel", "compiled", "digest_of_sources"]
 
 Result = TypeVar("Result")
 
 _log = logging.getLogger(__name__)
 _lock = threading.Lock()
+
+
+@functools.cache
+def digest_of_sources(folder: Path = Path(__file__).parent) -> str:
+    """Digest of the source of all kernels in a folder."""
+    digest = hashlib.blake2b(digest_size=16)
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(path.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 class Kernel:
@@ -35,7 +46,11 @@ class Kernel:
         """Numba's side of it."""
         with _lock:
             if self._dispatcher is None:
-                self._dispatcher = _numba().njit(self.py_func, nogil=True, cache=True, **self.targetoptions)
+                made = _numba().njit(self.py_func, nogil=True, cache=True, **self.targetoptions)
+                # Numba looks at the file of a kernel only: it would go on with what it inlined of others before.
+                file = made._cache._cache_file
+                file._source_stamp = file._source_stamp, digest_of_sources()
+                self._dispatcher = made
             return self._dispatcher
 
     @property

@@ -2,8 +2,12 @@
 
 import logging
 import pickle
+import shutil
+import subprocess
+import sys
 
 import numpy as np
+import pytest
 
 from owtrend.kernels import compiled
 from owtrend.kernels.cells.exact_int import are_int32
@@ -27,6 +31,33 @@ def less_inverse(x):
 
 def test_a_kernel_calls_another():
     assert less_inverse(0.0) == -np.inf
+
+
+@pytest.mark.slow
+def test_a_kernel_is_compiled_again_when_one_that_it_calls_changes(tmp_path):
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    shutil.copy(compiled.__file__, package / "compiled.py")
+    kernel = "from package.compiled import compiled\n{}\n@compiled\ndef {}(x):\n    return {}\n"
+    (package / "caller.py").write_text(kernel.format("from package.called import called", "caller", "2 * called(x)"))
+    results = []
+    for formula in ("x + 1", "x + 10"):
+        (package / "called.py").write_text(kernel.format("", "called", formula))
+        program = [sys.executable, "-c", "from package.caller import caller; print(caller(1))"]
+        done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, check=True)
+        results.append(int(done.stdout))
+    assert results == [4, 22]
+
+
+def test_the_digest_of_sources_is_of_their_contents(tmp_path):
+    (tmp_path / "one.py").write_text("a = 1\n")
+    before = compiled.digest_of_sources(tmp_path)
+    compiled.digest_of_sources.cache_clear()
+    assert compiled.digest_of_sources(tmp_path) == before
+    (tmp_path / "one.py").write_text("a = 2\n")
+    compiled.digest_of_sources.cache_clear()
+    assert compiled.digest_of_sources(tmp_path) != before
 
 
 def test_long_compiling_is_announced_once(caplog):

@@ -33,11 +33,11 @@ def test_reasons_name_bins_by_their_axis():
     )
     assert (why.bins, why.side) == ((BinRange("x", 3, 3, 1.0, 1.5),), 1)
     data[3] = 100
-    data[10:14] = 40
+    data[9:13] = 40
     score, why = found(data, flat)
     assert score == "window"
-    assert why.words.startswith("energy [GeV] 4.5 to 6.5: 160 counts where 356 are expected")
-    assert (why.bins, why.side) == ((BinRange("x", 10, 13, 4.5, 6.5),), -1)
+    assert why.words.startswith("energy [GeV] 4 to 6: 160 counts where 356 are expected")
+    assert (why.bins, why.side) == ((BinRange("x", 9, 12, 4.0, 6.0),), -1)
     score, why = found(np.linspace(90, 110, 22), flat)
     assert score == "shift"
     assert why.words.startswith("shifted to larger energy [GeV]: a mean of 5.1")
