@@ -15,6 +15,7 @@ from owtrend.display import Display, Displayed
 from owtrend.errors import NotFoundError, UsageError
 from owtrend.histograms.listing import (
     carried_table,
+    changes_table,
     histograms_table,
     kinds_table,
     not_stored_table,
@@ -140,6 +141,14 @@ class Archive(Displayed):
         those that restarted, had snapshots out of order, or unknown gains. A configuration may say otherwise.
         """
         return kinds_table(self._reader)
+
+    @property
+    def changes(self) -> pd.DataFrame:
+        """Histograms that changed within a run and go on as one: another class or error option, an extended axis.
+
+        Columns: subsystem, run, histogram, time (UTC) of the first snapshot after the change, and what changed.
+        """
+        return changes_table(self._reader)
 
     @property
     def stale(self) -> pd.DataFrame:

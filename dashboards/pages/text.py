@@ -145,13 +145,15 @@ def key(session: Session, colours: Mapping[int, str]) -> str:
         names = {axis: title or axis for axis, title in theme.axis_titles(content).items()}
         ranges = session.ranges
         axes = [
-            f"<b>{escape(names[axis])} {ranges[axis][0]:g} to {ranges[axis][1]:g}</b>"
-            if axis in ranges
-            else escape(names[axis])
+            f"<b>{escape(names[axis])} {_range_text(ranges[axis])}</b>" if axis in ranges else escape(names[axis])
             for axis in summed
         ]
         parts.append(f"summed over {' and '.join(axes)}")
     return f'<p class="key">{" · ".join(parts)}</p>' if parts else ""
+
+
+def _range_text(ends: tuple[float, float] | str) -> str:
+    return escape(theme.plain(ends)) if isinstance(ends, str) else f"{ends[0]:g} to {ends[1]:g}"
 
 
 def _labels_not_shown(session: Session) -> list[str]:

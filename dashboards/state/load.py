@@ -16,6 +16,7 @@ from owtrend.model.histogram import display_name
 
 __all__ = ["Loaded", "histogram", "histogram_in", "histograms", "kept", "namesakes", "subsystems", "trend"]
 
+_MOST_CHANGES = 3  # named
 KEPT = 2**23  # bytes; a smaller histogram is kept in memory with all its snapshots
 
 
@@ -115,6 +116,7 @@ def histogram(
     except OwtrendError as error:
         notes.append(str(error))
         return None
+    notes += [f"{found.attrs['name']}, {words}." for words in found.attrs.get("changes", ())[-_MOST_CHANGES:]]
     # In memory a slice takes 2 ms instead of 10. The sums are small, and every slice needs all of them.
     return found.load() if found.nbytes <= KEPT else found.assign(sums=found["sums"].load())
 

@@ -8,8 +8,10 @@ import xarray as xr
 
 import owtrend
 from dashboards.state import region
-from owtrend.errors import BinningChangedError, NotFoundError
+from owtrend.errors import BinningChangedError, NotFoundError, OwtrendError
+from owtrend.histograms.labelled import axis_of, matched, to_xarray
 from owtrend.model import schema
+from owtrend.model.axis import common_axes
 from owtrend.model.histogram import Histogram
 
 __all__ = ["Compared", "SliceReference", "compared", "slice_reference"]
@@ -84,18 +86,26 @@ def compared(
     part, shown
         The slice, unprojected; and projected onto ``axes``, over the bins in ``ranges`` of the other axes.
     """
-    empty = shown.assign({name: _like(shown, np.nan) for name in ("pull", "expected")})
     if reference.content is None:
-        return Compared(empty, f"· {reference.name}")
+        return Compared(_empty(shown), f"· {reference.name}")
     content = _without(reference.content, part) if reference.is_rest else reference.content
     if not float(abs(content["sums"].sel(sum="entries"))):
         words = "no earlier run to compare with" if reference.is_rest else f"no entries in {reference.name}"
-        return Compared(empty, f"· {words}")
-    result = owtrend.compare(shown, region.projected(content, axes, ranges), scores=[], normalise="robust")
+        return Compared(_empty(shown), f"· {words}")
+    try:
+        shown, content = matched(shown, region.projected(content, axes, ranges))
+    except OwtrendError as error:  # the reference has no such range
+        return Compared(_empty(shown), f"· {error}")
+    result = owtrend.compare(shown, content, scores=[], normalise="robust")
     pull, expected = (result[name].drop_vars(result[name].coords) for name in ("pull", "expected"))
     if "contents" in shown:
         pull = pull.where((expected != 0) | (shown["contents"] != 0))
     return Compared(shown.assign(pull=pull, expected=expected), f"against {reference.name}")
+
+
+def _empty(shown: xr.Dataset) -> xr.Dataset:
+    """A slice with nothing to compare with."""
+    return shown.assign({name: _like(shown, np.nan) for name in ("pull", "expected")})
 
 
 def _without(whole: xr.Dataset, part: xr.Dataset) -> xr.Dataset:
@@ -109,21 +119,16 @@ def _like(content: xr.Dataset, value: float) -> tuple[tuple[str, ...], np.ndarra
 
 
 def _as_slice(histogram: Histogram, like: xr.Dataset) -> xr.Dataset:
-    """A histogram in the form of the time slice ``like``, without flow bins.
+    """A histogram without flow bins, with the statistics of the time slice ``like``.
 
     Raises
     ------
     BinningChangedError
-        If its bins differ.
+        If its bins cannot be matched.
     """
-    dims = schema.axes_of(like)
-    for axis, dim in zip(histogram.axes, dims, strict=True):
-        edges, labels = schema.edges(like, dim), like.coords.get(f"{dim}_label")
-        expected = [""] * len(axis) if labels is None else labels.values.tolist()
-        found = [axis.labels.get(n + 1, "") for n in range(len(axis))]
-        if not np.array_equal(axis.edges, edges) or found != expected:
-            raise BinningChangedError(f"{histogram.name}: the reference has other bins along {dim}")
+    if common_axes([[axis_of(like, letter) for letter in schema.axes_of(like)], histogram.axes]) is None:
+        raise BinningChangedError(f"{histogram.name}: the reference has other bins")
+    made = to_xarray(histogram)
     sums = [histogram.sums.get(name, 0.0) for name in like["sum"].values.tolist()]
-    parts = {name: (dims, histogram.part(name, flow=False)) for name in histogram.parts}
-    result = like.drop_vars(list(like.data_vars)).assign(parts | {"sums": ("sum", sums)})
-    return result.assign_attrs({"class": histogram.class_name})
+    made = made.drop_vars(["sums", "sum"]).assign(sums=("sum", sums)).assign_coords(sum=like["sum"].values)
+    return made.assign_attrs({"subsystem": like.attrs["subsystem"]})

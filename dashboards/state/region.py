@@ -1,6 +1,8 @@
 """Projections as users type them: axes, and ranges of the axes that are summed over."""
 
+import json
 import re
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -11,9 +13,11 @@ from owtrend.model import schema
 
 __all__ = ["choices", "projected", "ranges", "region_text", "span", "summed_over"]
 
-Ranges = dict[str, tuple[float, float]]
+Ranges = dict[str, tuple[float, float] | str]  # a text is a label
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_LABEL = re.compile(r'(?:([xyz])\s*=\s*)?("(?:[^"\\]|\\.){1,1200}")')
+_PIECES = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^,"]|")+')  # between commas, but for those in quotes
 _RANGE = re.compile(rf"(?:([xyz])\s*=\s*)?({_NUMBER})\s*(?::|to)\s*({_NUMBER})")
 
 
@@ -39,7 +43,8 @@ def ranges(text: str, histogram: xr.Dataset, axes: str) -> Ranges:
     Parameters
     ----------
     text
-        Such as ``y=2:5, z=0:1``, or ``2:5`` for a single axis. A range of all bins counts as none.
+        Such as ``y=2:5, z=0:1``, or ``2:5`` for a single axis; ``y="label"`` for the bin with a label. A range of all
+        bins counts as none.
 
     Raises
     ------
@@ -49,9 +54,13 @@ def ranges(text: str, histogram: xr.Dataset, axes: str) -> Ranges:
     summed, found = summed_over(histogram, axes), Ranges()
     spans = {axis: schema.edges(histogram, axis) for axis in summed}
     possible = region_text({axis: span(histogram, axis) for axis in summed})
-    for piece in filter(None, (part.strip() for part in text.split(","))):
+    for piece in filter(None, (part.strip() for part in _PIECES.findall(text))):
         if not summed:
             raise UsageError("no axis is summed over; choose a projection first")
+        if named := _LABEL.fullmatch(piece):
+            axis = named[1] or (summed[0] if len(summed) == 1 else "")
+            found[axis] = _label(histogram, axis if axis in summed else "", named[2], possible)
+            continue
         match = _RANGE.fullmatch(piece)
         axis = (match[1] or (summed[0] if len(summed) == 1 else "")) if match else ""
         if match is None or axis not in summed:
@@ -72,7 +81,26 @@ def region_text(chosen: Ranges) -> str:
     >>> region_text({"y": (2.0, 5.5)})
     'y=2:5.5'
     """
-    return ",".join(f"{axis}={low:g}:{high:g}" for axis, (low, high) in chosen.items())
+    texts = {
+        axis: _quoted(ends) if isinstance(ends, str) else "{:g}:{:g}".format(*ends) for axis, ends in chosen.items()
+    }
+    return ",".join(f"{axis}={text}" for axis, text in texts.items())
+
+
+def _quoted(label: str) -> str:
+    return json.dumps(label, ensure_ascii=False)
+
+
+def _label(histogram: xr.Dataset, axis: str, quoted: str, possible: str) -> str:
+    """A label of a histogram, from its text in an address."""
+    known = histogram[f"{axis}_label"].values.tolist() if f"{axis}_label" in histogram.coords else []
+    try:
+        label = str(json.loads(quoted))
+    except ValueError:
+        label = ""
+    if not label or label not in known:
+        raise UsageError(f"{quoted[:60]} is no label of {axis or 'one axis'}; give a part of {possible}")
+    return label
 
 
 def projected(content: xr.Dataset, axes: str, chosen: Ranges) -> xr.Dataset:
@@ -81,7 +109,10 @@ def projected(content: xr.Dataset, axes: str, chosen: Ranges) -> xr.Dataset:
     if not summed:
         return content
     kept = "".join(axis for axis in "xyz" if axis in content.dims and axis not in summed)
-    return owtrend.project(content, kept, **{axis: slice(*ends) for axis, ends in chosen.items() if axis in summed})
+    wanted: dict[str, Any] = {
+        axis: ends if isinstance(ends, str) else slice(*ends) for axis, ends in chosen.items() if axis in summed
+    }
+    return owtrend.project(content, kept, **wanted)
 
 
 def span(histogram: xr.Dataset, axis: str) -> tuple[float, float]:

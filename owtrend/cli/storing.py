@@ -12,6 +12,8 @@ from owtrend.cli.output import plain, print_quarantine, print_table, progress_ba
 
 __all__ = ["check", "clean", "kinds", "merge", "remove", "runs", "status"]
 
+_MOST_CHANGES = 20  # printed
+
 
 @click.command(name="runs")
 @store_argument
@@ -163,13 +165,14 @@ def status(store: str, as_json: bool) -> None:
                 "last snapshot (UTC)": plain(archive.last_time(name)),
             }
         )
-    quarantine = [{k: plain(v) for k, v in row.items()} for row in archive.quarantine.to_dict("records")]
+    quarantine = _plain(archive.quarantine)
     if as_json:
         stale = archive.stale.to_dict("records")
         state = {
             "version": archive.version, "subsystems": rows, "stale": stale, "quarantine": quarantine,
             "other_code": archive.other_code, "not_stored": archive.not_stored.to_dict("records"),
             "carried": archive.carried.to_dict("records"),
+            "changes": _plain(archive.changes),
         }  # fmt: skip
         click.echo(json.dumps(state, indent=1))
         return
@@ -183,7 +186,16 @@ def status(store: str, as_json: bool) -> None:
     if len(archive.not_stored):
         title = "Not stored, since they are no histograms (objects of one file at most)"
         print_table(archive.not_stored.to_dict("records"), False, title=title)
+    if changes := _plain(archive.changes):
+        title = "Histograms that go on as one after a change within a run"
+        print_table(changes[-_MOST_CHANGES:], False, title=title)
+        if len(changes) > _MOST_CHANGES:
+            click.echo(f"and {len(changes) - _MOST_CHANGES:,} earlier ones; all with --json")
     print_quarantine(quarantine)
+
+
+def _plain(table: Any) -> list[dict[str, Any]]:
+    return [{name: plain(value) for name, value in row.items()} for row in table.to_dict("records")]
 
 
 def _print_stale(store: str, archive: Any) -> None:

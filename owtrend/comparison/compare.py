@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from owtrend.comparison.normalise import Options, Reference, paired, reference_histogram, without_flow
+from owtrend.comparison.normalise import Options, Reference, paired, together, without_flow
 from owtrend.comparison.pair import Pair, Result
 from owtrend.comparison.scores import by_name, worst_bins
 from owtrend.model import schema
@@ -77,7 +77,7 @@ def compare(
     DimsError
         If one is no histogram, or the reference has rows.
     BinningChangedError
-        If their bins differ.
+        If their bins cannot be matched, by their edges, by label or as ROOT extends an axis.
     UsageError, NotFoundError
         If an option or a score is not valid.
 
@@ -93,14 +93,14 @@ def compare(
         owtrend.compare(late, owtrend.time_slice(h, None, "10:00"), scores=["chi2_ndf", "ks"]).score
     """
     functions = by_name(scores)
-    reference = reference_histogram(reference, slice)
+    histogram, reference = together(slice, reference)
     options = Options(normalise, events, within or {}, pull, chi2, tolerance, limit, component)
-    pair, rows, pull_used = paired(slice, reference, options)
+    pair, rows, pull_used = paired(histogram, reference, options)
     results = {name: score(pair) for name, score in functions.items()}
-    dims = (*rows, *schema.axes_of(slice))
+    dims = (*rows, *schema.axes_of(histogram))
     coords = {
         name: coord
-        for name, coord in without_flow(slice).coords.items()
+        for name, coord in without_flow(histogram).coords.items()
         if name not in ("sum", schema.RECEIVED) and set(coord.dims) <= set(dims)
     }
     total, ndf, _ = pair.chi2
@@ -116,8 +116,8 @@ def compare(
     if not rows:
         variables = {name: (dim, np.asarray(array)[0]) for name, (dim, array) in variables.items()}
     attrs = {
-        "name": slice.attrs.get("name"), "reference": reference.attrs.get("name"),
-        "subsystem": slice.attrs.get("subsystem"), "pull": pull_used, "chi2": pair.chi2_kind,
+        "name": histogram.attrs.get("name"), "reference": reference.attrs.get("name"),
+        "subsystem": histogram.attrs.get("subsystem"), "pull": pull_used, "chi2": pair.chi2_kind,
         "normalise": "none" if pair.kind == "values" else normalise,
     }  # fmt: skip
     return xr.Dataset(variables, coords={**coords, **({"score_name": list(results)} if results else {})}, attrs=attrs)

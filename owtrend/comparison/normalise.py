@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from owtrend.comparison.pair import CHI2_KINDS, Contents, Pair
 from owtrend.comparison.pulls import PULLS, content_pulls, facing_variances, value_pulls
 from owtrend.errors import DimsError, UsageError
-from owtrend.histograms.labelled import to_xarray, values
+from owtrend.histograms.labelled import matched, to_xarray, values
 from owtrend.model import schema
 from owtrend.model.axis import Axis
 from owtrend.model.histogram import Histogram, Path
 from owtrend.model.snapshot import Snapshot
 
-__all__ = ["NORMALISE", "Options", "Reference", "paired", "reference_histogram", "without_flow"]
+__all__ = ["NORMALISE", "Options", "Reference", "paired", "reference_histogram", "together", "without_flow"]
 
 Floats = NDArray[np.float64]
 NORMALISE = ("integral", "entries", "events", "range", "robust", "none")
@@ -41,6 +41,17 @@ def reference_histogram(
         return to_xarray(reference)
     name = histogram.attrs.get("path") or histogram.attrs.get("name", "")
     return to_xarray(reference[name] if isinstance(reference, Snapshot) else reference.histogram(name))
+
+
+def together(
+    histogram: xr.Dataset, reference: "xr.Dataset | Histogram | Snapshot | Reference"
+) -> tuple[xr.Dataset, xr.Dataset]:  # fmt: skip
+    """A histogram and the one of its name in a reference, in the same bins."""
+    found = reference_histogram(reference, histogram)
+    for one in (histogram, found):
+        if "value" not in one:
+            schema.require_histogram(one, rows=None)
+    return matched(histogram, found)
 
 
 @dataclass(frozen=True)
@@ -76,9 +87,6 @@ class Options:
 
 def paired(histogram: xr.Dataset, reference: xr.Dataset, options: Options) -> tuple[Pair, tuple[str, ...], str]:
     """Pair of both in range, scaled and with pulls; dims of the rows; method of the pulls."""
-    for one in (histogram, reference):
-        if "value" not in one:
-            schema.require_histogram(one, rows=None)
     schema.require_same_bins(histogram, reference)
     dims = schema.axes_of(histogram)
     rows = tuple(str(dim) for dim in (schema.TIME, schema.SNAPSHOT) if dim in histogram.dims)

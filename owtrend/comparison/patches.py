@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from owtrend.comparison.normalise import Options, Reference, paired, reference_histogram
+from owtrend.comparison.normalise import Options, Reference, paired, together
 from owtrend.comparison.pair import Pair
 from owtrend.comparison.pulls import beta_binomial_pulls
 from owtrend.errors import DimsError
@@ -64,11 +64,12 @@ def patches(
     if {schema.TIME, schema.SNAPSHOT} & set(slice.dims):
         raise DimsError(f"{slice.attrs.get('name')}: still has rows; choose one with .isel")
     options = Options(normalise, events, within or {}, None, None, tolerance, limit)
-    pair, _, pull = paired(slice, reference_histogram(reference, slice), options)
+    histogram, reference = together(slice, reference)
+    pair, _, pull = paired(histogram, reference, options)
     in_connected = np.zeros(pair.shape, dtype=bool)
     lines = _connected_patches(pair, pull, options, significance, in_connected)
     lines += _block_patches(pair, pull, options, significance, in_connected)
-    columns = ["kind", "bins", *(f"{a}_{end}" for a in schema.axes_of(slice) for end in ("low", "high")),
+    columns = ["kind", "bins", *(f"{a}_{end}" for a in schema.axes_of(histogram) for end in ("low", "high")),
         "value", "expected", "pull", "p_value", "cells"]  # fmt: skip
     table = pd.DataFrame(lines, columns=columns)
     return table.sort_values(["p_value", "bins"], ascending=[True, False], kind="stable", ignore_index=True)

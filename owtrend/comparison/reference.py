@@ -13,6 +13,7 @@ from owtrend.display import Display, Displayed, DisplayedFields, few
 from owtrend.errors import BinningChangedError, NotFoundError, UsageError
 from owtrend.histograms.subsystem_slice import TimeSlice, time_slices
 from owtrend.kernels.series.mad import mad_sigma
+from owtrend.model.axis import common_axes
 from owtrend.model.histogram import Histogram, Path, bin_values, display_name
 from owtrend.model.snapshot import find_path
 from owtrend.store.reader import Reader
@@ -89,7 +90,9 @@ class Reference(Displayed):
         return Reference(tuple(self.slices[n] for n in kept), tuple(self.events[n] for n in kept))
 
     def histograms(self, name: Path | str) -> tuple[list[Histogram], list[float]]:
-        """A histogram from each slice that has it with the binning of the newest, and the events of each.
+        """A histogram from each slice that has it in bins that match those of the newest, and the events of each.
+
+        All are in the same bins: labels are matched, axes that ROOT extended have merged bins.
 
         Raises
         ------
@@ -104,9 +107,14 @@ class Reference(Displayed):
         ]
         if not pieces:
             raise NotFoundError(f"reference: no histogram {name!r} in runs {', '.join(map(str, self.runs))}")
-        newest = pieces[-1][0]
-        same = [piece for piece in pieces if piece[0].axes == newest.axes and piece[0].kind == newest.kind]
-        return [histogram for histogram, _ in same], [events for _, events in same]
+        newest, axes = pieces[-1][0], pieces[-1][0].axes
+        alike: list[tuple[Histogram, float]] = []
+        for histogram, counted in reversed(pieces):
+            joined = common_axes([*([one.axes for one, _ in alike] or [axes]), histogram.axes])
+            if histogram.kind == newest.kind and joined is not None:
+                axes = joined
+                alike.append((histogram, counted))
+        return [one.on(axes) for one, _ in reversed(alike)], [counted for _, counted in reversed(alike)]
 
     def histogram(self, name: Path | str) -> Histogram:
         """All slices as one histogram: contents, errors and statistics added; of a gauge the newest."""

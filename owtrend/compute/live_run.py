@@ -205,8 +205,7 @@ class LiveRun:
         """Go on from `state`, made of the first rows of the stored run."""
         self._know(list(view.registry.histograms.values())[: state["histograms"]])
         self.trends.restore(state["trends"])
-        held = [run_histogram.by_binning(view, self.rows.run, entry) for entry in self._entries]
-        self.scores.restore(state["scores"], held)
+        self.scores.restore(state["scores"])
         self.components.restore(state["components"])
         self._of_bins = [Finding.from_json(line) for line in state["of_bins"]]
         self._entries_gained, self.flagged_bins = state["entries"], state["flagged"]

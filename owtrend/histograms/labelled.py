@@ -12,14 +12,14 @@ from owtrend.errors import BinningChangedError, DimsError
 from owtrend.histograms.run_histogram import RunHistogram
 from owtrend.lazy import LazyArray, by_run
 from owtrend.model import schema
-from owtrend.model.axis import Axis
+from owtrend.model.axis import DROPPED, Axis, common_axes, moved, targets
 from owtrend.model.hist_conversion import as_hist
 from owtrend.model.histogram import Histogram, bin_values, bin_variances, unfold
 
 if TYPE_CHECKING:
     import hist
 
-__all__ = ["labelled", "to_hist", "to_xarray", "values"]
+__all__ = ["axis_of", "labelled", "matched", "on_axes", "to_hist", "to_xarray", "values"]
 
 
 _STATE = "bits of owtrend.model.rows.State"
@@ -70,15 +70,9 @@ class _States(LazyArray):
 
 def labelled(pieces: Sequence[RunHistogram], *, ragged: bool, flow: bool, subsystem: str) -> xr.Dataset:
     """Labelled, lazy view of some runs of one histogram."""
+    if len(pieces) > 1:
+        pieces = _on_common_axes(pieces)
     last = pieces[-1]
-    for piece in pieces:
-        if not ragged:
-            break
-        if piece.axes != last.axes or piece.sum_names != last.sum_names:
-            raise BinningChangedError(
-                f"{last.segment.path}: its binning in run {piece.run} is not that of run {last.run}; "
-                "choose runs of one binning with runs=..."
-            )
     dim = schema.SNAPSHOT if ragged else schema.TIME
     dims = schema.AXES[: len(last.axes)]
     parts = dict.fromkeys(part for piece in pieces for part in piece.parts)
@@ -97,7 +91,7 @@ def labelled(pieces: Sequence[RunHistogram], *, ragged: bool, flow: bool, subsys
     for name, axis in zip(dims, last.axes, strict=True):
         coords |= _axis_coords(name, axis, flow)
     segment = last.segment
-    attributes = {
+    attributes: dict[str, Any] = {
         "subsystem": subsystem,
         "name": "/".join(segment.path),
         "path": segment.path,
@@ -108,7 +102,23 @@ def labelled(pieces: Sequence[RunHistogram], *, ragged: bool, flow: bool, subsys
         "flow": flow,
         "variable_axes": tuple(name for name, axis in zip(dims, last.axes, strict=True) if not axis.regular),
     }
+    if not ragged and (changes := last.changes):
+        attributes["changes"] = tuple(f"{np.datetime_as_string(time, 's')} UTC: {words}" for time, words in changes)
     return xr.Dataset(variables, coords=coords, attrs=attributes)
+
+
+def _on_common_axes(pieces: Sequence[RunHistogram]) -> list[RunHistogram]:
+    """The runs of one histogram on common axes, labels in the order of the last run."""
+    last = pieces[-1]
+    axes = common_axes([piece.axes for piece in reversed(pieces)])
+    for piece in pieces:
+        alike = common_axes([last.axes, piece.axes]) is not None and piece.sum_names == last.sum_names
+        if axes is None or not alike:
+            raise BinningChangedError(
+                f"{'/'.join(last.segment.path)}: its binning in run {piece.run} is not the one in run {last.run}; "
+                "choose runs of one binning with runs=..."
+            )
+    return [piece.on(axes) for piece in pieces if axes is not None]
 
 
 def _axis_coords(name: str, axis: Axis, flow: bool) -> dict[str, Any]:
@@ -124,6 +134,63 @@ def _axis_coords(name: str, axis: Axis, flow: bool) -> dict[str, Any]:
         numbers = range(first, first + len(centres))
         coords[f"{name}_label"] = (name, np.array([axis.labels.get(number, "") for number in numbers], dtype=object))
     return coords
+
+
+def axis_of(histogram: xr.Dataset, letter: str) -> Axis:
+    """One axis of a histogram, without flow bins."""
+    labels = {}
+    if f"{letter}_label" in histogram.coords:
+        first = 0 if histogram.attrs.get("flow") else 1
+        labels = {first + n: str(text) for n, text in enumerate(histogram[f"{letter}_label"].values) if text}
+    return Axis(
+        schema.edges(histogram, letter), regular=letter not in histogram.attrs.get("variable_axes", ()),
+        title=str(histogram[letter].attrs.get("long_name", "")), labels=labels,
+    )  # fmt: skip
+
+
+def on_axes(histogram: xr.Dataset, axes: Sequence[Axis]) -> xr.Dataset:
+    """A histogram on axes that it has in common with others (`owtrend.model.axis.common`)."""
+    flow = bool(histogram.attrs.get("flow"))
+    for letter, axis in zip(schema.axes_of(histogram), axes, strict=True):
+        if (have := axis_of(histogram, letter)) == axis:
+            continue
+        to = targets(have, axis)
+        if not flow:
+            to = np.where((to > 0) & (to <= len(axis)), to - 1, DROPPED)[1:-1]
+        parts = {}
+        for name, part in histogram.data_vars.items():
+            if letter in part.dims:
+                parts[name] = xr.apply_ufunc(
+                    moved, part.variable, kwargs={"dim": -1, "to": to, "size": len(axis) + 2 * flow},
+                    input_core_dims=[[letter]], output_core_dims=[[letter]], exclude_dims={letter},
+                    dask="parallelized", output_dtypes=[part.dtype], keep_attrs=True,
+                    dask_gufunc_kwargs={"output_sizes": {letter: len(axis) + 2 * flow}, "allow_rechunk": True},
+                ).transpose(*part.dims)  # fmt: skip
+        histogram = histogram.drop_dims(letter).assign(parts).assign_coords(_axis_coords(letter, axis, flow))
+    variable = tuple(name for name, axis in zip(schema.axes_of(histogram), axes, strict=True) if not axis.regular)
+    return histogram.assign_attrs(variable_axes=variable)
+
+
+def matched(one: xr.Dataset, other: xr.Dataset) -> tuple[xr.Dataset, xr.Dataset]:
+    """Two histograms in the same bins: as they are, by label, or with bins merged as ROOT extends an axis.
+
+    What is no sum of entries, such as a ratio, cannot be merged.
+
+    Raises
+    ------
+    BinningChangedError
+        If their bins differ otherwise.
+    """
+    try:
+        schema.require_same_bins(one, other)
+    except BinningChangedError:
+        both = [[axis_of(h, letter) for letter in schema.axes_of(h)] for h in (one, other)]
+        additive = all("sums" in h for h in (one, other)) and one.attrs.get("flow") == other.attrs.get("flow")
+        axes = common_axes(both) if additive else None
+        if axes is None:
+            raise
+        return on_axes(one, axes), on_axes(other, axes)
+    return one, other
 
 
 def to_xarray(histogram: Histogram, *, flow: bool = False) -> xr.Dataset:
@@ -165,12 +232,8 @@ def to_hist(histogram: xr.Dataset) -> "hist.Hist[Any]":
     `values`. `Histogram.from_hist` gives back class, sums and option. Raises DimsError if it still has rows in time.
     """
     schema.require_histogram(histogram, rows=False)
-    flow, axes = histogram.attrs["flow"], []
-    for name in schema.axes_of(histogram):
-        left, right = histogram[f"{name}_left"].values, histogram[f"{name}_right"].values
-        edges = np.concatenate([left, right[-1:]])
-        title, regular = str(histogram[name].attrs.get("long_name", "")), name not in histogram.attrs["variable_axes"]
-        axes.append(Axis(edges[1:-1] if flow else edges, regular=regular, title=title))
+    flow = histogram.attrs["flow"]
+    axes = [axis_of(histogram, letter) for letter in schema.axes_of(histogram)]
     parts = {name: histogram[name].values for name in schema.PARTS if name in histogram}
     attrs = histogram.attrs
     kept = {"class_name": attrs["class"], "error_option": attrs["error_option"], "gauge": attrs["gauge"]}

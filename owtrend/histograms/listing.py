@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from owtrend.histograms.run_histogram import MANY_RUNS, by_binning
 from owtrend.model.histogram import Path
 from owtrend.model.registry import HistogramEntry, Segment, matching
 from owtrend.model.rows import NotStored, State
@@ -17,8 +18,8 @@ from owtrend.store.quarantine import missing_snapshots
 from owtrend.store.reader import Reader, SubsystemReader
 
 __all__ = [
-    "carried_table", "histogram_rows", "histograms_table", "kinds_table", "not_stored_table", "quarantine_table",
-    "runs_table", "select_histograms", "select_runs",
+    "carried_table", "changes_table", "histogram_rows", "histograms_table", "kinds_table", "not_stored_table",
+    "quarantine_table", "runs_table", "select_histograms", "select_runs",
 ]  # fmt: skip
 
 _RUN_COLUMNS = ["start", "stop", "duration", "snapshots", "unreadable", "subsystems", "mode"]
@@ -193,6 +194,26 @@ def carried_table(reader: Reader) -> pd.DataFrame:
         for run_index, count in sorted(view.carried.items())
     ]
     return pd.DataFrame(rows, columns=["subsystem", "run", "snapshots"])
+
+
+def changes_table(reader: Reader) -> pd.DataFrame:
+    """Histograms whose class, error option or axes changed within a run; see `owtrend.Archive.changes`."""
+    rows = []
+    for name in reader.subsystems:
+        view = reader.subsystem(name)
+        several = [
+            entry for entry in view.registry.histograms.values() if len({one.binning for _, one in entry.segments}) > 1
+        ]
+        if several and len(view.run_indices) > MANY_RUNS:
+            view.read_all_rows()
+        rows += [
+            {"subsystem": name, "run": run, "histogram": entry.name, "time": time, "change": words}
+            for run in sorted(view.run_indices)
+            for entry in several
+            for one in by_binning(view, run, entry)
+            for time, words in one.changes
+        ]
+    return pd.DataFrame(rows, columns=["subsystem", "run", "histogram", "time", "change"])
 
 
 def not_stored_table(reader: Reader) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from owtrend.errors import DimsError, UsageError
+from owtrend.errors import DimsError, UsageError, hint
 from owtrend.model import schema
 from owtrend.model.root_sums import letters_of
 
@@ -21,8 +21,9 @@ Bins = dict[str, NDArray[np.float64]]  # per axis the centres, infinite where fl
 
 
 def project(
-    histogram: xr.Dataset, axes: str, *, x: slice | None = None, y: slice | None = None, z: slice | None = None
-) -> xr.Dataset:
+    histogram: xr.Dataset, axes: str, *,
+    x: slice | str | None = None, y: slice | str | None = None, z: slice | str | None = None,
+) -> xr.Dataset:  # fmt: skip
     """A histogram summed over all axes but ``axes``, or over a range of them.
 
     ``project(h, "x")`` is ROOT's ``ProjectionX`` or ``ProfileX``, ``project(h, "x", y=slice(2, 5))`` that of a range.
@@ -37,8 +38,8 @@ def project(
         the same as ``"xy"``.
     x, y, z
         ``slice(lower, upper)`` in the units of an axis that is summed over: the bins whose edges lie in the range. An
-        end that is None or infinite takes in the flow bin there, if the dataset has one. Without a range all its bins
-        are summed, flow bins too.
+        end that is None or infinite takes in the flow bin there, if the dataset has one. A text is a label: its bin.
+        Without a range all its bins are summed, flow bins too.
 
     Returns
     -------
@@ -59,7 +60,8 @@ def project(
     DimsError
         If it is no histogram, or does not have these axes.
     UsageError
-        If a range is empty or of an axis that stays, or an end is no bin edge; the text names the nearest.
+        If a range is empty or of an axis that stays, an end is no bin edge, or there is no such label; the text names
+        the nearest.
 
     Notes
     -----
@@ -275,8 +277,16 @@ def _edge(histogram: xr.Dataset, axis: str, value: float) -> int:
     raise UsageError(f"{_name(histogram)}: {axis} = {value:g} is no bin edge; the nearest: {near}")
 
 
-def _ends(histogram: xr.Dataset, axis: str, wanted: slice) -> tuple[float, float]:
-    """Both ends of a range, at edges of bins, or infinite."""
+def _ends(histogram: xr.Dataset, axis: str, wanted: slice | str) -> tuple[float, float]:
+    """Both ends of a range, at edges of bins, or infinite; of a label those of its bin."""
+    if isinstance(wanted, str):
+        labels = histogram[f"{axis}_label"].values.tolist() if f"{axis}_label" in histogram.coords else []
+        if not wanted or wanted not in labels:
+            raise UsageError(
+                f"{_name(histogram)}: no label {wanted!r} along {axis}{hint(wanted, filter(None, labels))}"
+            )
+        number = labels.index(wanted)
+        return float(histogram[f"{axis}_left"][number]), float(histogram[f"{axis}_right"][number])
     if not isinstance(wanted, slice) or wanted.step is not None:
         raise UsageError(f"{_name(histogram)}: {axis}={wanted!r}; give a range as slice(lower, upper)")
     lower, upper = -np.inf, np.inf

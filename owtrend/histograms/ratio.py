@@ -7,7 +7,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from owtrend.errors import DimsError, UsageError
-from owtrend.histograms.labelled import values
+from owtrend.histograms.labelled import matched, values
 from owtrend.model import schema
 
 __all__ = ["efficiency", "ratio"]
@@ -22,8 +22,8 @@ def ratio(numerator: xr.Dataset, denominator: xr.Dataset, *, sent_together: bool
     Parameters
     ----------
     numerator, denominator
-        As `Archive.histogram`, `increments` or `time_slice` give them, with equal bins; of profiles the means are
-        divided. Rows in time must be the same in both, or only in one.
+        As `Archive.histogram`, `increments` or `time_slice` give them, in bins that can be matched (equal, by label, or
+        extended by ROOT); of profiles the means are divided. Rows in time must be the same in both, or only in one.
     sent_together
         Whether both are always sent in the same snapshots, so that one that did not change gained nothing.
 
@@ -40,7 +40,7 @@ def ratio(numerator: xr.Dataset, denominator: xr.Dataset, *, sent_together: bool
         If one is no histogram, or their rows are not the same. If two time slices do not cover the same time, because
         the last report of one is older; unless ``sent_together``.
     BinningChangedError
-        If their bins differ.
+        If their bins cannot be matched.
 
     Notes
     -----
@@ -62,8 +62,8 @@ def efficiency(
     Parameters
     ----------
     passed, total
-        As `Archive.histogram`, `increments` or `time_slice` give them, with equal bins; no profiles. Rows in time must
-        be the same in both, or only in one.
+        As `Archive.histogram`, `increments` or `time_slice` give them, in bins that can be matched; no profiles. Rows
+        in time must be the same in both, or only in one.
     level
         Confidence level of the interval.
     sent_together
@@ -90,7 +90,7 @@ def efficiency(
     DimsError
         If one is no histogram of contents, or their rows or times are not the same, as of `ratio`.
     BinningChangedError
-        If their bins differ.
+        If their bins cannot be matched.
     UsageError
         If a bin has more passed than there are in total, or fewer than none (an increment from which entries moved
         away), so that it is no efficiency; or if ``level`` is not between 0 and 1.
@@ -151,7 +151,7 @@ def _matched(one: xr.Dataset, other: xr.Dataset, sent_together: bool) -> tuple[x
     """Both, the second without coords by which xarray would align it; an error if bins, rows or times differ."""
     for histogram in (one, other):
         schema.require_histogram(histogram, rows=None)
-    schema.require_same_bins(one, other)
+    one, other = matched(one, other)
     names = f"{one.attrs.get('name')} and {other.attrs.get('name')}"
     rows, its_rows = _rows(one), _rows(other)
     if rows and its_rows:

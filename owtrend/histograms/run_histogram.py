@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from owtrend.errors import BinningChangedError, NotFoundError
 from owtrend.histograms.steps import RunSteps, previous_rows
-from owtrend.model.axis import Axis
+from owtrend.model.axis import Axis, common_axes, rearranged
 from owtrend.model.registry import COUNTS, SAME, SUMS, TWINS, HistogramEntry, Registry, Segment
 from owtrend.model.rows import Accumulation, State
 from owtrend.store import versions
@@ -44,7 +44,7 @@ class RowSource(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class RunHistogram:
-    """The rows of one run that hold one histogram, all of one binning.
+    """The rows of one run that hold one histogram, all on ``axes``; ``segment`` has the class of the last.
 
     ``rows`` index the run's rows; ``pieces`` has per part the segments and which of ``rows`` lie in each. Where rows
     before the first of ``rows`` are left out, ``reported`` is when it had reported last, up to that first one.
@@ -99,6 +99,10 @@ class RunHistogram:
             return np.concatenate(pieces)
 
         return replace(self, cells=cells)
+
+    def on(self, axes: tuple[Axis, ...]) -> "RunHistogram":
+        """The same on other axes, which it has in common with others."""
+        return self if axes == self.axes else replace(self, axes=axes)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -160,6 +164,19 @@ class RunHistogram:
     def sum_names(self) -> tuple[str, ...]:
         return self.pieces["sums"][0][0].names
 
+    @property
+    def changes(self) -> list[tuple[np.datetime64, str]]:
+        """When its class, its error option or the edges of an axis changed, and how; not labels."""
+        which = np.zeros(len(self.rows), dtype=np.intp)
+        segments = [segment for segment, _ in self.pieces["sums"]]
+        for number, (_, mask) in enumerate(self.pieces["sums"]):
+            which[mask] = number
+        found = []
+        for row in (np.flatnonzero(np.diff(which)) + 1).tolist():
+            words = _change(segments[which[row - 1]], segments[which[row]])
+            found += [(self.times[row], words)] if words else []
+        return found
+
     def dtype(self, part: str) -> np.dtype[Any]:
         """int64 where all rows are whole numbers, else float64."""
         if part not in self.pieces:
@@ -191,7 +208,7 @@ class RunHistogram:
                 out[mine] = self.read(TWINS[part], which[mine])
             else:
                 cells = self.cells(segment.array, self.run_index, self.rows[which[mine]], segment.cells)
-                out[mine] = cells if part == "sums" else _rearranged(cells, segment.axes, self.axes)
+                out[mine] = cells if part == "sums" else rearranged(cells, segment.axes, self.axes)
         if part in TWINS and not filled.all():
             rest = np.flatnonzero(~filled)
             out[rest] = self.read(TWINS[part], which[rest])
@@ -215,31 +232,26 @@ _DTYPES = {COUNTS: np.int64, SUMS: np.float64, "weights": np.float64}
 def by_binning(view: RowSource, run: int, entry: HistogramEntry, cells: CellReader | None = None) -> list[RunHistogram]:
     """The rows of ``run`` that hold a histogram, apart for each binning it had, in order of time; empty if none do.
 
+    Where axes have a common one (`owtrend.model.axis.common`) that is one binning: labels in another order, an axis
+    that ROOT extended. So it is where only the class or the error option changes.
+
     ``cells`` reads their cells, where it is not the store that does.
     """
     run_index = view.run_index(run)
     numbers = np.array([number for number, _ in entry.segments])
     held = view.holds[:, numbers][view.layout(run_index)]  # (row, segment of this histogram)
-    groups: list[list[int]] = []
+    frames: dict[tuple[Any, ...], list[int]] = {}  # columns of each class and binning
     for column in np.flatnonzero(held.any(axis=0)).tolist():
-        segment = entry.segments[column][1]
-        for group in groups:
-            if _joinable(segment, entry.segments[group[0]][1]):
-                group.append(column)
-                break
-        else:
-            groups.append([column])
+        frames.setdefault(entry.segments[column][1].binning, []).append(column)
     found = []
-    for columns in groups:
+    for columns, axes in _joined([_Frame.from_columns(entry, held, columns) for columns in frames.values()]):
         rows = np.flatnonzero(held[:, columns].any(axis=1))
         pieces: dict[str, list[tuple[Segment, NDArray[np.bool_]]]] = {}
         for column in columns:
             segment = entry.segments[column][1]
             pieces.setdefault(segment.part, []).append((segment, held[rows, column]))
-        # The axes with the most labels, so that none is lost; of those the latest.
-        fullest = max(columns, key=lambda c: (_labels(entry.segments[c][1]), int(np.flatnonzero(held[:, c])[-1])))
-        segment = entry.segments[fullest][1]
-        found.append(RunHistogram(view, run_index, run, segment, segment.axes, rows, cells or view.cells, pieces))
+        segment = entry.segments[max(columns, key=lambda c: int(np.flatnonzero(held[:, c])[-1]))][1]
+        found.append(RunHistogram(view, run_index, run, segment, axes, rows, cells or view.cells, pieces))
     found.sort(key=lambda one: int(one.rows[0]))
     stored = None if cells is not None else _stored_states(view, run_index, entry)
     steps = RunSteps(found, stored, kind=view.kind(entry.name))
@@ -269,6 +281,51 @@ def _stored_states(view: RowSource, run_index: int, entry: HistogramEntry) -> ND
     rows = slice(0, len(view.times(run_index)))
     states: NDArray[np.uint8] = view.trends.block("state", run_index, rows, slice(column, column + 1))[:, 0]
     return states & ~np.uint8(State.REPORTED)
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """Segments of one class and binning: their columns, the first and last row that holds one."""
+
+    columns: list[int]
+    segment: Segment
+    names: tuple[tuple[str, ...], ...]
+    first: int
+    last: int
+
+    @classmethod
+    def from_columns(cls, entry: HistogramEntry, held: NDArray[np.bool_], columns: list[int]) -> "_Frame":
+        rows = np.flatnonzero(held[:, columns].any(axis=1))
+        segments = [entry.segments[column][1] for column in columns]
+        names = tuple(sorted({segment.names for segment in segments if segment.part == "sums"}))
+        return cls(columns, segments[0], names, int(rows[0]), int(rows[-1]))
+
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """What rows must have in common to be subtracted from each other."""
+        return self.segment.class_name.startswith("TProfile"), self.segment.gauge, self.names
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Rank by which axes give the order of labels: the most labels, of those the latest."""
+        return sum(len(axis.labels) for axis in self.segment.axes), self.last
+
+
+def _joined(frames: Sequence[_Frame]) -> list[tuple[list[int], tuple[Axis, ...]]]:
+    """Frames that have common axes together: their columns and these axes."""
+    if len(frames) == 1:
+        return [(frames[0].columns, frames[0].segment.axes)]
+    groups: list[tuple[list[_Frame], tuple[Axis, ...]]] = []
+    for frame in sorted(frames, key=lambda one: one.first):
+        for number, (members, _) in enumerate(groups):
+            together = sorted([*members, frame], key=lambda one: one.order, reverse=True)
+            axes = common_axes([one.segment.axes for one in together]) if frame.kind == members[0].kind else None
+            if axes is not None:
+                groups[number] = together, axes
+                break
+        else:
+            groups.append(([frame], frame.segment.axes))
+    return [(sorted(column for frame in members for column in frame.columns), axes) for members, axes in groups]
 
 
 def find(view: SubsystemReader, run: int, entry: HistogramEntry, binning: int | None = None) -> RunHistogram:
@@ -324,38 +381,19 @@ def find_all(
     return pieces
 
 
+def _change(before: Segment, after: Segment) -> str:
+    words = []
+    if before.class_name != after.class_name:
+        words.append(f"{before.class_name} became {after.class_name}")
+    if before.error_option != after.error_option:
+        words.append(f"error option {before.error_option!r} became {after.error_option!r}")
+    for letter, old, new in zip("xyz", before.axes, after.axes, strict=False):
+        if not (old.labels or new.labels or np.array_equal(old.edges, new.edges)):
+            now, earlier = (f"{axis.edges[0]:g} to {axis.edges[-1]:g}" for axis in (new, old))
+            words.append(f"{letter} goes from {now}, before from {earlier}")
+    return "; ".join(words)
+
+
 def _describe(one: RunHistogram) -> str:
     axes = " x ".join(f"{len(axis)} bins in [{axis.edges[0]:g}, {axis.edges[-1]:g}]" for axis in one.axes)
     return f"{one.segment.class_name} of {axes}"
-
-
-def _joinable(one: Segment, other: Segment) -> bool:
-    """True if bins can be matched: by their edges, or by label where both axes have labels."""
-    kinds = ((s.class_name, s.error_option, s.gauge, len(s.axes)) for s in (one, other))
-    return len(set(kinds)) == 1 and all(a.matches(b) for a, b in zip(one.axes, other.axes, strict=True))
-
-
-def _labels(segment: Segment) -> int:
-    return sum(len(axis.labels) for axis in segment.axes)
-
-
-def _rearranged(cells: NDArray[Any], have: tuple[Axis, ...], want: tuple[Axis, ...]) -> NDArray[Any]:
-    """Cells of one binning in the order of another, by label where an axis has labels."""
-    if all(a.binning == b.binning for a, b in zip(have, want, strict=True)):
-        return cells
-    shape = (len(cells), *(len(axis) + 2 for axis in reversed(have)))
-    out = np.zeros((len(cells), *(len(axis) + 2 for axis in reversed(want))), dtype=cells.dtype)
-    targets = [_target_bins(a, b) for a, b in zip(reversed(have), reversed(want), strict=True)]
-    np.add.at(out, np.ix_(np.arange(len(cells)), *targets), cells.reshape(shape))
-    return out.reshape(len(cells), -1)
-
-
-def _target_bins(have: Axis, want: Axis) -> NDArray[np.intp]:
-    """For each bin of ``have``, flow included, its bin in ``want``; a label that is gone goes to the overflow."""
-    by_label = {label: number for number, label in want.labels.items()}
-    overflow = len(want) + 1
-    inner = [
-        by_label.get(have.labels[number], overflow) if number in have.labels else min(number, overflow)
-        for number in range(1, len(have) + 1)
-    ]
-    return np.array([0, *inner, overflow])

@@ -325,7 +325,9 @@ def _rising(piece: "RunHistogram") -> str:
 
 
 def _rounding(piece: "RunHistogram", part: str) -> float:
-    return _ROUNDING.get(piece.segment.class_name[-1], 1e-9) if part == "contents" else 1e-9
+    if part != "contents":
+        return 1e-9
+    return max(_ROUNDING.get(segment.class_name[-1], 1e-9) for segment, _ in piece.pieces[part])
 
 
 def _columns(piece: "RunHistogram") -> Floats:
@@ -360,13 +362,16 @@ def _full(piece: "RunHistogram", start: int, stop: int) -> NDArray[np.bool_]:
     The first row is the content itself, with ROOT's own numbers.
     """
     full = np.zeros(stop - start, dtype=bool)
-    limit = _LIMITS.get(piece.segment.class_name[-1], math.inf)
-    enough = piece.entries[start:stop] >= limit
-    if "contents" not in piece.pieces or not enough.any():
-        return full
-    unweighted = np.equal(*_columns(piece)[start:stop, 1:].T)
-    rose = piece.entries[start:stop] > np.concatenate([[0.0], piece.entries])[start:stop]
-    later = np.arange(start, stop) > 0
-    for number in np.flatnonzero(enough & rose & unweighted & later).tolist():
-        full[number] = bool((piece.read("contents", np.array([start + number])) == limit).any())
+    entries = piece.entries[start:stop]
+    for segment, held in piece.pieces.get("contents", ()):
+        limit = _LIMITS.get(segment.class_name[-1], math.inf)
+        enough = held[start:stop] & (entries >= limit)
+        if not enough.any():
+            continue
+        unweighted = np.equal(*_columns(piece)[start:stop, 1:].T)
+        rose = entries > np.concatenate([[0.0], piece.entries])[start:stop]
+        later = np.arange(start, stop) > 0
+        stored = piece.on(segment.axes)  # bins that are merged now may have been full one by one
+        for number in np.flatnonzero(enough & rose & unweighted & later).tolist():
+            full[number] = bool((stored.read("contents", np.array([start + number])) == limit).any())
     return full

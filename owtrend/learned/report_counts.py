@@ -8,9 +8,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from owtrend.errors import BinningChangedError, DimsError, NotFoundError
+from owtrend.histograms.labelled import axis_of, on_axes
 from owtrend.histograms.time_slice import increments
 from owtrend.model import schema
-from owtrend.model.axis import Axis
+from owtrend.model.axis import Axis, common_axes
 
 __all__ = ["ReportCounts"]
 
@@ -65,11 +66,13 @@ class ReportCounts:
         if "contents" not in histogram or histogram.attrs.get("gauge"):
             kind = "gauge" if "contents" in histogram else "profile"
             raise DimsError(f"{name}: a {kind} has no counts to learn a shape from; choose a histogram of counts")
-        histogram_axes = tuple(_axis(histogram, letter) for letter in bins)
-        if axes is not None and [axis.binning for axis in histogram_axes] != [axis.binning for axis in axes]:
-            raise BinningChangedError(
-                f"{name}: its bins differ from those that the model was trained on; train one on these"
-            )
+        histogram_axes = tuple(axis_of(histogram, letter) for letter in bins)
+        if axes is not None and histogram_axes != axes:
+            if common_axes([axes, histogram_axes]) != axes:
+                raise BinningChangedError(
+                    f"{name}: its bins differ from those that the model was trained on; train one on these"
+                )
+            histogram, histogram_axes = on_axes(histogram, axes), axes
         if histogram.attrs.get("flow"):
             histogram = histogram.isel(dict.fromkeys(bins, slice(1, -1)))
         increment = increments(histogram)
@@ -96,13 +99,3 @@ class ReportCounts:
             weights=weights[good], runs=np.broadcast_to(kept["run"].values, times.shape).astype(np.int64),
             begins=np.where(np.isnat(starts), times, starts), times=times, coords=coords,
         )  # fmt: skip
-
-
-def _axis(histogram: xr.Dataset, letter: str) -> Axis:
-    edges = schema.edges(histogram, letter)
-    labels = {}
-    if f"{letter}_label" in histogram.coords:
-        first = 0 if histogram.attrs.get("flow") else 1
-        labels = {first + n: str(text) for n, text in enumerate(histogram[f"{letter}_label"].values) if text}
-    regular = letter not in histogram.attrs.get("variable_axes", ())
-    return Axis(edges, regular=regular, title=str(histogram[letter].attrs.get("long_name", "")), labels=labels)

@@ -1,7 +1,7 @@
 """A histogram as a frozen value with every part that ROOT accumulates, and the values and errors of its bins."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from owtrend.display import Display, Displayed
 from owtrend.errors import DimsError
 from owtrend.model import root_sums
-from owtrend.model.axis import Axis
+from owtrend.model.axis import Axis, rearranged
 from owtrend.model.hist_conversion import as_hist, axis_from_hist, parts_from_hist
 
 if TYPE_CHECKING:
@@ -193,6 +193,18 @@ class Histogram(Displayed):
         """All that the digest covers except the numbers."""
         frame = repr((self.class_name, self.error_option, self.gauge, tuple(self.sums))).encode()
         return b"".join([frame, *(axis.hashed for axis in self.axes)])
+
+    def on(self, axes: tuple[Axis, ...]) -> Self:
+        """The same histogram on axes that it has in common with others (`owtrend.model.axis.common`).
+
+        Contents become float64, for bins are added.
+        """
+        if axes == self.axes:
+            return self
+        doubles = {name: part.astype(np.float64)[None] for name, part in self.parts.items()}
+        parts = {name: rearranged(part, self.axes, axes)[0] for name, part in doubles.items()}
+        class_name = f"{self.class_name[:-1]}D" if "contents" in parts else self.class_name
+        return replace(self, class_name=class_name, axes=axes, parts=parts)
 
     def refilled(self, parts: Mapping[str, NDArray[Any]], sums: Mapping[str, float]) -> Self:
         """The same histogram with other numbers; cheaper than a new one."""

@@ -13,8 +13,9 @@ from owtrend.histograms.prefetch import Prefetched
 from owtrend.histograms.run_histogram import RunHistogram
 from owtrend.histograms.steps import previous_rows
 from owtrend.kernels.cells import difference as kernels
+from owtrend.model.axis import Axis
 from owtrend.model.finding import Aspect, Finding, Flagged, Score
-from owtrend.model.registry import HistogramEntry, Segment
+from owtrend.model.registry import HistogramEntry
 from owtrend.model.rows import State
 from owtrend.outliers.activity import RunActivity, in_ns
 from owtrend.outliers.explain import reason
@@ -118,13 +119,13 @@ def _recall(
                 current = running[column]
                 if number != current.number:
                     current.finish(pools[column], run, mode)
-                    current.begin(number, piece.segment, HistogramMonitor())
+                    current.begin(number, piece.axes, HistogramMonitor())
                 for row, report in zip(at, reports, strict=True):
                     if pools[column].begins_anew(in_ns(activity.times[row])):
-                        current.begin(number, piece.segment, HistogramMonitor())
+                        current.begin(number, piece.axes, HistogramMonitor())
                     current.count(report)
                     if not flagged[row, column]:
-                        current.monitor.accept(report)
+                        current.accept(report)
         for current, pool in zip(running, pools, strict=True):
             current.finish(pool, run, mode)
     for column, pool in enumerate(pools):
@@ -136,30 +137,46 @@ class _Running:
     """A histogram in the run that is being scored."""
 
     number: int = -1  # of its binning
-    segment: Segment | None = None
+    axes: tuple[Axis, ...] = ()
+    common: tuple[Axis, ...] = ()  # on which it is compared with other runs
     monitor: HistogramMonitor = field(default_factory=HistogramMonitor)
     total: RunningCounts | None = None
+    accepted: RunningCounts | None = None  # on its own axes, where these are not the common ones
     runs: list[int] = field(default_factory=list)  # in its reference
     latest: int | None = None  # report [ns]
     passed: int | None = None  # accepted levels that began before it
     reports: int = 0
     flagged: int = 0
 
-    def begin(self, number: int, segment: Segment, monitor: HistogramMonitor) -> None:
+    def begin(
+        self, number: int, axes: tuple[Axis, ...], monitor: HistogramMonitor, common: tuple[Axis, ...] = ()
+    ) -> None:  # fmt: skip
         """Start with a binning."""
-        self.number, self.segment, self.monitor, self.total = number, segment, monitor, None
+        self.number, self.axes, self.common, self.monitor = number, axes, common or axes, monitor
+        self.total = self.accepted = None
 
     def count(self, report: Counts) -> None:
         self.reports += 1
-        if self.total is None:
-            self.total = RunningCounts.from_counts(report)
-        else:
-            self.total.add(report)
+        self.total = _added(self.total, report)
+
+    def accept(self, report: Counts) -> None:
+        """Add a good report to the references."""
+        self.monitor.accept(report.on(self.axes, self.common))
+        if self.common != self.axes:
+            self.accepted = _added(self.accepted, report)
 
     def finish(self, pool: ReferencePool, run: int, mode: str) -> None:
         """End the run, or this binning in it."""
-        if self.segment is not None:
-            pool.add_run(run, mode, self.segment.binning, self.total, self.monitor.accepted)
+        if self.axes:
+            accepted = self.monitor.accepted if self.common == self.axes else self.accepted
+            pool.add_run(run, mode, self.axes, self.total, accepted)
+
+
+def _added(total: RunningCounts | None, report: Counts) -> RunningCounts:
+    if total is None:
+        return RunningCounts.from_counts(report)
+    total.add(report)
+    return total
 
 
 class RunScores:
@@ -219,17 +236,18 @@ class RunScores:
                 current.latest = time
                 self._begin_anew(column, time)
                 current.count(report)
-                scores = current.monitor.test(report)
+                compared = report.on(current.axes, current.common)
+                scores = current.monitor.test(compared)
                 if scores is not None:
                     with np.errstate(invalid="ignore"):
                         out["z"][row - first, column] = np.fmax.reduce(scores.z, axis=0)
                     out["total"][row - first, column] = scores.total
                 if scores is None or scores.total <= thresholds[row - first]:
-                    current.monitor.accept(report)
+                    current.accept(report)
                     continue
                 out["flagged"][row - first, column] = Flagged.BINS
                 current.flagged += 1
-                why = reason(scores, current.monitor.compared(scores, report), piece.axes, current.runs)
+                why = reason(scores, current.monitor.compared(scores, compared), current.common, current.runs)
                 findings.append(
                     Finding(
                         subsystem=self._subsystem, run=self.run, histograms=(self._names[column],), start=begin,
@@ -242,17 +260,13 @@ class RunScores:
 
     def state(self) -> dict[str, Any]:
         """What is kept of the rows so far."""
-        names = "number", "monitor", "total", "runs", "latest", "passed", "reports", "flagged"
-        running = [{name: getattr(current, name) for name in names} for current in self._running]
-        return {"rows": self.rows_done, "running": running}
+        return {"rows": self.rows_done, "running": [dict(vars(current)) for current in self._running]}
 
-    def restore(self, state: Mapping[str, Any], held: Sequence[Sequence[RunHistogram]]) -> None:
-        """Go on from `state`; ``held`` has the binnings of each histogram."""
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`."""
         self.rows_done = state["rows"]
-        for current, known, pieces in zip(self._running, state["running"], held, strict=True):
+        for current, known in zip(self._running, state["running"], strict=True):
             vars(current).update(known)
-            if current.number >= 0:
-                current.segment = [one.segment for one in pieces if not one.segment.gauge][current.number]
 
     def null(self) -> NDArray[np.float32]:
         """Normal size of the scores of each histogram so far, ``(histogram, comparison, score + 1, 3)``."""
@@ -278,16 +292,16 @@ class RunScores:
             passed, before = bisect_left(epochs, time), current.passed
             current.passed = passed
             if passed != before and (self._pool_of(column).begins_anew(time) or before is not None):
-                assert current.segment is not None, "a report belongs to a binning"
                 null_model = self._pool_of(column).null_model()
-                current.begin(current.number, current.segment, HistogramMonitor(None, null_model))
+                current.begin(current.number, current.axes, HistogramMonitor(None, null_model))
                 current.runs = []
 
     def _begin(self, column: int, number: int, piece: RunHistogram) -> None:
         current, pool = self._running[column], self._pool_of(column)
         current.finish(pool, self.run, self._mode)
-        reference, current.runs = pool.reference(piece.segment.binning, self._mode)
-        current.begin(number, piece.segment, HistogramMonitor(reference, pool.null_model()))
+        profile = piece.segment.class_name.startswith("TProfile")
+        reference, current.runs, common = pool.reference(piece.axes, self._mode, profile=profile)
+        current.begin(number, piece.axes, HistogramMonitor(reference, pool.null_model()), common)
 
 
 def _reports(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from owtrend.histograms import run_histogram
 from owtrend.kernels.cells.difference import gaps
 from owtrend.kernels.two_sample.tails import log_upper
-from owtrend.model.axis import Axis
+from owtrend.model.axis import Axis, common_axes
 from owtrend.model.finding import Finding, Score
 from owtrend.model.registry import HistogramEntry
 from owtrend.model.rows import State
@@ -218,7 +218,7 @@ def _changes(
         yield Score.NEW, np.array(which), begins[row], ends[row], words
     for number, known in sorted(binnings.items()):
         before = setup.axes.get(number)
-        if known and before is not None and not _match(before, known[0][1]):
+        if known and before is not None and common_axes([before, known[0][1]]) is None:
             bins, old = (" x ".join(axis.text for axis in axes) for axes in (known[0][1], before))
             words = f"has other bins than in run {setup.run}: {bins}; before {old}"
             yield Score.BINNING, np.array([number]), begins[known[0][0]], ends[known[0][0]], words
@@ -235,10 +235,6 @@ def _new_names(entries: Sequence[HistogramEntry], gone: Sequence[int], new: Sequ
             left.remove(candidates[name])
             pairs.append(name if len(gone) == 1 else f"{name} for {entries[number].name}")
     return f"; instead there is {', '.join(pairs)}" if pairs else ""
-
-
-def _match(before: Sequence[Axis], after: Sequence[Axis]) -> bool:
-    return len(before) == len(after) and all(a.matches(b) for a, b in zip(before, after, strict=True))
 
 
 def _after_end(

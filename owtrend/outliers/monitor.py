@@ -5,6 +5,7 @@ never become part of a reference.
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Self
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from owtrend.kernels.two_sample.lines import line_bounds, line_sums
 from owtrend.kernels.two_sample.report import COMPARISONS, SCORES, Group, compare_all, verdict
+from owtrend.model.axis import Axis, rearranged
 from owtrend.outliers.null_model import NullModel
 
 __all__ = ["COMPARISONS", "RECENT", "SCORES", "Counts", "HistogramMonitor", "ReportScores", "RunningCounts"]
@@ -52,6 +54,14 @@ class Counts:
     sizes: NDArray[np.int64]
     moments: Floats | None = None
     reports: int = 1
+
+    def on(self, have: Sequence[Axis], want: Sequence[Axis]) -> "Counts":
+        """The same on other axes, see `owtrend.model.axis.common`."""
+        if all(a is b or a == b for a, b in zip(have, want, strict=True)):
+            return self
+        sizes = np.array([len(axis) + 2 for axis in want], dtype=np.int64)
+        moments = None if self.moments is None else rearranged(self.moments, have, want)
+        return Counts(rearranged(self.counts[None], have, want)[0], sizes, moments, self.reports)
 
     @cached_property
     def line_sums(self) -> Floats:

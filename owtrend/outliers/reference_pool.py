@@ -5,12 +5,12 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from owtrend.kernels.two_sample.tails import z_of
+from owtrend.model.axis import Axis, common_axes
 from owtrend.model.finding import Aspect, Concerned
 from owtrend.outliers.monitor import Counts, RunningCounts
 from owtrend.outliers.null_model import KNOWN_RUNS, NullModel
@@ -98,9 +98,19 @@ class PoolEntry:
 
     run: int
     mode: str
-    binning: tuple[Any, ...]
+    axes: tuple[Axis, ...]
     counts: Counts
     rejected: bool
+
+    def is_like(self, axes: Sequence[Axis], *, profile: bool) -> bool:
+        """True if it can be compared with a histogram of these axes, all counts of the run.
+
+        Counts beyond the ends of an axis that the other histogram has extended have no place.
+        """
+        joined = common_axes([axes, self.axes]) if profile == (self.counts.moments is not None) else None
+        if joined is None or self.axes == joined:
+            return joined is not None
+        return bool(np.isclose(self.counts.on(self.axes, joined).counts.sum(), self.counts.counts.sum()))
 
 
 @dataclass
@@ -137,14 +147,25 @@ class ReferencePool:
         other.summaries.extend(self.summaries)
         return other
 
-    def reference(self, binning: tuple[Any, ...], mode: str) -> tuple[Counts | None, list[int]]:
-        """The last good runs of this binning and mode, added, and their run numbers."""
-        alike = [entry for entry in self.entries if entry.binning == binning and entry.mode == mode]
+    def reference(
+        self, axes: tuple[Axis, ...], mode: str, *, profile: bool
+    ) -> tuple[Counts | None, list[int], tuple[Axis, ...]]:  # fmt: skip
+        """The last good runs of this mode that are on common axes, added; their run numbers; and the common axes."""
+        alike = [entry for entry in self.entries if entry.mode == mode and entry.is_like(axes, profile=profile)]
         accepted = accepted_runs([entry.rejected for entry in alike], self.settings.adapt_after)
-        chosen = [entry for entry, good in zip(alike, accepted, strict=True) if good][-self.settings.last :]
+        chosen: list[PoolEntry] = []
+        joined = axes
+        for entry in [entry for entry, good in zip(alike, accepted, strict=True) if good][
+            : -self.settings.last - 1 : -1
+        ]:
+            more = common_axes([axes, *(known.axes for known in chosen), entry.axes])
+            if more is not None:
+                joined = more
+                chosen.insert(0, entry)
         if not chosen:
-            return None, []
-        return RunningCounts.from_counts(*(entry.counts for entry in chosen)).to_counts(), [e.run for e in chosen]
+            return None, [], axes
+        counts = RunningCounts.from_counts(*(entry.counts.on(entry.axes, joined) for entry in chosen))
+        return counts.to_counts(), [entry.run for entry in chosen], joined
 
     def null_model(self) -> NullModel | None:
         """The null model of the accepted runs; None if they are too few."""
@@ -158,7 +179,7 @@ class ReferencePool:
             self.summaries.append((2 * flagged > reported, summary))
 
     def add_run(
-        self, run: int, mode: str, binning: tuple[Any, ...], total: RunningCounts | None,
+        self, run: int, mode: str, axes: tuple[Axis, ...], total: RunningCounts | None,
         accepted: RunningCounts | None,
     ) -> None:  # fmt: skip
         """Add the counts of a finished run: of all its reports, and of the good ones."""
@@ -166,4 +187,4 @@ class ReferencePool:
             return
         rejected = accepted is None or 2 * accepted.reports < total.reports
         counts = total if accepted is None or rejected else accepted
-        self.entries.append(PoolEntry(run, mode, binning, counts.to_counts(), rejected))
+        self.entries.append(PoolEntry(run, mode, axes, counts.to_counts(), rejected))

@@ -11,13 +11,13 @@ __all__ = ["BEFORE_VERSIONS", "INCIDENTS", "SCORES", "TRENDS"]
 
 BEFORE_VERSIONS = 1  # version of what was stored before versions were kept
 
-TRENDS = 5  # increments, reductions, reductors, fits
+TRENDS = 6  # increments, reductions, reductors, fits
 SCORES: Mapping[str, int] = MappingProxyType(
     {
         "trends": TRENDS,  # scores are made from their states and entries
-        "histogram": 4,  # scores of the bins of one histogram
+        "histogram": 5,  # scores of the bins of one histogram
         "component": 3,  # fractions in a component, rates of components
-        "findings": 6,  # interruptions, changes between runs, and the bins, sides and words of all findings
+        "findings": 7,  # interruptions, changes between runs, and the bins, sides and words of all findings
     }
 )
 

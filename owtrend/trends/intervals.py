@@ -106,7 +106,8 @@ def intervals(
     origin = view.times(view.run_index(run))[0]
     rows, increments, starts, values, errors = [], [], [], [], []
     for number, one in enumerate(pieces):
-        made = continuing(pieces, number, slice(0, len(one.rows)), events, single)
+        there = _has_labels(single, one)
+        made = continuing(pieces, number, slice(0, len(one.rows)), events, single if there else None)
         groups = None if every is None else _groups(made.end, origin, every)
         coarse = made if groups is None else made.grouped(groups)
         value = error = np.full(len(coarse), np.nan)
@@ -114,7 +115,7 @@ def intervals(
             value, error = _custom(one, single, groups, coarse.reported | coarse.gauge)
             if goes_on(pieces, number):  # what was gained in its first row nobody knows
                 value[0] = error[0] = np.nan
-        elif not single.other:
+        elif there and not single.other:
             value, error = single(coarse)
         rows.append((one.rows, made))
         starts.append(np.arange(len(made)) if groups is None else np.asarray(groups))
@@ -329,6 +330,15 @@ def _added(
     if before is None or (before[0].axes, before[1].axes) != (own.axes, other.axes):
         return own.as_one(), other.as_one()
     return before[0].plus(own), before[1].plus(other)
+
+
+def _has_labels(single: Reductor, one: RunHistogram) -> bool:
+    """True unless a reductor is of a label that a run lacks, of which nothing is known in it."""
+    try:
+        single.bins(one.axes)
+    except NotFoundError:
+        return False
+    return True
 
 
 def stretches(pieces: Sequence[RunHistogram], first: int, last: int) -> Iterator[tuple[int, slice]]:

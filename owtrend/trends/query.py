@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from xarray.core import indexing
 
 from owtrend.config import Config
-from owtrend.errors import NotFoundError, UsageError
+from owtrend.errors import NotFoundError, UsageError, hint
 from owtrend.histograms import run_histogram
 from owtrend.lazy import LazyArray, by_run
 from owtrend.model import schema
@@ -312,8 +312,13 @@ def _dataset(
 
 
 def require_fitting(entry: HistogramEntry, single: Reductor) -> None:
-    """Raise NotFoundError unless a reductor has a meaning for a histogram."""
+    """Raise NotFoundError unless a reductor has a meaning for a histogram, and it the labels."""
     segments = [segment for _, segment in entry.segments]
     if not any(single.fits(segment) for segment in segments):
         known = dict.fromkeys(name for segment in segments for name in DEFAULT if parse(name).fits(segment))
         raise NotFoundError(f"{entry.name}: no reductor {single.name!r} for it; it has {', '.join(known)} and more")
+    for letter, label in single.ranges.items():
+        axes = [segment.axes["xyz".index(letter)] for segment in segments if single.fits(segment)]
+        names = dict.fromkeys(name for axis in axes for name in axis.labels.values())
+        if isinstance(label, str) and label not in names:
+            raise NotFoundError(f"{entry.name}, {letter}: no label {label!r}{hint(label, names)}")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from owtrend.errors import UsageError
+from owtrend.errors import NotFoundError, UsageError, hint
 from owtrend.kernels.cells import projections as kernels
 from owtrend.kernels.cells.sums import summed
 from owtrend.kernels.shapes import fit
@@ -28,6 +28,7 @@ __all__ = [
     "gauss_width",
     "integral",
     "kurtosis",
+    "labelled_bin",
     "maximum",
     "mean",
     "median",
@@ -264,6 +265,20 @@ def _fitted(
         vars(increments)[key] = found
     found = vars(increments)[key]
     return found[:, which], found[:, 2 + which]
+
+
+def labelled_bin(axis: Axis, label: str) -> tuple[int, int]:
+    """The bin with a label and the one behind it; of equal labels the first.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such label; the text names those like it.
+    """
+    for number, known in sorted(axis.labels.items()):
+        if known == label:
+            return number - 1, number
+    raise NotFoundError(f"no label {label!r}{hint(label, axis.labels.values())}")
 
 
 def bin_range(axis: Axis, low: float, high: float) -> tuple[int, int]:

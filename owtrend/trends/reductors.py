@@ -1,10 +1,12 @@
 """Reductors by the names that people type, their own functions too.
 
 ``entries``, ``mean_x``, ``quantile_x(0.9)``, ``mean_x(y=2:5)``: a reductor with a range ``axis=from:to`` sees only the
-bins in it, which must begin and end where bins do. Without an axis it is of x. `owtrend.trends.reductions` has the
+bins in it, which must begin and end where bins do; ``entries(x="B")`` only the bin with the label B, wherever it
+stands. Without an axis it is of x. `owtrend.trends.reductions` has the
 formulas.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -82,7 +84,7 @@ class Reductor:
     kind: Kind
     axis: str = ""
     numbers: tuple[float, ...] = ()
-    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    ranges: Mapping[str, tuple[float, float] | str] = field(default_factory=dict)
     other: str = ""
 
     def __call__(self, increments: Increments, other: Increments | None = None) -> reductions.Estimate:
@@ -101,12 +103,20 @@ class Reductor:
 
     def bins(self, axes: Sequence[Axis]) -> Ranges:
         """Its ranges in bins."""
-        return {
-            letter: reductions.bin_range(axes["xyz".index(letter)], *bounds) for letter, bounds in self.ranges.items()
-        }
+        found = {}
+        for letter, wanted in self.ranges.items():
+            axis = axes["xyz".index(letter)]
+            if isinstance(wanted, str):
+                found[letter] = reductions.labelled_bin(axis, wanted)
+            else:
+                found[letter] = reductions.bin_range(axis, *wanted)
+        return found
 
     def require_bins(self, axes: Sequence[Axis]) -> None:
-        """Raise UsageError if its ranges, or its window, do not begin and end where bins of these axes do."""
+        """Raise UsageError if its ranges, or its window, do not begin and end where bins of these axes do.
+
+        NotFoundError if they lack a label.
+        """
         self.bins(axes)
         if self.axis and len(self.numbers) == 2:
             reductions.bin_range(axes["xyz".index(self.axis)], *self.numbers)
@@ -122,7 +132,10 @@ class Reductor:
         return self.axis in letters
 
 
+_LONGEST = 200  # characters of a label
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_LABEL = r'"(?:[^"\\]|\\.)*"|[A-Za-z_][\w.-]*'
+_PARTS = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^,"]|")+')  # between commas, but for those in quotes
 _SPEC = re.compile(r"(?P<name>\w+?)(?:_(?P<axis>[xyzt]))?(?:\((?P<inside>.*)\))?")
 
 
@@ -154,14 +167,17 @@ def parse(spec: str) -> Reductor:
         if not inside:
             raise UsageError(f"{spec!r}: expected the name of another histogram, such as {name}(all clusters)")
         return Reductor(spec, kind, other=inside)
-    numbers, ranges = [], {}
-    for part in filter(None, (piece.strip() for piece in (inside or "").split(","))):
+    numbers: list[float] = []
+    ranges: dict[str, tuple[float, float] | str] = {}
+    for part in filter(None, (piece.strip() for piece in _PARTS.findall(inside or ""))):
         if re.fullmatch(_NUMBER, part):
             numbers.append(float(part))
         elif found := re.fullmatch(rf"([xyz])=({_NUMBER}):({_NUMBER})", part):
             ranges[found[1]] = (float(found[2]), float(found[3]))
+        elif found := re.fullmatch(rf"([xyz])=({_LABEL})", part):
+            ranges[found[1]] = _label(spec, found[2])
         else:
-            raise UsageError(f"{spec!r}: {part!r} is neither a number nor a range such as y=2:5")
+            raise UsageError(f'{spec!r}: {part!r} is neither a number nor a range such as y=2:5 or x="label"')
     if len(numbers) not in kind.numbers:
         wanted = " or ".join(map(str, kind.numbers))
         raise UsageError(f"{spec!r}: {name} takes {wanted} numbers in brackets, not {len(numbers)}")
@@ -170,9 +186,26 @@ def parse(spec: str) -> Reductor:
     if kind.custom and ranges:
         raise UsageError(f"{spec!r}: a function of your own takes no range; it can choose bins by owtrend.project")
     arguments = [_text(number) for number in numbers]
-    arguments += [f"{letter}={_text(low)}:{_text(high)}" for letter, (low, high) in sorted(ranges.items())]
+    arguments += [f"{letter}={_range_text(wanted)}" for letter, wanted in sorted(ranges.items())]
     whole = f"{name}_{axis}" if axis else name
     return Reductor(whole + (f"({','.join(arguments)})" if arguments else ""), kind, axis, tuple(numbers), ranges)
+
+
+def _label(spec: str, text: str) -> str:
+    """A label as people type it: in quotes, as in JSON, or a bare word."""
+    try:
+        label = str(json.loads(text)) if text.startswith('"') else text
+    except ValueError as error:
+        raise UsageError(f"{spec!r}: {text} is no label in quotes: {error}") from None
+    if len(label) > _LONGEST:
+        raise UsageError(f"a label of {len(label)} characters; expected at most {_LONGEST}")
+    return label
+
+
+def _range_text(wanted: tuple[float, float] | str) -> str:
+    if isinstance(wanted, str):
+        return json.dumps(wanted, ensure_ascii=False)
+    return ":".join(map(_text, wanted))
 
 
 def _text(number: float) -> str:

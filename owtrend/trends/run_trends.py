@@ -77,6 +77,7 @@ class _Column:
     separate: dict[int, Increments] = field(default_factory=dict)  # totals in ranges, by reductor
     together: dict[int, Together] = field(default_factory=dict)  # with another histogram, by reductor
     segment: Segment | None = None  # of the latest binning
+    option: str | None = None  # its error option
     warned: set[int] = field(default_factory=set)
     events: float = 0.0  # in the reports that are not pending
     pending: list[_Pending] = field(default_factory=list)
@@ -142,7 +143,8 @@ class RunTrends:
         Raises
         ------
         OutOfStepError
-            If a histogram's earlier rows have another meaning now, because a labelled axis got more labels.
+            If a histogram's earlier rows have another meaning now: an axis got more labels or was extended, or the
+            error option of a profile changed.
         """
         shape = last - first, len(self._columns), len(self._names)
         out: TrendArrays = {
@@ -181,8 +183,8 @@ class RunTrends:
             "rows": self.rows_done, "events": self._events_known,
             "columns": [
                 {
-                    "axes": column.axes, "reductors": [target for target, _ in column.reductors],
-                    "total": column.total, "separate": column.separate, "events": column.events,
+                    "axes": column.axes, "option": column.option, "total": column.total, "separate": column.separate,
+                    "reductors": [target for target, _ in column.reductors], "events": column.events,
                     "together": {target: both.state() for target, both in column.together.items()},
                     "pending": [[pending.row, pending.increments] for pending in column.pending],
                 }
@@ -195,6 +197,7 @@ class RunTrends:
         self.rows_done, self._events_known = state["rows"], state["events"]
         for column, known in zip(self._columns, state["columns"], strict=True):
             column.axes, column.total, column.events = known["axes"], known["total"], known["events"]
+            column.option = known["option"]
             column.reductors = [pair for pair in column.reductors if pair[0] in known["reductors"]]
             column.separate = known["separate"]
             column.together = {target: Together.from_state(both) for target, both in known["together"].items()}
@@ -202,24 +205,29 @@ class RunTrends:
 
     def _require_same(self, column: _Column, pieces: Pieces) -> None:
         known = column.axes
-        if any(old is not new.axes and old != new.axes for old, new in zip(known, pieces, strict=False)):
-            raise OutOfStepError(f"{column.entry.name}: a labelled axis has more labels")
-        if known and column.segment is None:
-            column.segment = pieces[len(known) - 1].segment
+        if len(pieces) < len(known) or any(
+            old is not new.axes and old != new.axes for old, new in zip(known, pieces, strict=False)
+        ):
+            raise OutOfStepError(f"{column.entry.name}: an axis has more labels, or was extended")
+        if known:
+            latest = pieces[len(known) - 1].segment
+            if column.option not in (None, latest.error_option):
+                raise OutOfStepError(f"{column.entry.name}: the error option changed")
+            column.segment, column.option = latest, latest.error_option
         for piece in pieces[len(known) :]:
             column.axes.append(piece.axes)
-            column.segment = piece.segment
+            column.segment, column.option = piece.segment, piece.segment.error_option
             column.reductors = [pair for pair in column.reductors if self._has_bins(piece, pair[1])]
 
     def _has_bins(self, piece: RunHistogram, single: Reductor) -> bool:
-        """True if the ranges of a reductor begin and end at bin edges."""
+        """True if the ranges of a reductor begin and end at bin edges, and there is the label that it names."""
         if not (single.ranges or single.numbers) or not single.fits(piece.segment):
             return True
         try:
             single.require_bins(piece.axes)
-        except UsageError as error:
+        except (UsageError, NotFoundError) as error:
             name = "/".join(piece.segment.path)
-            if self._strict:
+            if self._strict and isinstance(error, UsageError):
                 raise UsageError(f"{name}, {single.name}: {error}") from error
             _log.warning("%s: no %s of it: %s", name, single.name, error)
             return False

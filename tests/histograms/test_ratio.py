@@ -131,11 +131,6 @@ HISTOGRAM = table([[1, 2, 3, 4]])
         (lambda h: owtrend.ratio(h, table(np.ones((1, 4, 4), int))), BinningChangedError, "h and h: axes x and x, y"),
         (lambda h: owtrend.ratio(h, table([[1, 2, 3, 4]] * 2)), DimsError, "their rows in time differ"),
         (lambda h: owtrend.ratio(h.contents, h), DimsError, "expected a histogram"),
-        (
-            lambda h: owtrend.ratio(table([[1, 2, 3, 4]], labels="ab"), table([[1, 2, 3, 4]], labels="ba")),
-            BinningChangedError,
-            "labels of x differ",
-        ),
     ],
 )
 def test_what_cannot_be_divided_is_an_error_that_says_why(call, error, message):

@@ -309,22 +309,32 @@ def test_a_gauge_is_not_differenced_and_of_an_interval_its_last_value_counts():
     assert archive.trend("EMC", "status", "integral", every="run").value.values.tolist() == [9]
 
 
-def rebinned(*counts):
-    """Fills of 0.5, ..., of so many each; from the third row on the axis goes twice as far."""
+def rebinned(*counts, later=(5, 0, 8)):
+    """Fills of 0.5, ..., of so many each; from the third row on with other bins than four of width one."""
     rows, have = [], np.empty(0)
     for number, count in enumerate(counts):
         have = np.concatenate([have, np.arange(count) + 0.5]) if count > 0 else np.arange(-count) + 0.5
-        rows.append({"h": filled([Axis.spaced(4, 0, 4) if number < 2 else Axis.spaced(4, 0, 8)], have)})
+        rows.append({"h": filled([Axis.spaced(4, 0, 4) if number < 2 else Axis.spaced(*later)], have)})
     return archive_of(*snapshots(rows, 1))
 
 
-def test_statistics_go_on_over_an_axis_that_grew_and_bins_do_not():
-    archive = rebinned(2, 3, 4, 2)
+def test_statistics_go_on_where_bins_changed_and_bins_do_not():
+    archive = rebinned(2, 3, 4, 2, later=(8, 0, 8.0))
     assert archive.trend("EMC", "h", "mean", run=1).value.values.tolist() == [1, 1.5, 2, 1]
     np.testing.assert_array_equal(archive.trend("EMC", "h", "integral", run=1).value, [2, 3, np.nan, 2])
     np.testing.assert_array_equal(archive.trend("EMC", "h", "entries(x=0:2)", run=1).value, [2, 2, np.nan, 2])
     np.testing.assert_array_equal(archive.trend("EMC", "h", "mean(x=0:4)", run=1).value, [1, 1.5, np.nan, 1])
     assert archive.trend("EMC", "h", "entries", every="run").value.item() == 11
+
+
+def test_bins_go_on_over_an_axis_that_root_extended():
+    archive = rebinned(2, 3, 4, 2, later=(4, 0, 8))
+    assert archive.trend("EMC", "h", "mean", run=1).value.values.tolist() == [1, 1.5, 2, 1]
+    assert archive.trend("EMC", "h", "integral", run=1).value.values.tolist() == [2, 3, 4, 2]
+    assert archive.trend("EMC", "h", "entries(x=0:2)", run=1).value.values.tolist() == [2, 2, 2, 2]
+    assert archive.trend("EMC", "h", "mean(x=0:4)", run=1).value.values.tolist() == [1, 5 / 3, 2, 1]
+    assert archive.trend("EMC", "h", "integral", every="run").value.item() == 11
+    assert not archive.trend("EMC", "h", "entries", run=1).restart.any()
 
 
 def test_an_axis_that_grew_in_a_restart_counts_from_zero():
