@@ -199,8 +199,9 @@ class Rows:
     def __init__(self, histograms, minutes=None):
         self.histograms = histograms
         self.rows = np.arange(len(histograms))
-        self.segment = SimpleNamespace(class_name=histograms[0].class_name, path=histograms[0].path)
-        self.pieces = {part: [(SimpleNamespace(array="counts"), None)] for part in histograms[0].parts}
+        first, every = histograms[0], np.ones(len(histograms), dtype=bool)
+        self.segment = SimpleNamespace(class_name=first.class_name, path=first.path, axes=first.axes, array="counts")
+        self.pieces = {part: [(self.segment, every)] for part in first.parts}
         self.sum_names = tuple(histograms[0].sums)
         when = np.arange(len(histograms)) if minutes is None else np.asarray(minutes)
         self.times = (when * 6e10).astype("int64").view("datetime64[ns]")
@@ -209,6 +210,10 @@ class Rows:
 
     def sums(self):
         return np.array([list(one.sums.values()) for one in self.histograms])
+
+    def on(self, axes):
+        assert axes == self.segment.axes
+        return self
 
     def window(self, first, last):
         return Rows(self.histograms[first:last])
