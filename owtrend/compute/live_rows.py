@@ -147,7 +147,10 @@ class LiveRows:
 
     def cells(self, array: str, run_index: int, rows: NDArray[np.intp], cells: slice) -> NDArray[Any]:
         """Cells of the present row, and of the last one before it that has them."""
-        return np.stack([(self._now if row == len(self) - 1 else self._before)[array][cells] for row in rows.tolist()])
+        out = np.empty((len(rows), cells.stop - cells.start), dtype=self._now[array].dtype)
+        for number, row in enumerate(rows.tolist()):
+            out[number] = (self._now if row == len(self) - 1 else self._before)[array][cells]
+        return out
 
     def _add(self, time: int, layout: int) -> None:
         self._times = np.append(self._times, time)

@@ -113,7 +113,7 @@ class RunHistogram:
         """Cells, flow included."""
         return int(np.prod([len(axis) + 2 for axis in self.axes]))
 
-    @property
+    @cached_property
     def additive(self) -> bool:
         """True if a row should hold everything since the run began: no declared gauge, and not in reset mode."""
         return not self.segment.gauge and self.view.per_run["accumulation"][self.run_index] != Accumulation.RESET
@@ -131,7 +131,7 @@ class RunHistogram:
     @cached_property
     def entries(self) -> NDArray[np.float64]:
         """``fEntries`` of all rows."""
-        return np.ascontiguousarray(self.sums()[:, self.sum_names.index("entries")])
+        return np.ascontiguousarray(self.sums[:, self.sum_names.index("entries")])
 
     @property
     def since(self) -> NDArray[np.datetime64]:
@@ -146,7 +146,7 @@ class RunHistogram:
     @cached_property
     def _latest_reports(self) -> NDArray[np.datetime64]:
         """Before each row, and after all of them: in a report the statistics changed."""
-        sums, number = self.sums(), np.arange(len(self.rows))
+        sums, number = self.sums, np.arange(len(self.rows))
         before = np.concatenate([np.zeros((1, sums.shape[1])), sums[:-1]])
         if not self.additive and not self.segment.gauge:  # each row is a gain
             before[:] = 0
@@ -221,9 +221,12 @@ class RunHistogram:
             return self.read(part)
         return self.cells(segment.array, self.run_index, self.rows, segment.cells)
 
+    @cached_property
     def sums(self) -> NDArray[np.float64]:
         """Stored statistics of all rows, shape ``(row, sum)``, named by `sum_names`."""
-        return self.read("sums")
+        sums = self.read("sums")
+        sums.setflags(write=False)  # shared by all who ask for it
+        return sums
 
 
 _DTYPES = {COUNTS: np.int64, SUMS: np.float64, "weights": np.float64}

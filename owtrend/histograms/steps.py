@@ -294,7 +294,7 @@ class RunSteps:
         fell = _FELL.is_set(self._known[at])
         if np.count_nonzero(fell) < 2:
             return
-        sums = piece.sums()[: number + 1]
+        sums = piece.sums[: number + 1]
         few = _columns(piece)[: number + 1]
         of_entries = np.concatenate([[False], few[1:, 0] < few[:-1, 0]])
         reports = int((sums[1:] != sums[:-1]).any(axis=1).sum())
@@ -332,7 +332,7 @@ def _rounding(piece: "RunHistogram", part: str) -> float:
 
 def _columns(piece: "RunHistogram") -> Floats:
     """``entries``, ``tsumw`` and ``tsumw2`` of all rows, shape ``(row, 3)``."""
-    return piece.sums()[:, [piece.sum_names.index(name) for name in ("entries", "tsumw", "tsumw2")]]
+    return piece.sums[:, [piece.sum_names.index(name) for name in ("entries", "tsumw", "tsumw2")]]
 
 
 def _rows(piece: "RunHistogram", which: NDArray[np.intp]) -> list[Row]:

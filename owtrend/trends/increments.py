@@ -19,7 +19,7 @@ from owtrend.histograms.run_histogram import RunHistogram
 from owtrend.histograms.steps import previous_rows
 from owtrend.kernels.cells import difference as kernels
 from owtrend.kernels.cells.projections import lines, moments
-from owtrend.kernels.cells.sums import summed
+from owtrend.kernels.cells.sums import summed, summed_within
 from owtrend.model import root_sums
 from owtrend.model.axis import Axis
 from owtrend.model.histogram import bin_values, bin_variances, unfold
@@ -111,7 +111,7 @@ class Increments:
         gauge = whole.segment.gauge or bool(State.GAUGE.is_set(states[-1:]).any())
         segment, profile = one.segment, one.segment.class_name.startswith("TProfile")
         weight = "bin_entries" if profile else "contents"
-        kept = one.sums()
+        kept = one.sums
         axes = tuple(_cut_axis(axis, ranges.get(letter)) for letter, axis in zip("xyz", one.axes, strict=False))
         cells = _cut(one.read(weight), one.axes, ranges) if ranges else one.native(weight)
         sizes = [len(axis) for axis in axes] + [0] * (3 - len(axes))
@@ -170,7 +170,7 @@ class Increments:
         bits = np.uint8(State.HELD) + np.uint8(State.REPORTED) * self.reported + np.uint8(State.RESTART) * self.restart
         return bits | self.steps
 
-    @property
+    @cached_property
     def missing(self) -> NDArray[np.bool_]:
         """True where what was gained is not known."""
         return (State.OUT_OF_ORDER | State.LOST).is_set(self.steps)
@@ -236,8 +236,7 @@ class Increments:
             return self.along[number][1:-1]
         shape = tuple(len(one) + 2 for one in self.axes)
         means = unfold(np.nan_to_num(bin_values(self.parts)).T, shape, flow=False)
-        by_bin = np.moveaxis(means, number + 1, 1).reshape(len(means), means.shape[number + 1], -1)
-        return np.stack([summed(of_bin.T) for of_bin in np.moveaxis(by_bin, 1, 0)])
+        return summed_within(np.moveaxis(means, number + 1, 1).reshape(len(means), means.shape[number + 1], -1))
 
     def line_variance(self, axis: str) -> Floats:
         """Variance of each bin of `line`: its content times the mean weight of an entry; NaN for a profile."""

@@ -377,7 +377,7 @@ def continuing(
         if not _continues(before, one):
             increments = replace(increments, restart=increments.restart | first & one.additive)
         else:
-            last = dict(zip(before.sum_names, before.sums()[-1], strict=True))
+            last = dict(zip(before.sum_names, before.sums[-1], strict=True))
             known = set() if ranges else {"entries"} if root_sums.are_lost(last) else set(last)
             stats = {
                 name: values - np.where(first, last[name] if name in known else np.nan, 0.0)

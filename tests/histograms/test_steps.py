@@ -205,9 +205,10 @@ class Rows:
         self.sum_names = tuple(histograms[0].sums)
         when = np.arange(len(histograms)) if minutes is None else np.asarray(minutes)
         self.times = (when * 6e10).astype("int64").view("datetime64[ns]")
-        self.entries = self.sums()[:, self.sum_names.index("entries")]
+        self.entries = self.sums[:, self.sum_names.index("entries")]
         self.additive, self.from_store = True, False
 
+    @property
     def sums(self):
         return np.array([list(one.sums.values()) for one in self.histograms])
 

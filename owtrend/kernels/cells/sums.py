@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from owtrend.kernels.compiled import compiled
 
-__all__ = ["summed"]
+__all__ = ["summed", "summed_within"]
 
 
 @compiled
@@ -18,4 +18,15 @@ def summed(values: NDArray[np.float64]) -> NDArray[np.float64]:
     for row in values:
         for t in range(len(total)):
             total[t] += row[t]
+    return total
+
+
+@compiled
+def summed_within(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sum over the last dim of ``(time, bin, other)``, one after the other; shape ``(bin, time)``."""
+    total = np.zeros((values.shape[1], values.shape[0]))
+    for t in range(values.shape[0]):
+        for number in range(values.shape[1]):
+            for other in range(values.shape[2]):
+                total[number, t] += values[t, number, other]
     return total
