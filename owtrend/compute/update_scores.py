@@ -65,10 +65,7 @@ def rescore(
     """
     reader = store.reader()
     settings = score_settings(config, reader, accepted)
-    transaction = begin()
-    for name in reader.subsystems:
-        transaction.scores(name).prepare(len(reader.subsystem(name).registry.histograms), AXES)
-    transaction.commit("make room for scores")
+    roomy: set[str] = set()
     done: set[tuple[str, int]] = set()
     reached: dict[str, int] = {}
     scored = 0
@@ -82,6 +79,12 @@ def rescore(
                 *batches[name], reached[name] = batch
         if not batches:
             return scored
+        if missing := batches.keys() - roomy:
+            transaction = begin()
+            for name in sorted(missing):
+                transaction.scores(name).prepare(len(reader.subsystem(name).registry.histograms), AXES)
+            transaction.commit("make room for scores")
+            roomy |= missing
         tasks = [
             task
             for name, (chosen, before) in batches.items()

@@ -1,5 +1,6 @@
 """One state of a store, read lazily: subsystems, runs, rows and cells, with the tail."""
 
+import copy
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -24,17 +25,25 @@ from owtrend.store.layout import FORMAT, ROW_ARRAYS, RUN_ARRAYS, TAIL, TIME_CHUN
 if TYPE_CHECKING:
     from owtrend.config import Config
 
-__all__ = ["Reader", "SubsystemReader", "read_tail"]
+__all__ = ["RawParts", "Reader", "SubsystemReader", "read_tail"]
 
 _CARRIED_REVISION = 2**20  # added to the revision of a run for each row that is not its own: its trends are other ones
+
+
+class RawParts(dict[str, "SubsystemReader"]):
+    """Subsystems as the first of several states with the same raw data has read them, and the names of all."""
+
+    registered: tuple[str, ...] | None = None
 
 
 class Reader:
     """One state of a store; it never changes."""
 
-    def __init__(self, session: icechunk.Session, location: str) -> None:
+    def __init__(self, session: icechunk.Session, location: str, raw: RawParts | None = None) -> None:
+        """Read a session; ``raw`` are the parts that states with the same raw data have read."""
         self.location = location
         self.version = str(session.snapshot_id)
+        self.raw = RawParts() if raw is None else raw
         self._group = open_root(session, mode="r")
         if self._group.attrs.get("owtrend_format") != FORMAT:
             found = self._group.attrs.get("owtrend_format", "none")
@@ -44,7 +53,10 @@ class Reader:
     @cached_property
     def registered(self) -> tuple[str, ...]:
         """All subsystems of the store, also those without a readable snapshot."""
-        return tuple(sorted(self._group["raw"].group_keys())) if "raw" in self._group else ()
+        if self.raw.registered is None:
+            raw = self._group.get("raw")
+            self.raw.registered = () if raw is None else tuple(sorted(raw.group_keys()))
+        return self.raw.registered
 
     @cached_property
     def subsystems(self) -> tuple[str, ...]:
@@ -57,8 +69,11 @@ class Reader:
             if name not in self.registered:
                 known = ", ".join(self.registered) or "none"
                 raise NotFoundError(f"{self.location}: no subsystem {name!r}; it has {known}")
-            where = f"{self.location}, subsystem {name}"
-            self._subsystems[name] = SubsystemReader(where, name, self._group)
+            if name in self.raw:
+                self._subsystems[name] = self.raw[name].followed_by(self._group)
+            else:
+                where = f"{self.location}, subsystem {name}"
+                self._subsystems[name] = self.raw[name] = SubsystemReader(where, name, self._group)
         return self._subsystems[name]
 
     @property
@@ -109,6 +124,14 @@ class SubsystemReader(Displayed):
     _rows: dict[tuple[str, int], NDArray[Any]] = field(default_factory=dict)
     _tables: dict[int, RunRows] = field(default_factory=dict)
     _order: dict[int, NDArray[np.int64]] = field(default_factory=dict)
+
+    def followed_by(self, store: zarr.Group) -> "SubsystemReader":
+        """A later state, in which only trends, scores and settings may be other ones: what was read of the rest stays."""
+        later = copy.copy(self)
+        later.store = store
+        for name in ("trends", "scores", "_kinds"):
+            vars(later).pop(name, None)
+        return later
 
     def _display(self) -> Display:
         return Display(f"{self.where}, {plural(len(self.run_indices), 'run')}")

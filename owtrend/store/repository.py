@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import functools
 import itertools
 import os
 import re
@@ -16,7 +17,7 @@ import icechunk
 
 from owtrend.errors import NotFoundError, StoreError, StoreLockedError
 from owtrend.store.layout import FORMAT, create_log
-from owtrend.store.reader import Reader
+from owtrend.store.reader import RawParts, Reader
 from owtrend.store.transaction import Transaction
 from owtrend.times import to_utc
 
@@ -31,6 +32,8 @@ _BEFORE_THE_BRANCH = re.compile(
 _MEMORY = "memory://"
 _in_memory: weakref.WeakValueDictionary[str, icechunk.Repository] = weakref.WeakValueDictionary()  # by location
 _readers: weakref.WeakValueDictionary[tuple[str, str], Reader] = weakref.WeakValueDictionary()  # by location, version
+_raw_parts: weakref.WeakValueDictionary[tuple[str, str], RawParts] = weakref.WeakValueDictionary()  # the same
+_raw_versions: dict[str, tuple[str, str]] = {}  # by location, the last derived version and the one with its raw data
 _memory_numbers = itertools.count(1)
 
 
@@ -110,7 +113,7 @@ class Store:
         return cls.open(location)
 
     def _finish_creation(self) -> None:
-        transaction = self._begin()
+        transaction = self._begin("raw")
         transaction.group.attrs["owtrend_format"] = FORMAT
         create_log(transaction.group, "quarantine")
         transaction.commit("create the store")
@@ -149,8 +152,15 @@ class Store:
             raise NotFoundError(f"{self.location}: no version {as_of!r}; give a version, a tag or a time") from error
         key = self.location, str(session.snapshot_id)
         if (reader := _readers.get(key)) is None:  # what it has read need not be read again
-            reader = _readers[key] = Reader(session, self.location)
+            raw = self.location, self._raw_version(key[1])
+            reader = _readers[key] = Reader(session, self.location, _raw_parts.get(raw))
+            _raw_parts[raw] = reader.raw
         return reader
+
+    def _raw_version(self, version: str) -> str:
+        """An earlier version with the same raw data, if this process wrote nothing but derived data since, or this."""
+        derived, raw = _raw_versions.get(self.location, ("", ""))
+        return raw if version == derived else version
 
     def tag(self, name: str, as_of: str | datetime | None = None) -> str:
         """Name a state (default: the latest), which keeps it for good; returns its version.
@@ -197,11 +207,15 @@ class Store:
             If another process holds the role.
         """
         with _role(self.location, role):
-            yield self._begin
+            yield functools.partial(self._begin, role)
 
-    def _begin(self) -> "Transaction":
-        in_memory = self.location.startswith(_MEMORY)
-        return Transaction(self._repository.writable_session("main"), self._commit_lock, in_memory=in_memory)
+    def _begin(self, role: str) -> "Transaction":
+        def followed(before: str, version: str) -> None:
+            if role == "derived":
+                _raw_versions[self.location] = version, self._raw_version(before)
+
+        session, in_memory = self._repository.writable_session("main"), self.location.startswith(_MEMORY)
+        return Transaction(session, self._commit_lock, followed, in_memory=in_memory)
 
     @contextlib.contextmanager
     def _commit_lock(self) -> Iterator[None]:

@@ -1,6 +1,6 @@
 """Changes to a store that become visible all at once."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from typing import Any
@@ -42,9 +42,13 @@ __all__ = ["Transaction", "write_cells"]
 class Transaction:
     """Changes that become visible all at once, by `commit`."""
 
-    def __init__(self, session: icechunk.Session, lock: Any, *, in_memory: bool = False) -> None:
+    def __init__(
+        self, session: icechunk.Session, lock: Any, followed: Callable[[str, str], None], *, in_memory: bool = False
+    ) -> None:
+        """Begin a transaction; ``followed`` is called with the version it began from and the one that came next."""
         self.session = session
         self._lock = lock
+        self._followed = followed
         self._in_memory = in_memory
         self._arrays: dict[str, zarr.Array[Any]] = {}
 
@@ -70,8 +74,14 @@ class Transaction:
         """Make the changes visible; returns the new version, or the old one if nothing changed."""
         if not self.session.has_uncommitted_changes:
             return str(self.session.snapshot_id)
+        before = str(self.session.snapshot_id)
         with self._lock():
-            return self.session.commit(message, rebase_with=icechunk.ConflictDetector())
+            try:
+                version = self.session.commit(message)
+            except icechunk.ConflictError:  # somebody else committed since it began
+                return self.session.commit(message, rebase_with=icechunk.ConflictDetector())
+            self._followed(before, version)
+        return version
 
     def rows_of(self, subsystem: str, run: int) -> int:
         """Number of rows of a run."""

@@ -105,6 +105,26 @@ def test_what_is_open_of_a_version_is_not_read_again():
     assert len(reader.subsystem("EMC").times(0)) == 1
 
 
+def test_raw_data_are_not_read_again_after_derived_ones_were_written_unless_they_changed_too():
+    store = Store.in_memory()
+    builders.append(store.location, [builders.snapshot(1)])
+    before = store.reader()
+    runs = before.subsystem("EMC").per_run
+    with store.writer("derived") as begin:
+        transaction = begin()
+        transaction.configure('{"subsystems": {}}', {})
+        transaction.commit("configuration")
+        after = store.reader()
+        assert after.subsystem("EMC").per_run is runs
+        assert (before.config_json, after.config_json) == ("", '{"subsystems": {}}')
+        transaction = begin()
+        builders.append(store.location, [builders.snapshot(2)])
+        transaction.configure("{}", {})
+        transaction.commit("configuration, after new data")
+    assert len(store.reader().subsystem("EMC").times(0)) == 2
+    assert len(after.subsystem("EMC").times(0)) == 1
+
+
 def test_chunks_are_no_larger_than_a_small_detector_needs():
     store = Store.in_memory()
     builders.append(store.location, [builders.snapshot(1)], fold=False)
