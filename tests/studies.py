@@ -1,12 +1,22 @@
 """Sizes of studies of many repetitions: small ones for every day, whole ones among the slow tests."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
-__all__ = ["sizes"]
+__all__ = ["cases", "sizes"]
 
 
 def sizes(quick: Any, whole: Any) -> list[Any]:
     """Parameters of a test that repeats something: a quick size, and the size that has its full power."""
     return [pytest.param(quick, id="quick"), pytest.param(whole, id="whole", marks=pytest.mark.slow)]
+
+
+def cases(whole: Iterable[Any], quick: Iterable[Any]) -> list[Any]:
+    """Parameters of a test of similar cases: those in ``quick`` for every day, the others among the slow tests."""
+    daily = list(quick)
+    return [
+        pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=() if case in daily else pytest.mark.slow)
+        for case in whole
+    ]

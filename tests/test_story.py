@@ -9,6 +9,8 @@ from ingest import simulate
 from ingest.archive import ingest
 from owtrend.compute import compute
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory):

@@ -126,7 +126,7 @@ class SubsystemReader(Displayed):
     _order: dict[int, NDArray[np.int64]] = field(default_factory=dict)
 
     def followed_by(self, store: zarr.Group) -> "SubsystemReader":
-        """A later state, in which only trends, scores and settings may be other ones: what was read of the rest stays."""
+        """A later state with the same raw data, of which nothing is read again."""
         later = copy.copy(self)
         later.store = store
         for name in ("trends", "scores", "_kinds"):

@@ -116,6 +116,7 @@ def test_verdicts_on_p_values_by_hand(p, word):
     assert calibration.verdict(p).word == word
 
 
+@pytest.mark.slow
 def test_the_tables_of_calibration_have_a_verdict_for_each_score_and_occupancy():
     lines = [*calibration.one_scale(12, (2, 20)), *calibration.by_component(12, (20,))]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]

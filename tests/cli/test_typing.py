@@ -87,12 +87,15 @@ def test_more_trends_than_somebody_reads_are_a_choice(capsys, small_store, monke
     assert printed.out == ""
     assert "trends in" in printed.err.splitlines()[0]
     assert f"owtrend trends {small_store} --subsystem TPC" in printed.err
-    assert call("trends", str(small_store), "--json") == 0
-    complete = len(json.loads(capsys.readouterr().out))
-    assert printed.err.startswith(f"{complete} trends")
-    assert call("trends", str(small_store), "--all") == 0
-    monkeypatch.setattr(results, "MOST_TRENDS", complete)
-    assert call("trends", str(small_store)) == 0
+    monkeypatch.setattr(results, "MOST_TRENDS", 0)
+    few = ("trends", str(small_store), "--subsystem", "TPC", "--reductor", "mean")
+    assert call(*few) == 2
+    assert capsys.readouterr().err.startswith("1 trends")
+    assert call(*few, "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)) == 1
+    assert call(*few, "--all") == 0
+    monkeypatch.setattr(results, "MOST_TRENDS", 1)
+    assert call(*few) == 0
 
 
 def test_every_command_of_the_choice_can_be_typed(capsys, small_store, monkeypatch):

@@ -33,9 +33,9 @@ def score_of(compared, name, what="score"):
     return compared[what].sel(score_name=name).values
 
 
-@pytest.mark.parametrize("step", sizes(12, 1))
+@pytest.mark.parametrize("step", sizes(40, 1))
 def test_comparisons_agree_with_root(shared, step):
-    """chi2, ndf, p, warnings, Kolmogorov's distance and p, the last also with flow bins, of 353 pairs, or each twelfth.
+    """chi2, ndf, p, warnings, Kolmogorov's distance and p, the last also with flow bins, of 353 pairs, or every 40th.
 
     One pair has different edges: there ROOT returns 0 for Kolmogorov's test, and `compare` refuses it.
     """

@@ -104,6 +104,7 @@ def test_another_reductor_leaves_what_is_stored_of_other_runs(computed, monkeypa
     assert archive.trends("EMC", run=300001).load().identical(before)
 
 
+@pytest.mark.slow
 def test_a_docstring_makes_no_trend_stale_and_a_formula_of_ones_own_does(store, tmp_path, monkeypatch):
     source = "import owtrend\n\n\n@owtrend.reductor\ndef my_sum(gained):\n    {}\n    return {}\n"
     module = tmp_path / "owtrend_test_my_sum.py"

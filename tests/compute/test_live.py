@@ -149,9 +149,16 @@ def configured(config=CONFIG):
     return store
 
 
-@pytest.mark.parametrize("reset", [False, True])
-def test_rows_taken_one_by_one_end_as_in_one_pass(reset, expected):
-    accumulation = Accumulation.RESET if reset else Accumulation.CUMULATIVE
+@pytest.mark.parametrize(
+    ("accumulation", "written"),
+    [
+        pytest.param(Accumulation.CUMULATIVE, (19,), id="quick"),
+        pytest.param(Accumulation.CUMULATIVE, (3, 17, 19, 38), id="whole", marks=pytest.mark.slow),
+        pytest.param(Accumulation.RESET, (3, 17, 19, 38), id="reset", marks=pytest.mark.slow),
+    ],
+)
+def test_rows_taken_one_by_one_end_as_in_one_pass(accumulation, written, expected):
+    reset = accumulation == Accumulation.RESET
     rows, store = list(snapshots(1, reset=True)) if reset else two_runs(), configured()
     expected = in_one_pass(rows, accumulation) if reset else expected
     findings = {}
@@ -162,7 +169,7 @@ def test_rows_taken_one_by_one_end_as_in_one_pass(reset, expected):
                 for one in update.withdrawn:
                     del findings[one]
                 findings |= dict.fromkeys(update.findings)
-            if number in (3, 17, 19, 38):
+            if number in written:
                 engine.write()
         joined = engine.incidents()
         engine.write()
@@ -174,6 +181,7 @@ def test_rows_taken_one_by_one_end_as_in_one_pass(reset, expected):
     assert len({finding.score for finding in findings}) > (3 if not reset else 1)
 
 
+@pytest.mark.slow
 def test_compute_does_the_new_rows_of_a_run_that_grew_only(monkeypatch, expected):
     begun = []
 
@@ -202,6 +210,7 @@ def test_compute_does_the_new_rows_of_a_run_that_grew_only(monkeypatch, expected
     assert_same(everything(store), everything(in_one_pass([*rows, late])))
 
 
+@pytest.mark.slow
 def test_a_process_that_died_goes_on_from_the_state_it_kept(expected):
     rows, store = two_runs(), configured()
     with appender(store) as raw:

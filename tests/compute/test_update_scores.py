@@ -155,6 +155,7 @@ def test_nothing_is_scored_twice_until_it_changes(scored, tmp_path):
     assert compute.compute(store, workers=0, force=True, runs=[RUNS[2]]).scored == 1
 
 
+@pytest.mark.slow
 def test_a_run_that_changes_has_those_after_it_scored_anew_as_far_as_they_depend_on_it(scored, tmp_path):
     store = tmp_path / "store"
     shutil.copytree(scored, store)
@@ -197,6 +198,7 @@ def test_three_runs_in_a_row_that_are_otherwise_are_the_new_usual():
     assert set(flags["run"][flags["histogram"] == "b"]) == set(range(300003, 300009))
 
 
+@pytest.mark.slow
 def test_what_is_wrong_from_the_first_snapshot_is_seen_beside_other_runs():
     def dead(name, number, expected):
         return np.where(np.arange(len(expected)) == 20, 0, expected) if name == "a" else expected
@@ -231,6 +233,7 @@ def test_scores_of_other_formulas_stay_readable_until_they_are_made_again(scored
     assert owtrend.open(store).stale.empty
 
 
+@pytest.mark.slow
 def test_a_new_epoch_that_a_person_told_has_no_reference_before_it(scored, tmp_path, caplog):
     store = tmp_path / "store"
     shutil.copytree(scored, store)
@@ -246,6 +249,7 @@ def test_a_new_epoch_that_a_person_told_has_no_reference_before_it(scored, tmp_p
     assert "no subsystem 'ECM'; did you mean 'EMC'?" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_fault_in_the_first_run_does_not_become_usual_in_it():
     archive = archive_of(*sent(300000, 4, hot, size=48), *sent(300001, 4))
     compute.compute(archive.location, workers=0)
@@ -267,6 +271,7 @@ def test_a_histogram_that_came_later_has_no_scores_and_the_others_theirs(scored,
     assert np.isnan(made["total"].sel(histogram="new")).all()
 
 
+@pytest.mark.slow
 def test_a_histogram_that_was_away_for_a_while_biases_no_share():
     away = {300001: ("c", range(6, 16))}
     archive = archive_of(*chain(*(sent(run, 5, without=away.get(run)) for run in RUNS[:4])))

@@ -131,6 +131,7 @@ def test_a_bin_that_is_not_a_number_makes_its_sum_none():
     assert np.isnan(got).tolist() == [[False, True, False, False, False]]
 
 
+@pytest.mark.slow
 def test_what_is_in_dask_chunks_stays_in_chunks():
     counts = np.random.default_rng(1).poisson(3, (4, 6, 8))
     whole, pieces = table(counts), table(counts).chunk({"time": 2, "x": 2, "y": 3})

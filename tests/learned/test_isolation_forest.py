@@ -85,6 +85,7 @@ def test_a_hot_channel_in_one_histogram_is_no_loss_in_all_others(good):
     assert np.abs(np.delete(late, 3)).max() < 5
 
 
+@pytest.mark.slow
 def test_missing_values_do_not_matter(good):
     def missing(value):
         value[:, 5, 2] = np.nan
@@ -98,6 +99,7 @@ def test_missing_values_do_not_matter(good):
     assert empty.sum() == 2
 
 
+@pytest.mark.slow
 def test_a_trend_rarely_present_in_good_runs_is_left_out(good):
     sparse = good.copy(deep=True)
     sparse["value"][:300, 4, 1] = np.nan

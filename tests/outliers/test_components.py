@@ -11,6 +11,7 @@ from ingest.archive import ingest
 from owtrend.errors import UsageError
 from owtrend.outliers.components import bin_components, learn, learn_cells
 from tests.builders import archive_of, snapshots, table
+from tests.studies import cases
 
 
 def turns(snapshots, components, every=5):
@@ -81,7 +82,7 @@ def same(found, owner):
     return len(set(zip(found, owner, strict=True))) == len(set(owner)) == len(set(found))
 
 
-@pytest.mark.parametrize("per_hour", [2, 5, 20, 100])
+@pytest.mark.parametrize("per_hour", cases([2, 5, 20, 100], [5, 100]))
 @pytest.mark.parametrize("owner", [SECTORS, np.arange(144) // 72], ids=["18 sectors of 5", "halves of 2"])
 def test_bins_that_change_together_are_of_one_component_however_few_of_their_changes_are_seen(per_hour, owner):
     found = learn_cells(changes(20, per_hour, owner))
@@ -176,6 +177,7 @@ def test_the_components_of_a_faulty_detector_are_found(simulated, subsystem):
     assert groups == truth
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("subsystem", ["EMC", "HLT"])
 def test_every_histogram_of_a_faulty_detector_that_one_component_fills_comes_out_as_one(simulated, subsystem):
     opened = owtrend.open(simulated / "store")

@@ -38,6 +38,7 @@ def minutes(flags):
     return list(zip(*(one.tolist() for one in since), strict=True))
 
 
+@pytest.mark.slow
 def test_an_undisturbed_run_has_no_findings():
     archive = archive_of(*snapshots({"a": growing(), "b": growing()}))
     compute.compute(archive.location, workers=0)
@@ -171,6 +172,7 @@ def test_runs_of_another_mode_or_epoch_are_not_compared():
     assert archive.latest().findings().empty
 
 
+@pytest.mark.slow
 def test_labels_and_a_histogram_that_comes_back_are_no_change():
     rows = [
         [{"h": histogram([0, *range(len(names)), 0], axes=[builders.labelled(names)]), "a": growing(1)[0]}]

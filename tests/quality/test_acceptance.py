@@ -1,6 +1,7 @@
 """Accepted incidents: quiet from their beginning on, also in the middle of a run, and nothing else changes."""
 
 import json
+from itertools import chain
 
 import click
 import numpy as np
@@ -49,9 +50,11 @@ def histograms(run):
 @pytest.fixture(scope="module")
 def filled_store():
     store = Store.in_memory()
-    for run in range(1, 8):
-        minutes = range(run * DAY, run * DAY + SNAPSHOTS)
-        builders.append(store.location, builders.snapshots(list(histograms(run)), run, minutes=minutes))
+    sent = (
+        builders.snapshots(list(histograms(run)), run, minutes=range(run * DAY, run * DAY + SNAPSHOTS))
+        for run in range(1, 8)
+    )
+    builders.append(store.location, chain(*sent))
     compute.compute(store.location, workers=0)
     return store
 
@@ -102,6 +105,7 @@ def test_no_score_depends_on_batches_where_something_is_accepted(store, monkeypa
     assert again.scores("EMC").identical(whole.scores("EMC"))
 
 
+@pytest.mark.slow
 def test_only_the_histograms_of_the_incident_have_another_reference(store):
     before = owtrend.open(store.location).scores("EMC", ["c", "d"])
     archive = owtrend.open(store.location)
@@ -111,6 +115,7 @@ def test_only_the_histograms_of_the_incident_have_another_reference(store):
     assert after["z"].sel(score=of_bins).identical(before["z"].sel(score=of_bins))
 
 
+@pytest.mark.slow
 def test_what_is_undone_is_found_as_before(store):
     before = owtrend.open(store.location)
     incident = before.incidents()["id"][0]

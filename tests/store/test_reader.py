@@ -1,5 +1,7 @@
 """Rows of a run that are the end of the run before it: stored, checked and copied, but not shown."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,7 @@ from owtrend.store.repair import merge
 from owtrend.store.repository import Store
 from tests.builders import archive_of, filled, snapshot
 from tests.builders import labelled as axis_of
+from tests.studies import cases
 
 X = axis_of("abc")
 KINDS = {
@@ -36,8 +39,7 @@ def runs_of(kind="TH1", copies=1, goes_on=False):
     return rows + [snapshot(60 + row, one, run=2) for row, one in enumerate(second)]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("copies", [1, 2])
+@pytest.mark.parametrize(("kind", "copies"), cases(product(KINDS, (1, 2)), [("TH1", 1), ("TProfile", 2)]))
 def test_a_run_does_not_count_the_end_of_the_run_before(kind, copies):
     rows = runs_of(kind, copies)
     archive, clean = archive_of(*rows), archive_of(*(row for row in rows if row.run == 1 or row.time >= rows[-5].time))
@@ -93,6 +95,7 @@ def test_first_rows_of_the_run_before(digests, entries, expected):
     assert carried_over(rows, b"a" * 16) == expected
 
 
+@pytest.mark.slow
 def test_live_and_in_one_pass_such_a_run_is_the_same():
     rows, expected, store = runs_of(copies=2), Store.in_memory(), Store.in_memory()
     with appender(expected) as raw:

@@ -61,6 +61,7 @@ def test_a_run_in_the_tail_is_removed_too(tmp_path):
     assert check(store.reader()).problems == []
 
 
+@pytest.mark.slow
 def test_merged_stores_are_equal_in_any_order(tmp_path):
     """Two halves of a data taking, some snapshots in both; a copied store is as good as the first."""
     rows = [[0, n + 1, 0] for n in range(6)]

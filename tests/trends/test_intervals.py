@@ -1,5 +1,7 @@
 """Ratios of two histograms are of intervals from report to report of both, whoever reports when."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -8,9 +10,10 @@ from owtrend.model.axis import Axis
 from owtrend.trends.intervals import Together, continuing, stretches
 from owtrend.trends.reductors import parse
 from tests.builders import MINUTE, START, archive_of, filled, histogram, snapshots
+from tests.studies import cases
 
 X = Axis.spaced(4, 0, 4)
-KINDS = ["TH1", "TH2", "TH3", "weighted"]
+KINDS, REDUCTORS = ["TH1", "TH2", "TH3", "weighted"], ["efficiency(total)", "ratio(total)"]
 
 
 def of_kind(kind, count):
@@ -50,8 +53,10 @@ def minutes(times):
     return [None if np.isnat(time) else int((time - START) / MINUTE) for time in np.asarray(times)]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("reductor", ["efficiency(total)", "ratio(total)"])
+@pytest.mark.parametrize(
+    ("kind", "reductor"),
+    cases(product(KINDS, REDUCTORS), [("TH1", "efficiency(total)"), ("weighted", "ratio(total)")]),
+)
 def test_an_efficiency_is_from_report_to_report_of_both(kind, reductor):
     archive, _, _ = sent(passed=range(0, 12, 2), total=range(0, 12, 3), kind=kind)
     trend = archive.trend("EMC", "passed", reductor, run=300000)

@@ -129,6 +129,7 @@ def near(expected):
     return pytest.approx(float(expected), rel=1e-9, abs=1e-12, nan_ok=True)
 
 
+@pytest.mark.slow
 def test_generated_runs_have_roots_mean_and_std_in_their_last_snapshot(shared, tmp_path):
     folder = shared / "generated" / "runs" / "Run300102"
     summary = ingest.ingest(ingest.find_files([folder], timezone="UTC"), tmp_path / "store", workers=0)

@@ -19,6 +19,7 @@ from owtrend.trends import run_trends
 from owtrend.trends.reductors import DEFAULT, REDUCTORS, parse
 from owtrend.trends.settings import kept, kept_reductors
 from tests.builders import MINUTE, START, append, archive_of, filled, snapshots
+from tests.studies import cases, sizes
 
 ROWS = 140
 RESTARTS = (70, 131)  # the second lies in the third chunk of rows
@@ -130,6 +131,7 @@ def specs(archive, name):
 
 
 NAMES = ["h", "all", "w", "h2", "h3", "p1", "p2", "p3", "sometimes", "few"]
+QUICK = ["w", "p2", "sometimes", "few"]
 
 
 def close(one, other, **more):
@@ -137,7 +139,7 @@ def close(one, other, **more):
         np.testing.assert_allclose(one[name].values, other[name].values, rtol=1e-7, atol=3e-6, **more)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", cases(NAMES, QUICK))
 def test_a_cumulative_run_with_restarts_gives_what_its_rows_alone_give(variants, name):
     archive, _ = variants
     chosen = specs(archive, name)
@@ -153,7 +155,7 @@ def test_a_cumulative_run_with_restarts_gives_what_its_rows_alone_give(variants,
     assert not expected.restart.any()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", cases(NAMES, QUICK))
 def test_intervals_and_whole_runs_are_reductors_of_the_summed_increments(variants, name):
     archive, _ = variants
     chosen = specs(archive, name)
@@ -175,13 +177,14 @@ def test_intervals_and_whole_runs_are_reductors_of_the_summed_increments(variant
     np.testing.assert_array_equal(whole.value.isel(run=2).values.ravel(), at_once.value.values.ravel())
 
 
-def test_stored_trends_are_those_computed_on_demand_for_every_reductor(variants, monkeypatch):
+@pytest.mark.parametrize("names", sizes(QUICK[1:3], NAMES))
+def test_stored_trends_are_those_computed_on_demand_for_every_reductor(variants, monkeypatch, names):
     archive, _ = variants
     view = archive.stored("EMC")
     held = set(view.trends.reductors)
     assert {"quantile_x(0.9)", "mean_x(x=1:7)", "ratio(all)", "efficiency(all)", "spread_of_bins", "per_event"} <= held
-    asked = [(name, {"run": run}) for name in NAMES for run in (CUMULATIVE, TENS)]
-    asked += [(name, {"runs": [AT_ONCE, TENS], "every": "run"}) for name in NAMES]
+    asked = [(name, {"run": run}) for name in names for run in (CUMULATIVE, TENS)]
+    asked += [(name, {"runs": [AT_ONCE, TENS], "every": "run"}) for name in names]
     stored = [archive.trends("EMC", [name], specs(archive, name), **which).load() for name, which in asked]
     monkeypatch.setattr(view, "trends", StoredTrends(None, len(view.per_run["run"])))
     for (name, which), expected in zip(asked, stored, strict=True):
@@ -201,7 +204,7 @@ def test_windows_of_rows_change_nothing(variants, monkeypatch):
         np.testing.assert_allclose(pieces[name], expected, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["h", "w", "h2", "p1", "p2", "p3"])
+@pytest.mark.parametrize("name", cases(["h", "w", "h2", "p1", "p2", "p3"], QUICK))
 def test_intervals_are_those_of_time_slices(variants, name):
     archive, _ = variants
     histogram = archive.histogram("EMC", name, run=CUMULATIVE)
@@ -269,6 +272,7 @@ def test_without_an_event_counter_there_is_nothing_per_event(small):
     assert np.isnan(small.trend("EMC", "h", "per_event", run=300000).value).all()
 
 
+@pytest.mark.slow
 def test_some_stale_runs_and_many_at_once(monkeypatch):
     archive = archive_of()
     fills, absent = Fills(6), ("h3", "p1", "p2", "p3", "w", "all", "sometimes")

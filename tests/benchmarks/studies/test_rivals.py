@@ -49,6 +49,7 @@ def test_references_are_the_last_good_runs(run, expected):
     assert rivals.references(run, [1, 2, 4, 5, 6, 8]) == expected
 
 
+@pytest.mark.slow
 def test_autodqm_by_report_flags_the_hot_bin_from_its_first_report_on(store):
     findings = rivals.autodqm_by_report(store)
     assert set(zip(findings["run"], findings["histogram"], strict=True)) == {(BAD, "flat")}

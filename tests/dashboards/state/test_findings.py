@@ -1,7 +1,6 @@
 """Findings appear on the page of their histogram, in words and on the time axis; incidents lead there."""
 
 import re
-from itertools import count
 from urllib.parse import parse_qsl
 
 import holoviews as hv
@@ -83,12 +82,14 @@ def test_a_run_without_scores_says_what_to_do(page, scored):
     assert "Not scored yet" in text(page.why)
 
 
+@pytest.mark.slow
 def test_a_store_without_scores_shows_the_rest_of_the_page(archive):
     page = HistogramPage(Session(archive, run=300001))
     assert "Not scored yet" in text(page.why)
     assert (page._score_row.visible, len(drawn(page))) == (False, 3)
 
 
+@pytest.mark.slow
 def test_a_gauge_has_no_scores_and_says_so():
     states = [filled([Axis.spaced(4, 0, 4)], np.arange(n + 1) % 4, gauge=True) for n in range(12)]
     archive = archive_of(*snapshots({"g": states}, 1))
@@ -134,6 +135,7 @@ def test_a_tap_or_a_box_on_the_scores_chooses_the_interval(page):
     assert page.slider.value == (3, 6)
 
 
+@pytest.mark.slow
 def test_scores_of_several_runs_lie_side_by_side_whatever_the_trend_shows(page):
     for every in ("", "5min", "run"):
         page.session.choose(run=3, others=[1, 2], every=every)
@@ -196,6 +198,7 @@ def test_each_run_has_its_own_reference(page):
     assert title() == "Pulls against the rest of this run"
 
 
+@pytest.mark.slow
 def test_the_time_axis_shows_the_runs_chosen_and_no_others_and_the_page_keeps_no_models_of_earlier_ones(scored):
     doc = Document()
     with set_curdoc(doc):
@@ -230,50 +233,44 @@ def test_an_incident_leads_to_its_most_significant_histogram_and_its_interval(pa
     assert widget.value == 0, "the user looks at something else"
 
 
-def test_incidents_are_listed_newest_first_and_lead_to_another_subsystem():
-    rng, sent = np.random.default_rng(3), []
-    for subsystem, names in (("EMC", ["a", "d"]), ("TPC", ["b", "c"])):
-        for run in (1, 2):
-            rows = {name: np.pad(rng.poisson(60, (20, 6)).cumsum(axis=0), ((0, 0), (1, 1))) for name in names}
-            if (subsystem, run) == ("TPC", 2):
-                rows["c"][10:, 3:] += 500 * np.arange(1, 11)[:, None]
-            if (subsystem, run) == ("EMC", 1):
-                rows["a"] = [*rows["a"][:15], *[None] * 5]
-            sent += snapshots(rows, run, subsystem=subsystem, minutes=count(60 * run))
-    archive = archive_of(*sent)
-    compute.compute(archive.location, workers=0)
-    page = HistogramPage(Session(archive.latest(), run=1, subsystem="EMC"))
-    widget = page.controls.incidents.list
-    labels = [label for label, number in widget.options.items() if number]
-    assert labels == sorted(labels, reverse=True), "they begin with the time"
-    assert any("EMC a absent" in label for label in labels)
-    widget.value = next(widget.options[label] for label in labels if "TPC c" in label)
-    assert (page.session.view.run, page.session.view.subsystem, page.session.view.histogram) == (2, "TPC", "c")
-    assert page.controls.subsystem.value == "TPC"
+@pytest.fixture(scope="module")
+def two_subsystems():
+    """Runs 1 and 2 of EMC and TPC, 20 snapshots each, scored.
 
-
-def two_subsystems(**missing):
-    """Runs 1 and 2 of EMC and TPC, 20 snapshots each, scored; in run 2 the rows in ``missing`` were never received."""
+    In run 1 ``a`` of EMC goes missing; in run 2 five snapshots of EMC were never received, and ``b`` of TPC has a step.
+    """
     rng, sent = np.random.default_rng(5), []
     for subsystem in ("EMC", "TPC"):
         for run in (1, 2):
             rows = {name: np.pad(rng.poisson(60, (20, 6)).cumsum(axis=0), ((0, 0), (1, 1))) for name in ("a", "b")}
-            if run == 2 and subsystem == "TPC":
+            if (subsystem, run) == ("TPC", 2):
                 rows["b"][10:, 3:] += 500 * np.arange(1, 11)[:, None]
-            absent = missing.get(subsystem, ()) if run == 2 else ()
+            absent = range(11, 16) if (subsystem, run) == ("EMC", 2) else ()
             received = [number for number in range(20) if number not in absent]
-            held = {name: counts[received] for name, counts in rows.items()}
+            held = {name: list(counts[received]) for name, counts in rows.items()}
+            if (subsystem, run) == ("EMC", 1):
+                held["a"][15:] = [None] * 5
             sent += snapshots(held, run, subsystem=subsystem, minutes=[60 * run + number for number in received])
     archive = archive_of(*sent)
     compute.compute(archive.location, workers=0)
     return archive.latest()
 
 
-def test_an_incident_of_whole_snapshots_opens_the_entries_and_each_subsystem_has_a_line_of_its_own():
-    archive = two_subsystems(EMC=range(11, 16))
-    page = HistogramPage(Session(archive, run=1, subsystem="TPC", reductor="mean_x", every="run"))
+def test_incidents_are_listed_newest_first_and_lead_to_another_subsystem(two_subsystems):
+    page = HistogramPage(Session(two_subsystems, run=1, subsystem="EMC"))
+    widget = page.controls.incidents.list
+    labels = [label for label, number in widget.options.items() if number]
+    assert labels == sorted(labels, reverse=True), "they begin with the time"
+    assert any("EMC a absent" in label for label in labels)
+    widget.value = next(widget.options[label] for label in labels if "TPC b" in label)
+    assert (page.session.view.run, page.session.view.subsystem, page.session.view.histogram) == (2, "TPC", "b")
+    assert page.controls.subsystem.value == "TPC"
+
+
+def test_an_incident_of_whole_snapshots_opens_the_entries_and_each_subsystem_has_a_line_of_its_own(two_subsystems):
+    page = HistogramPage(Session(two_subsystems, run=1, subsystem="TPC", reductor="mean_x", every="run"))
     widget, session = page.controls.incidents.list, page.session
-    (gap,) = [label for label in widget.options if "EMC" in label and "with EMC" not in label]
+    (gap,) = [label for label in widget.options if "EMC" in label and "with EMC" not in label and "absent" not in label]
     widget.value = widget.options[gap]
     assert (session.view.run, session.view.subsystem, session.view.reductor) == (2, "EMC", "entries")
     assert session.view.every == ""

@@ -34,6 +34,7 @@ def test_six_runs_have_a_fault_of_each_kind_and_the_last_run_is_clean(simulation
     assert simulate(tmp_path / "short", runs=1, snapshots=29, scale=0.001).faults == ()
 
 
+@pytest.mark.slow
 def test_hot_channel_takes_its_fraction_of_the_fills_only_during_the_fault(
     simulation: Simulation, series: Series
 ) -> None:
@@ -50,6 +51,7 @@ def test_hot_channel_takes_its_fraction_of_the_fills_only_during_the_fault(
     assert outside[hot] < 3 * np.median(outside[outside > 0])
 
 
+@pytest.mark.slow
 def test_dead_region_counts_nothing_then_comes_back(simulation: Simulation, series: Series) -> None:
     fault = fault_of_kind(simulation, "dead_region")
     assert fault.histogram is not None
@@ -68,6 +70,7 @@ def test_dead_region_counts_nothing_then_comes_back(simulation: Simulation, seri
     assert all(gained[:, dead, int(side)].sum() > 0 for gained in after)
 
 
+@pytest.mark.slow
 def test_hv_trip_is_seen_by_clusters_and_tracks_of_its_sector(simulation: Simulation, series: Series) -> None:
     fault = fault_of_kind(simulation, "hv_trip")
     assert len(fault.histograms) == 4
@@ -90,6 +93,7 @@ def test_hv_trip_is_seen_by_clusters_and_tracks_of_its_sector(simulation: Simula
         assert ratios[0] / ratios[1] == pytest.approx(1 - fault.size, abs=0.03), name
 
 
+@pytest.mark.slow
 def test_drift_moves_the_mean_evenly_to_its_size(simulation: Simulation, series: Series) -> None:
     fault = fault_of_kind(simulation, "drift")
     assert fault.histogram is not None
@@ -110,6 +114,7 @@ def test_drift_moves_the_mean_evenly_to_its_size(simulation: Simulation, series:
     assert means == sorted(means)
 
 
+@pytest.mark.slow
 def test_rate_step_raises_all_fills_of_a_component_and_no_others(simulation: Simulation, series: Series) -> None:
     fault = fault_of_kind(simulation, "rate_step")
     components = simulation.components[fault.subsystem].values()
@@ -134,6 +139,7 @@ def test_rate_step_raises_all_fills_of_a_component_and_no_others(simulation: Sim
         assert np.mean([rise(name) for name in names]) == pytest.approx(expected, rel=0.15), names
 
 
+@pytest.mark.slow
 def test_restart_sets_all_totals_to_zero_at_once(simulation: Simulation, series: Series) -> None:
     fault = fault_of_kind(simulation, "restart")
     at = {utc(snapshot): snapshot for snapshot in series[fault.run, fault.subsystem]}
@@ -144,6 +150,7 @@ def test_restart_sets_all_totals_to_zero_at_once(simulation: Simulation, series:
     assert all(h.sums["entries"] > 0 for h in last.histograms.values())
 
 
+@pytest.mark.slow
 def test_gap_leaves_out_its_files(simulation: Simulation, series: Series) -> None:
     fault = fault_of_kind(simulation, "gap")
     times = [utc(snapshot) for snapshot in series[fault.run, fault.subsystem]]
@@ -152,6 +159,7 @@ def test_gap_leaves_out_its_files(simulation: Simulation, series: Series) -> Non
     assert pair == (fault.start, fault.stop)
 
 
+@pytest.mark.slow
 def test_truncated_file_is_the_last_and_as_short_as_its_size(simulation: Simulation, series: Series) -> None:
     fault = fault_of_kind(simulation, "truncated_file")
     files = sorted((simulation.folder / f"Run{fault.run}" / fault.subsystem).iterdir())
@@ -160,6 +168,7 @@ def test_truncated_file_is_the_last_and_as_short_as_its_size(simulation: Simulat
     assert files[-1].stat().st_size / files[-2].stat().st_size == pytest.approx(fault.size, rel=0.05)
 
 
+@pytest.mark.slow
 def test_duplicates_after_the_end_repeat_the_last_snapshot(simulation: Simulation, series: Series) -> None:
     fault = fault_of_kind(simulation, "duplicate_after_end")
     *_, before, last, first, second, third = series[fault.run, fault.subsystem]

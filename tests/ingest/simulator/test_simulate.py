@@ -18,6 +18,7 @@ from owtrend.model.histogram import Histogram
 from tests.ingest.simulated import Series, entries, read, utc
 
 
+@pytest.mark.slow
 def test_truth_json_lists_the_faults(simulation: Simulation) -> None:
     truth = json.loads((simulation.folder / "truth.json").read_text())
     assert truth["runs"] == list(range(300000, 300006))
@@ -30,6 +31,7 @@ def test_truth_json_lists_the_faults(simulation: Simulation) -> None:
     assert Simulation.load(simulation.folder) == simulation
 
 
+@pytest.mark.slow
 def test_files_lie_in_the_processed_layout_at_cern_time(simulation: Simulation, series: Series) -> None:
     names = [path.relative_to(simulation.folder).as_posix() for path in simulation.folder.glob("Run*/*/*.root")]
     assert len(names) == simulation.files == 6 * 3 * 40 - 4 + 3  # a gap; sent again after the end
@@ -39,6 +41,7 @@ def test_files_lie_in_the_processed_layout_at_cern_time(simulation: Simulation, 
     assert [start[:2] for start in starts] == ["12", "13", "15", "16", "18", "19"]
 
 
+@pytest.mark.slow
 def test_every_histogram_grows_except_at_the_restart(simulation: Simulation, series: Series) -> None:
     [restart] = [fault for fault in simulation.faults if fault.kind == "restart"]
     for (run, subsystem), snapshots in series.items():
@@ -53,6 +56,7 @@ def test_every_histogram_grows_except_at_the_restart(simulation: Simulation, ser
                     assert all((values >= old[part]).all() for part, values in histogram.parts.items())
 
 
+@pytest.mark.slow
 def test_each_histogram_has_a_component_of_its_own(simulation: Simulation, series: Series) -> None:
     assert sum(map(len, simulation.components.values())) == 20
     for subsystem, components in simulation.components.items():
@@ -62,6 +66,7 @@ def test_each_histogram_has_a_component_of_its_own(simulation: Simulation, serie
         assert simulation.events[subsystem] in owned
 
 
+@pytest.mark.slow
 def test_histograms_change_only_when_their_component_reports(simulation: Simulation, series: Series) -> None:
     spacings = []
     for subsystem, components in simulation.components.items():
@@ -78,12 +83,14 @@ def test_histograms_change_only_when_their_component_reports(simulation: Simulat
     assert np.std(spacings) == pytest.approx(42, abs=15)  # and what a minute between snapshots adds
 
 
+@pytest.mark.slow
 def test_components_report_in_turn(simulation: Simulation, series: Series) -> None:
     snapshots = series[300005, "EMC"]
     firsts = [np.flatnonzero(entries(snapshots, names[0]))[0] for names in simulation.components["EMC"].values()]
     assert len(set(firsts)) >= 4  # of the first five or six snapshots
 
 
+@pytest.mark.slow
 def test_the_beam_decays_over_the_fill_and_drives_all_histograms(simulation: Simulation, series: Series) -> None:
     hours = 1.5 * np.arange(6)
     for subsystem, name in simulation.events.items():
@@ -97,6 +104,7 @@ def test_the_beam_decays_over_the_fill_and_drives_all_histograms(simulation: Sim
     assert np.median(ratio) == pytest.approx(np.exp(hours[5] * 3600 / BEAM_LIFETIME), rel=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("subsystem", ["EMC", "TPC", "HLT"])
 def test_sums_agree_with_the_bins(series: Series, subsystem: str) -> None:
     for histogram in series[300005, subsystem][-1].histograms.values():
@@ -126,6 +134,7 @@ def statistics(histogram: Histogram) -> dict[str, float]:
     return sums
 
 
+@pytest.mark.slow
 def test_all_kinds_of_histograms_are_there(series: Series) -> None:
     last = {h.name: h for subsystem in ("EMC", "TPC", "HLT") for h in series[300005, subsystem][-1].histograms.values()}
     classes = {"TH1F", "TH1D", "TH1I", "TH2F", "TH2D", "TH2I", "TH2S", "TH3D", "TH3F", "TProfile"}
@@ -158,6 +167,7 @@ def test_same_seed_gives_same_contents_and_another_does_not(tmp_path: Path) -> N
     assert all(archives["one"][key] != archives["other"][key] for key in archives["one"])
 
 
+@pytest.mark.slow
 def test_statistics_multiply_the_fills_and_scale_does_not(series: Series, tmp_path: Path) -> None:
     name, total = "TPCQA/h_tpc_event_6", {}
     for folder, more in {"plain": {}, "large": {"scale": 0.01}, "full": {"statistics": 10.0}}.items():
@@ -192,6 +202,7 @@ def test_the_command_has_the_defaults_of_the_function() -> None:
         assert options[name] == inspect.signature(simulate).parameters[name].default, name
 
 
+@pytest.mark.slow
 def test_a_file_that_was_cut_cannot_be_read(simulation: Simulation) -> None:
     path = max((simulation.folder / "Run300000" / "HLT").iterdir())
     with pytest.raises(SnapshotError, match="cut short"):
