@@ -22,11 +22,12 @@ from owtrend.model.rows import State
 if TYPE_CHECKING:
     from owtrend.histograms.run_histogram import RunHistogram
 
-__all__ = ["Row", "RunSteps", "lasting_kind", "previous_rows", "step"]
+__all__ = ["Row", "RunSteps", "displaced", "lasting_kind", "previous_rows", "step"]
 
 _LIMITS = {"C": 2**7 - 1, "S": 2**15 - 1, "I": 2**31 - 1, "F": 2**24}  # contents at which a class stops to count
 _ROUNDING = {"F": 1e-6}  # relative, by class; of double 1e-9
 _FASTER = 1.5  # times the usual rate, from which on a content cannot have been counted since a restart
+_BACK = 3  # snapshots in succession that may be out of order
 _FEW = 0.5  # of the bins expected to fall after a restart: with fewer, entries moved
 _FELL = State.RESTART | State.OUT_OF_ORDER | State.MOVED
 _NONE = State(0)
@@ -49,6 +50,10 @@ class Row:
         ROOT's ``tsumw`` and ``tsumw2``.
     cells
         What fills never lower; None where weights may be negative and their squares are not kept.
+    rounding
+        Relative, of the cells.
+    rate
+        Usual entries per second up to this row; NaN if not known.
     """
 
     time: float
@@ -57,10 +62,15 @@ class Row:
     squares: float
     cells: Floats | None
     rounding: float = 0.0
+    rate: float = math.nan
 
     @property
     def unweighted(self) -> bool:
-        return self.weight == self.squares
+        return self.weight in (self.squares, 0.0)  # see `_unweighted`
+
+    def too_many_since(self, before: "Row", seconds: float) -> bool:
+        """True if this row has more than ``before``, and than can have been counted in ``seconds`` since a restart."""
+        return self.entries > before.entries and not self.entries <= _FASTER * before.rate * seconds
 
     def fell_from(self, before: "Row") -> bool:
         """True if fills alone cannot lead from ``before`` to this row."""
@@ -78,22 +88,19 @@ class Row:
 
     def repeats(self, other: "Row") -> bool:
         """True if it has the content of another row, and fills seldom lead to the same again."""
-        same = (self.entries, self.weight, self.squares) == (other.entries, other.weight, other.squares)
-        if not same or self.cells is None or other.cells is None or not np.array_equal(self.cells, other.cells):
+        if self.cells is None or other.cells is None or not np.array_equal(self.cells, other.cells):
             return False
         filled = self.cells[self.cells > 0]  # two Poisson counts of mean n are equal with a chance of (4 pi n)**-1/2
         return bool(-0.5 * np.log(4 * math.pi * filled).sum() < _SELDOM)
 
 
-def step(now: Row, before: Row, earlier: Row | None = None, rate: float = math.nan) -> tuple[State, bool]:
+def step(now: Row, before: Row, earlier: Row | None = None) -> tuple[State, bool]:
     """Step from the row ``before`` to ``now``, and whether ``before`` turns out to be out of order.
 
     Parameters
     ----------
     earlier
         The row in order before ``before``.
-    rate
-        Usual entries per second up to ``earlier``; NaN if not known.
 
     Returns
     -------
@@ -102,14 +109,10 @@ def step(now: Row, before: Row, earlier: Row | None = None, rate: float = math.n
         to other bins. If ``before`` is out of order, now has gained since ``earlier``.
     """
     fell = now.fell_from(before)
-    if earlier is not None and not now.fell_from(earlier):
-        late = not fell and before.fell_from(earlier) and not earlier.fell_from(before)
-        early = fell and not before.fell_from(now)
-        if late or early:
-            seconds = now.time - (before.time if fell else earlier.time)
-            impossible = now.entries > earlier.entries and not now.entries <= _FASTER * rate * seconds
-            if impossible or (early and now.repeats(earlier)):
-                return _NONE, True
+    if fell and earlier is not None:
+        early = now.too_many_since(earlier, now.time - before.time)
+        if early and not now.fell_from(earlier) and not before.fell_from(now):
+            return _NONE, True
     if _scaled(now, before, fell):
         return State.LOST | State.MOVED, False
     if not fell:
@@ -121,6 +124,32 @@ def step(now: Row, before: Row, earlier: Row | None = None, rate: float = math.n
     expected = kernels.expected_falls(before.cells / per_fill, float(now.cells.sum()) / total if total else 1.0)
     few = int(now.lower_than(before).sum()) < _FEW * expected
     return (State.MOVED if few else State.RESTART), False
+
+
+def displaced(rows: Sequence[Row], restart: int) -> range:
+    """Rows out of order, now that the last of ``rows`` is there; empty if what seemed a restart can be one.
+
+    Parameters
+    ----------
+    rows
+        In order, as far as is known.
+    restart
+        Which of them seemed a restart, not the first.
+    """
+    now, first, last = rows[-1], rows[restart], rows[restart - 1]
+    if now.fell_from(rows[-2]):
+        return range(0)
+    if now.too_many_since(last, now.time - last.time) and not now.fell_from(last):
+        old = range(restart, len(rows) - 1)  # now goes on from what was before them
+        return range(0) if any(last.fell_from(rows[number]) for number in old) else old
+    for number in range(restart - 1, 0, -1):
+        early = range(number, restart)  # first goes on from what was before them
+        if len(early) >= len(rows) - restart or any(rows[number].fell_from(now) for number in early):
+            break
+        before = rows[number - 1]
+        if first.too_many_since(before, first.time - last.time) and not first.fell_from(before):
+            return early
+    return range(0)
 
 
 def _scaled(now: Row, before: Row, fell: bool) -> bool:
@@ -143,7 +172,9 @@ def _scaled(now: Row, before: Row, fell: bool) -> bool:
     return bool(fell and now.entries == before.entries and least > 0 and ratio.max() <= least * (1 + 1e-5))
 
 
-def lasting_kind(falls: int, of_entries: int, reports: int, *, by_hand: bool) -> State:
+def lasting_kind(
+    falls: int, of_entries: int, reports: int, *, by_hand: bool = False, by_fills: bool = False, varies: bool = False
+) -> State:
     """Kind of a histogram whose bins fall again and again; no bits if it counts.
 
     Parameters
@@ -156,14 +187,18 @@ def lasting_kind(falls: int, of_entries: int, reports: int, *, by_hand: bool) ->
         Rows in which anything changed.
     by_hand
         ROOT kept no statistics, as of contents set by ``SetBinContent``.
+    by_fills
+        The contents are in proportion to the entries, which are not always the same.
+    varies
+        The entries are not always the same, so that those of a histogram that is reset should fall soon.
     """
-    if by_hand:
+    if by_hand and not by_fills:
         return State.GAUGE if falls >= 2 else _NONE
     if falls < 3:
         return _NONE
-    if 4 * of_entries >= falls:
+    if by_fills or 4 * of_entries >= falls:
         return State.RESET if falls >= 0.4 * reports else _NONE
-    return State.GAUGE if falls >= 0.25 * reports else _NONE
+    return State.GAUGE if falls >= max(0.25 * reports, 6 if varies else 3) else _NONE
 
 
 def previous_rows(states: NDArray[np.uint8], additive: bool) -> NDArray[np.int64]:
@@ -227,21 +262,30 @@ class RunSteps:
             return
         known[at[start:stop][_full(piece, start, stop)]] |= np.uint8(State.LOST)
         look = self._conspicuous(piece, start, stop)
-        if start:  # what came after a restart may show that it was none
-            look[0] |= State.RESTART.is_set(known[at[start - 1 : start]])[0]
+        if start:
+            look[0] |= State.OUT_OF_ORDER.is_set(known[at[start - 1 : start]])[0]
+        restarts = np.flatnonzero(State.RESTART.is_set(known[: at[start]]))
+        again = int(restarts[-1]) + _BACK if len(restarts) else -1  # up to there a row may show that it was none
         for number in range(max(start, 1), stop):
-            if not look[number - start]:
+            after = at[number] <= again
+            if not look[number - start] and not after:
                 continue
             if not self._whole:
                 raise OutOfStepError(f"{piece.segment.path}: bins fell, which more rows decide on")
-            self._look_at(piece, number)
+            if not (after and self._put_in_order(piece, number)):
+                if not look[number - start]:
+                    continue
+                self._look_at(piece, number)
+            self._settle(piece, number)
             if self.kind & _KINDS:
                 if self._settled:
                     raise OutOfStepError(f"{piece.segment.path}: it does not count")
                 known[known != 0] = np.uint8(State.HELD | self.kind)
                 return
-            if number + 1 < stop and State.RESTART.is_set(known[at[number : number + 1]])[0]:
-                look[number + 1 - start] = True
+            if State.RESTART.is_set(known[at[number : number + 1]])[0]:
+                again = at[number] + _BACK
+            if number + 1 < stop and State.OUT_OF_ORDER.is_set(known[at[number : number + 1]])[0]:
+                look[number + 1 - start] = True  # it was compared with this one
 
     def _conspicuous(self, piece: "RunHistogram", start: int, stop: int) -> NDArray[np.bool_]:
         """Rows that more is looked at: cells or entries fell, or weights began."""
@@ -252,7 +296,7 @@ class RunSteps:
         look = np.zeros(stop - first, dtype=bool)
         look[1:] = entries[1:] < entries[:-1]
         part = _rising(piece)
-        weighted = weight != squares
+        weighted = ~_unweighted(weight, squares)
         cells = window.native(part)
         fell = kernels.fell(cells, 0.0 if cells.dtype.kind in "iu" else _rounding(piece, part))
         if part == "contents":
@@ -264,44 +308,99 @@ class RunSteps:
         look[1:] |= weighted[1:] & ~weighted[:-1] & (weight[:-1] > 0)
         return look[start - first :]
 
+    def _put_in_order(self, piece: "RunHistogram", number: int) -> bool:
+        """Whether a row shows that one of the last, which seemed a restart, was none; some are out of order then."""
+        known, at, first = self._known, piece.rows, max(0, number - 2 * _BACK - 1)
+        states = known[at[first:number]]
+        chain = [*(first + np.flatnonzero(~State.OUT_OF_ORDER.is_set(states))).tolist(), number]
+        restarts = [place for place, row in enumerate(chain) if State.RESTART.is_set(known[at[row : row + 1]])[0]]
+        if not restarts or not (restart := restarts[-1]) or at[number] - at[chain[restart]] > _BACK:
+            return False
+        if len(restarts) > 1:  # no look beyond the one before
+            chain, restart = chain[restarts[-2] :], restart - restarts[-2]
+        by_sums = self._rows(piece, chain, cells=False)
+        now, after, last = by_sums[-1], by_sums[restart], by_sums[restart - 1]
+        seconds = after.time - last.time
+        if not now.too_many_since(last, now.time - last.time) and not any(
+            after.too_many_since(row, seconds) for row in by_sums[: restart - 1]
+        ):
+            return False
+        with np.errstate(all="ignore"):
+            wrong = displaced(self._rows(piece, chain), restart)
+        for place in wrong:
+            self._is_out_of_order(piece, chain[place])
+        if wrong and wrong.stop == restart:
+            known[at[chain[restart]]] &= ~np.uint8(State.RESTART)
+        return bool(wrong)
+
     def _look_at(self, piece: "RunHistogram", number: int) -> None:
-        """Decide on one row, from it and the two in order before it."""
+        """Decide on one row: whether it is an old one again, or else from it and the two in order before it."""
         known, at = self._known, piece.rows
-        in_order = number - 1 - np.flatnonzero(~State.OUT_OF_ORDER.is_set(known[at[max(0, number - 4) : number]])[::-1])
-        before, *more = in_order.tolist()
-        earlier = more[0] if more else None
-        which = np.array([number, before, *more[:1]], dtype=np.intp)
-        rows = _rows(piece, which)
-        rate = math.nan
-        if earlier is not None:
-            restarts = np.flatnonzero(State.RESTART.is_set(known[at[: earlier + 1]]))
-            begin = int(restarts[-1]) if len(restarts) else 0
-            rate = _rate(piece, begin, earlier)
+        in_order = np.flatnonzero(~State.OUT_OF_ORDER.is_set(known[at[:number]])).tolist()
+        few = _columns(piece)
+        same = np.flatnonzero((few[:number] == few[number]).all(axis=1)).tolist()
+        if same and same[-1] < in_order[-1]:
+            now, old = self._rows(piece, [number, same[-1]])
+            if now.repeats(old):
+                self._is_out_of_order(piece, number)
+                return
+        rows = self._rows(piece, [number, *in_order[:-3:-1]])
         with np.errstate(all="ignore"):  # contents may be infinite, or no numbers
-            state, wrong = step(rows[0], rows[1], rows[2] if earlier is not None else None, rate)
+            state, wrong = step(*rows)
         if wrong:
-            if at[before] < self._settled:
-                raise OutOfStepError(f"{piece.segment.path}: a row is out of order")
-            known[at[before]] = np.uint8(State.HELD | State.OUT_OF_ORDER)
+            self._is_out_of_order(piece, in_order[-1])
         known[at[number]] |= np.uint8(state)
-        self._settle(piece, number)
+
+    def _rows(self, piece: "RunHistogram", which: Sequence[int], *, cells: bool = True) -> list[Row]:
+        """Some rows; without their cells they are good for their entries and times."""
+        part, numbers = _rising(piece), np.asarray(which, dtype=np.intp)
+        sums, times = _columns(piece)[numbers], _seconds(piece)[numbers]
+        of_rows: list[Floats | None] = [None] * len(numbers)
+        if cells and (part != "contents" or "sumw2" in piece.pieces or _unweighted(*sums[:, 1:].T).all()):
+            order = np.argsort(numbers)
+            block = np.empty((len(numbers), piece.size))
+            block[order] = piece.read(part, numbers[order])
+            if not (block < 0).any():  # weights may be negative
+                of_rows = list(block)
+        rounding = _rounding(piece, part)
+        return [
+            Row(time, few[0], few[1], few[2], of_row, rounding, self._rate(piece, number))
+            for number, time, few, of_row in zip(which, times.tolist(), sums.tolist(), of_rows, strict=True)
+        ]
+
+    def _rate(self, piece: "RunHistogram", last: int) -> float:
+        """Usual entries per second up to a row, since the last zero."""
+        restarts = np.flatnonzero(State.RESTART.is_set(self._known[piece.rows[: last + 1]]))
+        begin = int(restarts[-1]) if len(restarts) else 0
+        entries, times = piece.entries, _seconds(piece)
+        if last > begin:
+            return float((entries[last] - entries[begin]) / (times[last] - times[begin]))
+        return float(entries[last] / (times[last + 1] - times[last])) if last + 1 < len(times) else math.nan
+
+    def _is_out_of_order(self, piece: "RunHistogram", number: int) -> None:
+        if piece.rows[number] < self._settled:
+            raise OutOfStepError(f"{piece.segment.path}: a row is out of order")
+        self._known[piece.rows[number]] = np.uint8(State.HELD | State.OUT_OF_ORDER)
 
     def _settle(self, piece: "RunHistogram", number: int) -> None:
         """Decide whether the histogram counts at all."""
         if self.kind:
             return
-        at = piece.rows[: number + 1]
-        fell = _FELL.is_set(self._known[at])
+        states = self._known[piece.rows[: number + 1]]
+        fell = _FELL.is_set(states)
         if np.count_nonzero(fell) < 2:
             return
         sums = piece.sums[: number + 1]
-        few = _columns(piece)[: number + 1]
-        of_entries = np.concatenate([[False], few[1:, 0] < few[:-1, 0]])
+        entries, weight, squares = _columns(piece)[: number + 1].T
+        of_entries = int((entries[1:] < entries[:-1]).sum())
         reports = int((sums[1:] != sums[:-1]).any(axis=1).sum())
-        by_hand = bool(few[number, 1] == 0 and few[number, 2] == 0 and few[number, 0] > 0)
-        self.kind = lasting_kind(
-            int(np.count_nonzero(fell)), int(np.count_nonzero(of_entries)), reports, by_hand=by_hand
-        )
+        by_hand = bool(weight[-1] == 0 and squares[-1] == 0 and entries[-1] > 0)
+        grows, by_fills = _by_fills(piece, number, states)
+        if grows:
+            return
+        falls = int(np.count_nonzero(fell))
+        varies = bool((entries != entries[0]).any())
+        self.kind = lasting_kind(falls, of_entries, reports, by_hand=by_hand, by_fills=by_fills, varies=varies)
 
 
 def _bits(states: NDArray[np.uint8]) -> int:
@@ -335,25 +434,31 @@ def _columns(piece: "RunHistogram") -> Floats:
     return piece.sums[:, [piece.sum_names.index(name) for name in ("entries", "tsumw", "tsumw2")]]
 
 
-def _rows(piece: "RunHistogram", which: NDArray[np.intp]) -> list[Row]:
-    part = _rising(piece)
-    sums, times = _columns(piece)[which], piece.times[which].astype("datetime64[ns]").view("int64") / 1e9
-    cells = [piece.read(part, np.array([number]))[0].astype(np.float64) for number in which.tolist()]
-    decide = part != "contents" or "sumw2" in piece.pieces or bool((sums[:, 1] == sums[:, 2]).all())
-    decide &= not any((of_row < 0).any() for of_row in cells)  # weights may be negative
-    rounding = _rounding(piece, part)
-    return [
-        Row(time, few[0], few[1], few[2], of_row if decide else None, rounding)
-        for time, few, of_row in zip(times.tolist(), sums.tolist(), cells, strict=True)
-    ]
+def _seconds(piece: "RunHistogram") -> Floats:
+    """Times of all rows [s]."""
+    return piece.times.astype("datetime64[ns]").view("int64") / 1e9
 
 
-def _rate(piece: "RunHistogram", begin: int, last: int) -> float:
-    """Entries per second in the rows that count from one zero."""
-    times = piece.times.astype("datetime64[ns]").view("int64") / 1e9
-    if last > begin:
-        return float((piece.entries[last] - piece.entries[begin]) / (times[last] - times[begin]))
-    return float(piece.entries[last] / (times[last + 1] - times[last]))
+def _unweighted(weight: Floats, squares: Floats) -> NDArray[np.bool_]:
+    """True where all weights were 1; ``tsumw`` alone is 0 where ``SetBinContent`` came between fills."""
+    return (weight == squares) | (weight == 0)
+
+
+def _by_fills(piece: "RunHistogram", number: int, states: NDArray[np.uint8]) -> tuple[bool, bool]:
+    """Whether the contents grow as the entries do since the last restart before row ``number``; whether they are in
+    proportion to the entries.
+    """
+    restarts = np.flatnonzero(State.RESTART.is_set(states[:number])).tolist()
+    until = number - 1 if State.RESTART.is_set(states[number:])[0] else number
+    since = max(restarts, default=0)
+    which = np.unique([0, since, until, number])
+    totals = dict(zip(which.tolist(), piece.read(_rising(piece), which).sum(axis=1).tolist(), strict=True))
+    entries = piece.entries
+    with np.errstate(all="ignore"):
+        gained, more = totals[until] - totals[since], float(entries[until] - entries[since])
+        per_entry = [np.float64(totals[row]) / entries[row] for row in (0, until, number)]
+        grows = more > 0 and bool(0.5 <= gained / more / per_entry[1] <= 2)
+        return grows, bool(entries[0] != entries[number] and abs(per_entry[2] / per_entry[0] - 1) < 1e-9)
 
 
 def _full(piece: "RunHistogram", start: int, stop: int) -> NDArray[np.bool_]:
@@ -368,7 +473,7 @@ def _full(piece: "RunHistogram", start: int, stop: int) -> NDArray[np.bool_]:
         enough = held[start:stop] & (entries >= limit)
         if not enough.any():
             continue
-        unweighted = np.equal(*_columns(piece)[start:stop, 1:].T)
+        unweighted = _unweighted(*_columns(piece)[start:stop, 1:].T)
         rose = entries > np.concatenate([[0.0], piece.entries])[start:stop]
         later = np.arange(start, stop) > 0
         stored = piece.on(segment.axes)  # bins that are merged now may have been full one by one

@@ -1,33 +1,30 @@
 """What a histogram did from row to row, by hand and in random histories."""
 
-from itertools import cycle
-from types import SimpleNamespace
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import owtrend
+from ingest.decode.reader import SnapshotReader
 from owtrend.compute.compute import compute
 from owtrend.config import Config
-from owtrend.errors import OutOfStepError
-from owtrend.histograms.steps import Row, RunSteps, lasting_kind, previous_rows, step
-from owtrend.kernels.cells.difference import plain_increments
-from owtrend.model.axis import Axis
+from owtrend.histograms.steps import Row, displaced, lasting_kind, step
 from owtrend.model.rows import State
 from owtrend.store.repository import Store
-from tests.builders import append, archive_of, filled, histogram, snapshots
+from tests.builders import append, archive_of, histogram, snapshots
+from tests.histograms.histories import CLASSES, Counter, Rows, gained
 
 GAIN = State(0)
 SHAPE = np.array([0, 5, 30, 90, 150, 160, 90, 40, 15, 2, 0], dtype=float)
+RATE = float(SHAPE.sum()) / 60  # per second
 
 
-def row(cells, minute=0.0, entries=None, weight=None, squares=None):
+def row(cells, minute=0.0, entries=None, weight=None, squares=None, rate=RATE):
     cells = None if cells is None else np.asarray(cells, dtype=float)
     total = float(cells.sum()) if entries is None else float(entries)
     weight = total if weight is None else float(weight)
-    return Row(60 * minute, total, weight, weight if squares is None else float(squares), cells)
+    return Row(60 * minute, total, weight, weight if squares is None else float(squares), cells, rate=rate)
 
 
 @pytest.mark.parametrize(
@@ -38,16 +35,29 @@ def row(cells, minute=0.0, entries=None, weight=None, squares=None):
         pytest.param([SHAPE, np.roll(SHAPE, 2) * 1.5], State.RESTART, False, id="restart-passes-in-another-shape"),
         pytest.param([np.full(20, 100), [99] + [101] * 19], State.MOVED, False, id="one-of-many-entries-moved"),
         pytest.param([4 * SHAPE, 7 * SHAPE, 5 * SHAPE], GAIN, True, id="the-row-before-came-early"),
-        pytest.param([6 * SHAPE, 4 * SHAPE, 7 * SHAPE], GAIN, True, id="the-row-before-is-old"),
-        pytest.param([4 * SHAPE, 5 * SHAPE, 4 * SHAPE], GAIN, True, id="the-row-before-and-then-an-old-file-again"),
         pytest.param([6 * SHAPE, 7 * SHAPE, SHAPE], State.RESTART, False, id="restart-after-many-rows"),
     ],
 )
 def test_steps_by_hand(rows, expected, wrong):
     made = [row(cells, minute) for minute, cells in enumerate(rows)]
-    earlier = made[-3] if len(made) > 2 else None
-    rate = earlier.entries / 240 if earlier is not None else float("nan")
-    assert step(made[-1], made[-2], earlier, rate) == (expected, wrong)
+    assert step(made[-1], made[-2], made[-3] if len(made) > 2 else None) == (expected, wrong)
+
+
+@pytest.mark.parametrize(
+    ("rows", "restart", "expected"),
+    [
+        pytest.param([6, 4, 7], 1, [1], id="one-is-old"),
+        pytest.param([6, 3, 4, 7], 1, [1, 2], id="two-are-old"),
+        pytest.param([6, 2, 3, 4, 7], 1, [1, 2, 3], id="three-are-old"),
+        pytest.param([6, 9, 10, 7, 7.5, 8], 3, [1, 2], id="two-are-early"),
+        pytest.param([6, 9, 10, 7, 8], 3, [], id="two-are-early-or-two-are-old"),
+        pytest.param([6, 0.5, 1, 1.5], 1, [], id="restart"),
+        pytest.param([1, 1.5, 2, 0.7, 1.4, 2.3], 3, [], id="restart-that-soon-passes-its-old-value"),
+    ],
+)
+def test_snapshots_out_of_order_show_in_what_comes_after(rows, restart, expected):
+    made = [row(times * SHAPE, minute) for minute, times in enumerate(rows)]
+    assert list(displaced(made, restart)) == expected
 
 
 def test_all_bins_times_a_factor_are_scaled():
@@ -70,41 +80,15 @@ def test_negative_weights_are_no_restart():
 
 
 @pytest.mark.parametrize(
-    ("falls", "of_entries", "reports", "by_hand", "expected"),
+    ("falls", "of_entries", "reports", "seen", "expected"),
     [
-        (2, 1, 100, False, GAIN), (3, 3, 100, False, GAIN), (5, 4, 9, False, State.RESET),
-        (3, 0, 8, False, State.GAUGE), (3, 0, 100, False, GAIN), (2, 0, 8, True, State.GAUGE),
+        (2, 1, 100, "", GAIN), (3, 3, 100, "", GAIN), (5, 4, 9, "", State.RESET), (3, 0, 8, "", State.GAUGE),
+        (3, 0, 100, "", GAIN), (2, 0, 8, "by_hand", State.GAUGE), (3, 0, 8, "varies", GAIN),
+        (6, 0, 8, "varies", State.GAUGE), (3, 0, 12, "by_fills", GAIN), (5, 0, 9, "by_fills", State.RESET),
     ],
 )  # fmt: skip
-def test_bins_that_fall_again_and_again_are_no_counter(falls, of_entries, reports, by_hand, expected):
-    assert lasting_kind(falls, of_entries, reports, by_hand=by_hand) == expected
-
-
-AXES = {"TH1": [Axis.spaced(10, 0, 10)], "TH2": [Axis.spaced(10, 0, 10), Axis.spaced(4, 0, 4)]}
-AXES |= {"TH3": [*AXES["TH2"], Axis.spaced(2, 0, 4)], "TProfile": AXES["TH1"], "weighted": AXES["TH1"]}
-CLASSES = tuple(AXES)
-
-
-class Counter:
-    """A counter of some class that is filled and starts anew."""
-
-    def __init__(self, kind, seed):
-        self.kind, self.rng = kind, np.random.default_rng(seed)
-        self.restart()
-
-    def restart(self):
-        self.fills, self.weights = np.empty((0, len(AXES[self.kind]))), np.empty(0)
-
-    def fill(self, number, mean=5.0):
-        axes = AXES[self.kind]
-        x = [self.rng.normal(mean if n == 0 else 2, 1.5, number) for n in range(len(axes))]
-        self.fills = np.concatenate([self.fills, np.stack(x, axis=1)])
-        self.weights = np.concatenate([self.weights, self.rng.uniform(0.5, 1.0, number)])
-
-    def snapshot(self):
-        weights = self.weights if self.kind == "weighted" else None
-        values = self.weights if self.kind == "TProfile" else None
-        return filled(AXES[self.kind], self.fills, weights=weights, values=values)
+def test_bins_that_fall_again_and_again_are_no_counter(falls, of_entries, reports, seen, expected):
+    assert lasting_kind(falls, of_entries, reports, **{seen: True} if seen else {}) == expected
 
 
 def gains_of(archive, run=300000):
@@ -193,106 +177,48 @@ def test_what_a_full_bin_gained_is_missing(dtype, limit):
     assert np.isnan(archive.trend("EMC", "h", "integral", run=300000)["value"].values.ravel()[1:]).all()
 
 
-class Rows:
-    """The rows of one histogram in memory, as a `RunHistogram` gives them."""
-
-    def __init__(self, histograms, minutes=None):
-        self.histograms = histograms
-        self.rows = np.arange(len(histograms))
-        first, every = histograms[0], np.ones(len(histograms), dtype=bool)
-        self.segment = SimpleNamespace(class_name=first.class_name, path=first.path, axes=first.axes, array="counts")
-        self.pieces = {part: [(self.segment, every)] for part in first.parts}
-        self.sum_names = tuple(histograms[0].sums)
-        when = np.arange(len(histograms)) if minutes is None else np.asarray(minutes)
-        self.times = (when * 6e10).astype("int64").view("datetime64[ns]")
-        self.entries = self.sums[:, self.sum_names.index("entries")]
-        self.additive, self.from_store = True, False
-
-    @property
-    def sums(self):
-        return np.array([list(one.sums.values()) for one in self.histograms])
-
-    def on(self, axes):
-        assert axes == self.segment.axes
-        return self
-
-    def window(self, first, last):
-        return Rows(self.histograms[first:last])
-
-    def native(self, part):
-        return np.asfortranarray([one.parts[part] for one in self.histograms])
-
-    def read(self, part, which):
-        return self.native(part)[which]
+def test_a_number_that_is_set_in_one_bin_leaves_a_counter_a_counter():
+    """As `SetBinContent` between fills does it: tsumw is 0, and the bin holds 15, 17, 14, 16, ... once only."""
+    counter, rows = Counter("TH2", 3), []
+    for minute in range(9):
+        counter.fill(2000)
+        now = counter.snapshot()
+        now.parts["contents"][0] = 15 + 2 * (minute % 2)
+        now.sums["entries"] += minute + 1
+        now.sums["tsumw"] = 0
+        rows.append(now)
+    assert gained(Rows(rows))[0].tolist() == [1, 1, *[State.HELD | State.MOVED, State.HELD] * 3, 1 | State.MOVED]
 
 
-def gained(rows, last=None):
-    states = RunSteps([rows]).states(len(rows.rows) if last is None else last)
-    return states, plain_increments(rows.entries[: len(states)], previous_rows(states, True)).tolist()
+def test_kinds_of_real_histograms_are_right(shared):
+    """A restart of one histogram, among others that only gain; one that the beam lost has a shape as before."""
+    folder, read = shared / "generated" / "runs" / "Run300103" / "TOF", SnapshotReader().read
+    files = [read(file).histograms for file in sorted(folder.iterdir())]
+    for path in files[0]:
+        restart = [9] if path[-1] == "hTOFRawsToT" else []
+        states = gained(Rows([file[path] for file in files]))[0]
+        assert np.flatnonzero(State.RESTART.is_set(states)).tolist() == restart
+        assert (states & ~np.uint8(State.RESTART) == State.HELD).all()
 
 
-def row_by_row(rows):
-    """States of rows that came one by one, each used at once; made anew where a row shows earlier ones otherwise."""
-    steps = RunSteps([rows])
-    for last in range(1, len(rows.rows) + 1):
-        try:
-            steps.states(last)
-        except OutOfStepError:
-            steps = RunSteps([rows])
-            steps.states(last)
-        steps.settle(last)
-    return steps.states(len(rows.rows))
+@pytest.mark.slow
+def test_real_histograms_that_only_gain_have_no_kinds(shared):
+    """Each of their contents as a history of its multiples: nothing but gains, and bins that are full."""
+    full = set()
+    for file in sorted(shared.glob("alice-aliroot/QAref/**/*.root")):
+        for path, one in SnapshotReader().read(file).histograms.items():
+            if max(values.size for values in one.parts.values()) > 200_000:
+                continue
+            rows = [multiple(one, times) for times in (0, 0, 1, 1, 2, 4)]
+            states = gained(Rows(rows))[0]
+            full |= {path[-1]} if State.LOST.is_set(states).any() else set()
+            assert (states & ~np.uint8(State.LOST) == State.HELD).all(), path
+    assert full == {"LowMultiplicity_hEnergyOfRecpoints", "LowMultiplicity_hEnergyOfESD", "LowMultiplicity_hDigitsADC"}
 
 
-EVENTS = st.sampled_from(["fill"] * 6 + ["below", "above", "early", "late", "repeat", "lost"])
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.lists(EVENTS, max_size=8), st.sampled_from(CLASSES), st.integers(0, 10**6))
-def test_random_histories_are_recovered(events, kind, seed):
-    """Each event has quiet rows around it; a row out of order gained nothing, and the next one in order all of it."""
-    counter, rows, gains, kinds = Counter(kind, seed), [], [], []
-    means = cycle([8.0, 2.5])  # in the same shape a restart that passes its old value cannot be seen
-
-    def add(gain, step=GAIN):
-        rows.append(counter.snapshot())
-        gains.append(gain)
-        kinds.append(State.HELD | step)
-
-    for event in [each for one in ["fill", "fill", *events] for each in (one, "fill", "fill", "fill")]:
-        before = len(counter.fills)
-        if event in ("below", "above"):
-            counter.restart()
-            counter.fill(*((100, 5.0) if event == "below" else (before * 3 // 2, next(means))))
-            add(len(counter.fills), State.RESTART)
-        elif event == "early":  # the next snapshot but one stands before the next
-            counter.fill(300)
-            now = counter.snapshot()
-            counter.fill(300)
-            add(0, State.OUT_OF_ORDER)
-            rows.append(now)
-            gains.append(300)
-            kinds.append(State.HELD)
-            counter.fill(300)
-            add(600)
-        elif event == "late":  # an older snapshot stands after the next
-            old = rows[-2]
-            counter.fill(300)
-            add(300)
-            rows.append(old)
-            gains.append(0)
-            kinds.append(State.HELD | State.OUT_OF_ORDER)
-            counter.fill(300)
-            add(300)
-        elif event == "repeat":
-            add(0)
-        else:
-            counter.fill(300 if event == "fill" else 900)
-            add(len(counter.fills) - before)
-    states, found = gained(Rows(rows))
-    assert found == gains
-    assert states.tolist() == kinds
-    assert row_by_row(Rows(rows)).tolist() == kinds
+def multiple(one, times):
+    parts = {part: values.astype("f8") * times for part, values in one.parts.items()}
+    return replace(one, parts=parts, sums={name: value * times for name, value in one.sums.items()})
 
 
 @pytest.mark.parametrize("kind", CLASSES)
