@@ -138,7 +138,8 @@ class Archive(Displayed):
         """Histograms that are no plain counters, by what `compute` saw: subsystem, histogram, kind, why, runs.
 
         Kinds are ``gauge`` (each snapshot is a state of its own), ``reset`` (at each snapshot) and ``counter``, for
-        those that restarted, had snapshots out of order, or unknown gains. A configuration may say otherwise.
+        those that restarted, had snapshots out of order, or unknown gains. A configuration may say otherwise. In how
+        many snapshots of a counter that happened is in ``restarts``, ``out_of_order``, ``unknown`` and ``moved``.
         """
         return kinds_table(self._reader)
 

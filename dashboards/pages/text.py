@@ -26,6 +26,8 @@ _STEPS = {
         "A snapshot has the content of another time. It takes part in no increment.",
     ),
     State.LOST: ("unknown gain", "A bin is full, or all bins were multiplied by a factor. What was gained is missing."),
+    State.MOVED: ("moved entries", "Bins fell, entries did not: entries went to other bins, or all were scaled."),
+    State.GAUGE: ("a state", "No counts: what is shown is its last value."),
     State.RESET: ("reset at each snapshot", "Bins and entries fall again and again: each snapshot is a gain."),
 }
 _KINDS = 5  # kinds of findings that are listed

@@ -48,7 +48,11 @@ def kinds(store: str, as_json: bool) -> None:
     table = archive.kinds
     rows = [{name: plain(value) for name, value in row.items()} for row in table.to_dict("records")]
     if not as_json:
-        rows = [{**row, "runs": run_names(row["runs"]) if row["runs"] else ""} for row in rows]
+        shown = ("subsystem", "histogram", "kind", "why")
+        rows = [
+            {**{name: row[name] for name in shown}, "runs": run_names(row["runs"]) if row["runs"] else ""}
+            for row in rows
+        ]
     print_table(rows, as_json, title=f"Kinds of histograms in {store}")
     if not as_json:
         others = sum(len(archive.histograms(name)) for name in archive.subsystems) - len(rows)
@@ -62,26 +66,32 @@ def kinds(store: str, as_json: bool) -> None:
 def check(store: str, digest: bool, as_json: bool) -> None:
     """Read all of STORE and verify that it holds what was put in; exit status 1 if not.
 
-    The digest is a hash of the contents, sorted by subsystem, run, time and histogram: equal digests mean equal
-    contents, whichever way they were put in.
+    Restarts and the like are counted as `owtrend compute` saw them. The digest is a hash of the contents, sorted by
+    subsystem, run, time and histogram: equal digests mean equal contents, whichever way they were put in.
 
     Example: owtrend check archive.zarr --digest
     """
+    from owtrend import archive as access
     from owtrend.model.wording import plural
     from owtrend.store.check import check as verify
     from owtrend.store.repository import Store
 
     with progress_bar() as progress:
         report = verify(Store.open(store).reader(), progress)
+    archive = access.open(store)
     if as_json:
-        click.echo(json.dumps(vars(report)))
+        click.echo(json.dumps({**vars(report), "recognised": _recognised(archive.kinds)}))
     elif digest:
         click.echo(report.digest)
     else:
         read = f"{plural(report.rows, 'row')}, {plural(report.cells, 'cell')} read"
         click.echo(f"{store}: {read}, digest {report.digest}")
-        restarts, moves = plural(report.restarts, "restart"), plural(report.moved, "time")
-        click.echo(f"  {restarts} of histograms; entries moved between bins {moves}")
+        stale = archive.stale
+        unknown = int((stale["what"] == "trends").sum())
+        _print_recognised(archive.kinds, store, indent="  ")
+        if unknown:
+            runs = plural(unknown, "run")
+            click.echo(f"  restarts and the like of {runs} are not up to date: run `owtrend compute {store}`")
         if report.carried:
             click.echo(f"  {plural(report.carried, 'row')} not shown: the end of the run before, at the begin of a run")
         for problem in report.problems:
@@ -171,7 +181,7 @@ def status(store: str, as_json: bool) -> None:
         state = {
             "version": archive.version, "subsystems": rows, "stale": stale, "quarantine": quarantine,
             "other_code": archive.other_code, "not_stored": archive.not_stored.to_dict("records"),
-            "carried": archive.carried.to_dict("records"),
+            "carried": archive.carried.to_dict("records"), "recognised": _recognised(archive.kinds),
             "changes": _plain(archive.changes),
         }  # fmt: skip
         click.echo(json.dumps(state, indent=1))
@@ -180,6 +190,7 @@ def status(store: str, as_json: bool) -> None:
     for row in archive.carried.to_dict("records"):
         first = "first snapshot is" if row["snapshots"] == 1 else f"first {row['snapshots']} snapshots are"
         click.echo(f"{row['subsystem']} run {row['run']}: its {first} the end of the run before, and not shown")
+    _print_recognised(archive.kinds, store)
     for sentence in archive.other_code:
         click.echo(sentence)
     _print_stale(store, archive)
@@ -196,6 +207,32 @@ def status(store: str, as_json: bool) -> None:
 
 def _plain(table: Any) -> list[dict[str, Any]]:
     return [{name: plain(value) for name, value in row.items()} for row in table.to_dict("records")]
+
+
+_LASTING = ("gauge", "reset")
+_EVENTS = ("restarts", "out_of_order", "unknown", "moved")
+
+
+def _recognised(kinds: Any) -> list[dict[str, Any]]:
+    """Of each subsystem that has any: histograms that do not count, and snapshots of histograms with each event."""
+    rows = []
+    for name, table in kinds.groupby("subsystem", sort=False):
+        counts = {kind: int((table["kind"] == kind).sum()) for kind in _LASTING}
+        rows.append({"subsystem": name} | counts | {event: int(table[event].sum()) for event in _EVENTS})
+    return rows
+
+
+def _print_recognised(kinds: Any, store: str, indent: str = "") -> None:
+    """Print a line for each subsystem with histograms that are no plain counters."""
+    from owtrend.histograms.listing import event_words
+    from owtrend.model.wording import plural
+
+    for row in _recognised(kinds):
+        gauges = [plural(row["gauge"], "gauge")] if row["gauge"] else []
+        resets = [f"{plural(row['reset'], 'histogram')} reset at each snapshot"] if row["reset"] else []
+        events = [f"{words} of histograms"] if (words := event_words(row)) else []
+        if words := ", ".join([*gauges, *resets, *events]):
+            click.echo(f"{indent}{row['subsystem']}: {words}; `owtrend kinds {store}` lists them")
 
 
 def _print_stale(store: str, archive: Any) -> None:

@@ -1,7 +1,7 @@
 """Tables of what a store holds: runs, histograms and quarantine; and the runs and histograms that a call asks for."""
 
 import json
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -18,8 +18,8 @@ from owtrend.store.quarantine import missing_snapshots
 from owtrend.store.reader import Reader, SubsystemReader
 
 __all__ = [
-    "carried_table", "changes_table", "histogram_rows", "histograms_table", "kinds_table", "not_stored_table",
-    "quarantine_table", "runs_table", "select_histograms", "select_runs",
+    "carried_table", "changes_table", "event_words", "histogram_rows", "histograms_table", "kinds_table",
+    "not_stored_table", "quarantine_table", "runs_table", "select_histograms", "select_runs",
 ]  # fmt: skip
 
 _RUN_COLUMNS = ["start", "stop", "duration", "snapshots", "unreadable", "subsystems", "mode"]
@@ -145,10 +145,12 @@ def kinds_table(reader: Reader) -> pd.DataFrame:
                     if (column > (State.HELD | State.REPORTED)).any():
                         seen.setdefault(stored, []).append((run, column))
         for path, entry in view.registry.histograms.items():
-            kind, why, runs = _kind(view, entry, seen.get(json.dumps(path), []))
+            found = seen.get(json.dumps(path), [])
+            kind, why, runs = _kind(view, entry, found)
             if kind:
-                rows.append({"subsystem": name, "histogram": entry.name, "kind": kind, "why": why, "runs": runs})
-    return pd.DataFrame(rows, columns=["subsystem", "histogram", "kind", "why", "runs"])
+                row = {"subsystem": name, "histogram": entry.name, "kind": kind, "why": why, "runs": runs}
+                rows.append(row | _counts(found if kind == "counter" else []))
+    return pd.DataFrame(rows, columns=["subsystem", "histogram", "kind", "why", "runs", *_EVENTS.values()])
 
 
 _RECOGNISED = {
@@ -156,9 +158,21 @@ _RECOGNISED = {
     State.RESET: ("reset", "bins and entries fall again and again"),
 }
 _EVENTS = {
-    State.RESTART: "restart", State.OUT_OF_ORDER: "out-of-order snapshot", State.LOST: "unknown gain",
-    State.MOVED: "moved-entries snapshot",
+    State.RESTART: "restarts", State.OUT_OF_ORDER: "out_of_order", State.LOST: "unknown", State.MOVED: "moved",
 }  # fmt: skip
+_NOUNS = {"restarts": "restart", "out_of_order": "out-of-order snapshot", "unknown": "unknown gain"}
+_NOUNS |= {"moved": "moved-entries snapshot"}
+
+
+def _counts(seen: Sequence[tuple[int, NDArray[np.uint8]]]) -> dict[str, int]:
+    """In how many rows each event happened."""
+    every = np.concatenate([np.zeros(0, dtype=np.uint8), *(states for _, states in seen)])
+    return {name: int(np.count_nonzero(bit.is_set(every))) for bit, name in _EVENTS.items()}
+
+
+def event_words(counts: Mapping[str, int]) -> str:
+    """``2 restarts, 1 unknown gain``: what the columns of `kinds_table` count; empty if nothing happened."""
+    return ", ".join(plural(int(counts[name]), noun) for name, noun in _NOUNS.items() if counts[name])
 
 
 def _kind(
@@ -175,10 +189,7 @@ def _kind(
             return kind, why, runs
     if not seen:
         return "", "", ()
-    every = np.concatenate([states for _, states in seen])
-    counts = {noun: int(np.count_nonzero(bit.is_set(every))) for bit, noun in _EVENTS.items()}
-    why = ", ".join(plural(count, noun) for noun, count in counts.items() if count)
-    return "counter", why, tuple(run for run, _ in seen)
+    return "counter", event_words(_counts(seen)), tuple(run for run, _ in seen)
 
 
 def quarantine_table(reader: Reader) -> pd.DataFrame:

@@ -84,7 +84,8 @@ def time_slice(histogram: xr.Dataset, start: Any = None, stop: Any = None) -> xr
         The parts without ``time``, and coords: ``start`` (NaT: since the run began) and ``stop`` as cut,
         ``snapshots``, ``restarts`` and ``gaps`` inside, ``reported`` (in how many the entries changed). Of a gauge its
         last value. ``covers_from`` and ``covers_to`` are its reports at or before ``start`` and ``stop`` (NaT: none):
-        a component sends every few minutes, and what came after its last report is not in the slice.
+        a component sends every few minutes, and what came after its last report is not in the slice. ``state`` has the
+        bits of `State` of all that happened inside, and the attribute ``steps`` names what is no gain or restart.
 
     Raises
     ------
@@ -131,7 +132,8 @@ def rows_slice(histogram: xr.Dataset, first: int, last: int) -> xr.Dataset:
     ]
     sign = xr.DataArray(signs, dims=schema.TIME)
     result = picked.map(lambda variable: (variable * sign).sum(schema.TIME, skipna=False))
-    result = result.assign_attrs(histogram.attrs | {"gauge": gauge})
+    seen = np.bitwise_or.reduce(_states(histogram)[inside], initial=np.uint8(0))
+    result = result.assign_attrs(histogram.attrs | {"gauge": gauge, "steps": State(int(seen)).words})
     for name in histogram.data_vars:
         result[name].attrs = histogram[name].attrs
     return result.assign_coords(
@@ -143,7 +145,7 @@ def rows_slice(histogram: xr.Dataset, first: int, last: int) -> xr.Dataset:
         reported=int((entries != before)[inside].sum()),
         covers_from=covers[0],
         covers_to=covers[1],
-        state=np.bitwise_or.reduce(_states(histogram)[inside], initial=np.uint8(0)),
+        state=seen,
     )
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from owtrend.display import DisplayedFields
 from owtrend.model.histogram import Histogram, Path
 from owtrend.model.registry import COUNTS, SAME, SUMS, TWINS, WEIGHTS, Segment
-from owtrend.model.rows import Accumulation, RunRows
+from owtrend.model.rows import RunRows
 from owtrend.model.schema import PARTS
 from owtrend.model.snapshot import Snapshot
 from owtrend.store.layout import TIME_CHUNK
@@ -28,9 +28,7 @@ class Report(DisplayedFields):
 
     rows: int = 0
     cells: int = 0
-    restarts: int = 0  # histograms of rows whose entries fell
     carried: int = 0  # rows that hold the end of the run before
-    moved: int = 0  # histograms of rows in which a bin fell but the entries did not: entries moved between bins
     digest: str = ""  # hash of all contents, sorted by subsystem, run, time, histogram
     problems: list[str] = field(default_factory=list)
 
@@ -97,7 +95,6 @@ def _run(view: SubsystemReader, subsystem: str, run: int, report: Report) -> Ite
     rows = view.rows(run_index)
     report.carried += view.carried.get(run_index, 0)
     report.problems += [f"{subsystem} run {run}: {problem}" for problem in _row_problems(view, rows)]
-    before: dict[Path, Histogram] = {}
     for first in range(0, len(rows), TIME_CHUNK):
         which = np.arange(first, min(first + TIME_CHUNK, len(rows)))
         for number, histograms in zip(which.tolist(), rows_of(view, run_index, which), strict=True):
@@ -107,22 +104,7 @@ def _run(view: SubsystemReader, subsystem: str, run: int, report: Report) -> Ite
                 report.problems.append(f"{subsystem} run {run}, {when} UTC: checksum mismatch, its cells have changed")
             report.rows += 1
             report.cells += sum(part.size for one in histograms.values() for part in one.parts.values())
-            if rows.accumulation != Accumulation.RESET:
-                _compare(before, histograms, report)
-            before = histograms
             yield f"{subsystem} {run} {rows.accumulation} {rows.time[number]} ".encode() + digest
-
-
-def _compare(before: dict[Path, Histogram], after: dict[Path, Histogram], report: Report) -> None:
-    """Count restarts, and histograms in which entries moved from one bin to another."""
-    for path, new in after.items():
-        old = before.get(path)
-        if old is None or new.gauge or "contents" not in new.parts or old.axes != new.axes:
-            continue
-        if new.sums["entries"] < old.sums["entries"]:
-            report.restarts += 1
-        elif "contents" in old.parts and bool((new.parts["contents"] < old.parts["contents"]).any()):
-            report.moved += 1
 
 
 def _registry_problems(view: SubsystemReader) -> Iterator[str]:

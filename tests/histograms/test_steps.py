@@ -149,6 +149,7 @@ def test_a_state_is_its_last_value():
     trend = archive.trend("EMC", "h", "integral", run=300000)["value"].values.ravel()
     assert trend.tolist() == [sum(row) for row in rows]
     assert archive.time_slice("EMC", run=300000, start="12:01", stop="12:05")["h"].gauge
+    assert owtrend.time_slice(data).attrs["steps"] == ("a gauge: its last value",)
 
 
 def test_a_histogram_that_is_reset_at_each_snapshot_adds_its_rows():

@@ -1,8 +1,11 @@
+import json
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from owtrend.cli import main
+from owtrend.compute.compute import compute
 from owtrend.store.append import appender
 from owtrend.store.check import check, rows_of
 from owtrend.store.repository import Store
@@ -71,8 +74,17 @@ def test_the_command_prints_the_digest(filled):
     assert (result.exit_code, result.output.strip()) == (0, check(filled.reader()).digest)
 
 
-def test_falling_entries_are_restarts_and_falling_bins_alone_are_moved_entries():
-    rows = {"h": [[0, 5, 0], [0, 9, 0], [0, 1, 0]], "m": [[0, 2, 1, 0], [0, 1, 3, 0], None]}
+def test_the_command_counts_what_compute_saw():
+    rows = {"h": [[0, 500, 0], [0, 900, 0], [0, 100, 0]], "m": [[0, *[100] * 20, 0], [0, 99, *[101] * 19, 0], None]}
     archive = builders.archive_of(*builders.snapshots(rows))
-    report = check(Store.open(archive.location).reader())
-    assert (report.restarts, report.moved, report.problems) == (1, 1, [])
+
+    def printed(*options):
+        return CliRunner().invoke(main.main, ["check", archive.location, *options]).output
+
+    assert "restarts and the like of 1 run are not up to date: run `owtrend compute" in printed()
+    compute(archive.location, scores=False, workers=0)
+    assert "  EMC: 1 restart, 1 moved-entries snapshot of histograms; `owtrend kinds" in printed()
+    (seen,) = json.loads(printed("--json"))["recognised"]
+    assert seen == {
+        "subsystem": "EMC", "gauge": 0, "reset": 0, "restarts": 1, "out_of_order": 0, "unknown": 0, "moved": 1,
+    }  # fmt: skip
