@@ -88,7 +88,8 @@ class Row:
 
     def repeats(self, other: "Row") -> bool:
         """True if it has the content of another row, and fills seldom lead to the same again."""
-        if self.cells is None or other.cells is None or not np.array_equal(self.cells, other.cells):
+        same = (self.entries, self.weight, self.squares) == (other.entries, other.weight, other.squares)
+        if not same or self.cells is None or other.cells is None or not np.array_equal(self.cells, other.cells):
             return False
         filled = self.cells[self.cells > 0]  # two Poisson counts of mean n are equal with a chance of (4 pi n)**-1/2
         return bool(-0.5 * np.log(4 * math.pi * filled).sum() < _SELDOM)
@@ -110,7 +111,7 @@ def step(now: Row, before: Row, earlier: Row | None = None) -> tuple[State, bool
     """
     fell = now.fell_from(before)
     if fell and earlier is not None:
-        early = now.too_many_since(earlier, now.time - before.time)
+        early = now.too_many_since(earlier, now.time - before.time) or now.repeats(earlier)
         if early and not now.fell_from(earlier) and not before.fell_from(now):
             return _NONE, True
     if _scaled(now, before, fell):
@@ -262,8 +263,6 @@ class RunSteps:
             return
         known[at[start:stop][_full(piece, start, stop)]] |= np.uint8(State.LOST)
         look = self._conspicuous(piece, start, stop)
-        if start:
-            look[0] |= State.OUT_OF_ORDER.is_set(known[at[start - 1 : start]])[0]
         restarts = np.flatnonzero(State.RESTART.is_set(known[: at[start]]))
         again = int(restarts[-1]) + _BACK if len(restarts) else -1  # up to there a row may show that it was none
         for number in range(max(start, 1), stop):
@@ -284,8 +283,6 @@ class RunSteps:
                 return
             if State.RESTART.is_set(known[at[number : number + 1]])[0]:
                 again = at[number] + _BACK
-            if number + 1 < stop and State.OUT_OF_ORDER.is_set(known[at[number : number + 1]])[0]:
-                look[number + 1 - start] = True  # it was compared with this one
 
     def _conspicuous(self, piece: "RunHistogram", start: int, stop: int) -> NDArray[np.bool_]:
         """Rows that more is looked at: cells or entries fell, or weights began."""
@@ -334,16 +331,9 @@ class RunSteps:
         return bool(wrong)
 
     def _look_at(self, piece: "RunHistogram", number: int) -> None:
-        """Decide on one row: whether it is an old one again, or else from it and the two in order before it."""
+        """Decide on one row, from it and the two in order before it."""
         known, at = self._known, piece.rows
         in_order = np.flatnonzero(~State.OUT_OF_ORDER.is_set(known[at[:number]])).tolist()
-        few = _columns(piece)
-        same = np.flatnonzero((few[:number] == few[number]).all(axis=1)).tolist()
-        if same and same[-1] < in_order[-1]:
-            now, old = self._rows(piece, [number, same[-1]])
-            if now.repeats(old):
-                self._is_out_of_order(piece, number)
-                return
         rows = self._rows(piece, [number, *in_order[:-3:-1]])
         with np.errstate(all="ignore"):  # contents may be infinite, or no numbers
             state, wrong = step(*rows)

@@ -245,7 +245,7 @@ class Increments:
             return np.abs(self.line(axis) * per_content)
 
     def mean_and_std(self, axis: str) -> tuple[Floats, Floats]:
-        """Along an axis, by the statistics; the mean is NaN where there is no weight."""
+        """Along an axis, by the statistics; NaN where they cannot be true, the mean also where there is no weight."""
         key = f"mean {axis}"
         if key not in vars(self):
             total = self.stats["tsumw"]
@@ -255,12 +255,16 @@ class Increments:
                 std = np.sqrt(np.maximum(square - mean**2, 0))
                 # Of fills of weight 1 within the axis no spread is negative and no mean outside.
                 impossible = square - mean**2 < -1e-6 * np.abs(square)
+                blurred = (square - mean**2 <= 1e-14 * square) & (mean != 0)  # ROOT has sums of 0 where labels are new
                 if axis in "xyz"[: len(self.axes)]:
                     edges = self.axes["xyz".index(axis)].edges
                     margin = 1e-6 * (edges[-1] - edges[0])
                     inside = summed(self.along["xyz".index(axis)][1:-1]) if self.along else np.inf
                     outside = (mean < edges[0] - margin) | (mean > edges[-1] + margin)
                     impossible |= outside & (total <= inside * (1 + 1e-9))  # else fills outside of it count, too
+                    if self.along and blurred.any():  # no spread, though several bins are filled: lost in rounding
+                        several = np.count_nonzero(self.along["xyz".index(axis)][1:-1], axis=0) > 1
+                        std[blurred & several] = np.nan
                 impossible &= total == self.stats["tsumw2"]
                 std[impossible] = np.nan
             vars(self)[key] = np.where((total == 0) | impossible, np.nan, mean), std

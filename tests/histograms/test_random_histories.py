@@ -75,6 +75,7 @@ class History:
             old = list(zip(self.rows[again], self.truth[again], strict=True))
             first = len(self.rows) - more[0]
             for row, truth in old:
+                self.counter.fill(RATE)  # it goes on meanwhile
                 self.add(row, truth)
             self.doubtful |= set(range(first, len(self.rows)))
         elif name == "lost":

@@ -35,6 +35,7 @@ def row(cells, minute=0.0, entries=None, weight=None, squares=None, rate=RATE):
         pytest.param([SHAPE, np.roll(SHAPE, 2) * 1.5], State.RESTART, False, id="restart-passes-in-another-shape"),
         pytest.param([np.full(20, 100), [99] + [101] * 19], State.MOVED, False, id="one-of-many-entries-moved"),
         pytest.param([4 * SHAPE, 7 * SHAPE, 5 * SHAPE], GAIN, True, id="the-row-before-came-early"),
+        pytest.param([4 * SHAPE, 5 * SHAPE, 4 * SHAPE], GAIN, True, id="the-row-before-and-then-an-old-file-again"),
         pytest.param([6 * SHAPE, 7 * SHAPE, SHAPE], State.RESTART, False, id="restart-after-many-rows"),
     ],
 )
