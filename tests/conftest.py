@@ -1,7 +1,8 @@
-"""How many processes the tests take, where the shared real data is, and what is left out without it."""
+"""How many processes the tests take, where the shared real data is, and what is left out, said in the summary."""
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -15,6 +16,7 @@ settings.load_profile("owtrend")
 
 collect_ignore_glob = ["data/*", "fuzz_snapshot.py"]  # inputs and the macros that made them; needs its own extra
 NO_SHARED_DATA = "no shared data"
+STUDIES = pytest.StashKey[int]()  # left out
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -42,6 +44,29 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return 0 if chosen else min(os.cpu_count() or 1, 4)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the whole sizes of studies unless ``-m`` names them: their quick sizes run every time."""
+    if "study" in config.option.markexpr:
+        return
+    studies = [item for item in items if item.get_closest_marker("study")]
+    config.hook.pytest_deselected(items=studies)
+    items[:] = [item for item in items if not item.get_closest_marker("study")]
+    config.stash[STUDIES] = len(studies)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if (output := getattr(session.config, "workeroutput", None)) is not None:  # of xdist
+        output["studies"] = session.config.stash.get(STUDIES, 0)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    node.config.stash[STUDIES] = getattr(node, "workeroutput", {}).get("studies", 0)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if studies := terminalreporter.config.stash.get(STUDIES, 0):
+        terminalreporter.write_line(f"LEFT OUT: {studies} studies at their whole size; run them with -m study")
     if any(NO_SHARED_DATA in str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])):
         terminalreporter.write_line("LEFT OUT: all tests on real data; give its folder with --shared", red=True)

@@ -1,4 +1,4 @@
-"""Sizes of studies of many repetitions: small ones for every day, whole ones among the slow tests."""
+"""Sizes of studies of many repetitions: small ones every time, whole ones with ``-m study``, before a release."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -10,7 +10,7 @@ __all__ = ["cases", "sizes"]
 
 def sizes(quick: Any, whole: Any) -> list[Any]:
     """Parameters of a test that repeats something: a quick size, and the size that has its full power."""
-    return [pytest.param(quick, id="quick"), pytest.param(whole, id="whole", marks=pytest.mark.slow)]
+    return [pytest.param(quick, id="quick"), pytest.param(whole, id="whole", marks=pytest.mark.study)]
 
 
 def cases(whole: Iterable[Any], quick: Iterable[Any]) -> list[Any]:

@@ -7,6 +7,7 @@ import xarray as xr
 from owtrend.errors import DimsError, OwtrendError, UsageError
 from owtrend.learned.isolation_forest import unusual
 from tests.builders import archive_of, snapshots
+from tests.studies import sizes
 
 HISTOGRAMS, REDUCTORS = 12, ["entries", "mean_x", "std_x"]
 
@@ -44,9 +45,10 @@ def judge(good, change=None, seed=2, **options):
 
 
 @pytest.mark.slow
-def test_p_values_of_good_intervals_are_calibrated(good):
-    p = np.concatenate([judge(good, seed=seed).p_value.values for seed in range(20, 30)])
-    assert len(p) == 80
+@pytest.mark.parametrize("runs", sizes(2, 10))
+def test_p_values_of_good_intervals_are_calibrated(good, runs):
+    p = np.concatenate([judge(good, seed=seed).p_value.values for seed in range(20, 20 + runs)])
+    assert len(p) == 8 * runs
     assert (p < 0.01).mean() <= 0.025
     assert (p < 0.2).mean() < 0.4
 

@@ -178,6 +178,7 @@ def test_duplicates_after_the_end_repeat_the_last_snapshot(simulation: Simulatio
     assert {again.digest for again in (first, second, third)} == {last.digest} != {before.digest}
 
 
+@pytest.mark.slow
 def test_rebinning_keeps_the_counts_in_fewer_bins_from_the_next_report_on(
     simulation: Simulation, series: Series
 ) -> None:
