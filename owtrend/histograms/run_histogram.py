@@ -219,7 +219,9 @@ class RunHistogram:
         (segment, mask), *others = self.pieces[part]
         if others or segment.array == SAME or not mask.all() or segment.axes != self.axes:
             return self.read(part)
-        return self.cells(segment.array, self.run_index, self.rows, segment.cells)
+        cells = self.cells(segment.array, self.run_index, self.rows, segment.cells)
+        # Kernels are compiled for contiguous cells; views of some rows of what is in memory are not.
+        return cells if cells.flags.c_contiguous or cells.flags.f_contiguous else np.asfortranarray(cells)
 
     @cached_property
     def sums(self) -> NDArray[np.float64]:

@@ -88,7 +88,7 @@ def _significant(location: Floats, scale: Floats, count: Floats) -> tuple[Floats
     """Overdispersion, location and scale where they differ from counting statistics by two errors."""
     known, root = count > 0, np.sqrt(np.maximum(count, 1))
     error = 2 * 1.25 * scale / root
-    overdispersion = np.where(known & (location - error > 1), location, 1.0)[:, -1]
+    overdispersion = np.where((known & (location - error > 1))[:, -1], location[:, -1], 1.0)
     moved = np.where(known, location - np.fmax(error, 2 * 1.25 / root), 0.0)
     wider = np.where(known, scale / (1 + 2 * 1.17 / root), 1.0)
     return overdispersion, np.fmax(np.nan_to_num(moved[:, :-1]), 0), np.fmax(np.nan_to_num(wider[:, :-1]), 1)

@@ -331,7 +331,7 @@ def _last_sum(before: NDArray[Any] | None, rows: NDArray[Any]) -> NDArray[Any]:
         rows = np.concatenate([before, rows], axis=-1)
     elif rows.shape[-1] == 1:
         return rows
-    return np.add.accumulate(rows, axis=-1)[..., -1:]
+    return np.add.accumulate(rows, axis=-1)[..., -1:].copy()  # not a view that keeps the sums of all rows
 
 
 def _cut_axis(axis: Axis, bins: tuple[int, int] | None) -> Axis:
