@@ -181,6 +181,7 @@ def test_a_function_of_ones_own_that_fails_on_one_histogram_stops_no_run(store, 
     assert "no fails_on_events of events: KeyError('events')" in caplog.text
 
 
+@pytest.mark.slow
 def test_another_configuration_makes_all_trends_stale_also_of_runs_not_asked_for(store):
     rows = [{"h": filled([owtrend.Axis.spaced(4, 0, 4)], [0.5])}]
     append(store, snapshots(rows, 2, subsystem="TPC"))

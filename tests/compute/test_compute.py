@@ -65,6 +65,7 @@ def test_only_what_changed_is_computed_again(computed):
     assert compute.compute(store, workers=0, runs=[300000], force=True, scores=False).runs == 1
 
 
+@pytest.mark.slow
 def test_other_code_or_new_histograms_make_trends_stale(computed, monkeypatch):
     store = computed
     append(store, snapshots({"new": [[1, 2, 3]]}, 300002))

@@ -176,6 +176,7 @@ def test_other_rules_make_scores_stale_and_not_trends(scored, tmp_path):
     assert (again.runs, again.scored) == (0, 0)
 
 
+@pytest.mark.slow
 def test_runs_that_begin_at_once_are_not_scored_twice():
     archive = archive_of(*chain(*(snapshots({"a": [[0, n, 0] for n in range(1, 4)]}, run) for run in RUNS[:2])))
     assert compute.compute(archive.location, workers=0).scored == 2
@@ -211,6 +212,7 @@ def test_what_is_wrong_from_the_first_snapshot_is_seen_beside_other_runs():
     assert flags["why"].str.startswith("position [cm] 19 to 20: 0 counts where ").any()
 
 
+@pytest.mark.slow
 def test_scores_of_other_formulas_stay_readable_until_they_are_made_again(scored, tmp_path, monkeypatch):
     store = tmp_path / "store"
     shutil.copytree(scored, store)
@@ -262,6 +264,7 @@ def test_a_fault_in_the_first_run_does_not_become_usual_in_it():
     assert set(flags["run"]) == {300000}
 
 
+@pytest.mark.slow
 def test_a_histogram_that_came_later_has_no_scores_and_the_others_theirs(scored, tmp_path):
     store = tmp_path / "store"
     shutil.copytree(scored, store)

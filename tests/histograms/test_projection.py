@@ -241,6 +241,7 @@ def test_projections_and_merged_bins_come_before_or_after_increments_and_slices(
     xr.testing.assert_allclose(owtrend.time_slice(made(histogram)), made(owtrend.time_slice(histogram)))
 
 
+@pytest.mark.slow
 @given(cells=blocks, group=st.integers(1, 5), other=st.integers(1, 4))
 def test_projections_and_merged_bins_commute_and_lose_nothing(cells, group, other):
     histogram = table(cells)

@@ -150,6 +150,7 @@ def test_what_is_gone_new_or_binned_anew_between_runs_is_found_once():
     assert incident["findings"] == 2, "what is new is no incident"
 
 
+@pytest.mark.slow
 def test_a_likely_new_name_is_proposed_for_a_histogram_that_is_gone():
     archive = archive_of(*runs_of({"energy": 3, "time": 3, "a": 4}, {"QA/energy": 3, "QA/time": 3, "b": 5}))
     compute.compute(archive.location, workers=0)
@@ -160,6 +161,7 @@ def test_a_likely_new_name_is_proposed_for_a_histogram_that_is_gone():
     )
 
 
+@pytest.mark.slow
 def test_runs_of_another_mode_or_epoch_are_not_compared():
     one, other = runs_of({"a": 3, "b": 3}, {"a": 3, "c": 3})[::6]
     rows = [replace(one, mode="B"), replace(other, mode="C")]

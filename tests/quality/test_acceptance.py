@@ -168,6 +168,7 @@ def test_the_command_accepts_lists_and_takes_back_and_notes_cannot_move_the_curs
         call("accept", store.location, "--note", "why")
 
 
+@pytest.mark.slow
 def test_an_event_has_no_level():
     store = Store.in_memory()
     both, more = (builders.filled([AXIS], [[0.5]] * number) for number in (20, 40))

@@ -93,6 +93,7 @@ def test_incidents_are_stored_and_read_without_joining_them_again(store, monkeyp
     assert owtrend.open(store.location).incidents().equals(archive.incidents())
 
 
+@pytest.mark.slow
 def test_incidents_of_an_older_store_are_joined_when_they_are_asked_for(store):
     new = computed(store)
     with store.writer("derived") as begin:
@@ -120,6 +121,7 @@ def test_only_runs_that_changed_are_read_again(store, monkeypatch):
     assert read == [3, 1, 2, 3]
 
 
+@pytest.mark.slow
 def test_what_reaches_into_a_run_that_changed_is_joined_anew_from_its_beginning():
     store = Store.in_memory()
     for run in (1, 2, 3):  # without a break between them

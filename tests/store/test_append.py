@@ -286,6 +286,7 @@ SNAPSHOTS = st.builds(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=2)
 @given(data=st.data())
 def test_any_order_repetition_and_grouping_makes_the_same_store(data):

@@ -158,6 +158,7 @@ def contents(folder: Path) -> dict[tuple[int, str], list[tuple[str, str]]]:
     return {key: [(str(s.time), s.digest) for s in snapshots] for key, snapshots in read(folder).items()}
 
 
+@pytest.mark.slow
 def test_same_seed_gives_same_contents_and_another_does_not(tmp_path: Path) -> None:
     small = {"runs": 1, "snapshots": 7, "scale": 0.001}
     for name, more in {"one": {}, "again": {"workers": 2}, "other": {"seed": 2}}.items():
