@@ -116,7 +116,8 @@ def histogram(
     except OwtrendError as error:
         notes.append(str(error))
         return None
-    notes += [f"{found.attrs['name']}, {words}." for words in found.attrs.get("changes", ())[-_MOST_CHANGES:]]
+    name, changes = found.attrs["name"], found.attrs.get("changes", ())
+    notes += [f"{name} in run {run}, {words}." for words in changes[-_MOST_CHANGES:]]
     # In memory a slice takes 2 ms instead of 10. The sums are small, and every slice needs all of them.
     return found.load() if found.nbytes <= KEPT else found.assign(sums=found["sums"].load())
 

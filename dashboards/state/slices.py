@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 import owtrend
 from dashboards.state import region
 from dashboards.state.session import Session
+from owtrend.histograms.labelled import axis_of, on_axes
+from owtrend.model import schema
+from owtrend.model.axis import Axis, common_axes
 
 __all__ = ["Slices", "time_slices", "whole_runs"]
 
@@ -23,7 +26,7 @@ class Slices:
     content
         The histogram in that interval, unprojected.
     shown
-        The same, projected.
+        The same, projected; with the bins merged that ROOT merged in one of the others.
     others
         The same of further runs, projected; None where a run has nothing to show.
     """
@@ -64,7 +67,32 @@ def _slices(
             others[run] = None
         else:
             others[run] = _projected(owtrend.time_slice(session.loaded.further[run], start, stop), axes, ranges)
-    return Slices(content, region.projected(content, axes, ranges), others)
+    return Slices(content, *_in_common_bins(region.projected(content, axes, ranges), others))
+
+
+def _in_common_bins(
+    shown: xr.Dataset, others: Mapping[int, xr.Dataset | None]
+) -> tuple[xr.Dataset, Mapping[int, xr.Dataset | None]]:  # fmt: skip
+    """The same with the bins of axes merged that ROOT extended in some of the runs; a run with other bins keeps them.
+
+    So do labelled axes: the picture matches them.
+    """
+    own = _axes(shown)
+    each = {run: _axes(one) for run, one in others.items() if one is not None}
+    if any(axis.labels for axes in (own, *each.values()) for axis in axes):
+        return shown, others
+    alike, joined, matching = [own], own, set()
+    for run, axes in each.items():
+        if (found := common_axes([*alike, axes])) is not None:
+            alike.append(axes)
+            matching.add(run)
+            joined = found
+    merged = {run: on_axes(one, joined) if one is not None and run in matching else one for run, one in others.items()}
+    return on_axes(shown, joined), merged
+
+
+def _axes(histogram: xr.Dataset) -> tuple[Axis, ...]:
+    return tuple(axis_of(histogram, letter) for letter in schema.axes_of(histogram))
 
 
 def _projected(content: xr.Dataset, axes: str, ranges: region.Ranges) -> xr.Dataset | None:

@@ -103,7 +103,9 @@ def labelled(pieces: Sequence[RunHistogram], *, ragged: bool, flow: bool, subsys
         "variable_axes": tuple(name for name, axis in zip(dims, last.axes, strict=True) if not axis.regular),
     }
     if not ragged and (changes := last.changes):
-        attributes["changes"] = tuple(f"{np.datetime_as_string(time, 's')} UTC: {words}" for time, words in changes)
+        attributes["changes"] = tuple(
+            f"{np.datetime_as_string(time, 's').replace('T', ' ')} UTC: {words}" for time, words in changes
+        )
     return xr.Dataset(variables, coords=coords, attrs=attributes)
 
 

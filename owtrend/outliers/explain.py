@@ -80,6 +80,8 @@ def _window(difference: np.void, ratio: float, data: Counts, reference: Counts, 
 
 def _shift(difference: np.void, ratio: float, data: Counts, reference: Counts, axes: Sequence[Axis]) -> Reason:
     axis = int(difference["shift_axis"])
+    if axes[axis].labels:  # they have no order: the bin that deviates most says more
+        return _bin(difference, ratio, data, reference, axes)
     side = "larger" if difference["shift_sign"] > 0 else "smaller"
     seen, known = (_mean(counts, axes, axis) for counts in (data, reference))
     words = f"shifted to {side} {axis_title(axes, axis)}: a mean of {seen:.5g} where {known:.5g} is expected"

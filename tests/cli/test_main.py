@@ -9,7 +9,9 @@ from click.testing import CliRunner
 import owtrend
 from ingest import SnapshotReader, simulate
 from owtrend.cli import main, output
+from owtrend.model.axis import Axis
 from tests import builders
+from tests.builders import archive_of, histogram, snapshots
 
 
 def call(*arguments):
@@ -107,6 +109,25 @@ def test_a_dry_run_makes_no_store(tmp_path, capsys):
          "file": "Run300000/EMC/EMChists.2018_06_01_12_00_00.root"}
     ]  # fmt: skip
     assert not (tmp_path / "store").exists()
+
+
+def test_status_lists_what_changed_within_a_run(capsys):
+    counts = [histogram([0, 2 * n, 0, 0, 0, 0], dtype="f4" if n < 25 else "f8") for n in range(50)]
+    axes = [[Axis.spaced(4, 0, 4 * 2 ** (n // 2))] for n in range(50)]
+    rows = {"a": counts, "b": [histogram([0, n, 0, 0, 0, 0], axes=axis) for n, axis in enumerate(axes)]}
+    archive = archive_of(*snapshots(rows))
+    assert call("status", archive.location, "--json") == 0
+    changes = json.loads(capsys.readouterr().out)["changes"]
+    assert len(changes) == 25
+    assert changes[0] == {
+        "subsystem": "EMC", "run": 300000, "histogram": "a", "time": "2018-06-01 12:25:00",
+        "change": "TH1F became TH1D",
+    }  # fmt: skip
+    assert call("status", archive.location) == 0
+    printed = capsys.readouterr().out
+    assert "Histograms that go on as one after a change within a run" in printed
+    assert printed.count("x goes from 0 to") == 20
+    assert "and 5 earlier ones; all with --json" in printed
 
 
 def test_user_errors_are_one_line_and_status_1_or_2(tmp_path, capsys):

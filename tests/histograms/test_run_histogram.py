@@ -53,7 +53,7 @@ def test_an_axis_that_root_extended_is_one_histogram(kind):
     (change,) = archive.changes.to_dict("records")
     assert (str(change["time"]), change["run"]) == ("2018-06-01 12:05:00", 300000)
     assert change["change"] == "x goes from 0 to 200, before from 0 to 100"
-    assert cumulative.attrs["changes"] == ("2018-06-01T12:05:00 UTC: x goes from 0 to 200, before from 0 to 100",)
+    assert cumulative.attrs["changes"] == ("2018-06-01 12:05:00 UTC: x goes from 0 to 200, before from 0 to 100",)
     (of_all,) = archive.time_slice("EMC", 300000, *PERIOD).values()
     for name in part.data_vars.keys() - {"sums"}:
         np.testing.assert_array_equal(of_all.part(name, flow=False), part[name])

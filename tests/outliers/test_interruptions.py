@@ -9,6 +9,7 @@ import pytest
 import owtrend
 from owtrend.compute import compute
 from owtrend.config import Config
+from owtrend.model.axis import Axis
 from owtrend.model.finding import table
 from owtrend.outliers.interruptions import interruptions
 from tests import builders
@@ -174,15 +175,24 @@ def test_runs_of_another_mode_or_epoch_are_not_compared():
     assert archive.latest().findings().empty
 
 
-@pytest.mark.slow
-def test_labels_and_a_histogram_that_comes_back_are_no_change():
-    rows = [
-        [{"h": histogram([0, *range(len(names)), 0], axes=[builders.labelled(names)]), "a": growing(1)[0]}]
-        for names in ("ab", "bac")
-    ]
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        pytest.param(builders.labelled("ab"), builders.labelled("bac"), id="labels"),
+        pytest.param(builders.labelled("bac"), builders.labelled("ad"), id="fewer-labels", marks=pytest.mark.slow),
+        pytest.param(Axis.spaced(3, 0, 3), Axis.spaced(3, -9, 3), id="extended-twice"),
+        pytest.param(Axis.spaced(3, -3, 3), Axis.spaced(3, 0, 3), id="no-longer-extended", marks=pytest.mark.slow),
+    ],
+)
+def test_other_labels_and_an_extended_axis_are_no_change_between_runs(one, other):
+    rows = [[{"h": histogram([0, *range(len(axis)), 0], axes=[axis]), "a": growing(1)[0]}] for axis in (one, other)]
     archive = archive_of(*chain(*(snapshots(row, 300000 + n, minutes=[60 * n]) for n, row in enumerate(rows))))
     compute.compute(archive.location, workers=0)
     assert archive.latest().findings().empty
+
+
+@pytest.mark.slow
+def test_a_histogram_that_comes_back_is_no_change():
     archive = archive_of(*runs_of({"a": 3, "b": 3}, {"a": 3}, {"a": 3, "b": 3}))
     compute.compute(archive.location, workers=0)
     assert archive.latest().findings()["score"].tolist() == ["gone"]

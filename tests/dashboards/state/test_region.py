@@ -6,6 +6,9 @@ import pytest
 import owtrend
 from dashboards.state import region
 from owtrend.errors import UsageError
+from owtrend.histograms.labelled import to_xarray
+from owtrend.model.axis import Axis
+from tests.builders import histogram, labelled
 
 
 @pytest.fixture
@@ -40,6 +43,29 @@ def test_a_range_is_brought_to_the_edges_of_bins(named, name, axes, text, expect
     found = region.ranges(text, named(name), axes)
     assert found == expected
     assert region.ranges(region.region_text(found), named(name), axes) == expected
+
+
+def with_labels():
+    axes = [Axis.spaced(2, 0, 2), labelled(["minimum bias", 'a "b", y=1:2', "<b>"])]
+    return to_xarray(histogram(np.pad(np.arange(6.0).reshape(2, 3), 1), axes=axes))
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [('y="minimum bias"', "minimum bias"), (r'"a \"b\", y=1:2"', 'a "b", y=1:2'), ('y = "<b>"', "<b>")],
+)
+def test_a_label_is_a_range_of_its_bin(text, label):
+    found = region.ranges(text, with_labels(), "x")
+    assert found == {"y": label}
+    assert region.ranges(region.region_text(found), with_labels(), "x") == found
+    number = with_labels().y_label.values.tolist().index(label)
+    assert region.projected(with_labels(), "x", found).contents.values.tolist() == [number, number + 3]
+
+
+@pytest.mark.parametrize("text", ['y="beam"', 'x="beam"', 'y="', 'y=""', r'y="\q"', f'y="{"a" * 9999}"'])
+def test_what_is_no_label_is_no_range(text):
+    with pytest.raises(UsageError, match="give a part of y=0:3"):
+        region.ranges(text, with_labels(), "x")
 
 
 @pytest.mark.parametrize(
