@@ -238,9 +238,8 @@ def by_binning(view: RowSource, run: int, entry: HistogramEntry, cells: CellRead
     """The rows of ``run`` that hold a histogram, apart for each binning it had, in order of time; empty if none do.
 
     Where axes have a common one (`owtrend.model.axis.common`) that is one binning: labels in another order, an axis
-    that ROOT extended. So it is where only the class or the error option changes.
-
-    ``cells`` reads their cells, where it is not the store that does.
+    that ROOT extended; also where only the class or the error option changes. ``cells`` reads their cells, where it is
+    not the store that does.
     """
     run_index = view.run_index(run)
     numbers = np.array([number for number, _ in entry.segments])
@@ -302,8 +301,8 @@ class _Frame:
     def from_columns(cls, entry: HistogramEntry, held: NDArray[np.bool_], columns: list[int]) -> "_Frame":
         rows = np.flatnonzero(held[:, columns].any(axis=1))
         segments = [entry.segments[column][1] for column in columns]
-        names = tuple(sorted({segment.names for segment in segments if segment.part == "sums"}))
-        return cls(columns, segments[0], names, int(rows[0]), int(rows[-1]))
+        names = {segment.names for segment in segments if segment.part == "sums"}
+        return cls(columns, segments[0], tuple(sorted(names)), int(rows[0]), int(rows[-1]))
 
     @property
     def kind(self) -> tuple[Any, ...]:
@@ -360,9 +359,8 @@ def find(view: SubsystemReader, run: int, entry: HistogramEntry, binning: int | 
     try:
         return found[binning or 0]
     except IndexError:
-        raise NotFoundError(
-            f"{view.where}: {entry.name} has {len(found)} binnings in run {run}, no {binning}"
-        ) from None
+        words = f"{view.where}: {entry.name} has {len(found)} binnings in run {run}, no {binning}"
+        raise NotFoundError(words) from None
 
 
 def find_all(
