@@ -28,6 +28,7 @@ _LIMITS = {"C": 2**7 - 1, "S": 2**15 - 1, "I": 2**31 - 1, "F": 2**24}  # content
 _ROUNDING = {"F": 1e-6}  # relative, by class; of double 1e-9
 _FASTER = 1.5  # times the usual rate, from which on a content cannot have been counted since a restart
 _BACK = 3  # snapshots in succession that may be out of order
+_LIGHTER = 0.9  # of the usual squared weight of a fill: below, no restart made all bins fall
 _FEW = 0.5  # of the bins expected to fall after a restart: with fewer, entries moved
 _FELL = State.RESTART | State.OUT_OF_ORDER | State.MOVED
 _NONE = State(0)
@@ -154,12 +155,17 @@ def displaced(rows: Sequence[Row], restart: int) -> range:
 
 
 def _scaled(now: Row, before: Row, fell: bool) -> bool:
-    """True if all contents were multiplied by a factor: no bin is lower than that, and the sums of weights agree."""
+    """True if all contents were multiplied by a factor: no bin is lower than that, and the sums of weights agree.
+
+    Of weights before, squares that fell while entries came are scaled.
+    """
     if now.cells is None or before.cells is None or now.entries < before.entries:
         return False
     filled = before.cells > 0
     if not filled.any():
         return False
+    if fell and not before.unweighted and now.squares / now.entries < _LIGHTER * before.squares / before.entries:
+        return True
     ratio = now.cells[filled] / before.cells[filled]
     least = float(ratio.min())
     if before.unweighted and not now.unweighted and before.weight > 0:

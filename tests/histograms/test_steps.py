@@ -223,6 +223,23 @@ def multiple(one, times):
     return replace(one, parts=parts, sums={name: value * times for name, value in one.sums.items()})
 
 
+def test_what_root_scales_or_fills_beyond_a_type_has_no_known_gain():
+    rows = {}
+    for (_, name), one in SnapshotReader().read("tests/data/root/steps.root").histograms.items():
+        rows.setdefault(name, []).append(one)
+    archive = archive_of(*snapshots(rows))
+    for name in rows:
+        scaled, lost = name.startswith("scaled"), [2] if name.startswith("scaled") else [2, 3, 4]
+        states = archive.histogram("EMC", name, run=300000).state.values
+        assert np.flatnonzero(State.LOST.is_set(states)).tolist() == lost, name
+        assert np.flatnonzero(State.MOVED.is_set(states)).tolist() == (lost if scaled else []), name
+        assert not (State.RESTART | State.OUT_OF_ORDER).is_set(states).any(), name
+        entries = archive.trend("EMC", name, "entries", run=300000)["value"].values.ravel()
+        assert np.flatnonzero(np.isnan(entries)).tolist() == lost, name
+        assert entries[1] == (1000 if scaled else 37), name
+        assert not scaled or entries[3:].tolist() == [1000, 1000], name
+
+
 @pytest.mark.parametrize("kind", CLASSES)
 def test_steady_histories_have_no_false_kinds(kind):
     for seed in range(20):
