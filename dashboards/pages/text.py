@@ -88,19 +88,19 @@ def slice_facts(content: xr.Dataset) -> str:
 
 
 def why(session: Session) -> str:
-    """The findings in the time slice: for each kind the most significant one, and how many there are."""
+    """The findings in the time slice: for each kind when, in how many reports, and why the most significant one is."""
     view, found = session.view, session.loaded.findings
     rows = found.within(view.run, view.start, view.stop)
     lines = []
     for _, same_kind in list(rows.groupby("score", sort=False))[:_KINDS]:
         top = same_kind.iloc[0]
-        start, stop = (np.datetime64(top[end], "ns") for end in ("start", "stop"))
+        start, stop = (np.datetime64(end, "ns") for end in (same_kind["start"].min(), same_kind["stop"].max()))
         _, sign, name = SIGNS[sign_of(top["score"], top["certain"])]
-        more = f" and {len(same_kind) - 1} more" if len(same_kind) > 1 else ""
+        reports = f", {len(same_kind)} reports" if len(same_kind) > 1 else ""
         words = escape(theme.plain(top["why"]))
         lines.append(
             f'<li title="{words}"><span class="sign" title="{name}">{sign}</span>'
-            f"<b>{time_text(start)} to {time_text(stop)}</b>{more} · {words}</li>"
+            f"<b>{time_text(start)} to {time_text(stop)}</b>{reports} · {words}</li>"
         )
     if lines:
         return f'<ul class="why">{"".join(lines)}</ul>'
