@@ -7,7 +7,7 @@ import panel as pn
 
 from dashboards.pictures import theme
 from dashboards.state import interval
-from dashboards.state.findings import Incident, latest
+from dashboards.state.findings import Incident, latest, reductor_for
 from dashboards.state.session import Session
 
 __all__ = ["Incidents"]
@@ -16,7 +16,7 @@ __all__ = ["Incidents"]
 class Incidents(pn.viewable.Viewer):
     """A list in which a user chooses an incident; the view goes to its most significant histogram and its interval.
 
-    An incident of whole snapshots, such as a gap, leads to the entries there.
+    The trend is one that shows it: entries of the bins that deviate, the mean where it moved, or all entries.
 
     The list is filled once the page is in the browser, after the pictures. It shows the incident until the user looks
     at something else.
@@ -56,9 +56,9 @@ class Incidents(pn.viewable.Viewer):
             return  # nothing but unreadable files
         start, stop = interval.text(incident.start), interval.text(incident.stop)
         place: dict[str, Any] = {"run": incident.run, "subsystem": incident.subsystem, "start": start, "stop": stop}
-        if incident.histogram is None:
-            place |= {"reductor": "entries", "every": ""}
-        elif self.session.view.every == "run":  # a trend without a place for the interval
+        if reductor := reductor_for(self.session.archive, incident):
+            place |= {"reductor": reductor}
+        if incident.histogram is None or self.session.view.every == "run":  # a trend without a place for the interval
             place |= {"every": ""}
         self._incident_shown = ()
         self.session.choose(histogram=incident.histogram, **place)

@@ -1,5 +1,7 @@
 """Scores and findings of one histogram, and the latest incidents of a store."""
 
+import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,8 +13,9 @@ import xarray as xr
 
 import owtrend
 from owtrend.errors import NotFoundError
+from owtrend.model.finding import Aspect, BinRange, Score
 
-__all__ = ["Findings", "Incident", "findings", "kept_findings", "latest"]
+__all__ = ["Findings", "Incident", "findings", "kept_findings", "latest", "reductor_for"]
 
 MOST = 30  # incidents that are listed
 
@@ -121,10 +124,40 @@ def latest(archive: owtrend.Archive) -> tuple[Incident, ...]:
     return tuple(found.values())
 
 
+def reductor_for(archive: owtrend.Archive, incident: Incident) -> str:
+    """The reductor whose trend shows what is wrong: entries of all bins, or of those that deviate, or where they lie;
+    empty if any may.
+    """
+    if incident.histogram is None:
+        return "entries"
+    where = incident.subsystem, incident.run, incident.start, incident.stop
+    top = _most_significant(archive, *where, histogram=incident.histogram)
+    score, bins = Score(top["score"]), top["bins"]
+    if score.aspect in (Aspect.FRACTION, Aspect.RATE):
+        return "entries"
+    if score.quantity == "place":
+        return f"mean_{bins[0].axis if bins else 'x'}"
+    if score.quantity == "counts" and bins and all(map(_is_range, bins)):
+        return f"entries({','.join(map(_range_text, bins))})"
+    return ""
+
+
+def _is_range(place: BinRange) -> bool:
+    return math.isfinite(place.low) and math.isfinite(place.high)
+
+
+def _range_text(place: BinRange) -> str:
+    inside = json.dumps(place.label, ensure_ascii=False) if place.label else f"{place.low!r}:{place.high!r}"
+    return f"{place.axis}={inside}"
+
+
 def _most_significant(
-    archive: owtrend.Archive, subsystem: str, run: int, start: np.datetime64, stop: np.datetime64
+    archive: owtrend.Archive, subsystem: str, run: int, start: np.datetime64, stop: np.datetime64,
+    histogram: str | None = None,
 ) -> pd.Series:  # fmt: skip
-    """The most significant finding of a subsystem in an interval of a run."""
+    """The most significant finding of a subsystem, or of one histogram, in an interval of a run."""
     rows = archive.findings(subsystem, runs=[run])
+    if histogram is not None:
+        rows = rows[np.array([histogram in names for names in rows["histograms"]], dtype=bool)]
     rows = rows[(rows["start"] >= start) & (rows["stop"] <= stop)]
     return rows.sort_values(["certain", "z", "start"], ascending=[False, False, True], kind="stable").iloc[0]

@@ -14,7 +14,7 @@ import owtrend
 from dashboards.pages import text as page_text
 from dashboards.pages.histogram import HistogramPage
 from dashboards.pictures.trend import Timeline
-from dashboards.state.findings import findings, latest
+from dashboards.state.findings import Incident, findings, latest, reductor_for
 from dashboards.state.session import Session
 from owtrend.compute import compute
 from owtrend.model.axis import Axis
@@ -235,6 +235,20 @@ def test_an_incident_leads_to_its_most_significant_histogram_and_its_interval(pa
     assert widget.value == 0, "the user looks at something else"
 
 
+def test_the_trend_of_an_incident_is_one_of_the_bins_that_deviate(page, scored):
+    rows = scored.findings("EMC", runs=[3]).query("histogram == 'odd'")
+    assert {"bin", "window"} & set(rows["score"])
+    start, stop = (np.datetime64(time, "ns") for time in (rows["start"].min(), rows["stop"].max()))
+    reductor = reductor_for(scored, Incident("", "EMC", 3, "odd", start, stop))
+    assert reductor == "entries(x=2.0:3.0)"
+    page.session.choose(run=3, histogram="odd", reductor=reductor)
+    assert page.session.view.reductor == "entries(x=2:3)"
+    trend = page.session.loaded.trend.squeeze()
+    during = (trend["time"] > start) & (trend["time"] <= stop)
+    assert trend["value"][during].max() == 0, "the bin is dead"
+    assert trend["value"][~during].min() > 10
+
+
 @pytest.fixture(scope="module")
 def two_subsystems():
     """Runs 1 and 2 of EMC and TPC, 20 snapshots each, scored.
@@ -265,8 +279,10 @@ def test_incidents_are_listed_newest_first_and_lead_to_another_subsystem(two_sub
     assert labels == sorted(labels, reverse=True), "they begin with the time"
     assert any("EMC a absent" in label for label in labels)
     widget.value = next(widget.options[label] for label in labels if "TPC b" in label)
-    assert (page.session.view.run, page.session.view.subsystem, page.session.view.histogram) == (2, "TPC", "b")
+    view = page.session.view
+    assert (view.run, view.subsystem, view.histogram) == (2, "TPC", "b")
     assert page.controls.subsystem.value == "TPC"
+    assert view.reductor == "entries", "its share of all entries is wrong"
 
 
 def test_an_incident_of_whole_snapshots_opens_the_entries_and_each_subsystem_has_a_line_of_its_own(two_subsystems):
