@@ -265,10 +265,11 @@ class HistogramPage(pn.viewable.Viewer):
         self._shade = _shade()
         if loaded.trend is None:
             return None
-        label = theme.reductor_name(session.view.reductor, theme.axis_titles(loaded.cumulative))
+        reductor, titles = session.view.reductor, theme.axis_titles(loaded.cumulative)
         options: dict[str, Any] = {
-            "title": f"Trend · {label} per {every or 'snapshot'}", "label": label, "shade": self._shade,
-            "colours": self._colours,
+            "title": f"Trend · {theme.reductor_name(reductor, titles)} per {every or 'snapshot'}",
+            "label": theme.reductor_name(reductor, titles, ranges=False),  # the axis is too short for more
+            "shade": self._shade, "colours": self._colours,
         }  # fmt: skip
         if "run" in loaded.trend.dims:
             picture, signs = trend_by_run(loaded.trend, **options), []

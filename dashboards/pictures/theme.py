@@ -210,13 +210,15 @@ def axis_titles(histogram: Any) -> dict[str, str]:
     return {axis: plain(str(histogram[axis].attrs.get("long_name", ""))) for axis in dims}
 
 
-def reductor_name(reductor: str, axes: Mapping[str, str] | None = None) -> str:
-    """A reductor such as ``mean_x`` in words; ``axes`` are the titles of axes by letter.
+def reductor_name(reductor: str, axes: Mapping[str, str] | None = None, *, ranges: bool = True) -> str:
+    """A reductor such as ``mean_x`` in words, with its ranges or without; ``axes`` are the titles of axes by letter.
 
     >>> reductor_name("std_x", {"x": "E (GeV)"})
     'std of E (GeV)'
     >>> reductor_name("quantile_x(0.9)"), reductor_name("rate(y=2:5)", {"y": "row"})
     ('quantile 0.9 of x', 'rate [Hz], row 2 to 5')
+    >>> reductor_name('entries(x="A, left")'), reductor_name("entries(x=2:5)", ranges=False)
+    ('entries, x "A, left"', 'entries')
     """
     match = re.fullmatch(r"(\w+?)(?:_([xyzt]))?(?:\((.*)\))?", reductor)
     if match is None:
@@ -224,12 +226,12 @@ def reductor_name(reductor: str, axes: Mapping[str, str] | None = None) -> str:
     name, letter, inside = match[1].replace("_", " "), match[2], match[3] or ""
     titles = {"t": "the profiled quantity"} | {axis: title for axis, title in (axes or {}).items() if title}
     numbers, behind = [], []
-    for part in filter(None, (piece.strip() for piece in inside.split(","))):
-        bounds = re.fullmatch(r"([xyz])=(.*):(.*)", part)
-        if bounds:
-            behind.append(f"{titles.get(bounds[1], bounds[1])} {bounds[2]} to {bounds[3]}")
+    for part in filter(None, (piece.strip() for piece in re.findall(r'(?:"(?:\\.|[^"\\])*"|[^,"])+', inside))):
+        if inner := re.fullmatch(r"([xyz])=(.*)", part):
+            bounds = inner[2] if inner[2].startswith('"') else inner[2].replace(":", " to ")
+            behind.append(f"{titles.get(inner[1], inner[1])} {bounds}")
         else:
             numbers.append(part)
     name += "".join(f" {number}" for number in numbers) if len(numbers) < 2 else f" {' to '.join(numbers)}"
     name += f" of {titles.get(letter, letter)}" if letter else " [Hz]" if name == "rate" else ""
-    return ", ".join([name, *behind])
+    return ", ".join([name, *(behind if ranges else ())])
