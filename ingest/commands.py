@@ -182,7 +182,9 @@ def simulate(
 
     EMC, TPC and HLT send cumulative histograms each minute, as in Run 2. truth.json lists the faults and the histograms
     of each component. The same options give the same contents. Kinds of faults: hot_channel, dead_region, hv_trip,
-    drift, rate_step, restart, gap, truncated_file, duplicate_after_end, rebinning.
+    drift, rate_step, restart, gap, truncated_file, duplicate_after_end, rebinning. By name only, what else happens to
+    counters in mid-run: fast_restart, early_snapshot, late_snapshot, gauge, reset, scaled, full_bin, other_labels,
+    new_label, extended_axis, other_class.
 
     Example: owtrend simulate detector --runs 2 --faults hot_channel,gap
     """

@@ -1,58 +1,23 @@
 """Faults of the simulated detector, by kind: where each strikes, how strong it is, how it changes the fills."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ingest.simulator.detector import COMPONENTS, component, histograms
-from ingest.simulator.histogram import SimulatedHistogram
+from ingest.simulator.events import EVENTS
+from ingest.simulator.histogram import SimulatedHistogram, filled
+from ingest.simulator.kinds import Fault, Kind, Times
 from owtrend.errors import UsageError, hint
 
-__all__ = ["FAULTS", "Fault", "Kind", "Times", "drawn", "merged_bins", "planned"]
+__all__ = ["ALL_FAULTS", "FAULTS", "Fault", "drawn", "planned"]
 
 SECTOR = np.pi / 9  # the TPC has 18 on each side
 SHORTEST = 30  # snapshots of a run that has room for faults: half a dozen reports
-Times = dict[tuple[int, str], Sequence[datetime]]  # by run and subsystem: start of the run, then each snapshot
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """A deliberate fault in ``(start, stop]``, both times of snapshots in UTC.
-
-    Components report every five minutes, so fills from before ``start`` may be reported after it.
-    """
-
-    kind: str  # of FAULTS
-    run: int
-    subsystem: str
-    histogram: str | None  # the one to look at; None: the whole snapshot
-    histograms: tuple[str, ...]  # all that it changes; empty: the whole snapshot
-    start: datetime
-    stop: datetime
-    size: float  # in the measure of its kind, see Kind.measure
-    where: tuple[float, ...]  # coordinates in the histogram, see Kind.place; empty if it has no place
-    details: str  # the visible effect, in words
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
-    """One kind of fault."""
-
-    measure: str  # meaning of the size
-    sizes: tuple[float, float, float]  # least, planned, most
-    span: Callable[[int, float, float], tuple[int, int]]  # (snapshots, size, when from 0 to 1) -> first and last
-    describe: Callable[[Fault, Any], str]  # the visible effect in words; the second argument is the histogram, if any
-    strikes: tuple[str, ...] = ()  # values of `shows` of the histograms it can strike; empty: whole snapshots
-    reach: Literal["histogram", "component", "alike"] = "histogram"  # alike: all of the subsystem that it can strike
-    after_end: bool = False  # it stops `size` minutes after the run
-    subsystems: tuple[str, ...] = tuple(COMPONENTS)
-    place: Callable[[SimulatedHistogram, float, np.random.Generator], tuple[float, ...]] = lambda h, size, rng: ()
-    # Added fills per minute, at progress 0 to 1.
-    change: Callable[[SimulatedHistogram, Fault, float], NDArray[Any]] | None = None
 
 
 def planned(times: Times, scale: float) -> list[Fault]:
@@ -80,7 +45,7 @@ _PLANNED: tuple[tuple[int, str, str, str | None, tuple[float, ...]], ...] = (
 
 
 def drawn(rng: np.random.Generator, wanted: int | Sequence[str], times: Times, scale: float) -> list[Fault]:
-    """Draw a number of faults of any kind, or one of each named kind, each in its own run and subsystem.
+    """Draw a number of `FAULTS`, or one of each named kind, each in its own run and subsystem.
 
     Raises
     ------
@@ -88,19 +53,19 @@ def drawn(rng: np.random.Generator, wanted: int | Sequence[str], times: Times, s
         If a kind is unknown, the runs are too short, or there are more faults than runs x subsystems.
     """
     for kind in () if isinstance(wanted, int) else wanted:
-        if kind not in FAULTS:
-            near = hint(kind, FAULTS, limit=1, quote=False)
-            raise UsageError(f"no fault {kind!r}{near or '.'} Known are {', '.join(FAULTS)}")
+        if kind not in ALL_FAULTS:
+            near = hint(kind, ALL_FAULTS, limit=1, quote=False)
+            raise UsageError(f"no fault {kind!r}{near or '.'} Known are {', '.join(ALL_FAULTS)}")
     kinds = list(rng.choice(list(FAULTS), wanted)) if isinstance(wanted, int) else list(wanted)
     free = [key for key, run_times in times.items() if len(run_times) > SHORTEST]
     rng.shuffle(free)
     faults = []
-    for kind in sorted(map(str, kinds), key=lambda kind: len(FAULTS[kind].subsystems)):
-        choices = [key for key in free if key[1] in FAULTS[kind].subsystems]
+    for kind in sorted(map(str, kinds), key=lambda kind: len(ALL_FAULTS[kind].subsystems)):
+        choices = [key for key in free if key[1] in ALL_FAULTS[kind].subsystems]
         if not choices:
             raise UsageError(
                 f"no room for {len(kinds)} faults, {kind} among them: each needs a run and subsystem of its own with "
-                f"at least {SHORTEST} snapshots ({kind}: of {', '.join(FAULTS[kind].subsystems)}). "
+                f"at least {SHORTEST} snapshots ({kind}: of {', '.join(ALL_FAULTS[kind].subsystems)}). "
                 "Simulate more or longer runs"
             )
         free.remove(choices[0])
@@ -113,7 +78,7 @@ def _fault(
     where: tuple[float, ...] = (), rng: np.random.Generator | None = None,
 ) -> Fault:  # fmt: skip
     """A fault of this kind; with an ``rng`` everything about it is drawn."""
-    rules, ends, all_histograms = FAULTS[kind], times[run, subsystem], histograms(subsystem, scale)
+    rules, ends, all_histograms = ALL_FAULTS[kind], times[run, subsystem], histograms(subsystem, scale)
     size, when = rules.sizes[1], 0.5
     if rng is not None:
         size, when = float(rng.uniform(rules.sizes[0], rules.sizes[2])), float(rng.random())
@@ -123,7 +88,7 @@ def _fault(
     histogram = None
     if rules.strikes:
         names = [candidate.name for candidate in all_histograms]
-        alike = [candidate.name for candidate in all_histograms if candidate.shows in rules.strikes]
+        alike = [one.name for one in all_histograms if one.shows in rules.strikes and rules.fits(one)]
         if rng is not None:
             name = str(rng.choice(alike))
         assert name is not None
@@ -245,7 +210,7 @@ def _shifted(histogram: SimulatedHistogram, fault: Fault, progress: float) -> ND
     return moved
 
 
-def merged_bins(histogram: SimulatedHistogram, size: float) -> int:
+def _merged_bins(histogram: SimulatedHistogram, size: float) -> int:
     """Number of bins of x that a rebinning merges into one; it divides the bins without remainder."""
     bins = len(histogram.axes[0])
     return next(number for number in range(int(size), bins + 1) if bins % number == 0)
@@ -317,7 +282,9 @@ FAULTS: dict[str, Kind] = {
     "rebinning": Kind(
         measure="bins that become one, or the next larger number that divides them", sizes=(2, 2, 2),
         strikes=("spectrum",), span=_to_the_end,
-        describe=lambda f, h: f"its {len(h.axes[0])} bins become {len(h.axes[0]) // merged_bins(h, f.size)} at "
+        kept=lambda h, counts, size: filled(h, counts, _merged_bins(h, size)),
+        describe=lambda f, h: f"its {len(h.axes[0])} bins become {len(h.axes[0]) // _merged_bins(h, f.size)} at "
         "the first report after the start, the counts are kept",
     ),
 }  # fmt: skip
+ALL_FAULTS = FAULTS | EVENTS

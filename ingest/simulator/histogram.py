@@ -13,7 +13,7 @@ from owtrend.model.axis import Axis
 from owtrend.model.histogram import DTYPES, Histogram
 from owtrend.output import root_writer
 
-__all__ = ["Binning", "SimulatedHistogram", "labelled", "regular", "root_object"]
+__all__ = ["Binning", "SimulatedHistogram", "filled", "labelled", "regular", "root_object"]
 
 FEW_BINS = 10  # an axis with so few bins counts categories and is never made coarser
 
@@ -114,11 +114,17 @@ def _axis(axis: Binning) -> Axis:
     return Axis(np.asarray(axis.edges, dtype=np.float64), regular=False, title=axis.title, labels=labels)
 
 
-def root_object(histogram: SimulatedHistogram, counts: NDArray[Any], merged: int = 1) -> Any:
-    """The histogram as ROOT keeps it after these fills at bin centres, for uproot to write.
+def root_object(histogram: Histogram) -> Any:
+    """The histogram for uproot to write. It is serialized once, however often it is written."""
+    written = root_writer.root_object(histogram)
+    written.serialize = cache(written.serialize)
+    return written
 
-    Each ``merged`` bins of x become one, as by ``TH1::Rebin``, which leaves the statistics unchanged. The object is
-    serialized once, however often it is written.
+
+def filled(histogram: SimulatedHistogram, counts: NDArray[Any], merged: int = 1) -> Histogram:
+    """The histogram as ROOT keeps it after these fills at bin centres.
+
+    Each ``merged`` bins of x become one, as by ``TH1::Rebin``, which leaves the statistics unchanged.
     """
     values = histogram.values or (1.0,)
     fills = counts.sum(axis=0) if len(counts) > 1 else counts[0]
@@ -142,13 +148,10 @@ def root_object(histogram: SimulatedHistogram, counts: NDArray[Any], merged: int
         if np.issubdtype(dtype, np.integer):
             sumw = sumw.clip(max=np.iinfo(dtype).max)  # where ROOT stops counting
         parts = {"contents": sumw, "sumw2": sumw2} if histogram.sumw2 else {"contents": sumw}
-    filled = Histogram(
+    return Histogram(
         path=(histogram.name,), class_name=histogram.class_name, title=histogram.title, axes=axes,
         error_option=histogram.option, parts={name: part.ravel() for name, part in parts.items()}, sums=sums,
     )  # fmt: skip
-    written = root_writer.root_object(filled)
-    written.serialize = cache(written.serialize)
-    return written
 
 
 def _merged(part: NDArray[Any], number: int) -> NDArray[Any]:

@@ -22,12 +22,13 @@ import uproot
 from numpy.typing import NDArray
 
 from ingest import naming
-from ingest.simulator import faults as kinds
 from ingest.simulator.detector import COMPONENTS, EVENTS, component, histograms
-from ingest.simulator.faults import FAULTS, Fault, Times
-from ingest.simulator.histogram import SimulatedHistogram, root_object
+from ingest.simulator.faults import ALL_FAULTS, Fault, drawn, planned
+from ingest.simulator.histogram import SimulatedHistogram, filled, root_object
+from ingest.simulator.kinds import Times
 from owtrend.display import DisplayedFields
 from owtrend.errors import UsageError
+from owtrend.model.histogram import Histogram
 
 __all__ = ["Fault", "Simulation", "simulate"]
 
@@ -35,6 +36,7 @@ FIRST_START = datetime(2018, 6, 1, 12, 0, tzinfo=UTC)  # 14:00 at CERN
 RUN_SPACING = timedelta(minutes=90)
 RUNS_PER_FILL, BEAM_LIFETIME = 6, 8 * 3600.0  # s; every sixth run begins with a fresh beam
 SNAPSHOT_SPACING, SNAPSHOT_JITTER = 60, 3  # s
+STAMP = timedelta(seconds=30)  # from the nearest snapshot to one with a wrong time
 # As in Run 2: a run of 60 snapshots has 12 reports of each histogram. A shorter cycle would hide that components are
 # ahead or behind of each other by up to five minutes, which is more than the statistics of any slice.
 REPORT_CYCLE, REPORT_JITTER = 300.0, 42.0  # s
@@ -120,8 +122,8 @@ def simulate(
         Factor on the fills. At 1, with a fresh beam: 12,000 events and 1,000 to 60,000 fills of a histogram per
         minute, whatever the scale.
     faults
-        ``"planned"``: the ten of the demo, in its first five runs; a number: that many, drawn; names of `FAULTS`: one
-        of each, drawn; ``()``: none. Runs of fewer than 30 snapshots have none.
+        ``"planned"``: the ten of the demo, in its first five runs; a number: that many of the demo's kinds, drawn;
+        names of `FAULTS` or `EVENTS`: one of each, drawn; ``()``: none. Runs of fewer than 30 snapshots have none.
     seed
         Seed of fills, times, reports and drawn faults; the detector itself (gains, dead channels) is always the same.
     workers
@@ -148,11 +150,11 @@ def simulate(
     spacing = max(RUN_SPACING, timedelta(seconds=SNAPSHOT_SPACING * (snapshots + 10)))
     times = _times(seed, numbers, snapshots, spacing)
     if faults == "planned":
-        chosen = kinds.planned(times, scale)
+        chosen = planned(times, scale)
     elif isinstance(faults, str):
-        raise UsageError(f"faults={faults!r}: expected 'planned', a number, or a list of {', '.join(FAULTS)}")
+        raise UsageError(f"faults={faults!r}: expected 'planned', a number, or a list of {', '.join(ALL_FAULTS)}")
     else:
-        chosen = kinds.drawn(np.random.default_rng([seed, 2018]), faults, times, scale)
+        chosen = drawn(np.random.default_rng([seed, 2018]), faults, times, scale)
     series = [
         _Series(
             folder=folder, run=run, subsystem=subsystem, times=tuple(ends), scale=scale, statistics=statistics,
@@ -226,6 +228,8 @@ def _write(series: _Series, advance: Callable[[], None] = lambda: None) -> int:
     """Write the files of one subsystem in one run; returns their number."""
     faults = {fault.kind: fault for fault in series.faults}
     gap, cut, again = (faults.get(kind) for kind in ("gap", "truncated_file", "duplicate_after_end"))
+    early, late = (faults.get(kind) for kind in ("early_snapshot", "late_snapshot"))
+    after_late = late and series.times[series.times.index(late.start) + 1]
     packing = uproot.ZLIB(1)
     # Each object is packed once, however often it is written: four in five are unchanged since the last snapshot.
     # (A subclass of ZLIB would not do: uproot accepts only its own classes.)
@@ -235,6 +239,10 @@ def _write(series: _Series, advance: Callable[[], None] = lambda: None) -> int:
         written = [time]
         if again and time == series.times[-1]:
             written += [time + timedelta(minutes=number + 1) for number in range(int(again.size))]
+        if early and time == early.stop:
+            written = [early.start + STAMP]
+        if late and time == after_late:
+            written = [late.stop - STAMP]
         for when in written:
             if gap and gap.start < when < gap.stop:
                 continue
@@ -258,6 +266,8 @@ def _snapshots(series: _Series) -> Iterator[dict[str, Any]]:
     began, *ends = ages.values()
     reports = _last_reports(rng, COMPONENTS[series.subsystem], began, np.array(ends))
     restart = next((fault for fault in series.faults if fault.kind == "restart"), None)
+    jumps = {fault.histogram: fault for fault in series.faults if ALL_FAULTS[fault.kind].jump}
+    jump_rng = np.random.default_rng((*series.seed, 1))  # of its own: fills are the same as without
     counts = [np.zeros(histogram.density.shape, dtype=np.int64) for histogram in all_histograms]
     counted = [began] * len(all_histograms)  # age of the beam up to which each is filled
     objects: dict[str, Any] = {}
@@ -267,14 +277,24 @@ def _snapshots(series: _Series) -> Iterator[dict[str, Any]]:
             counted = [end] * len(all_histograms)
         for i, histogram in enumerate(all_histograms):
             since, until = counted[i], reports[component(series.subsystem, i), k]
+            jump = jumps.get(histogram.name)
+            if jump and _jumps_at(jump, series.times[k : k + 2]):
+                change = ALL_FAULTS[jump.kind].jump
+                assert change is not None
+                counts[i], until = change(histogram, counts[i], jump.size, jump_rng), end
             if until > since:
-                counts[i] += rng.poisson(series.statistics * _fills(histogram, series, ages, since, until))
+                new = rng.poisson(series.statistics * _fills(histogram, series, ages, since, until))
+                counts[i][: len(new)] += new  # those after it, of weights before a Scale(), stay
                 counted[i] = until
             if until > since or histogram.name not in objects:
-                objects[histogram.name] = root_object(
-                    histogram, counts[i], _merged_bins(histogram, series, ages, counted[i])
-                )
+                objects[histogram.name] = root_object(_kept(histogram, counts[i], series, ages, counted[i]))
         yield objects
+
+
+def _jumps_at(fault: Fault, times: Sequence[datetime]) -> bool:
+    """Whether the counts jump at the second of two snapshots."""
+    before, now = times
+    return before == fault.start or (ALL_FAULTS[fault.kind].each_snapshot and fault.start < now <= fault.stop)
 
 
 def _fills(
@@ -283,7 +303,7 @@ def _fills(
     """Expected fills while the age of the beam is in ``(since, until]``, faults included."""
     fills = histogram.density * _exposure(since, until)
     for fault in series.faults:
-        change = FAULTS[fault.kind].change
+        change = ALL_FAULTS[fault.kind].change
         if change and histogram.name in fault.histograms:
             start, stop = ages[fault.start], ages[fault.stop]
             first, last = max(since, start), min(until, stop)
@@ -294,12 +314,15 @@ def _fills(
     return fills.clip(min=0)
 
 
-def _merged_bins(histogram: SimulatedHistogram, series: _Series, ages: dict[datetime, float], counted: float) -> int:
-    """Number of bins of x merged into one in a report of the fills up to this age."""
+def _kept(
+    histogram: SimulatedHistogram, counts: NDArray[Any], series: _Series, ages: dict[datetime, float], counted: float
+) -> Histogram:
+    """What ROOT keeps in a report of the fills up to this age of the beam."""
     for fault in series.faults:
-        if fault.kind == "rebinning" and histogram.name in fault.histograms and counted > ages[fault.start]:
-            return kinds.merged_bins(histogram, fault.size)
-    return 1
+        kept = ALL_FAULTS[fault.kind].kept
+        if kept and histogram.name in fault.histograms and counted > ages[fault.start]:
+            return kept(histogram, counts, fault.size)
+    return filled(histogram, counts)
 
 
 def _exposure(since: float, until: float) -> float:

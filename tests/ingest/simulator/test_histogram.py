@@ -5,7 +5,7 @@ import pytest
 import uproot
 
 from ingest import SnapshotReader
-from ingest.simulator.histogram import Binning, SimulatedHistogram, labelled, regular, root_object
+from ingest.simulator.histogram import Binning, SimulatedHistogram, filled, labelled, regular, root_object
 
 
 def histogram(class_name, axes, **more):
@@ -42,7 +42,7 @@ def test_a_coarser_axis_has_about_the_fraction_of_the_bins(axis, fraction, edges
 def test_a_full_short_stops_counting_where_root_does(tmp_path):
     axes = [regular("x", 2, 0, 2), regular("y", 2, 0, 2)]
     counts = np.full((1, 4, 4), 40_000)
-    stored = read_back(tmp_path / "h.root", root_object(histogram("TH2S", axes), counts))
+    stored = read_back(tmp_path / "h.root", root_object(filled(histogram("TH2S", axes), counts)))
     assert stored.class_name == "TH2S"
     assert (stored.values(flow=True) == 32767).all()
     assert stored.sums["entries"] == 16 * 40_000
@@ -51,7 +51,7 @@ def test_a_full_short_stops_counting_where_root_does(tmp_path):
 @pytest.mark.parametrize("option", ["", "s", "i", "g"])
 def test_a_profile_keeps_the_option_of_its_errors(tmp_path, option):
     profile = histogram("TProfile", [regular("x", 1, 0, 1)], values=(1.0, 3.0), option=option)
-    stored = read_back(tmp_path / "h.root", root_object(profile, np.array([[0, 5, 0], [0, 15, 0]])))
+    stored = read_back(tmp_path / "h.root", root_object(filled(profile, np.array([[0, 5, 0], [0, 15, 0]]))))
     assert stored.error_option == option
     assert stored.values()[0] == 2.5  # 5 of 1 and 15 of 3
     assert stored.parts["sumwy2"][1] == 5 + 15 * 9
@@ -59,7 +59,7 @@ def test_a_profile_keeps_the_option_of_its_errors(tmp_path, option):
 
 def test_weights_are_kept_with_their_squares(tmp_path):
     weighted = histogram("TH1F", [regular("x", 1, 0, 1)], values=(1.0, 3.0), sumw2=True)
-    stored = read_back(tmp_path / "h.root", root_object(weighted, np.array([[1, 5, 0], [0, 15, 0]])))
+    stored = read_back(tmp_path / "h.root", root_object(filled(weighted, np.array([[1, 5, 0], [0, 15, 0]]))))
     assert stored.values(flow=True).tolist() == [1, 50, 0]
     assert stored.variances(flow=True).tolist() == [1, 140, 0]
     assert (stored.sums["entries"], stored.sums["tsumw"], stored.sums["tsumwx"]) == (21, 50, 25)
@@ -67,8 +67,8 @@ def test_weights_are_kept_with_their_squares(tmp_path):
 
 def test_merged_bins_leave_flow_and_statistics_as_they_were(tmp_path):
     fine, counts = histogram("TH1D", [regular("x", 4, 0, 4)]), np.array([[9, 1, 2, 3, 4, 8]])
-    before = read_back(tmp_path / "fine.root", root_object(fine, counts))
-    after = read_back(tmp_path / "coarse.root", root_object(fine, counts, merged=2))
+    before = read_back(tmp_path / "fine.root", root_object(filled(fine, counts)))
+    after = read_back(tmp_path / "coarse.root", root_object(filled(fine, counts, merged=2)))
     assert after.values(flow=True).tolist() == [9, 3, 7, 8]
     assert after.axes[0].edges.tolist() == [0, 2, 4]
     assert after.sums == before.sums
