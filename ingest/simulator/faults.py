@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.simulator.detector import COMPONENTS, component, histograms
-from ingest.simulator.events import EVENTS
+from ingest.simulator.counter_events import COUNTER_EVENTS
 from ingest.simulator.histogram import SimulatedHistogram, filled
 from ingest.simulator.kinds import Fault, Kind, Times
 from owtrend.errors import UsageError, hint
@@ -287,4 +287,4 @@ FAULTS: dict[str, Kind] = {
         "the first report after the start, the counts are kept",
     ),
 }  # fmt: skip
-ALL_FAULTS = FAULTS | EVENTS
+ALL_FAULTS = FAULTS | COUNTER_EVENTS

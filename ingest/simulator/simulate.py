@@ -122,8 +122,8 @@ def simulate(
         Factor on the fills. At 1, with a fresh beam: 12,000 events and 1,000 to 60,000 fills of a histogram per
         minute, whatever the scale.
     faults
-        ``"planned"``: the ten of the demo, in its first five runs; a number: that many of the demo's kinds, drawn;
-        names of `FAULTS` or `EVENTS`: one of each, drawn; ``()``: none. Runs of fewer than 30 snapshots have none.
+        ``"planned"``: the ten of the demo, in its first five runs; a number: that many of `FAULTS`, drawn; names of
+        `FAULTS` or `COUNTER_EVENTS`: one of each, drawn; ``()``: none. Runs of fewer than 30 snapshots have none.
     seed
         Seed of fills, times, reports and drawn faults; the detector itself (gains, dead channels) is always the same.
     workers

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ingest.simulator.detector import COMPONENTS, histograms
+from ingest.simulator.counter_events import COUNTER_EVENTS
 from ingest.simulator.faults import FAULTS, Fault, drawn
 from ingest.simulator.simulate import Simulation, simulate
 from owtrend.errors import UsageError
@@ -236,6 +237,19 @@ def test_a_fault_of_any_kind_is_drawn_inside_its_run_and_histogram(seed: int, sc
             assert change.shape == histogram.density.shape
             assert change.any(), "it would change nothing"
             assert (histogram.density + change).min() >= -1e-9
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("scale", [0.001, 0.1])
+def test_events_of_counters_are_drawn_by_name_only_and_inside_their_run(seed: int, scale: float) -> None:
+    assert not set(COUNTER_EVENTS) & {fault.kind for fault in drawn_with(seed, 12, scale)}
+    found = drawn_with(seed, tuple(COUNTER_EVENTS), scale)
+    assert sorted(fault.kind for fault in found) == sorted(COUNTER_EVENTS)
+    for fault in found:
+        kind, times = COUNTER_EVENTS[fault.kind], TIMES[fault.run, fault.subsystem]
+        assert kind.sizes[0] <= fault.size <= kind.sizes[2]
+        assert times[0] <= fault.start < fault.stop <= times[-1]
+        assert fault.histograms == ((fault.histogram,) if fault.histogram else ())
 
 
 def test_a_simulation_has_the_requested_faults(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from ingest.simulator.histogram import SimulatedHistogram, filled, labelled, reg
 from ingest.simulator.kinds import Kind
 from owtrend.model.histogram import DTYPES, Histogram
 
-__all__ = ["EVENTS"]
+__all__ = ["COUNTER_EVENTS"]
 
 Counts = NDArray[Any]  # fills so far, shaped as `SimulatedHistogram.density`
 _FLOAT_LIMIT = 2**24  # a float that counts stays there
@@ -76,7 +76,7 @@ def _full(histogram: SimulatedHistogram, counts: Counts, size: float) -> Histogr
 
 
 def _relabelled(histogram: SimulatedHistogram, counts: Counts, size: float) -> Histogram:
-    """Labels in the order in which they came first: moved on by ``size`` bins."""
+    """Contents by labels that came in another order, moved on by ``size`` bins."""
     [axis], bins = histogram.axes, int(size)
     moved = counts.copy()
     moved[..., 1:-1] = np.roll(counts[..., 1:-1], bins, axis=-1)
@@ -139,8 +139,8 @@ def _late(snapshots: int, size: float, when: float) -> tuple[int, int]:
     return first, first + int(size) + 2
 
 
-# Drawn only by name.
-EVENTS: dict[str, Kind] = {
+# Drawn by name only: the faults that a seed draws stay the same.
+COUNTER_EVENTS: dict[str, Kind] = {
     "fast_restart": Kind(
         measure="fills since the restart, relative to those before", sizes=(1.05, 1.2, 1.5), strikes=("spectrum",),
         span=_after_reports, jump=_counted_elsewhere,
@@ -159,8 +159,7 @@ EVENTS: dict[str, Kind] = {
     ),
     "gauge": Kind(
         measure="its contents, relative to the fills since the snapshot before", sizes=(1, 1, 1), strikes=("map",),
-        subsystems=("EMC", "HLT"), span=_whole_run, jump=_started_again, each_snapshot=True,
-        kept=_set_by_hand,
+        subsystems=("EMC", "HLT"), span=_whole_run, jump=_started_again, each_snapshot=True, kept=_set_by_hand,
         describe=lambda f, h: "its bins are set at each snapshot, to what was counted since the one before: a gauge",
     ),
     "reset": Kind(
