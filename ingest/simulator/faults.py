@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.simulator.detector import COMPONENTS, component, histograms
 from ingest.simulator.counter_events import COUNTER_EVENTS
+from ingest.simulator.detector import COMPONENTS, component, histograms
 from ingest.simulator.histogram import SimulatedHistogram, filled
 from ingest.simulator.kinds import Fault, Kind, Times
 from owtrend.errors import UsageError, hint

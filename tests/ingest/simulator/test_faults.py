@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ingest.simulator.detector import COMPONENTS, histograms
 from ingest.simulator.counter_events import COUNTER_EVENTS
+from ingest.simulator.detector import COMPONENTS, histograms
 from ingest.simulator.faults import FAULTS, Fault, drawn
 from ingest.simulator.simulate import Simulation, simulate
 from owtrend.errors import UsageError
