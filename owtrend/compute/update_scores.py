@@ -85,6 +85,7 @@ def rescore(
                 transaction.scores(name).prepare(len(reader.subsystem(name).registry.histograms), AXES)
             transaction.commit("make room for scores")
             roomy |= missing
+            reader = store.reader()  # runs before a histogram came have room for its scores there, too
         tasks = [
             task
             for name, (chosen, before) in batches.items()
