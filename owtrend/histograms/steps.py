@@ -70,8 +70,8 @@ class Row:
         return self.weight in (self.squares, 0.0)  # see `_unweighted`
 
     def too_many_since(self, before: "Row", seconds: float) -> bool:
-        """True if this row has more than ``before``, and than can have been counted in ``seconds`` since a restart."""
-        return self.entries > before.entries and not self.entries <= _FASTER * before.rate * seconds
+        """True if this row has no less than ``before``, and more than can have been counted since a restart."""
+        return self.entries >= before.entries and not self.entries <= _FASTER * before.rate * seconds
 
     def fell_from(self, before: "Row") -> bool:
         """True if fills alone cannot lead from ``before`` to this row."""

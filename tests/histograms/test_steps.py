@@ -48,6 +48,7 @@ def test_steps_by_hand(rows, expected, wrong):
     ("rows", "restart", "expected"),
     [
         pytest.param([6, 4, 7], 1, [1], id="one-is-old"),
+        pytest.param([6, 4, 6], 1, [1], id="one-is-old-and-nothing-came-since"),
         pytest.param([6, 3, 4, 7], 1, [1, 2], id="two-are-old"),
         pytest.param([6, 2, 3, 4, 7], 1, [1, 2, 3], id="three-are-old"),
         pytest.param([6, 9, 10, 7, 7.5, 8], 3, [1, 2], id="two-are-early"),

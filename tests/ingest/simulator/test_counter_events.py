@@ -142,7 +142,6 @@ def test_a_snapshot_stamped_too_late_is_out_of_order_where_it_counts_on_soon_aft
     assert_late_ones_are_out_of_order(late_rows(events, soon=True))
 
 
-@pytest.mark.xfail(reason="rows after the late one that repeat the row before it do not show that nothing restarted")
 def test_a_snapshot_stamped_too_late_is_out_of_order_where_nothing_is_counted_soon_after(events: Events) -> None:
     assert_late_ones_are_out_of_order(late_rows(events, soon=False))
 
