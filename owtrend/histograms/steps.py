@@ -164,7 +164,8 @@ def _scaled(now: Row, before: Row, fell: bool) -> bool:
     filled = before.cells > 0
     if not filled.any():
         return False
-    if fell and not before.unweighted and now.squares / now.entries < _LIGHTER * before.squares / before.entries:
+    per_fill, usual = now.cells.sum() / now.entries, before.cells.sum() / before.entries  # sums leave flow bins out
+    if fell and not before.unweighted and per_fill < _LIGHTER * usual:
         return True
     ratio = now.cells[filled] / before.cells[filled]
     least = float(ratio.min())

@@ -44,6 +44,13 @@ def test_steps_by_hand(rows, expected, wrong):
     assert step(made[-1], made[-2], made[-3] if len(made) > 2 else None) == (expected, wrong)
 
 
+def test_a_weighted_restart_whose_entries_lie_more_in_flow_bins_is_not_scaled():
+    total, again = SHAPE.sum(), 1.1 * np.roll(SHAPE, 2)
+    before = row(0.6 * SHAPE, 0, entries=total, weight=0.75 * total, squares=0.6 * total)
+    after = row(0.6 * again, 1, entries=again.sum(), weight=0.65 * total, squares=0.5 * total)
+    assert step(after, before) == (State.RESTART, False)
+
+
 @pytest.mark.parametrize(
     ("rows", "restart", "expected"),
     [
