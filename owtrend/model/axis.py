@@ -1,6 +1,6 @@
 """One axis of a histogram: bin edges, title and labels; and axes brought together, by label or as ROOT extends them."""
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from typing import Any
@@ -208,10 +208,10 @@ def moved(block: NDArray[Any], dim: int, to: NDArray[np.intp], size: int) -> NDA
     return np.moveaxis(target, 0, dim)
 
 
-def _numbered(axis: Axis) -> dict[int, Hashable]:
+def _numbered(axis: Axis) -> dict[int, tuple[str, int]]:
     """The labels of an axis by bin; of equal labels the first is the first, and so on."""
     seen: dict[str, int] = {}
-    found: dict[int, Hashable] = {}
+    found: dict[int, tuple[str, int]] = {}
     for number, label in sorted(axis.labels.items()):
         seen[label] = seen.get(label, 0) + 1
         found[number] = (label, seen[label])
@@ -225,7 +225,7 @@ def _with_labels(axis: Axis, other: Axis) -> Axis:
     if not missing:
         return axis
     count = len(axis)
-    labels = dict(axis.labels) | {count + n: label[0] for n, label in enumerate(missing, start=1)}  # type: ignore[index]
+    labels = dict(axis.labels) | {count + n: label for n, (label, _) in enumerate(missing, start=1)}
     return replace(_longer(axis, count + len(missing)), labels=labels)
 
 
