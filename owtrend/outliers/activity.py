@@ -66,6 +66,11 @@ class RunActivity:
         return State.RESTART.is_set(self.state)
 
     @cached_property
+    def lost(self) -> NDArray[np.bool_]:
+        """Whether what each histogram gained is not known: a bin is full, or all were scaled; ``(time, histogram)``."""
+        return State.LOST.is_set(self.state)
+
+    @cached_property
     def wait(self) -> float:
         """Median time between two reports of a histogram [ns]."""
         return median_wait(self.times, self.reported)

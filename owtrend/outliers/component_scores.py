@@ -49,8 +49,8 @@ class _PastRun:
 
     ``good``: counts of the reports with a good fraction, or of all where most are bad (``rejected``); ``cuts``: both
     from a time in the run on [ns] at which another level was accepted. ``together``: counts over the ``length`` [s] in
-    which all histograms report, NaN for those that did not all the time. ``clean``: neither fraction nor rate was
-    flagged.
+    which all histograms report, NaN for those that did not all the time, or of which a gain is not known. ``clean``:
+    neither fraction nor rate was flagged.
     """
 
     run: int
@@ -155,18 +155,19 @@ def _past_run(
     run: int, mode: str, activity: RunActivity, entries: NDArray[np.float64], flagged: NDArray[np.uint8],
     summaries: NDArray[np.float64], settings: ScoreSettings,
 ) -> _PastRun:  # fmt: skip
-    reported, ends = activity.reported, _ends(activity)
+    reported, lost, ends = activity.reported, activity.lost, _ends(activity)
     bad = Flagged.FRACTION.is_set(flagged)
     counts = np.where(reported, entries, 0.0)
-    good, rejected = _good(reported, bad, counts)
+    good, rejected = _good(reported, lost, bad, counts)
     cuts = {
-        level.start: _good(reported[late], bad[late], counts[late])
+        level.start: _good(reported[late], lost[late], bad[late], counts[late])
         for level in settings.accepted
         if level.aspect is Aspect.FRACTION and ends[0] <= level.start < ends[-1]
         for late in (ends > level.start,)
     }
     clean = np.logical_not((Flagged.FRACTION | Flagged.RATE).is_set(flagged).any(axis=0))
     together, length = counts_together(activity.times, reported, counts)
+    together[lost.any(axis=0)] = np.nan
     return _PastRun(run, mode, reported, good, rejected, together, clean, length, summaries, int(ends[0]), cuts)
 
 
@@ -174,10 +175,17 @@ def _ends(activity: RunActivity) -> NDArray[np.int64]:
     return activity.times.astype("datetime64[ns]").view("int64")
 
 
-def _good(reported: NDArray[np.bool_], bad: NDArray[np.bool_], counts: NDArray[np.float64]) -> _Good:
-    """Counts of the good reports of each histogram, or of all where most are bad; and where that is."""
-    rejected = 2 * (bad & reported).sum(axis=0) > reported.sum(axis=0)
-    return np.where(rejected, counts.sum(axis=0), np.where(bad, 0.0, counts).sum(axis=0)), rejected
+def _good(
+    reported: NDArray[np.bool_], lost: NDArray[np.bool_], bad: NDArray[np.bool_], counts: NDArray[np.float64]
+) -> _Good:  # fmt: skip
+    """Counts of the good reports of each histogram, or of all where most are bad; and where that is.
+
+    Not of all where some are not known: then 0, for such a histogram is in no reference.
+    """
+    changed = reported | lost
+    rejected = 2 * (bad & changed).sum(axis=0) > changed.sum(axis=0)
+    every = np.where(lost.any(axis=0), 0.0, counts.sum(axis=0))
+    return np.where(rejected, every, np.where(bad, 0.0, counts).sum(axis=0)), rejected
 
 
 def _since(alike: Sequence[_PastRun], epochs: Sequence[int], time: int) -> list[_PastRun]:
@@ -251,13 +259,14 @@ class RunComponents:
         self.arrays = fresh
         anew = set((np.flatnonzero(activity.restarted[self.rows_done :].any(axis=1)) + self.rows_done).tolist())
         anew |= {bisect_right(current.ends, epoch) for epoch in self._accepted_rates()}
+        fewer = set((np.flatnonzero(activity.lost[self.rows_done :].any(axis=1)) + self.rows_done).tolist())
         changed = self.rows_done
         while self.rows_done < count:
             first = self.rows_done
             if first + 1 >= self._learn_at:
                 self._learn(current, first)
                 self._learn_at = max(first + 2, -(-5 * (first + 1) // 4))
-            last = min([count, self._learn_at - 1, *(row for row in anew if row > first)])
+            last = min([count, self._learn_at - 1, *(row for row in anew | fewer if row > first)])
             if first in anew:
                 self._since = first
             for row in range(first, last):
@@ -352,7 +361,7 @@ class RunComponents:
         component = _Component(members, monitor, [earlier.run for earlier in reference], -1, later)
         bad = np.any(Flagged.FRACTION.is_set(self.arrays["flagged"][:, members]), axis=1)
         for earlier_row in np.flatnonzero(current.activity.reported[:row, members].any(axis=1)).tolist():
-            if current.is_whole(component, earlier_row):
+            if current.is_whole(component, earlier_row) and current.known(component, earlier_row).all():
                 self._begin_anew(component, current.ends[earlier_row])
                 if not bad[earlier_row]:
                     component.monitor.accept(current.report(members, earlier_row))
@@ -372,12 +381,15 @@ class RunComponents:
         if not current.activity.reported[row, members].any():
             return
         flagged = self.arrays["flagged"]
-        whole, begin, component.begin = current.is_whole(component, row), component.begin, row
-        if not whole:
-            flagged[row, members] |= _FRACTION
+        whole, known = current.is_whole(component, row), current.known(component, row)
+        begin, component.begin = component.begin, row
+        every, members = members, members[known]
+        if not whole or len(members) < 2:
+            flagged[row, every] |= _FRACTION
             return
         self._begin_anew(component, current.ends[row])
-        report, monitor = current.report(members, row), component.monitor
+        monitor = component.monitor if known.all() else component.monitor.among(known)
+        report = current.report(members, row)
         scores = monitor.test(report)
         bad = current.spoiled[row, members]
         if scores is not None:
@@ -386,10 +398,10 @@ class RunComponents:
                 worst = int(scores.difference["bin_cell"])
                 if bad.any() and not bad[worst]:
                     worst = int(np.argmax(bad))  # of two histograms the one whose bins are flagged, too
-                flagged[row, members] |= _FRACTION
+                flagged[row, every] |= _FRACTION
                 flagged[row, members[worst]] |= _CONTRIBUTES
-                data, known = monitor.compared(scores, report)
-                expected = known.counts[worst] * scores.ratio
+                data, reference = monitor.compared(scores, report)
+                expected = reference.counts[worst] * scores.ratio
                 name = self.names[members[worst]]
                 why = (
                     f"fraction of {name} in its component: {counted(data.counts[worst], expected)} "
@@ -399,41 +411,42 @@ class RunComponents:
                 found = self.finding(current.activity, [name], begin, row, Score.FRACTION, scores.total, why, side)
                 self._of_fractions.append(found)
                 return
-        if bad.any():
-            flagged[row, members] |= _FRACTION
+        if bad.any() or not known.all():
+            flagged[row, every] |= _FRACTION
         else:
             monitor.accept(report)
 
     def _rates(self, current: "_CurrentRun", first: int, last: int) -> int:
         """Rates of the components relative to each other in the rows before ``last`` that are not final at ``first``.
 
-        Separately before and after a restart, since the counts right before it are lost, and an accepted rate. Returns
-        the first such row.
+        Separately before and after a restart, since the counts right before it are lost, and an accepted rate. Without
+        the histograms of which a gain since then is not known. Returns the first such row.
         """
         activity, begin = current.activity, self._since
-        rows = [
-            begin + np.flatnonzero(activity.reported[begin:last, self._components.members(number)].any(axis=1))
-            for number in range(self._components.count)
-        ]
+        every = [self._components.members(number) for number in range(self._components.count)]
+        lost = np.logical_or.reduce(activity.lost[begin:last], axis=0)
+        counted = [members[~lost[members]] for members in every]
+        rows = [begin + np.flatnonzero(activity.reported[begin:last, members].any(axis=1)) for members in counted]
         chosen = [number for number, reports in enumerate(rows) if len(reports)]
         if len(chosen) < _MIN_COMPONENTS:
             return first
         reference = self._alike[-self.settings.last :]
-        epochs = [current.epochs(Aspect.RATE, self._components.members(number)) for number in range(len(rows))]
-        expected = _expected(self._components, reference, epochs, current.ends[begin])
-        series = [current.series(self._components.members(number), rows[number], reference) for number in chosen]
+        epochs = [current.epochs(Aspect.RATE, members) for members in counted]
+        expected = _expected(counted, reference, epochs, current.ends[begin])
+        series = [current.series(counted[number], rows[number], reference) for number in chosen]
         waiting = current.first_waiting(rows, begin, first)
         fresh = [int(np.searchsorted(rows[number], waiting)) for number in chosen]
         against_runs = f"compared with {run_names([earlier.run for earlier in reference])}"
         found = deviations(series, expected[np.ix_(chosen, chosen)], fresh)
         for number, since, z, deviation, from_runs in zip(chosen, fresh, *found, strict=True):
-            members, reports = self._components.members(number), rows[number]
+            members, reports = counted[number], rows[number]
             names = [self.names[member] for member in members]
             what = f"{names[0]} and {len(names) - 1} more of its component" if len(names) > 1 else names[0]
             for at in range(since, len(reports)):
-                row, key = int(reports[at]), (int(reports[at]), int(members[0]))
+                row, key = int(reports[at]), (int(reports[at]), int(every[number][0]))
+                self.arrays["rate"][row, every[number]] = np.nan
                 self.arrays["rate"][row, members] = z[at]
-                self.arrays["flagged"][row, members] &= ~_RATE
+                self.arrays["flagged"][row, every[number]] &= ~_RATE
                 self._of_rates.pop(key, None)
                 if not z[at] > current.thresholds[row]:
                     continue
@@ -481,6 +494,11 @@ class _CurrentRun:
         """False if a histogram was missing since the last report: it counts for longer than the others."""
         rows = slice(max(component.begin, 0), row + 1)
         return bool(self.activity.held[rows][:, component.members].all())
+
+    def known(self, component: _Component, row: int) -> NDArray[np.bool_]:
+        """Of which members of a component all is known that they gained since its last report."""
+        rows = slice(component.begin + 1, row + 1)
+        return np.logical_not(self.activity.lost[rows][:, component.members].any(axis=0))
 
     @cached_property
     def seconds(self) -> NDArray[np.float64]:
@@ -577,15 +595,14 @@ def _monitor(
 
 
 def _expected(
-    components: Components, runs: Sequence[_PastRun], epochs: Sequence[Sequence[int]], time: int
+    components: Sequence[NDArray[np.intp]], runs: Sequence[_PastRun], epochs: Sequence[Sequence[int]], time: int
 ) -> NDArray[np.float64]:  # fmt: skip
     """Log of the ratio of counts of each pair of components: the mean over runs in which both were clean.
 
-    And since the last of the ``epochs`` of each before ``time`` [ns].
+    And since the last of the ``epochs`` of each before ``time`` [ns]. ``components``: the histograms of each.
     """
-    counts = np.full((len(runs), components.count), np.nan)
-    for number in range(components.count):
-        members = components.members(number)
+    counts = np.full((len(runs), len(components)), np.nan)
+    for number, members in enumerate(components):
         size = int(members.max(initial=0)) + 1
         began = max((epoch for epoch in epochs[number] if epoch < time), default=-1)
         for row, earlier in enumerate(runs):

@@ -149,16 +149,19 @@ def _restarts(activity: RunActivity, begins: list[int], ends: list[int]) -> Iter
 
 
 def _unknown_gains(activity: RunActivity, begins: list[int], ends: list[int]) -> Iterator[Found]:
-    """Rows out of order, and the first of those in a row in which bins were full or scaled."""
+    """Rows out of order, and of the reports in a row in which bins were full or scaled the first."""
     out, lost, scaled = (bit.is_set(activity.state) for bit in (State.OUT_OF_ORDER, State.LOST, State.MOVED))
     for row in np.flatnonzero(out.any(axis=1)).tolist():
         words = "came out of order: the content is of another time, and takes part in no increment"
         yield Score.OUT_OF_ORDER, np.flatnonzero(out[row]), begins[row], ends[row], words
+    none = np.zeros_like(lost[:1])
+    reports = np.where(activity.reported | lost, np.arange(1, len(ends) + 1)[:, None], 0)
+    before = np.maximum.accumulate(np.concatenate([none, reports[:-1]]), axis=0)  # 0: none
     for which, words in (
         (lost & scaled, "had all bins multiplied by a factor: the gain is not known"),
         (lost & ~scaled, "reached the largest content of a bin: gains are not known from here on"),
     ):
-        began = which & ~np.concatenate([np.zeros_like(which[:1]), which[:-1]])
+        began = which & ~np.take_along_axis(np.concatenate([none, which]), before, axis=0)
         for row in np.flatnonzero(began.any(axis=1)).tolist():
             yield Score.LOST, np.flatnonzero(began[row]), begins[row], ends[row], words
 
@@ -184,7 +187,7 @@ def _silences(activity: RunActivity, components: Components, ends: list[int], wa
     """Components that waited for more than three times as long as normal, up to their next report."""
     for number in range(components.count):
         members = components.members(number)
-        rows = np.flatnonzero(activity.reported[:, members].any(axis=1)).tolist()
+        rows = np.flatnonzero((activity.reported | activity.lost)[:, members].any(axis=1)).tolist()
         for begin, row in zip(rows, [*rows[1:], len(ends) - 1], strict=True):
             if ends[row] - ends[begin] > _SILENT * wait:
                 words = f"did not change for {minutes(ends[row] - ends[begin])}, normally for {minutes(wait)}"

@@ -6,7 +6,7 @@ never become part of a reference.
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Self
 
@@ -62,6 +62,10 @@ class Counts:
         sizes = np.array([len(axis) + 2 for axis in want], dtype=np.int64)
         moments = None if self.moments is None else rearranged(self.moments, have, want)
         return Counts(rearranged(self.counts[None], have, want)[0], sizes, moments, self.reports)
+
+    def among(self, cells: NDArray[np.bool_]) -> "Counts":
+        """Some of the cells of one axis; no moments."""
+        return Counts(self.counts[cells], np.array([np.count_nonzero(cells)], dtype=np.int64), reports=self.reports)
 
     @cached_property
     def line_sums(self) -> Floats:
@@ -183,6 +187,16 @@ class HistogramMonitor:
         if len(self.raw) > _MOST_RAW:
             del self.raw[: _MOST_RAW // 4]
         return ReportScores(raw, z, total, (comparison, score), differences[comparison])
+
+    def among(self, cells: NDArray[np.bool_]) -> Self:
+        """The same for some of the cells of one axis, to test reports that have no others; scores go to both."""
+        running = (
+            None if one is None else RunningCounts.from_counts(one.to_counts().among(cells))
+            for one in (self.accepted, self._latest, self._earlier)
+        )  # fmt: skip
+        accepted, latest, earlier = running
+        reference = None if self.reference is None else self.reference.among(cells)
+        return replace(self, reference=reference, accepted=accepted, _latest=latest, _earlier=earlier)
 
     def accept(self, report: Counts) -> None:
         """Add a good report to the references."""

@@ -16,8 +16,8 @@ SCORES: Mapping[str, int] = MappingProxyType(
     {
         "trends": TRENDS,  # scores are made from their states and entries
         "histogram": 5,  # scores of the bins of one histogram
-        "component": 3,  # fractions in a component, rates of components
-        "findings": 7,  # interruptions, changes between runs, and the bins, sides and words of all findings
+        "component": 4,  # fractions in a component, rates of components
+        "findings": 8,  # interruptions, changes between runs, and the bins, sides and words of all findings
     }
 )
 

@@ -37,19 +37,28 @@ CONFIG = Config.model_validate(
 
 
 def snapshots(run, subsystem="EMC", *, seed=0, reset=False):
-    """Rows of a run: components that report in turn, a restart, missing and new histograms, another binning."""
+    """Rows of a run: components that report in turn, a restart, missing and new histograms, another binning.
+
+    One histogram is full after a while, and one is scaled.
+    """
     rng = np.random.default_rng([seed, run])
     held: dict[str, list[np.ndarray]] = {}
+    halved = 0  # fills of "scaled"
     before: dict[str, Histogram] = {}
     for row in range(ROWS):
         if row == 15 and run % 2:
             held.clear()  # restarted
+            halved = 0
         names = [name for name, phase in COMPONENTS.items() if (row + phase) % 3 == 0 or row == 0]
         for name in names:
             mean = 4.0 + 3 * (name == "h" and row in (11, 12))
             fills = rng.normal(mean, 2, (rng.poisson(400 if row != 18 else 100), 3))
             held[name] = [fills] if reset else [*held.get(name, []), fills]
+        if row == 10 and run % 2 and not reset:
+            halved = sum(map(len, held["scaled"]))
         made = {name: histogram(name, np.concatenate(held[name]), row) for name in held}
+        weights = np.repeat([0.5, 1.0], [halved, sum(map(len, held["scaled"])) - halved]) if halved else None
+        made["scaled"] = filled([X], np.concatenate(held["scaled"])[:, :1], "scaled", weights=weights)
         made["gauge"] = filled([X], np.full((row // 4 + 1, 1), 0.5), "gauge", gauge=True)
         if row in (5, 6, 7, 16):
             made.pop("sometimes", None)
@@ -74,6 +83,8 @@ COMPONENTS = {
     "p2": 2,
     "doubles": 0,
     "named": 1,
+    "full": 1,
+    "scaled": 0,
 }
 
 
@@ -90,6 +101,9 @@ def histogram(name, fills, row):
     if name == "named":
         order = "abcd" if row < 6 else "dbaec" if row < 17 else "fbcd"
         return filled([builders.labelled(list(order))], fills[:, :1] % len(order), name)
+    if name == "full":
+        one = filled([X], fills[::2, :1], name)
+        return replace(one, class_name="TH1C", parts={"contents": one.parts["contents"].clip(max=127).astype("i1")})
     return filled([WIDE if name == "grows" and row > 12 else X], fills[:, :1], name)
 
 

@@ -1,6 +1,7 @@
 """Scores of a small detector: what they find, what they depend on, and what is made again when."""
 
 import shutil
+from dataclasses import replace
 from itertools import chain, count
 
 import numpy as np
@@ -12,6 +13,7 @@ from owtrend.compute.stale import Stale
 from owtrend.config import Config, ScoreConfig
 from owtrend.errors import NotFoundError
 from owtrend.kernels.two_sample.tails import z_of
+from owtrend.model.rows import State
 from owtrend.outliers.monitor import SCORES
 from owtrend.store import versions
 from tests.builders import MINUTE, START, append, archive_of, snapshots
@@ -283,6 +285,39 @@ def test_a_histogram_that_was_away_for_a_while_biases_no_share():
     assert set(archive.findings()["score"]) == {"absent"}
     shares = archive.scores("EMC", scores=["fraction"], runs=[300002, 300003])["z"]
     assert np.nanmax(shares) < 3.5
+
+
+def full_run(run, seed, *, change=None):
+    """As `sent`, with bins of ``c`` that are full from about snapshot 6 on."""
+    rows = []
+    for row in sent(run, seed, change):
+        known = row.histograms["c",]
+        contents = {"contents": known.parts["contents"].clip(max=127).astype("i1")}
+        full = replace(known, class_name="TH1C", parts=contents)
+        rows.append(replace(row, histograms={**row.histograms, ("c",): full}))
+    return rows
+
+
+@pytest.mark.slow
+def test_a_histogram_that_is_full_takes_no_part_in_fractions_and_the_others_go_on():
+    def less_of_b(name, number, expected):
+        return 0.5 * expected if name == "b" and number == 18 else expected
+
+    full = [full_run(run, 5, change=less_of_b if run == RUNS[1] else None) for run in RUNS[1:5]]
+    archive = archive_of(*sent(RUNS[0], 5), *chain(*full), *sent(RUNS[5], 5))
+    compute.compute(archive.location, workers=0)
+    archive = archive.latest()
+    found = archive.findings()
+    assert found[found["score"] != "lost"][["run", "histogram", "score"]].to_numpy().tolist() == [
+        [RUNS[1], "b", "fraction"]
+    ]
+    assert found[found["score"] == "lost"]["run"].tolist() == list(RUNS[1:5])
+    state = archive.trend("EMC", "c", "entries", run=RUNS[2]).state
+    lost = State.LOST.is_set(state.values)
+    assert 8 < lost.sum() < 12
+    fraction = archive.scores("EMC", scores=["fraction"], runs=[RUNS[2]])["z"].isel(score=0)
+    assert np.isnan(fraction.sel(histogram="c").values[lost]).all()
+    assert np.isfinite(fraction.sel(histogram="b").values[lost]).all()
 
 
 @pytest.mark.slow

@@ -191,6 +191,15 @@ def test_gains_are_not_known_while_a_bin_is_full(events: Events) -> None:
     assert "lost" in events.scores(fault)
 
 
+@pytest.mark.parametrize("kind", ["scaled", "full_bin"])
+def test_a_gain_that_is_not_known_is_one_finding_and_makes_no_other_of_its_component(events: Events, kind: str) -> None:
+    fault = events.fault(kind)
+    found = events.archive.findings(fault.subsystem)
+    found = found[found.run == fault.run]
+    assert found.histogram[found.score == "lost"].tolist() == [fault.histogram]
+    assert not set(found.score) & {"fraction", "rate", "silent"}
+
+
 def test_labels_in_another_order_after_a_restart_are_matched(events: Events) -> None:
     fault = events.fault("other_labels")
     data = events.data(fault)
