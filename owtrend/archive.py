@@ -145,7 +145,7 @@ class Archive(Displayed):
 
     @property
     def changes(self) -> pd.DataFrame:
-        """Histograms that changed within a run and go on as one: another class or error option, an extended axis.
+        """Histograms that changed within a run and go on as one: class, error option, an extended axis, new labels.
 
         Columns: subsystem, run, histogram, time (UTC) of the first snapshot after the change, and what changed.
         """

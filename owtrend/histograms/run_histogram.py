@@ -13,6 +13,7 @@ from owtrend.histograms.steps import RunSteps, previous_rows
 from owtrend.model.axis import Axis, common_axes, rearranged
 from owtrend.model.registry import COUNTS, SAME, SUMS, TWINS, HistogramEntry, Registry, Segment
 from owtrend.model.rows import Accumulation, State
+from owtrend.model.wording import plural
 from owtrend.store import versions
 from owtrend.store.layout import TIME_CHUNK
 from owtrend.store.reader import SubsystemReader
@@ -20,6 +21,7 @@ from owtrend.store.reader import SubsystemReader
 __all__ = ["MANY_RUNS", "RowSource", "RunHistogram", "by_binning", "find", "find_all", "with_all_steps"]
 
 MANY_RUNS = 8  # for more runs it is quicker to read the rows of all runs at once
+_MOST_LABELS, _LONGEST_LABEL = 3, 40  # named in a change
 
 CellReader = Callable[[str, int, NDArray[np.intp], slice], NDArray[Any]]  # as `SubsystemReader.cells`
 
@@ -166,14 +168,15 @@ class RunHistogram:
 
     @property
     def changes(self) -> list[tuple[np.datetime64, str]]:
-        """When its class, its error option or the edges of an axis changed, and how; not labels."""
+        """When its class, its error option or the edges of an axis changed, or it got more labels, and how."""
         which = np.zeros(len(self.rows), dtype=np.intp)
         segments = [segment for segment, _ in self.pieces["sums"]]
         for number, (_, mask) in enumerate(self.pieces["sums"]):
             which[mask] = number
         found = []
+        known = [set(axis.labels.values()) for axis in segments[which[0]].axes]
         for row in (np.flatnonzero(np.diff(which)) + 1).tolist():
-            words = _change(segments[which[row - 1]], segments[which[row]])
+            words = _change(segments[which[row - 1]], segments[which[row]], known)
             found += [(self.times[row], words)] if words else []
         return found
 
@@ -384,17 +387,28 @@ def find_all(
     return pieces
 
 
-def _change(before: Segment, after: Segment) -> str:
+def _change(before: Segment, after: Segment, known: Sequence[set[str]]) -> str:
+    """What is new, in words; labels that are not ``known`` of an axis, to which they are added."""
     words = []
     if before.class_name != after.class_name:
         words.append(f"{before.class_name} became {after.class_name}")
     if before.error_option != after.error_option:
         words.append(f"error option {before.error_option!r} became {after.error_option!r}")
-    for letter, old, new in zip("xyz", before.axes, after.axes, strict=False):
+    for letter, old, new, labels in zip("xyz", before.axes, after.axes, known, strict=False):
+        if more := [label for label in new.labels.values() if label and label not in labels]:
+            words.append(f"{letter} has {plural(len(more), 'new label')}: {_shortened(more)}")
+            labels.update(more)
         if not (old.labels or new.labels or np.array_equal(old.edges, new.edges)):
             now, earlier = (f"{axis.edges[0]:g} to {axis.edges[-1]:g}" for axis in (new, old))
             words.append(f"{letter} goes from {now}, before from {earlier}")
     return "; ".join(words)
+
+
+def _shortened(labels: Sequence[str]) -> str:
+    """A few labels, in quotes, without control characters; a file may have any."""
+    cut = [label if len(label) <= _LONGEST_LABEL else f"{label[:_LONGEST_LABEL]}…" for label in labels[:_MOST_LABELS]]
+    more = len(labels) - len(cut)
+    return ", ".join(map(repr, cut)) + (f" and {more} more" if more else "")
 
 
 def _describe(one: RunHistogram) -> str:

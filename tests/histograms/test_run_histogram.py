@@ -89,7 +89,15 @@ def test_labels_are_matched_and_one_that_a_restart_lacks_has_a_bin_of_its_own(ki
     assert whole.restarts == 1
     assert archive.trend("EMC", "h", "entries", run=300000).value.values.tolist() == [75, 75, 75, 77, 77]
     assert not archive.trend("EMC", "h", "overflow", run=300000).value.any()
-    assert archive.changes.empty
+    (change,) = archive.changes.to_dict("records")
+    assert (str(change["time"]), change["change"]) == ("2018-06-01 12:03:00", "x has 1 new label: 'E'")
+
+
+def test_of_many_new_labels_a_few_are_named_and_none_as_it_came():
+    hostile = ["\x1b[2J", "\u202eevil", "n" * 500, *map(str, range(7))]
+    rows = [of_kind("TH1", labelled(labels), np.array([0.5])) for labels in (["a"], ["a", *hostile])]
+    (change,) = archive_of(*snapshots({"h": rows})).changes["change"]
+    assert change == f"x has 10 new labels: '\\x1b[2J', '\\u202eevil', '{'n' * 40}…' and 7 more"
 
 
 @pytest.mark.parametrize("kind", ["TH1", "TH2", "TProfile"])
