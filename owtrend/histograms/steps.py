@@ -29,6 +29,7 @@ _ROUNDING = {"F": 1e-6}  # relative, by class; of double 1e-9
 _FASTER = 1.5  # times the usual rate, from which on a content cannot have been counted since a restart
 _BACK = 3  # snapshots in succession that may be out of order
 _LIGHTER = 0.9  # of the usual squared weight of a fill: below, no restart made all bins fall
+_NEARLY_ALL = 0.8  # of each bin is left by Scale() with a factor that makes fills hardly lighter
 _FEW = 0.5  # of the bins expected to fall after a restart: with fewer, entries moved
 _FELL = State.RESTART | State.OUT_OF_ORDER | State.MOVED
 _NONE = State(0)
@@ -165,10 +166,12 @@ def _scaled(now: Row, before: Row, fell: bool) -> bool:
     if not filled.any():
         return False
     per_fill, usual = now.cells.sum() / now.entries, before.cells.sum() / before.entries  # sums leave flow bins out
-    if fell and not before.unweighted and per_fill < _LIGHTER * usual:
-        return True
     ratio = now.cells[filled] / before.cells[filled]
     least = float(ratio.min())
+    if fell and not before.unweighted:
+        too_many = least > _NEARLY_ALL and now.too_many_since(before, now.time - before.time)
+        if too_many or per_fill < _LIGHTER * usual:
+            return True
     if before.unweighted and not now.unweighted and before.weight > 0:
         if fell:
             return least > 0

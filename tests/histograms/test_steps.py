@@ -83,6 +83,19 @@ def test_all_bins_times_a_factor_are_scaled():
     assert step(weighted, before) == (GAIN, False)
 
 
+@pytest.mark.parametrize(
+    ("minutes", "expected"),
+    [(1, State.LOST | State.MOVED), (60, State.RESTART)],
+    ids=["no-restart-is-so-fast", "restart"],
+)
+def test_weights_times_a_factor_near_one_are_scaled_where_no_restart_can_have_counted_so_fast(minutes, expected):
+    weights = 0.7 * SHAPE
+    before = Row(600.0, SHAPE.sum(), weights.sum(), 0.5 * SHAPE.sum(), 0.5 * SHAPE, rate=SHAPE.sum() / 600)
+    cells = 0.98**2 * before.cells + np.where(SHAPE > 80, 5.0, 0.0)
+    now = Row(600.0 + 60 * minutes, before.entries + 10, 0.98 * before.weight + 7, cells.sum(), cells)
+    assert step(now, before) == (expected, False)
+
+
 def test_negative_weights_are_no_restart():
     assert step(row(None, 1, 20, -5, 30), row(None, 0, 10, 5, 20)) == (GAIN, False)
     assert step(row(None, 1, 20, -5, 15), row(None, 0, 10, 5, 20)) == (State.RESTART, False)
