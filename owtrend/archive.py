@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cached_property
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from owtrend.learned.shape import Learned
 
 __all__ = ["Archive", "open"]
+
+_log = logging.getLogger(__name__)
 
 
 def open(location: str | FilePath, as_of: str | datetime | None = None) -> Archive:  # noqa: A001 - owtrend.open
@@ -351,11 +354,14 @@ class Archive(Displayed):
             ``restart`` of each histogram.
         """
         from owtrend.trends.query import over_intervals, require_fitting, row_by_row, run_by_run
-        from owtrend.trends.reductors import DEFAULT, parse
+        from owtrend.trends.reductors import DEFAULT, axis_words, parse
         from owtrend.trends.settings import parse_stored
 
         view = self._reader.subsystem(subsystem)
         entries = select_histograms(view, histograms)
+        for name in reductors or ():
+            if words := axis_words(name, (entry.first for entry in entries)):
+                _log.warning("%s", words)
         names = reductors
         if names is None:
             names = [one for one in DEFAULT if any(parse(one).fits(entry.first) for entry in entries)]

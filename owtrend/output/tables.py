@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,10 +22,12 @@ from owtrend.output.whole_file import whole_file
 from owtrend.store.reader import SubsystemReader
 from owtrend.store.repository import Store
 from owtrend.trends.query import row_by_row, run_by_run
-from owtrend.trends.reductors import Reductor
+from owtrend.trends.reductors import Reductor, axis_words
 from owtrend.trends.settings import existing, kept, kept_reductors, parse_stored
 
 __all__ = ["FORMATS", "ExportSummary", "RunTable", "export_trends", "run_table"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -179,6 +182,9 @@ def _chosen(
     every = [entry for view in views.values() for entry in view.registry.histograms.values()]
     asked = set(matching(every, histograms, where))
     missing = set(runs or ()) - {run for view in views.values() for run in view.run_indices}
+    for name in names:
+        if words := axis_words(name, (entry.first for entry in every if entry in asked)):
+            _log.warning("%s", words)
     if missing and (subsystem is None or missing == set(runs or ())):  # in one subsystem, a range may have holes
         raise NotFoundError(f"{where}: no run {', '.join(map(str, sorted(missing)))}; `owtrend runs` lists them")
     chosen = []

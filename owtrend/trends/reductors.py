@@ -8,7 +8,7 @@ formulas.
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -22,7 +22,7 @@ from owtrend.model.registry import Segment
 from owtrend.trends import reductions
 from owtrend.trends.increments import Increments, Ranges
 
-__all__ = ["DEFAULT", "REDUCTORS", "Kind", "Reductor", "applicable", "parse", "reductor"]
+__all__ = ["DEFAULT", "REDUCTORS", "Kind", "Reductor", "applicable", "axis_words", "parse", "reductor"]
 
 
 @dataclass(frozen=True)
@@ -231,6 +231,20 @@ def reductor(function: Callable[..., Any]) -> Callable[..., Any]:
     REDUCTORS[name] = Kind(function, per_axis=False, custom=True)
     parse.cache_clear()
     return function
+
+
+def axis_words(spec: str, segments: Iterable[Segment]) -> str:
+    """What a name without an axis means for the profiles among some histograms, in words; empty if it is clear.
+
+    As in ROOT it is of the first axis, although a profile also has a mean of the profiled quantity.
+    """
+    dims = {len(segment.axes) for segment in segments if segment.class_name.startswith("TProfile")}
+    match = _SPEC.fullmatch(spec.strip())
+    if not dims or not match or match["axis"] or match["name"] not in REDUCTORS or not parse(spec).kind.of_profiled:
+        return ""
+    name = match["name"]
+    profiled = " or ".join(f"{name}_{'xyzt'[number]}" for number in sorted(dims))
+    return f"{name} of a profile is {name}_x, of its x axis; of the profiled quantity it is {profiled}"
 
 
 def applicable(segment: Segment) -> list[str]:

@@ -229,7 +229,7 @@ class RunTrends:
             name = "/".join(piece.segment.path)
             if self._strict and isinstance(error, UsageError):
                 raise UsageError(f"{name}, {single.name}: {error}") from error
-            _log.warning("%s: no %s of it: %s", name, single.name, error)
+            _log.warning("%s: no %s in run %d: %s", name, single.name, piece.run, error)
             return False
         return True
 

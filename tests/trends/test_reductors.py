@@ -5,8 +5,10 @@ import pytest
 
 import owtrend
 from owtrend.errors import NotFoundError, UsageError
+from owtrend.model.axis import Axis
+from owtrend.output.tables import run_table
 from owtrend.trends.reductors import parse
-from tests.builders import archive_of, histogram, labelled, snapshot, table
+from tests.builders import archive_of, filled, histogram, labelled, snapshot, table
 
 
 @pytest.mark.parametrize(
@@ -43,17 +45,31 @@ def archive():
 
 
 @pytest.mark.parametrize("every", [None, "2min"])
-def test_a_label_is_followed_over_runs_and_missing_where_there_is_none(archive, every):
+def test_a_label_is_followed_over_runs_and_missing_where_there_is_none(archive, every, caplog):
     found = archive.trend("EMC", "h", "entries(x=B)", every=every)
     bins = [40, 40, 40] if every is None else [40, 80]
     np.testing.assert_array_equal(found.value, [*bins, *bins, *[np.nan] * len(bins)])
     whole = archive.trend("EMC", "h", "entries(x=B)", every="run").value
     np.testing.assert_array_equal(whole, [120, 120, np.nan])
+    assert {record.getMessage() for record in caplog.records} == {"h: no entries(x=\"B\") in run 2: no label 'B'"}
 
 
 def test_a_label_that_no_run_has_is_an_error_that_names_others(archive):
     with pytest.raises(NotFoundError, match="h, x: no label 'Bb'; did you mean 'B'"):
         archive.trend("EMC", "h", 'entries(x="Bb")')
+
+
+@pytest.mark.parametrize(("spec", "said"), [("mean", True), ("std", True), ("mean_x", False), ("median", False)])
+def test_a_name_without_an_axis_is_of_x_and_that_is_said_of_profiles(spec, said, caplog):
+    profile = filled([Axis.spaced(4, 0, 4)], [[0.5], [1.5]], "p", values=np.array([10.0, 20.0]))
+    archive = archive_of(snapshot(0, profile, histogram([0, 1, 2, 0])))
+    assert archive.trend("EMC", "p", spec, run=300000).attrs["reductor"] == (spec if "_" in spec else f"{spec}_x")
+    words = f"{spec} of a profile is {spec}_x, of its x axis; of the profiled quantity it is {spec}_y"
+    assert caplog.messages == ([words] if said else [])
+    archive.trend("EMC", "h", spec, run=300000)
+    assert len(caplog.messages) == int(said)
+    list(run_table(archive.location, reductors=[spec]).rows())
+    assert caplog.messages == [words] * 2 * said
 
 
 def test_a_projection_takes_the_bin_with_a_label():
