@@ -49,10 +49,11 @@ class Controls(pn.viewable.Viewer):
              "pulls", "cumulative", "complaints", "archive"],
         )  # fmt: skip
         self.search.param.watch(self._follow, "value_input")
-        for name in ("run", "others", "histogram", "reductor", "every", "axes", "region", "log", "normalised", "pulls"):
+        for name in ("run", "others", "histogram", "reductor", "every", "axes", "log", "normalised", "pulls"):
             getattr(self, name).param.watch(lambda event, name=name: session.choose(**{name: event.new}), "value")
         self.subsystem.param.watch(self._go, "value")
         self.typed.param.watch(self._type, "value")
+        self.region.param.watch(self._type_region, "value")
         self.add.param.watch(self._add, "value")
 
     def matching(self, words: str) -> list[str]:
@@ -79,6 +80,12 @@ class Controls(pn.viewable.Viewer):
         """Choose the reductor that was typed; an empty field removes the complaint and keeps the trend."""
         if event.new or "reductor" in self.session.complaints:
             self.session.choose(reductor=event.new or self.session.view.reductor)
+        self._show_texts()  # the browser sends a text twice, when it changes and with the key Enter
+
+    def _type_region(self, event: Any) -> None:
+        """Choose the range that was typed."""
+        self.session.choose(region=event.new)
+        self._show_texts()
 
     def _follow(self, *_: Any) -> None:
         """Show the view. Options and value change together, so that no widget passes through a choice nobody made."""
@@ -108,7 +115,12 @@ class Controls(pn.viewable.Viewer):
         for name, pane in self.complaints.items():
             why = session.complaints.get(name, "")
             pane.param.update(object=f'<div class="wrong">{escape(why)}</div>', visible=bool(why))
-        if "reductor" not in session.complaints:  # a wrong text stays, to be corrected
+        self._show_texts()
+
+    def _show_texts(self) -> None:
+        """Show typed texts as the view has them; a wrong one stays, to be corrected."""
+        session, view = self.session, self.session.view
+        if "reductor" not in session.complaints:
             _set(self.typed, "" if view.reductor in session.reductors else view.reductor)
         if "region" not in session.complaints:
             _set(self.region, view.region)

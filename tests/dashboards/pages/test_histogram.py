@@ -214,6 +214,8 @@ def test_a_projection_by_the_widgets(page):
     )  # fmt: skip
     widgets.region.value = "0.9:3"
     assert (session.view.region, widgets.region.value) == ("y=1:3", "y=1:3")
+    widgets.region.value = "0.9:3"  # the browser sends it with the change and again with the key Enter
+    assert widgets.region.value == "y=1:3"
     assert "summed over row 1 to 3" in text(page.key)
     whole = owtrend.time_slice(session.loaded.cumulative)["contents"].values[:, 1:3].sum(axis=1)
     assert heights(page._whole.object) == whole.tolist()
