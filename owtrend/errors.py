@@ -10,6 +10,7 @@ __all__ = [
     "OutOfStepError",
     "OwtrendError",
     "SnapshotError",
+    "StoreDamagedWarning",
     "StoreError",
     "StoreLockedError",
     "UsageError",
@@ -53,6 +54,10 @@ class StoreError(OwtrendError, RuntimeError):
 
 class StoreLockedError(StoreError):
     """Another process holds the writer's role of this store."""
+
+
+class StoreDamagedWarning(UserWarning):
+    """The newest version of a store is damaged, and an earlier one is shown."""
 
 
 class UsageError(OwtrendError, ValueError):

@@ -1,14 +1,14 @@
 """Times and lengths of time as people type them; all times are UTC."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 
 from owtrend.errors import UsageError
 
-__all__ = ["parse_interval", "parse_time", "to_utc"]
+__all__ = ["duration", "parse_interval", "parse_time", "to_utc"]
 
 
 def parse_time(value: Any, first: np.datetime64 | None = None, last: np.datetime64 | None = None) -> np.datetime64:
@@ -53,6 +53,19 @@ def parse_interval(every: Any) -> np.timedelta64:
         raise UsageError(f"an interval must be longer than nothing, not {every!r}")
     result: np.timedelta64 = length.to_timedelta64()
     return result
+
+
+def duration(length: timedelta) -> str:
+    """A length of time in words, in the largest unit that it has one of.
+
+    >>> duration(timedelta(seconds=5400))
+    '1.5 h'
+    """
+    seconds = length.total_seconds()
+    for unit, name in ((86400, "days"), (3600, "h"), (60, "min")):
+        if abs(seconds) >= unit:
+            return f"{seconds / unit:.3g} {name}"
+    return f"{seconds:.3g} s"
 
 
 def to_utc(time: str | datetime) -> datetime | None:

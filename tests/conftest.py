@@ -14,6 +14,8 @@ settings.register_profile("owtrend", deadline=None, max_examples=20, derandomize
 settings.register_profile("thorough", deadline=None, max_examples=300)  # --hypothesis-profile=thorough
 settings.load_profile("owtrend")
 
+os.environ.setdefault("OWTREND_SYNC", "never")  # thousands of small stores need not survive a power loss
+
 collect_ignore_glob = ["data/*", "fuzz_snapshot.py"]  # inputs and the macros that made them; needs its own extra
 NO_SHARED_DATA = "no shared data"
 STUDIES = pytest.StashKey[int]()  # left out

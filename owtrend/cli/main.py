@@ -3,6 +3,7 @@
 import atexit
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
@@ -28,10 +29,12 @@ _OWN = {
     "merge": ("storing", "merge"),
     "outliers": ("results", "outliers"),
     "remove": ("storing", "remove"),
+    "repair": ("storing", "repair"),
     "runs": ("storing", "runs"),
     "slice": ("results", "slice_"),
     "status": ("storing", "status"),
     "trends": ("results", "trends"),
+    "upgrade": ("storing", "upgrade"),
 }
 
 
@@ -73,7 +76,9 @@ def status(arguments: Sequence[str] | None = None) -> int:
     ``arguments`` are those of the command line, if none are given.
     """
     try:
-        result = main.main(args=arguments, prog_name="owtrend", standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            result = main.main(args=arguments, prog_name="owtrend", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -93,6 +98,11 @@ def status(arguments: Sequence[str] | None = None) -> int:
 
         click.echo(f"owtrend: {explain(error, sys.argv[1:] if arguments is None else arguments)}", err=True)
         return 1
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """Print a warning as one line, like an error."""
+    click.echo(f"owtrend: {printable(str(message), 2000)}", err=True)
 
 
 def leave(status: int) -> NoReturn:

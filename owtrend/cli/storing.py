@@ -1,7 +1,8 @@
-"""owtrend check | clean | kinds | merge | remove | runs | status"""
+"""owtrend check | clean | kinds | merge | remove | repair | runs | status | upgrade"""
 
 import json
 import sys
+import warnings
 from typing import Any
 
 import click
@@ -9,8 +10,9 @@ import click
 from owtrend.cli import completing
 from owtrend.cli.options import as_json, store_argument, subsystem_option
 from owtrend.cli.output import plain, print_quarantine, print_table, progress_bar
+from owtrend.errors import StoreDamagedWarning
 
-__all__ = ["check", "clean", "kinds", "merge", "remove", "runs", "status"]
+__all__ = ["check", "clean", "kinds", "merge", "remove", "repair", "runs", "status", "upgrade"]
 
 _MOST_CHANGES = 20  # printed
 
@@ -62,9 +64,12 @@ def kinds(store: str, as_json: bool) -> None:
 @click.command()
 @store_argument
 @click.option("--digest", is_flag=True, help="Print only the digest of the contents.")
+@click.option("--deep/--quick", default=True, help="Read everything (default), or only which rows there are.")
 @as_json
-def check(store: str, digest: bool, as_json: bool) -> None:
+def check(store: str, digest: bool, deep: bool, as_json: bool) -> None:
     """Read all of STORE and verify that it holds what was put in; exit status 1 if not.
+
+    Damage stops nothing: each is a line. `owtrend repair` mends it.
 
     Restarts and the like are counted as `owtrend compute` saw them. The digest is a hash of the contents, sorted by
     subsystem, run, time and histogram: equal digests mean equal contents, whichever way they were put in.
@@ -73,33 +78,75 @@ def check(store: str, digest: bool, as_json: bool) -> None:
     """
     from owtrend import archive as access
     from owtrend.model.wording import plural
-    from owtrend.store.check import check as verify
     from owtrend.store.repository import Store
+    from owtrend.store.upkeep.check import check as verify
 
     with progress_bar() as progress:
-        report = verify(Store.open(store).reader(), progress)
-    archive = access.open(store)
+        with warnings.catch_warnings(action="ignore", category=StoreDamagedWarning):
+            opened = Store.open(store)
+        report = verify(opened, progress, deep=deep or digest)
+    problems = [*filter(None, [opened.fallen_back]), *report.problems]
     if as_json:
-        click.echo(json.dumps({**vars(report), "recognised": _recognised(archive.kinds)}))
+        recognised = [] if problems else _recognised(access.open(store).kinds)  # damaged trends know nothing
+        counts = {name: getattr(report, name) for name in ("rows", "cells", "carried", "digest")}
+        click.echo(json.dumps({**counts, "problems": problems, "recognised": recognised}))
     elif digest:
         click.echo(report.digest)
     else:
-        read = f"{plural(report.rows, 'row')}, {plural(report.cells, 'cell')} read"
-        click.echo(f"{store}: {read}, digest {report.digest}")
-        stale = archive.stale
-        unknown = int((stale["what"] == "trends").sum())
-        _print_recognised(archive.kinds, store, indent="  ")
-        if unknown:
-            runs = plural(unknown, "run")
-            click.echo(f"  restarts and the like of {runs} are not up to date: run `owtrend compute {store}`")
+        cells = f", {plural(report.cells, 'cell')}" if deep else ""
+        digest_text = f", digest {report.digest}" if deep else ""
+        click.echo(f"{store}: {plural(report.rows, 'row')}{cells} read{digest_text}")
+        if not problems:
+            archive = access.open(store)
+            _print_recognised(archive.kinds, store, indent="  ")
+            if unknown := int((archive.stale["what"] == "trends").sum()):
+                runs = plural(unknown, "run")
+                click.echo(f"  restarts and the like of {runs} are not up to date: run `owtrend compute {store}`")
         if report.carried:
             click.echo(f"  {plural(report.carried, 'row')} not shown: the end of the run before, at the begin of a run")
-        for problem in report.problems:
+        for problem in problems:
             click.echo(f"  PROBLEM: {problem}")
-        problems = plural(len(report.problems), "problem")
-        click.echo(f"  {problems}" if report.problems else "  everything as it was put in")
-    if report.problems:
+        if problems:
+            click.echo(
+                f"  {plural(len(problems), 'problem')}; `owtrend repair {store} --dry-run` says what can be done"
+            )
+        else:
+            click.echo("  everything as it was put in" if deep else "  all rows as they were put in")
+    if problems:
         sys.exit(1)
+
+
+@click.command()
+@store_argument
+@click.option("--dry-run", is_flag=True, help="Only say what would be dropped, and why.")
+@as_json
+def repair(store: str, dry_run: bool, as_json: bool) -> None:
+    """Drop what is damaged in STORE, so that `owtrend ingest` and `owtrend compute` can bring it back.
+
+    The version before gets a tag, and the ledger says what was dropped.
+
+    Example: owtrend repair archive.zarr --dry-run
+    """
+    from owtrend.store.repository import Store
+    from owtrend.store.upkeep import repair as upkeep
+
+    with progress_bar() as progress:
+        with warnings.catch_warnings(action="ignore", category=StoreDamagedWarning):
+            opened = Store.open(store)
+        done = upkeep.repair(opened, dry_run=dry_run, progress=progress)
+    if as_json:
+        click.echo(json.dumps(vars(done)))
+        return
+    for problem in done.problems:
+        click.echo(f"PROBLEM: {problem}")
+    for action in done.actions:
+        click.echo(f"{'would ' if dry_run else 'done: '}{action}")
+    if not done.problems:
+        click.echo(f"{store}: nothing is damaged")
+    elif not dry_run:
+        click.echo(
+            f"Now `owtrend ingest` with the same files brings back snapshots, `owtrend compute {store}` the rest."
+        )
 
 
 @click.command()
@@ -112,8 +159,8 @@ def remove(store: str, run: int, why: str, subsystem: str | None) -> None:
 
     Example: owtrend remove archive.zarr 300000 --why "wrong calibration, taken in again"
     """
-    from owtrend.store import repair
     from owtrend.store.repository import Store
+    from owtrend.store.upkeep import repair
 
     repair.remove_run(Store.open(store), run, why=why, subsystem=subsystem)
     click.echo(f"{store}: run {run} removed; `owtrend compute {store}` updates the trends")
@@ -128,8 +175,8 @@ def merge(store: str, source: str, why: str) -> None:
 
     Example: owtrend merge archive.zarr laptop.zarr --why "taken while the server was down"
     """
-    from owtrend.store import repair
     from owtrend.store.repository import Store
+    from owtrend.store.upkeep import repair
 
     with progress_bar() as progress:
         counts = repair.merge(Store.open_or_create(store), Store.open(source), why=why, progress=progress)
@@ -139,8 +186,11 @@ def merge(store: str, source: str, why: str) -> None:
 @click.command()
 @store_argument
 @click.option("--older-than", default=7.0, show_default=True, help="Days to keep a version.")
-def clean(store: str, older_than: float) -> None:
+@click.option("--force", is_flag=True, help="Allow less than an hour, when nobody reads STORE.")
+def clean(store: str, older_than: float, force: bool) -> None:
     """Delete old versions of STORE and free the disk space that only they use. Tagged versions stay.
+
+    Nothing else may write to STORE meanwhile: `owtrend clean` says so and leaves it as it is.
 
     Example: owtrend clean archive.zarr --older-than 30
     """
@@ -148,8 +198,26 @@ def clean(store: str, older_than: float) -> None:
 
     from owtrend.store.repository import Store
 
-    freed = Store.open(store).clean(timedelta(days=older_than))
+    freed = Store.open(store).clean(timedelta(days=older_than), force=force)
     click.echo(f"{store}: {freed / 1e6:,.1f} MB freed")
+
+
+@click.command()
+@store_argument
+def upgrade(store: str) -> None:
+    """Bring STORE to the present format, in which damage is always found. No number changes.
+
+    Example: owtrend upgrade archive.zarr
+    """
+    from owtrend.store.layout import FORMAT
+    from owtrend.store.repository import Store
+    from owtrend.store.upkeep import upgrade as upkeep
+
+    with progress_bar() as progress:
+        changed = upkeep.upgrade(Store.open(store), progress)
+    click.echo(f"{store}: {'upgraded to' if changed else 'it has'} format {FORMAT}")
+    if changed:
+        click.echo("Versions from before take their space until they are old enough for `owtrend clean`")
 
 
 @click.command()

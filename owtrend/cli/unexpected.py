@@ -18,17 +18,26 @@ def explain(error: Exception, arguments: Sequence[str]) -> str:
     """One line: what happened and what to do. The traceback is written to a temporary file, which the line names.
 
     What the operating system refuses (a folder that may not be read, a full disk) is no fault of owtrend's, and the
-    line says so.
+    line says so; so is what is damaged in a store.
     """
     written = _written(error, arguments)
+    if type(error).__name__ == "IcechunkError" or "checksum do not match" in str(error):
+        return (
+            f"something in the store cannot be read ({_first_line(error)}); `owtrend check STORE` says what, "
+            f"`owtrend repair STORE` mends it; the full report is in {written}"
+        )
     if isinstance(error, OSError) and error.strerror and not isinstance(error, ConnectionError):
         where = f"{printable(os.fsdecode(error.filename), 300)}: " if isinstance(error.filename, str | bytes) else ""
         return f"{where}{error.strerror}; the full report is in {written}"
-    text = printable(next(iter(str(error).strip().splitlines()), ""), 300)
+    text = _first_line(error)
     return (
         f"unexpected {type(error).__name__}{f': {text}' if text else ''}; "
         f"this is a fault in owtrend, please report it with the file {written}"
     )
+
+
+def _first_line(error: Exception) -> str:
+    return printable(next(iter(str(error).strip().splitlines()), "").removeprefix("x "), 300)
 
 
 def _written(error: Exception, arguments: Sequence[str]) -> str:

@@ -14,13 +14,14 @@ from fnmatch import fnmatchcase
 from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 from owtrend import __version__
 
 __all__ = [
     "DECODER", "Accumulation", "Bits", "FileKey", "NotStored", "Provenance", "Rival", "RowFlag", "RunRows", "State",
-    "TailRow", "carried_over", "merged_order", "settle", "shown", "unchanged",
+    "TailRow", "carried_over", "hash_of_row", "merged_order", "settle", "shown", "unchanged",
 ]  # fmt: skip
 
 
@@ -210,6 +211,15 @@ class RunRows:
             digest=np.empty((0, 16), np.uint8), provenance=(),
         )  # fmt: skip
 
+    def chosen(self, which: NDArray[np.intp]) -> Self:
+        """Some of the rows; which of them repeat the row before is found anew."""
+        digest = self.digest[which]
+        flags = (self.flags[which] & ~np.uint8(RowFlag.UNCHANGED)) | np.uint8(RowFlag.UNCHANGED) * unchanged(digest)
+        provenance = tuple(self.provenance[number] for number in which)
+        return replace(
+            self, time=self.time[which], layout=self.layout[which], flags=flags, digest=digest, provenance=provenance
+        )
+
     def first(self, count: int) -> Self:
         """The first rows."""
         return replace(
@@ -222,6 +232,19 @@ class RunRows:
         return replace(
             self, time=self.time[first:], layout=self.layout[first:], flags=self.flags[first:],
             digest=self.digest[first:], provenance=self.provenance[first:],
+        )  # fmt: skip
+
+    def hashes(self, subsystem: str, run: int) -> NDArray[np.uint64]:
+        """`hash_of_row` of each row."""
+        return np.array(
+            [
+                hash_of_row(subsystem, run, *row, self.mode, self.accumulation)
+                for row in zip(
+                    self.time.tolist(), self.layout.tolist(), self.flags.tolist(),
+                    map(bytes, self.digest), self.provenance, strict=True,
+                )
+            ],
+            dtype=np.uint64,
         )  # fmt: skip
 
     @property
@@ -244,6 +267,7 @@ class TailRow:
     mode: str
     accumulation: int
     revision: int  # of the run, with this row
+    hash: int = 0  # `hash_of_row`; 0 in stores of format 1
 
     def to_bytes(self) -> bytes:
         """A line of JSON, without the slot."""
@@ -259,6 +283,16 @@ class TailRow:
             return None
         fields: dict[str, Any] = json.loads(text)
         return cls(slot=slot, **{**fields, "digest": bytes.fromhex(fields["digest"])})
+
+
+def hash_of_row(
+    subsystem: str, run: int, time: int, layout: int, flags: int, digest: bytes, provenance: str, mode: str,
+    accumulation: int,
+) -> int:  # fmt: skip
+    """Hash of all that the store keeps of a row, whose ``digest`` stands for its histograms; never 0."""
+    kept = flags & ~int(RowFlag.UNCHANGED)  # follows from the digests, and changes with the row before
+    fields = [subsystem, run, time, layout, kept, mode[:8], int(accumulation), provenance]
+    return xxhash.xxh3_64_intdigest(json.dumps(fields).encode() + digest) or 1
 
 
 def merged_order(times: NDArray[np.int64], tail: Sequence[TailRow]) -> NDArray[np.int64]:

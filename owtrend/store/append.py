@@ -13,7 +13,7 @@ from owtrend.display import DisplayedFields
 from owtrend.errors import SnapshotError, UsageError
 from owtrend.model import root_sums
 from owtrend.model.registry import COUNTS, SAME, SUMS, WEIGHTS, Layouts, Registry, Segment, segments_of
-from owtrend.model.rows import Accumulation, Provenance, TailRow, settle
+from owtrend.model.rows import Accumulation, Provenance, TailRow, hash_of_row, settle
 from owtrend.model.snapshot import Snapshot
 from owtrend.store import quarantine
 from owtrend.store.layout import TIME_CHUNK
@@ -281,9 +281,11 @@ class Appender:
                 cells[segment.array][segment.cells] = part
         layout = live.layouts.number(numbers)
         live.revisions[run] += 1
+        mode = snapshot.mode or ""
         tail_row = TailRow(
-            slot=row.slot, run=run, time=when, layout=layout, flags=0, digest=row.digest, mode=snapshot.mode or "",
+            slot=row.slot, run=run, time=when, layout=layout, flags=0, digest=row.digest, mode=mode,
             provenance=provenance, accumulation=accumulation, revision=live.revisions[run],
+            hash=hash_of_row(subsystem, run, when, layout, 0, row.digest, provenance, mode, accumulation),
         )  # fmt: skip
         if len(live.layouts) > live.layouts_written:
             transaction.write_layouts(subsystem, live.layouts)

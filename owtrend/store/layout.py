@@ -3,7 +3,7 @@
     counts   (run, time, cell)    int32    bins whose every value is an int32; time fastest inside a chunk
     weights  (run, time, wcell)   float64  all other bins
     sums     (run, time, scell)   float64  ROOT's statistics: entries, tsumw, ...
-    time, layout, flags, digest   (run, time)   per row; provenance (run, byte) JSON lines
+    time, layout, flags, digest, row_hash   (run, time)   per row; provenance (run, byte) JSON lines
     run, n_snapshots, n_rows, start, stop, revision, accumulation, mode   (run)
     registry, layouts             (byte)   JSON lines that only grow
     tail_rows                     (slot, tail_byte)  JSON lines of the rows that are not in the arrays above yet
@@ -23,11 +23,13 @@ from dataclasses import replace
 from functools import cache
 from typing import Any, Literal
 
+import google_crc32c
 import icechunk
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec, TransposeCodec
+from zarr.codecs import BloscCodec, Crc32cCodec, TransposeCodec
+from zarr.core.buffer import Buffer
 from zarr.core.metadata.io import save_metadata
 from zarr.core.metadata.v3 import ArrayV3Metadata
 from zarr.core.sync import sync
@@ -36,7 +38,8 @@ from zarr.storage import MemoryStore
 from owtrend.model.finding import EARLIER_NAMES
 from owtrend.model.registry import COUNTS, SUMS, WEIGHTS, Registry
 
-FORMAT = 1
+FORMAT = 2  # checksums in every chunk, and hashes of rows
+READABLE = (1, FORMAT)
 TIME_CHUNK = 64
 RUN_STEP = 256
 NO_TIME = np.iinfo(np.int64).min
@@ -80,6 +83,7 @@ def create_subsystem(group: zarr.Group, registry: Registry, runs: int, times: in
     create_array(group, "mode", ("run", "character"), "uint8", (4096, 8), 0, mode, shape=(runs, 8))
     for name, (dtype, fill, attributes) in ROW_ARRAYS.items():
         create_array(group, name, ("run", "time"), dtype, (32, 256), fill, attributes, shape=(runs, times))
+    create_row_hashes(group, (runs, times))
     digest, shape = {"long_name": "hash of the row's histograms"}, (runs, times, 16)
     create_array(group, "digest", ("run", "time", "digest_byte"), "uint8", (32, 256, 16), 0, digest, shape=shape)
     lines = {"long_name": "JSON lines, one per row"}
@@ -100,6 +104,12 @@ def create_subsystem(group: zarr.Group, registry: Registry, runs: int, times: in
     for name in ("registry", "layouts"):
         create_log(group, name)
     group["layouts"].attrs["count"] = 0
+
+
+def create_row_hashes(group: zarr.Group, shape: tuple[int, ...]) -> None:
+    """Create the hashes of rows, which stores of format 1 lack."""
+    what = {"long_name": "owtrend.model.rows.hash_of_row; 0 if unknown"}
+    create_array(group, "row_hash", ("run", "time"), "uint64", (32, 256), 0, what, shape=shape)
 
 
 def _histograms_in_chunk(histograms: int) -> int:
@@ -207,9 +217,25 @@ def _metadata(
         fill_value=fill,
         dimension_names=dims,
         filters=[TransposeCodec(order=(0, 2, 1))] if transposed else None,
-        compressors=[blosc],
+        compressors=[blosc, Crc32cCodec()],
     )
     return array.metadata
+
+
+def has_checksums(metadata: ArrayV3Metadata) -> bool:
+    """True if changed bytes of a chunk are found when it is read."""
+    return any(isinstance(codec, Crc32cCodec) for codec in metadata.codecs)
+
+
+def with_checksums(metadata: ArrayV3Metadata) -> ArrayV3Metadata:
+    """The metadata of an array whose chunks are those of another, each `with_checksum`."""
+    return replace(metadata, codecs=(*metadata.codecs, Crc32cCodec()))
+
+
+def with_checksum(stored: Buffer) -> Buffer:
+    """A stored chunk with its checksum behind it, as the codec writes it."""
+    chunk = stored.to_bytes()
+    return type(stored).from_bytes(chunk + google_crc32c.value(chunk).to_bytes(4, "little"))
 
 
 def grow(array: zarr.Array[Any], *sizes: int) -> None:

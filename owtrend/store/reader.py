@@ -20,7 +20,7 @@ from owtrend.model.wording import plural
 from owtrend.modules import Origin
 from owtrend.store import quarantine
 from owtrend.store.derived import StoredScores, StoredTrends
-from owtrend.store.layout import FORMAT, ROW_ARRAYS, RUN_ARRAYS, TAIL, TIME_CHUNK, open_root, read_log
+from owtrend.store.layout import FORMAT, READABLE, ROW_ARRAYS, RUN_ARRAYS, TAIL, TIME_CHUNK, open_root, read_log
 
 if TYPE_CHECKING:
     from owtrend.config import Config
@@ -44,17 +44,18 @@ class Reader:
         self.location = location
         self.version = str(session.snapshot_id)
         self.raw = RawParts() if raw is None else raw
-        self._group = open_root(session, mode="r")
-        if self._group.attrs.get("owtrend_format") != FORMAT:
-            found = self._group.attrs.get("owtrend_format", "none")
-            raise StoreError(f"{location}: store format {found}, expected {FORMAT}; update owtrend")
+        self.group = open_root(session, mode="r")
+        self.format = self.group.attrs.get("owtrend_format", 0)
+        if self.format not in READABLE:
+            found = self.format or "none"
+            raise StoreError(f"{location}: store format {found}, this owtrend reads up to {FORMAT}; update owtrend")
         self._subsystems: dict[str, SubsystemReader] = {}
 
     @cached_property
     def registered(self) -> tuple[str, ...]:
         """All subsystems of the store, also those without a readable snapshot."""
         if self.raw.registered is None:
-            raw = self._group.get("raw")
+            raw = self.group.get("raw")
             self.raw.registered = () if raw is None else tuple(sorted(raw.group_keys()))
         return self.raw.registered
 
@@ -70,16 +71,16 @@ class Reader:
                 known = ", ".join(self.registered) or "none"
                 raise NotFoundError(f"{self.location}: no subsystem {name!r}; it has {known}")
             if name in self.raw:
-                self._subsystems[name] = self.raw[name].followed_by(self._group)
+                self._subsystems[name] = self.raw[name].followed_by(self.group)
             else:
                 where = f"{self.location}, subsystem {name}"
-                self._subsystems[name] = self.raw[name] = SubsystemReader(where, name, self._group)
+                self._subsystems[name] = self.raw[name] = SubsystemReader(where, name, self.group)
         return self._subsystems[name]
 
     @property
     def config_json(self) -> str:
         """The configuration of trends and scores, as JSON; empty if none was given."""
-        return str(self._group.attrs.get("config", ""))
+        return str(self.group.attrs.get("config", ""))
 
     @cached_property
     def config(self) -> "Config":
@@ -91,22 +92,22 @@ class Reader:
     @property
     def own_reductors(self) -> dict[str, Origin]:
         """Reductors of people's own that stored trends were made with: the module of each, and a hash of its code."""
-        return _own_reductors(self._group)
+        return _own_reductors(self.group)
 
     @cached_property
     def ledger(self) -> list[str]:
         """JSON lines of the repairs."""
-        return read_log(self._group, "ledger")
+        return read_log(self.group, "ledger")
 
     def quality(self, name: str) -> list[str] | None:
         """JSON lines that `compute` left: ``unreadable``, ``incidents``, ``origin``, ``accepted``; or None."""
-        group = self._group.get("quality")
+        group = self.group.get("quality")
         return None if group is None else read_log(group, name)
 
     @cached_property
     def quarantine(self) -> list[str]:
         """JSON lines on what could not be taken in."""
-        return quarantine.listed(read_log(self._group, "quarantine"))
+        return quarantine.listed(read_log(self.group, "quarantine"))
 
 
 @dataclass(repr=False)
@@ -301,6 +302,10 @@ class SubsystemReader(Displayed):
     def folded(self, run_index: int) -> int:
         """Rows of a run that lie in its chunks."""
         return int(self.group["n_rows"][run_index])
+
+    def folded_rows(self, run_index: int) -> RunRows:
+        """The rows of a run that lie in its chunks."""
+        return self._stored_rows(run_index, self.folded(run_index))
 
     def group_size(self, array: str) -> int:
         """Cells of an array."""

@@ -4,9 +4,12 @@ import contextlib
 import fcntl
 import functools
 import itertools
+import json
 import os
 import re
 import shutil
+import tempfile
+import warnings
 import weakref
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,11 +18,13 @@ from typing import Any, Self
 
 import icechunk
 
-from owtrend.errors import NotFoundError, StoreError, StoreLockedError
+from owtrend.errors import NotFoundError, StoreDamagedWarning, StoreError, StoreLockedError, UsageError
+from owtrend.store import durable
+from owtrend.store.checksums import Checksums, Node, nodes_of
 from owtrend.store.layout import FORMAT, create_log
 from owtrend.store.reader import RawParts, Reader
 from owtrend.store.transaction import Transaction
-from owtrend.times import to_utc
+from owtrend.times import duration, to_utc
 
 __all__ = ["Store"]
 
@@ -29,6 +34,9 @@ icechunk.set_logs_filter("error")  # it warns at every opening of a local folder
 _BEFORE_THE_BRANCH = re.compile(
     r"(config\.yaml|snapshots/(1CECHNKREP0F1RSTCMT0)?|refs/(branch\.main/(ref\.json#\d+)?)?)(#\d+)?"
 )
+_BRANCH = "refs/branch.main/ref.json"
+_LEAST_AGE = timedelta(hours=1)
+_CLOCK_TOLERANCE = timedelta(minutes=1)
 _MEMORY = "memory://"
 _in_memory: weakref.WeakValueDictionary[str, icechunk.Repository] = weakref.WeakValueDictionary()  # by location
 _readers: weakref.WeakValueDictionary[tuple[str, str], Reader] = weakref.WeakValueDictionary()  # by location, version
@@ -43,6 +51,8 @@ class Store:
     def __init__(self, location: str | Path, repository: icechunk.Repository) -> None:
         self.location = str(location)
         self._repository = repository
+        self.fallen_back: str | None = None  # why the newest version is not the one that was written last
+        self._checksums = Checksums(Path(self.location)) if _is_local(location) else None
 
     @classmethod
     def open(cls, location: str | Path) -> Self:
@@ -64,8 +74,78 @@ class Store:
             store = cls(location, icechunk.Repository.open(storage, config=_config()))
             store.reader()
         except (icechunk.IcechunkError, KeyError, FileNotFoundError) as error:
+            if (whole := cls.newest_whole(location)) is not None:
+                warnings.warn(str(whole.fallen_back), StoreDamagedWarning, stacklevel=2)
+                return whole
             raise StoreError(f"{location}: not an owtrend store ({_first_line(error)})") from error
         return store
+
+    @classmethod
+    def newest_whole(cls, location: str | Path) -> Self | None:
+        """The newest version that can be read of a local store whose branch or newest version cannot; None if none can.
+
+        It is read through a folder of its own that refers to the files: the store itself stays as it is.
+        """
+        if not _is_local(location) or not Path(location, "snapshots").is_dir():
+            return None
+        folder, path = tempfile.TemporaryDirectory(prefix="owtrend-"), Path(location).resolve()
+        beside = Path(folder.name)
+        for name in ("chunks", "manifests", "snapshots", "transactions"):
+            if (path / name).exists():
+                (beside / name).symlink_to(path / name)
+        branch = beside / _BRANCH
+        branch.parent.mkdir(parents=True, exist_ok=True)
+        files = [file for file in (path / "snapshots").iterdir() if "#" not in file.name]
+        changed = dict(Checksums(path).changed_versions())
+        for file in sorted(files, key=lambda file: file.stat().st_mtime_ns, reverse=True):
+            if f"snapshots/{file.name}" in changed:
+                continue
+            branch.write_text(json.dumps({"snapshot": file.name}))
+            try:
+                store = cls(location, icechunk.Repository.open(_storage(beside), config=_config()))
+                reader = store.reader()
+                written = next(iter(store._repository.ancestry(branch="main"))).written_at
+                for name in reader.registered:
+                    reader.subsystem(name).stored_per_run  # noqa: B018 - can it be read?
+            except Exception:
+                continue
+            weakref.finalize(store._repository, folder.cleanup)
+            store.fallen_back = (
+                f"{location}: the newest version is damaged; the newest whole one is of "
+                f"{written:%Y-%m-%d %H:%M:%S} UTC and is shown. `owtrend repair {location}` goes back to it"
+            )
+            return store
+        return None
+
+    def restored(self) -> Self:
+        """Make the version that a damaged store fell back to its newest; returns the store as it is then."""
+        version, branch = self.reader().version, Path(self.location, _BRANCH)
+        with self._commit_lock():
+            branch.parent.mkdir(parents=True, exist_ok=True)
+            new = branch.with_name("ref.json#repair")
+            new.write_text(json.dumps({"snapshot": version}))
+            durable.sync_file(new)
+            new.replace(branch)
+            durable.sync_file(branch)
+            try:
+                icechunk.Repository.open(_storage(self.location))
+            except icechunk.IcechunkError:  # what is left to be broken
+                Path(self.location, "config.yaml").unlink(missing_ok=True)
+                icechunk.Repository.open(_storage(self.location), config=_new_config()).save_config()
+        return type(self).open(self.location)
+
+    def changed_files(self, version: str) -> list[tuple[str, str]]:
+        """Files of a version that Icechunk needs to find its chunks, and are not as they were written, and why."""
+        if self._checksums is None:
+            return []
+        if changed := list(self._checksums.changed([f"snapshots/{version}"])):
+            return changed
+        manifests = dict.fromkeys(f"manifests/{manifest}" for _, manifest, _ in self.nodes(version))
+        return list(self._checksums.changed(manifests))
+
+    def nodes(self, version: str) -> list[Node]:
+        """Arrays of a version, with the manifests that list their chunks."""
+        return nodes_of(self._repository, version)
 
     @classmethod
     def create(cls, location: str | Path) -> Self:
@@ -103,7 +183,7 @@ class Store:
         """Open the store, or create it if it is missing."""
         if str(location) in _in_memory:
             return cls.open(location)
-        missing = _is_local(location) and not (Path(location) / "refs" / "branch.main" / "ref.json").is_file()
+        missing = _is_local(location) and not (Path(location) / _BRANCH).is_file()
         if missing or not icechunk.Repository.exists(_storage(location)):
             return cls.create(location)
         store = cls(location, icechunk.Repository.open(_storage(location), config=_config()))
@@ -181,21 +261,59 @@ class Store:
     def tags(self) -> tuple[str, ...]:
         return tuple(sorted(self._repository.list_tags()))
 
-    def clean(self, older_than: timedelta = timedelta(days=7)) -> int:
+    def clean(self, older_than: timedelta = timedelta(days=7), *, force: bool = False) -> int:
         """Delete older versions and the data that only they use; returns the number of bytes freed.
 
-        The newest version and tagged ones stay. ``older_than`` must exceed the age of any reader and of any
-        transaction in progress: their data would go, too.
-        """
-        before = datetime.now(UTC) - older_than
-        with self._commit_lock():
-            self._repository.expire_snapshots(older_than=before)
-        return int(self._repository.garbage_collect(before).bytes_deleted)
+        The newest version and tagged ones stay. ``older_than`` must exceed the age of any reader: its data would go,
+        too. On an object store, which has no locks, also the age of any transaction in progress.
 
-    def sync(self) -> None:
-        """Flush a local store to its disk, which Icechunk leaves to the operating system."""
-        if _is_local(self.location):
-            os.sync()
+        Raises
+        ------
+        StoreLockedError
+            If a process writes to this store.
+        StoreError
+            If the clocks of this machine and of the store differ.
+        UsageError
+            If ``older_than`` is less than an hour, without ``force``.
+        """
+        if older_than < _LEAST_AGE and not force:
+            raise UsageError(
+                f"versions younger than {duration(_LEAST_AGE)} may be in use; give more, or --force "
+                "if nobody reads this store"
+            )
+        with _role(self.location, "raw"), _role(self.location, "derived"), self._commit_lock():
+            self._require_equal_clocks()
+            before = _now() - older_than
+            changed = dict(self._checksums.changed_versions()) if self._checksums is not None else {}
+            try:
+                freed = self._repository.garbage_collect(before).bytes_deleted  # first: expiring needs room on the disk
+                self._repository.expire_snapshots(older_than=before)
+                freed += self._repository.garbage_collect(before).bytes_deleted
+            except icechunk.IcechunkError as error:
+                raise StoreError(
+                    f"{self.location}: not cleaned, for an older version is damaged ({_first_line(error)}); "
+                    "nothing that is in use was deleted. It can be cleaned once that version is old enough to go"
+                ) from error
+            if self._checksums is not None:
+                freed += self._checksums.after_cleaning(changed)
+            return int(freed)
+
+    def _require_equal_clocks(self) -> None:
+        """Raise StoreError if what this machine takes for old may be new: if its clock differs from the store's."""
+        newest = next(iter(self._repository.ancestry(branch="main"))).written_at
+        ahead = _now() - newest
+        if ahead < -_CLOCK_TOLERANCE:
+            raise self._clock_behind()
+        if self._checksums is not None:
+            path = _lock_file(self.location, "commit")
+            os.utime(path)  # the file server's clock, which need not be that of this machine
+            ahead = timedelta(seconds=_now().timestamp() - path.stat().st_mtime)
+            if abs(ahead) > _CLOCK_TOLERANCE:
+                side = "ahead of" if ahead > timedelta(0) else "behind"
+                raise StoreError(
+                    f"{self.location}: the clock of this machine is {duration(abs(ahead))} {side} that of the disk; "
+                    "nothing was deleted. Set the clocks, then try again"
+                )
 
     @contextlib.contextmanager
     def writer(self, role: str) -> Iterator[Any]:
@@ -210,12 +328,53 @@ class Store:
             yield functools.partial(self._begin, role)
 
     def _begin(self, role: str) -> "Transaction":
-        def followed(before: str, version: str) -> None:
-            if role == "derived":
-                _raw_versions[self.location] = version, self._raw_version(before)
-
+        if self.fallen_back is not None:
+            raise StoreError(self.fallen_back)
         session, in_memory = self._repository.writable_session("main"), self.location.startswith(_MEMORY)
-        return Transaction(session, self._commit_lock, followed, in_memory=in_memory)
+        return Transaction(session, functools.partial(self._publish, role), in_memory=in_memory)
+
+    def _publish(self, role: str, session: icechunk.Session, message: str) -> str:
+        """Make a session with changes the newest version, on a local disk after it is safe from a power loss."""
+        before = str(session.snapshot_id)
+        with self._commit_lock():
+            try:
+                alone, version = self._commit(session, message)
+            except icechunk.IcechunkError as error:
+                if "timestamp ordering" not in str(error):
+                    raise
+                raise self._clock_behind() from error
+            if alone and role == "derived":
+                _raw_versions[self.location] = version, self._raw_version(before)
+        return version
+
+    def _commit(self, session: icechunk.Session, message: str) -> tuple[bool, str]:
+        """Commit; true if nobody else did since the session began, and the new version."""
+        if self._checksums is None:
+            try:
+                return True, session.commit(message)
+            except icechunk.ConflictError:
+                return False, session.commit(message, rebase_with=icechunk.ConflictDetector())
+        tip, folder = self.version, Path(self.location)
+        alone = tip == str(session.snapshot_id)
+        if not alone:
+            session.rebase(icechunk.ConflictDetector())
+        version = session.flush(message)
+        self._checksums.record(self._repository, version)
+        if durable.is_wanted():
+            durable.sync_everything(folder)  # all that the branch is going to name
+        self._repository.reset_branch("main", version, from_snapshot_id=tip)
+        if durable.is_wanted():
+            durable.sync_file(folder / _BRANCH)
+        return alone, version
+
+    def _clock_behind(self) -> StoreError:
+        newest = next(iter(self._repository.ancestry(branch="main"))).written_at
+        behind = newest - _now()
+        return StoreError(
+            f"{self.location}: the clock of this machine is {duration(behind)} behind the newest version, of "
+            f"{newest:%Y-%m-%d %H:%M:%S} UTC; nothing was written. Set the clock, or wait until then. If the store was "
+            "written with a clock that was ahead: `owtrend merge NEW_STORE STORE --why ...` copies all of it, in order"
+        )
 
     @contextlib.contextmanager
     def _commit_lock(self) -> Iterator[None]:
@@ -244,7 +403,7 @@ def _flock(location: str | Path, name: str, wait: bool) -> Iterator[None]:
     if not _is_local(location):
         yield
         return
-    path = Path(location) / "locks" / f"{name}.lock"
+    path = _lock_file(location, name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -255,6 +414,10 @@ def _flock(location: str | Path, name: str, wait: bool) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def _lock_file(location: str | Path, name: str) -> Path:
+    return Path(location) / "locks" / f"{name}.lock"
 
 
 @contextlib.contextmanager
@@ -284,6 +447,10 @@ def _empty_folder(location: str | Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _first_line(error: Exception) -> str:

@@ -9,6 +9,9 @@ import icechunk
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.metadata.io import save_metadata
+from zarr.core.sync import sync
 
 from owtrend.model.registry import Layouts, Registry
 from owtrend.model.rows import NotStored, RunRows, TailRow
@@ -17,7 +20,7 @@ from owtrend.store import quarantine
 from owtrend.store.derived import ScoreWriter, TrendWriter
 from owtrend.store.layout import (
     CELL_DIM,
-    CELL_DTYPE,
+    FORMAT,
     NO_TIME,
     ROW_ARRAYS,
     RUN_ARRAYS,
@@ -28,11 +31,14 @@ from owtrend.store.layout import (
     append_log,
     create_array,
     create_log,
+    create_row_hashes,
     create_subsystem,
     grow,
     open_root,
     read_log,
     replace_log,
+    with_checksum,
+    with_checksums,
 )  # fmt: skip
 from owtrend.store.reader import read_tail
 
@@ -43,12 +49,11 @@ class Transaction:
     """Changes that become visible all at once, by `commit`."""
 
     def __init__(
-        self, session: icechunk.Session, lock: Any, followed: Callable[[str, str], None], *, in_memory: bool = False
+        self, session: icechunk.Session, publish: Callable[[icechunk.Session, str], str], *, in_memory: bool = False
     ) -> None:
-        """Begin a transaction; ``followed`` is called with the version it began from and the one that came next."""
+        """Begin a transaction; ``publish`` makes a session with changes the newest version and returns that."""
         self.session = session
-        self._lock = lock
-        self._followed = followed
+        self._publish = publish
         self._in_memory = in_memory
         self._arrays: dict[str, zarr.Array[Any]] = {}
 
@@ -74,14 +79,7 @@ class Transaction:
         """Make the changes visible; returns the new version, or the old one if nothing changed."""
         if not self.session.has_uncommitted_changes:
             return str(self.session.snapshot_id)
-        before = str(self.session.snapshot_id)
-        with self._lock():
-            try:
-                version = self.session.commit(message)
-            except icechunk.ConflictError:  # somebody else committed since it began
-                return self.session.commit(message, rebase_with=icechunk.ConflictDetector())
-            self._followed(before, version)
-        return version
+        return self._publish(self.session, message)
 
     def rows_of(self, subsystem: str, run: int) -> int:
         """Number of rows of a run."""
@@ -155,6 +153,7 @@ class Transaction:
         for name in (*ROW_ARRAYS, "digest"):
             same = same and np.array_equal(group[name][run_index, :count], getattr(rows, name))
             group[name][run_index, :count] = getattr(rows, name)
+        self.write_row_hashes(group.basename, int(group["run"][run_index]), run_index, rows)
         text = "".join(f"{line}\n" for line in rows.provenance).encode()
         grow(group["provenance"], 0, len(text))
         whole = text.ljust(group["provenance"].shape[1], b"\0")  # overwrites a longer text
@@ -205,21 +204,75 @@ class Transaction:
         """Remove the rows of one run and their chunks; its place stays, in case it comes again."""
         group = self.group[f"raw/{subsystem}"]
         self.clear_slots(subsystem, [row.slot for row in read_tail(group) if row.run == run])
-        count = int(group["n_rows"][run_index])
+        rows = int(group["n_rows"][run_index])
         for array in CELL_DIM:
-            width = group[array].shape[2]
-            if width:
-                empty = np.zeros((1, width), dtype=CELL_DTYPE[array])  # chunks of zeros are not stored
-                self._array(subsystem, array)[run_index, :count] = empty
-        for name, value in {
-            "n_rows": 0,
-            "n_snapshots": 0,
-            "start": NO_TIME,
-            "stop": NO_TIME,
-            "revision": revision,
-        }.items():
+            _, of_rows, of_cells = group[array].chunks
+            for row, cell in np.ndindex(-(-rows // of_rows), -(-group[array].shape[2] // of_cells)):
+                self.delete_chunk(f"raw/{subsystem}/{array}", (run_index, row, cell))
+        for piece in range(-(-group["provenance"].shape[1] // group["provenance"].chunks[1])):
+            self.delete_chunk(f"raw/{subsystem}/provenance", (run_index, piece))
+        gone = {"n_rows": 0, "n_snapshots": 0, "start": NO_TIME, "stop": NO_TIME, "revision": revision}
+        for name, value in gone.items():
             group[name][run_index] = value
-        group["provenance"][run_index] = np.zeros(group["provenance"].shape[1], dtype=np.uint8)
+
+    def delete_chunk(self, path: str, chunk: Sequence[int]) -> None:
+        """Delete a chunk of an array without reading it; its cells then have the fill value."""
+        sync(self.session.store.delete("/".join((path, "c", *map(str, chunk)))))
+
+    def delete(self, path: str) -> None:
+        """Delete a group with all its arrays."""
+        parent, _, name = path.rpartition("/")
+        if path in self.group:
+            del (self.group[parent] if parent else self.group)[name]
+
+    def write_again(
+        self, array: zarr.Array[Any], chunks: Iterable[tuple[int, ...]], *, add_checksums: bool = False
+    ) -> None:
+        """Write an array anew with some chunks that another state of it has, as they are stored there.
+
+        Parameters
+        ----------
+        add_checksums
+            Give each chunk a checksum; those of the array have none.
+        """
+        parent, _, name = array.path.rpartition("/")
+        group = self.group[parent] if parent else self.group
+        del group[name]
+        metadata = with_checksums(array.metadata) if add_checksums else array.metadata
+        sync(save_metadata(group.store_path / name, metadata))
+        for chunk in chunks:
+            key = "/".join((array.path, "c", *map(str, chunk)))
+            if (stored := sync(array.store.get(key, default_buffer_prototype()))) is not None:
+                sync(self.session.store.set(key, with_checksum(stored) if add_checksums else stored))
+
+    def write_row_hashes(self, subsystem: str, run: int, run_index: int, rows: RunRows) -> None:
+        """Write the hashes of the rows in the chunks of a run, in a store that lacks them."""
+        group = self.group[f"raw/{subsystem}"]
+        if "row_hash" not in group:
+            create_row_hashes(group, group["time"].shape)
+        group["row_hash"][run_index, : len(rows)] = rows.hashes(subsystem, run)
+
+    def upgraded(self) -> None:
+        """Note that the store has the present format."""
+        self.group.attrs["owtrend_format"] = FORMAT
+
+    def drop_latest(self, subsystem: str) -> None:
+        """Clear the tail."""
+        rows = self.group[f"raw/{subsystem}/tail_rows"]
+        for chunk in range(rows.cdata_shape[0]):
+            for piece in range(rows.cdata_shape[1]):
+                self.delete_chunk(f"raw/{subsystem}/tail_rows", (chunk, piece))
+
+    def forget_derived(self, path: str, run_indices: Iterable[int]) -> None:
+        """Let what was computed for some runs count as not computed."""
+        revision = self.group[path]["revision"]
+        known = [run_index for run_index in run_indices if run_index < revision.shape[0]]
+        revision.oindex[known] = np.zeros(len(known), dtype=revision.dtype)
+
+    def empty_log(self, name: str) -> None:
+        """Begin a log anew."""
+        del self.group[name]
+        create_log(self.group, name)
 
     def write_ledger(self, line: str) -> None:
         """Add a repair to the ledger."""
@@ -288,6 +341,8 @@ def _grow(group: zarr.Group, registry: Registry, runs: int, times: int) -> None:
         grow(group[name], runs)
     for name in (*ROW_ARRAYS, "digest"):
         grow(group[name], runs, times)
+    if "row_hash" in group:
+        grow(group["row_hash"], runs, times)
     for array in CELL_DIM:
         grow(group[array], runs, times, registry.size(array))
         grow(group[TAIL[array]], 0, registry.size(array))

@@ -14,11 +14,11 @@ from owtrend.model.axis import Axis
 from owtrend.model.rows import Accumulation
 from owtrend.store import append
 from owtrend.store.append import appender
-from owtrend.store.check import check, rows_of
 from owtrend.store.layout import TIME_CHUNK
 from owtrend.store.reader import SubsystemReader
 from owtrend.store.repository import Store
 from owtrend.store.transaction import Transaction
+from owtrend.store.upkeep.check import check, rows_of
 from tests import builders
 from tests.builders import MINUTE, START, histogram, snapshot
 from tests.studies import cases
@@ -81,7 +81,7 @@ def test_folding_moves_whole_chunks_and_shows_the_same(empty):
         live.append([snapshot(200)])
         assert contents(empty)[-1] == [200, 400]
         assert empty.reader().subsystem("EMC").per_run["revision"][0] == revision + 1
-    assert check(empty.reader()).problems == []
+    assert check(empty).problems == []
 
 
 def test_folding_step_by_step_lets_appends_between(empty, monkeypatch):
@@ -109,7 +109,7 @@ def test_a_late_snapshot_lands_in_its_place_also_in_a_folded_chunk(empty):
     view = empty.reader().subsystem("EMC")
     assert (view.tail, view.folded(0)) == ({}, 70)
     assert contents(empty)[:5] == expected
-    assert check(empty.reader()).problems == []
+    assert check(empty).problems == []
 
 
 def test_a_histogram_that_turns_non_integer_is_rebinned_or_vanishes_reads_back(empty):
@@ -137,7 +137,7 @@ def test_an_append_that_fails_leaves_nothing_and_the_next_goes_on(empty, monkeyp
         assert contents(empty) == [[1, 2]]
         live.append([snapshot(3)])
         assert contents(empty) == [[1, 2], [3, 6]]
-    assert check(empty.reader()).problems == []
+    assert check(empty).problems == []
 
 
 def test_everything_is_folded_also_after_a_folding_of_whole_chunks_was_begun(empty):
@@ -171,7 +171,7 @@ def test_a_late_row_moves_those_behind_it_and_none_is_lost(empty):
         live.append([snapshot(72)])
         live.fold(everything=True)
     assert contents(empty) == [[minute, 2 * minute] for minute in range(1, 73)]
-    assert check(empty.reader()).problems == []
+    assert check(empty).problems == []
 
 
 def test_a_read_that_fails_while_folding_loses_nothing(empty, monkeypatch):
@@ -248,7 +248,7 @@ def files(tmp_path_factory):
     builders.write_run(folder, {"h": [[0, n + 1, 0] for n in range(72)]})
     store = Store.in_memory()
     builders.ingest(folder, store.location)
-    return sorted(folder.rglob("*.root")), check(store.reader()).digest, folder
+    return sorted(folder.rglob("*.root")), check(store).digest, folder
 
 
 @pytest.mark.parametrize("minutes", cases([[0, 1, 2], [1, 3], [70, 71, 0], range(70)], [[70, 71, 0]]))
@@ -261,7 +261,7 @@ def test_files_ingested_into_a_run_with_a_tail_join_its_rows(files, minutes):
     builders.ingest(folder, store.location)
     view = store.reader().subsystem("EMC")
     assert (view.tail, len(view.times(0))) == ({}, 72)
-    report = check(store.reader())
+    report = check(store)
     assert (report.problems, report.digest) == ([], digest)
 
 
@@ -313,7 +313,7 @@ def any_order_makes_the_same_store(data):
                 order = order[count:]
                 if data.draw(st.booleans()):
                     live.fold(everything=data.draw(st.booleans()))
-        report = check(location.reader())
+        report = check(location)
         assert report.problems == []
         digests.add(report.digest)
     assert len(digests) == 1
@@ -344,7 +344,7 @@ def test_over_many_chunks_rows_come_in_any_order_and_are_folded_at_any_time(empt
             rng.choice([lambda: live.fold(seconds=0), live.fold, lambda: live.fold(everything=True), lambda: None])()
             held = sorted(set(minutes) - set(came))
             assert contents(empty) == [[minute, 2 * minute] for minute in held]
-    assert check(empty.reader()).problems == []
+    assert check(empty).problems == []
 
 
 def test_plain_zarr_and_xarray_see_folded_rows_and_the_tail_apart(tmp_path):

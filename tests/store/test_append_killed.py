@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from owtrend.store.append import appender
-from owtrend.store.check import check
 from owtrend.store.repository import Store
+from owtrend.store.upkeep.check import check
 from tests.builders import START, snapshot
 
 pytestmark = pytest.mark.slow
@@ -53,7 +53,7 @@ def killed(location, kills, rng):
             found = times(store, subsystem)
             assert found == list(range(len(found)))
             assert reported < len(found) <= reported + 2  # what was committed and not yet reported may be there
-        assert check(store.reader()).problems == []
+        assert check(store).problems == []
     return len(found)
 
 
@@ -63,4 +63,4 @@ def test_every_reported_row_is_there_once_whenever_the_process_is_killed(tmp_pat
     undisturbed = Store.create(tmp_path / "undisturbed")
     with appender(undisturbed) as live:
         live.append([snapshot(minute, subsystem=name) for minute in range(minutes) for name in ("EMC", "TPC")])
-    assert check(Store.open(tmp_path / "store").reader()).digest == check(undisturbed.reader()).digest
+    assert check(Store.open(tmp_path / "store")).digest == check(undisturbed).digest

@@ -10,9 +10,9 @@ from owtrend.compute.compute import compute
 from owtrend.compute.live import live
 from owtrend.model.rows import RunRows, carried_over
 from owtrend.store.append import appender
-from owtrend.store.check import check
-from owtrend.store.repair import merge
 from owtrend.store.repository import Store
+from owtrend.store.upkeep.check import check
+from owtrend.store.upkeep.repair import merge
 from tests.builders import archive_of, filled, snapshot
 from tests.builders import labelled as axis_of
 from tests.studies import cases
@@ -64,10 +64,10 @@ def test_the_store_keeps_all_rows_and_says_how_many_are_not_shown():
     with appender(store) as raw:
         raw.append(rows[:9])
         raw.append(rows[9:])
-        report = check(store.reader())
+        report = check(store)
         raw.fold(everything=True)
     merge(copy, store, why="a copy")
-    for again in (check(store.reader()), check(copy.reader())):
+    for again in (check(store), check(copy)):
         assert (again.problems, again.rows, again.carried, again.digest) == ([], 12, 2, report.digest)
 
 

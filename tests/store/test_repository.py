@@ -4,8 +4,8 @@ import owtrend
 from owtrend.compute.compute import compute
 from owtrend.errors import StoreError, StoreLockedError
 from owtrend.store import appender
-from owtrend.store.check import check
 from owtrend.store.repository import Store
+from owtrend.store.upkeep.check import check
 from tests import builders
 from tests.builders import snapshot
 
@@ -82,7 +82,7 @@ def test_a_store_in_memory_takes_in_files(tmp_path):
     store, stored = Store.in_memory(), Store.create(tmp_path / "store")
     builders.ingest(tmp_path, store.location)
     builders.ingest(tmp_path, stored.location)
-    assert check(store.reader()).digest == check(stored.reader()).digest
+    assert check(store).digest == check(stored).digest
     assert builders.ingest(tmp_path, store.location).added == 0
 
 

@@ -20,8 +20,8 @@ from owtrend.output.root_writer import root_object
 from owtrend.quality.unreadable import unreadable
 from owtrend.store import quarantine
 from owtrend.store.append import appender
-from owtrend.store.check import check
 from owtrend.store.repository import Store
+from owtrend.store.upkeep.check import check
 from tests import builders
 from tests.builders import MINUTE, START, file_name, snapshot
 
@@ -193,13 +193,13 @@ def test_rows_of_the_tail_are_folded_even_if_all_new_files_are_damaged(tmp_path)
     store = Store.open(tmp_path / "store")
     with appender(store) as live:
         live.append([new for minute in (3, 1, 2) for new in (snapshot(minute), snapshot(minute, run=300001))])
-    before = check(store.reader())
+    before = check(store)
     for run in (300000, 300001):
         damaged = tmp_path / "damaged" / file_name(snapshot(0, run=run))
         damaged.parent.mkdir(parents=True)
         damaged.write_bytes(b"")
     builders.ingest(tmp_path / "damaged", tmp_path / "store")
-    assert check(store.reader()) == before
+    assert check(store) == before
     assert not store.reader().subsystem("EMC").tail
 
 

@@ -12,8 +12,8 @@ import pytest
 import owtrend
 from ingest.archive import ingest as archive
 from ingest.simulator.simulate import simulate
-from owtrend.store.check import check
 from owtrend.store.repository import Store
+from owtrend.store.upkeep.check import check
 
 pytestmark = pytest.mark.slow
 
@@ -44,7 +44,7 @@ def undisturbed(tmp_path_factory):
     damaged = max((folder / "data" / "Run300003" / "HLT").iterdir())
     damaged.write_bytes(damaged.read_bytes()[:2000])
     ingest(folder / "data", folder / "store")
-    report = check(Store.open(folder / "store").reader())
+    report = check(Store.open(folder / "store"))
     assert report.rows == RUNS * SNAPSHOTS * SUBSYSTEMS - 1
     return Undisturbed(str(folder / "data"), report.rows, report.digest)
 
@@ -67,7 +67,7 @@ def follow(process, lines, rng):
 
 def assert_undisturbed(store, undisturbed):
     """The store is clean and equal to the undisturbed one, and a further call changes nothing."""
-    report = check(Store.open(store).reader())
+    report = check(Store.open(store))
     assert (report.problems, report.rows, report.digest) == ([], undisturbed.rows, undisturbed.digest)
     version = Store.open(store).version
     again = ingest(undisturbed.data, store)
@@ -84,7 +84,7 @@ def test_whenever_it_is_killed_the_next_call_goes_on_from_whole_runs(undisturbed
             process.kill()
         assert process.returncode == -9
         store = Store.open(tmp_path / "store")
-        report = check(store.reader())
+        report = check(store)
         assert report.problems == []
         assert report.rows >= rows_before
         rows_before = report.rows

@@ -12,8 +12,8 @@ from ingest import naming
 from ingest.archive import ingest
 from owtrend.compute import compute
 from owtrend.model.rows import RowFlag
-from owtrend.store.check import check
 from owtrend.store.repository import Store
+from owtrend.store.upkeep.check import check
 from tests import builders
 
 pytestmark = pytest.mark.slow
@@ -106,7 +106,7 @@ def test_a_histogram_labelled_as_missing_is_absent_from_that_snapshot_alone(labe
 
 
 def test_a_check_is_clean_and_counts_the_labelled_restarts(labelled):
-    report = check(Store.open(labelled.store).reader())
+    report = check(Store.open(labelled.store))
     assert (report.problems, report.rows) == ([], labelled.summary.added)
     archive = owtrend.open(labelled.store)
     slices = [archive.time_slice(subsystem, run=run) for run in archive.runs.index for subsystem in archive.subsystems]

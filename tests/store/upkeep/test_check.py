@@ -7,8 +7,8 @@ from click.testing import CliRunner
 from owtrend.cli import main
 from owtrend.compute.compute import compute
 from owtrend.store.append import appender
-from owtrend.store.check import check, rows_of
 from owtrend.store.repository import Store
+from owtrend.store.upkeep.check import check, rows_of
 from tests import builders
 from tests.ingest.decode.test_reader import CLASSES, ROOT_FILES
 
@@ -21,10 +21,10 @@ def filled(tmp_path):
 
 
 def test_a_good_store_has_no_problems_and_one_digest(filled):
-    report = check(filled.reader())
+    report = check(filled)
     assert report.problems == []
     assert report.rows == 3
-    assert report.digest == check(filled.reader()).digest
+    assert report.digest == check(filled).digest
 
 
 def test_rows_come_back_as_they_were_stored(filled):
@@ -52,7 +52,7 @@ def test_every_class_of_root_comes_back_as_it_was_stored(tmp_path):
     (histograms,) = rows_of(store.reader().subsystem("QC"), 0, np.arange(1))
     for path, one in snapshot.items():
         assert histograms[path] == one
-    assert check(store.reader()).problems == []
+    assert check(store).problems == []
 
 
 @pytest.mark.parametrize("array", ["counts", "weights", "sums"])
@@ -61,7 +61,7 @@ def test_a_changed_cell_is_found(filled, array):
         transaction = begin()
         transaction.write_block("EMC", array, 0, 1, 3, np.array([[77]]))
         transaction.commit("a cosmic ray")
-    report = check(filled.reader())
+    report = check(filled)
     assert len(report.problems) == 1
     assert report.problems[0].startswith("EMC run 300000, 2018-06-01T12:01:03 UTC: checksum mismatch")
     result = CliRunner().invoke(main.main, ["check", filled.location])
@@ -71,7 +71,7 @@ def test_a_changed_cell_is_found(filled, array):
 
 def test_the_command_prints_the_digest(filled):
     result = CliRunner().invoke(main.main, ["check", filled.location, "--digest"])
-    assert (result.exit_code, result.output.strip()) == (0, check(filled.reader()).digest)
+    assert (result.exit_code, result.output.strip()) == (0, check(filled).digest)
 
 
 def test_the_command_counts_what_compute_saw():

@@ -1,5 +1,5 @@
 import shutil
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from click.testing import CliRunner
@@ -7,11 +7,12 @@ from click.testing import CliRunner
 import owtrend
 from ingest.archive import ingest
 from owtrend.cli import main
-from owtrend.errors import NotFoundError, StoreError, UsageError
-from owtrend.store import repair
+from owtrend.errors import NotFoundError, StoreError, StoreLockedError, UsageError
+from owtrend.store import repository
 from owtrend.store.append import appender
-from owtrend.store.check import check
 from owtrend.store.repository import Store
+from owtrend.store.upkeep import repair
+from owtrend.store.upkeep.check import check
 from tests import builders
 from tests.builders import snapshot
 
@@ -33,7 +34,7 @@ def size(store):
 
 
 def test_a_removed_run_is_gone_but_not_from_tags_and_can_be_ingested_again(two_runs, tmp_path):
-    before = check(two_runs.reader()).digest
+    before = check(two_runs).digest
     two_runs.tag("good")
     repair.remove_run(two_runs, 300000, why="taken with a wrong map")
     opened = owtrend.open(two_runs.location)
@@ -45,7 +46,7 @@ def test_a_removed_run_is_gone_but_not_from_tags_and_can_be_ingested_again(two_r
     assert entry["why"] == "taken with a wrong map"
     revision = two_runs.reader().subsystem("EMC").per_run["revision"][0]
     builders.ingest(tmp_path / "data", two_runs.location)
-    assert check(two_runs.reader()).digest == before
+    assert check(two_runs).digest == before
     assert two_runs.reader().subsystem("EMC").per_run["revision"][0] > revision
 
 
@@ -58,7 +59,7 @@ def test_a_run_in_the_tail_is_removed_too(tmp_path):
     with appender(store) as live:
         live.append([snapshot(2)])
     assert len(store.reader().subsystem("EMC").times(0)) == 1
-    assert check(store.reader()).problems == []
+    assert check(store).problems == []
 
 
 @pytest.mark.slow
@@ -77,8 +78,8 @@ def test_merged_stores_are_equal_in_any_order(tmp_path):
             main.main, ["merge", str(tmp_path / name), str(tmp_path / other), "--why", "a test"]
         )
         assert "2 added, " in result.output
-        report = check(Store.open(tmp_path / name).reader())
-        assert (report.problems, report.digest) == ([], check(Store.open(tmp_path / "all").reader()).digest)
+        report = check(Store.open(tmp_path / name))
+        assert (report.problems, report.digest) == ([], check(Store.open(tmp_path / "all")).digest)
     assert repair.merge(Store.open(tmp_path / "late"), Store.open(tmp_path / "copy"), why="again")["added"] == 0
     assert [entry["what"] for entry in repair.ledger(Store.open(tmp_path / "late").reader())] == ["merged"] * 2
     assert builders.ingest(tmp_path / "data", tmp_path / "early").known >= 4  # the rows kept where they came from
@@ -101,18 +102,46 @@ def test_cleaning_frees_old_versions_and_keeps_the_newest_and_tags(tmp_path):
             if minute == 10:
                 store.tag("early")
         live.fold(everything=True)
-        expected, before = check(store.reader()).digest, size(store)
-        assert CliRunner().invoke(main.main, ["clean", store.location]).output.endswith("0.0 MB freed\n")
-        freed = store.clean(timedelta(0))
-        assert size(store) == pytest.approx(before - freed, rel=0.02)
-        assert freed > before / 5
+    expected, before = check(store).digest, size(store)
+    assert CliRunner().invoke(main.main, ["clean", store.location]).output.endswith("0.0 MB freed\n")
+    freed = store.clean(timedelta(0), force=True)
+    assert size(store) == pytest.approx(before - freed, rel=0.02)
+    assert freed > before / 5
+    with appender(store) as live:
         live.append([snapshot(100)])
     assert store.tags == ("early",)
     assert len(store.reader("early").subsystem("EMC").times(0)) == 11
-    assert check(store.reader("early")).problems == []
+    assert check(store, as_of="early").problems == []
     view = store.reader().subsystem("EMC")
-    assert (len(view.times(0)), check(store.reader()).problems) == (71, [])
-    assert expected != check(store.reader()).digest
+    assert (len(view.times(0)), check(store).problems) == (71, [])
+    assert expected != check(store).digest
+
+
+@pytest.mark.parametrize("role", ["raw", "derived"])
+def test_cleaning_leaves_a_store_alone_that_somebody_writes_to(two_runs, role):
+    with (
+        two_runs.writer(role),
+        pytest.raises(StoreLockedError, match=f"the {role} writer"),
+    ):
+        two_runs.clean()
+
+
+def test_cleaning_keeps_what_may_be_in_use(two_runs):
+    with pytest.raises(UsageError, match="younger than 1 h may be in use"):
+        two_runs.clean(timedelta(minutes=50))
+    result = CliRunner().invoke(main.main, ["clean", two_runs.location, "--older-than", "0", "--force"])
+    assert (result.exit_code, check(two_runs).problems) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("hours", "words"), [(3, "3 h ahead of that of the disk"), (-3, "is 3 h behind the newest version")]
+)
+def test_cleaning_by_a_clock_that_is_wrong_deletes_nothing(two_runs, monkeypatch, hours, words):
+    monkeypatch.setattr(repository, "_now", lambda: datetime.now(UTC) + timedelta(hours=hours))
+    before = size(two_runs)
+    with pytest.raises(StoreError, match=words):
+        two_runs.clean(timedelta(0), force=True)
+    assert size(two_runs) == before
 
 
 def test_a_tag_cannot_be_given_twice(two_runs):
