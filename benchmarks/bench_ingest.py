@@ -12,7 +12,7 @@ from benchmarks.inputs import Compare, Record, Size, Source
 from benchmarks.peak import peaks
 from ingest import SnapshotReader
 from ingest.archive import ingest as archive
-from ingest.archive.convert import SourceFile
+from ingest.archive.source_file import SourceFile
 
 
 def ingester(folder: Path, files: Iterable[SourceFile], **options: object) -> Callable[[], Path]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.inputs import Record, Source
 from ingest import SnapshotReader
-from ingest.archive.convert import SourceFile
+from ingest.archive.source_file import SourceFile
 from owtrend.compute.compute import compute
 from owtrend.compute.live import live
 from owtrend.model.snapshot import Snapshot

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 import owtrend
 from benchmarks import plain
 from benchmarks.inputs import Compare, Size, Source
-from ingest.archive.convert import SourceFile
+from ingest.archive.source_file import SourceFile
 
 
 def cumulative(opened: owtrend.Archive, source: Source, histogram: str) -> xr.Dataset:

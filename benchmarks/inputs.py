@@ -8,7 +8,7 @@ from typing import Any
 
 from ingest import SnapshotReader, simulate
 from ingest.archive import ingest
-from ingest.archive.convert import SourceFile
+from ingest.archive.source_file import SourceFile
 from owtrend.errors import SnapshotError
 
 Compare = Callable[..., Any]  # the fixtures `compare` and `record` of conftest.py

@@ -27,7 +27,7 @@ def peaks(jobs: Sequence[str], files: Iterable[object] | Path, output: Path) -> 
 def _do(job: str, output: Path) -> None:
     text = sys.stdin.read()
     if job in ("ingest", "uproot"):
-        from ingest.archive.convert import SourceFile
+        from ingest.archive.source_file import SourceFile
 
         files = [SourceFile(**fields) for fields in json.loads(text)]
         if job == "ingest":

@@ -10,7 +10,7 @@ import numpy as np
 import uproot
 from numpy.typing import NDArray
 
-from ingest.archive.convert import SourceFile
+from ingest.archive.source_file import SourceFile
 from owtrend.model.registry import COUNTS, WEIGHTS
 from owtrend.store.repository import Store
 

@@ -51,6 +51,15 @@ __all__ = ["demo", "ingest", "simulate"]
     "-c", "--config", type=click.Path(dir_okay=False), help="YAML file of settings, of which `rename` comes first."
 )  # fmt: skip
 @click.option("--max-cells", default=2**24, show_default=True, help="Refuse a histogram with more bins than this.")
+@click.option(
+    "--max-megabytes", type=click.FloatRange(min=1), help="Refuse a file that takes more memory.  [default: 300]"
+)
+@click.option(
+    "--max-objects", default=2**17, show_default=True, help="Refuse a file with more keys, or more objects in a key."
+)
+@click.option(
+    "--max-seconds", default=1.5, show_default=True, help="Refuse a file that takes more CPU time, and 2 s more per MB."
+)
 @click.option("--workers", type=click.IntRange(0), help="Local worker processes; 0 for threads.  [default: all cores]")
 @click.option("--scheduler", help="Address of an existing Dask scheduler.")
 @click.option("--dry-run", is_flag=True, help="Only list the files, with subsystem, run and time of each.")
@@ -59,8 +68,9 @@ __all__ = ["demo", "ingest", "simulate"]
 def ingest(
     sources: tuple[Path, ...], store: str, timezone: str, patterns: tuple[str, ...], run: int | None,
     subsystem: str | None, accumulation: str, select: tuple[str, ...], exclude: tuple[str, ...],
-    rename: tuple[str, ...], config: str | None, max_cells: int, workers: int | None, scheduler: str | None,
-    dry_run: bool, strict: bool, as_json: bool,
+    rename: tuple[str, ...], config: str | None, max_cells: int, max_megabytes: float | None,
+    max_objects: int, max_seconds: float, workers: int | None, scheduler: str | None, dry_run: bool, strict: bool,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Ingest ROOT snapshots from SOURCES (folders or files) into a store.
 
@@ -76,6 +86,7 @@ def ingest(
     import numpy as np
 
     from ingest.archive import ingest
+    from ingest.limits import Limits
     from owtrend.config import load
 
     rules = (*(load(config).rename if config else ()), *rename)
@@ -96,9 +107,10 @@ def ingest(
         )
     if dry_run:
         return
+    limits = Limits(max_cells, max_megabytes, max_objects, max_seconds)
     with progress_bar() as progress:
         summary = ingest.ingest(
-            found, store, workers=workers, scheduler=scheduler, max_cells=max_cells, timezone=timezone,
+            found, store, workers=workers, scheduler=scheduler, limits=limits, timezone=timezone,
             accumulation=accumulation, select=select, exclude=exclude, rename=rules, progress=progress,
         )  # fmt: skip
     if as_json:

@@ -21,7 +21,7 @@ import numpy as np
 import owtrend
 from ingest import SnapshotReader
 from ingest.archive import ingest
-from ingest.archive.convert import SourceFile
+from ingest.archive.source_file import SourceFile
 from owtrend.cli.output import progress_bar, store_size
 from owtrend.compute import compute
 

@@ -9,45 +9,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ingest.archive.source_file import SourceFile, quarantine_line
 from ingest.decode.reader import SnapshotReader
+from ingest.limits import Limits, OverBudget
 from ingest.renaming import Renaming
 from owtrend.errors import SnapshotError
 from owtrend.model.histogram import display_name
 from owtrend.model.registry import COUNTS, SAME, SUMS, WEIGHTS, Registry, Segment, like, segments_of
 from owtrend.model.rows import Accumulation, FileKey, NotStored, Provenance, RowFlag, RunRows, settle, unchanged
 from owtrend.model.snapshot import Snapshot
-from owtrend.store import quarantine
 from owtrend.store.layout import TIME_CHUNK
 from owtrend.store.reader import SubsystemReader
 from owtrend.store.repository import Store
 from owtrend.store.transaction import write_cells
 
-__all__ = ["RunResult", "RunTask", "SourceFile", "convert_run", "survey"]
+__all__ = ["RunResult", "RunTask", "convert_run", "survey"]
 
 _per_thread = threading.local()
 _DTYPES = {COUNTS: np.int32, WEIGHTS: np.float64, SUMS: np.float64}
 _SECOND = 10**9  # [ns] what names and headers resolve
-
-
-@dataclass(frozen=True, kw_only=True)
-class SourceFile:
-    """One file to ingest: its path, and subsystem, run and time by its name, its folder or its header."""
-
-    path: str
-    source: str  # the path below the given folder
-    parsed: str  # the part of the path that has subsystem, run and time
-    subsystem: str
-    run: int
-    time: int  # ns UTC
-    ambiguous: bool = False
-    mode: str = ""
-    size: int = 0
-    mtime: int = 0
-
-    @property
-    def key(self) -> FileKey:
-        """Identity of the file, the same from whichever parent folder it is ingested."""
-        return self.parsed, self.size, self.mtime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +40,7 @@ class RunTask:
     run: int
     run_index: int
     files: tuple[SourceFile, ...]
-    max_cells: int
+    limits: Limits
     timezone: str
     accumulation: int
     select: tuple[str, ...] = ()
@@ -80,7 +60,7 @@ class RunTask:
 
     def read(self, file: SourceFile) -> Snapshot:
         """The selected histograms of a file, renamed; errors as of `SnapshotReader.read` and `Renaming.apply`."""
-        snapshot = self.renaming.apply(_reader(self.max_cells).read(Path(file.path), file.source))
+        snapshot = self.renaming.apply(_reader(self.limits).read(Path(file.path), file.source))
         if self.select or self.exclude:
             taken = self.taken([*map(display_name, snapshot.histograms), *snapshot.problems])
             paths = [path for path in snapshot.histograms if display_name(path) in taken]
@@ -107,26 +87,12 @@ class RunResult:
     unchanged: int = 0
 
 
-def _reader(max_cells: int) -> SnapshotReader:
+def _reader(limits: Limits) -> SnapshotReader:
     """The reader of this thread, which remembers the layouts of earlier runs."""
     reader: SnapshotReader | None = getattr(_per_thread, "reader", None)
-    if reader is None or reader.max_cells != max_cells:
-        reader = _per_thread.reader = SnapshotReader(max_cells)
+    if reader is None or reader.limits != limits:
+        reader = _per_thread.reader = SnapshotReader(limits=limits)
     return reader
-
-
-def quarantine_line(
-    file: SourceFile, reason: str, name: str | None = None, *, lasting: bool = False, superseded: bool = False
-) -> str:
-    """One line of the quarantine, for the object ``name`` or for the whole file.
-
-    ``lasting``: this decoder would fail in the same way again, so the file need not be read again. ``superseded``:
-    another file was taken in its place.
-    """
-    return quarantine.entry(
-        file.source, reason, subsystem=file.subsystem, run=file.run, time=file.time, name=name,
-        unreadable=file.key if lasting else None, superseded=superseded,
-    )  # fmt: skip
 
 
 def survey(task: RunTask) -> list[Segment]:
@@ -135,9 +101,9 @@ def survey(task: RunTask) -> list[Segment]:
     for file in reversed(task.files):
         try:
             snapshot = task.read(file)
-        except SnapshotError:
+            needed = [segment for histogram in snapshot.values() for segment, _ in segments_of(histogram, registry)]
+        except (SnapshotError, MemoryError):
             continue
-        needed = [segment for histogram in snapshot.values() for segment, _ in segments_of(histogram, registry)]
         return [segment for segment in needed if segment.offset < 0]
     return []
 
@@ -149,7 +115,20 @@ def convert_run(task: RunTask) -> RunResult:
     differ, files of other names and other numbers of entries are rows of their own, the later with more entries; of
     others the one with more entries is kept, and the other is quarantined. So the order of arrival never changes the
     result. Memory is bounded by 64 rows. If segments are not registered, nothing is written and they are in the result.
+    If the memory does not suffice, the run stays as it is, and its files are quarantined.
     """
+    try:
+        return _converted(task)
+    except MemoryError:
+        _per_thread.__dict__.clear()
+        reason = (
+            f"not enough free memory for 64 snapshots of run {task.run}; free some, run fewer --workers, or leave out "
+            "large histograms with --exclude or --max-cells"
+        )
+        return RunResult(task, quarantine=[quarantine_line(file, f"{file.source}: {reason}") for file in task.files])
+
+
+def _converted(task: RunTask) -> RunResult:
     result = RunResult(task)
     view = _view(task)
     stored = view.rows(task.run_index) if view and task.run_index >= 0 else None
@@ -243,8 +222,9 @@ class _MergedRows:
             try:
                 snapshot = self.task.read(file)
             except SnapshotError as error:
-                lasting = not isinstance(error.__cause__, OSError)
-                self.result.quarantine.append(quarantine_line(file, str(error), lasting=lasting))
+                lasting = not isinstance(error.__cause__, OSError | MemoryError)
+                limits = self.task.limits if isinstance(error.__cause__, OverBudget) else None
+                self.result.quarantine.append(quarantine_line(file, str(error), lasting=lasting, limits=limits))
                 continue
             problems = snapshot.problems.items()
             self.result.quarantine += [quarantine_line(file, reason, name) for name, reason in problems]

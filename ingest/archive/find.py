@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ingest import naming
-from ingest.archive import convert
-from ingest.archive.convert import SourceFile
+from ingest.archive.source_file import SourceFile, quarantine_line
 from ingest.decode import reader
 from ingest.renaming import Renaming
 from owtrend.display import DisplayedFields
@@ -121,7 +120,7 @@ def find_files(
             try:
                 local = reader.written(path)
             except SnapshotError as error:
-                result.quarantine.append(convert.quarantine_line(file, str(error)))
+                result.quarantine.append(quarantine_line(file, str(error)))
                 continue
         when, ambiguous = naming.to_utc(local, timezone)
         result.files.append(replace(file, time=int(when.astype(np.int64)), ambiguous=ambiguous))

@@ -11,8 +11,10 @@ import numpy as np
 
 from ingest import naming
 from ingest.archive import convert
-from ingest.archive.convert import RunResult, RunTask, SourceFile
+from ingest.archive.convert import RunResult, RunTask
 from ingest.archive.find import FoundFiles, find_files
+from ingest.archive.source_file import SourceFile
+from ingest.limits import Limits
 from ingest.renaming import Renaming
 from owtrend.compute import cluster
 from owtrend.display import DisplayedFields
@@ -54,7 +56,7 @@ def ingest(
     found: FoundFiles, location: str | Path, *, workers: int | None = None, scheduler: str | None = None,
     max_cells: int = 2**24, timezone: str = naming.CERN, accumulation: str = "cumulative",
     select: Sequence[str] = (), exclude: Sequence[str] = (), rename: Sequence[str] = (),
-    progress: Progress | None = None,
+    limits: Limits | None = None, progress: Progress | None = None,
 ) -> IngestSummary:  # fmt: skip
     """Ingest files into a store, which is created if it is missing. Ingesting twice changes nothing.
 
@@ -65,6 +67,10 @@ def ingest(
     ----------
     workers, scheduler
         See `owtrend.compute.cluster.runner`.
+    max_cells
+        Histograms with more cells (bins, flow included) are left out.
+    limits
+        All limits on what one file may take, instead of ``max_cells``. A file beyond them is quarantined.
     accumulation
         ``cumulative``: each file has everything since its run began; ``reset``: only what is new.
     select, exclude
@@ -86,6 +92,7 @@ def ingest(
     if vague := [pattern for pattern in (*select, *exclude) if "/" not in pattern]:
         raise UsageError(f"{vague[0]!r} selects no histogram: expected <subsystem>/<histogram>, such as 'EMC/*'")
     began = time.perf_counter()
+    limits = limits or Limits(max_cells)
     store = Store.open_or_create(location)
     summary = IngestSummary(str(location), files=len(found.files), skipped=dict(found.skipped), examples=found.examples)
     say = progress or (lambda *_: None)
@@ -93,7 +100,7 @@ def ingest(
         reader = store.reader()
         tasks = [
             replace(task, select=tuple(select), exclude=tuple(exclude))
-            for task in _tasks(found.files, reader, summary, store.address, max_cells, timezone, accumulation, renaming)
+            for task in _tasks(found.files, reader, summary, store.address, limits, timezone, accumulation, renaming)
             if _may_hold(task.subsystem, select)
         ]
         total = sum(len(task.files) for task in tasks)
@@ -142,7 +149,7 @@ def _key(item: RunTask | SourceFile) -> tuple[str, int]:
 
 
 def _tasks(
-    files: Sequence[SourceFile], reader: Reader, summary: IngestSummary, location: str, max_cells: int, timezone: str,
+    files: Sequence[SourceFile], reader: Reader, summary: IngestSummary, location: str, limits: Limits, timezone: str,
     accumulation: str, renaming: Renaming,
 ) -> list[RunTask]:  # fmt: skip
     """One task per subsystem and run with files that are not in the store yet, in that order."""
@@ -150,7 +157,7 @@ def _tasks(
     for file in files:
         groups.setdefault((file.subsystem, file.run), []).append(file)
     tasks = []
-    damaged = unreadable_files(reader.quarantine)
+    damaged = unreadable_files(reader.quarantine, str(limits))
     summary.quarantine += [damaged[file.key] for file in files if file.key in damaged]
     for (subsystem, run), members in sorted(groups.items()):
         known: set[Any] = set(damaged)
@@ -178,7 +185,7 @@ def _tasks(
             tasks.append(
                 RunTask(
                     location=location, version=reader.version, subsystem=subsystem, run=run, run_index=-1, files=fresh,
-                    max_cells=max_cells, timezone=timezone, renaming=renaming,
+                    limits=limits, timezone=timezone, renaming=renaming,
                     accumulation=_ACCUMULATION[accumulation],
                 )
             )  # fmt: skip
@@ -218,11 +225,10 @@ def _commit(
     transaction: Transaction, finished: Sequence[RunResult], layouts: dict[str, Layouts], summary: IngestSummary
 ) -> None:
     """Make the runs of a batch visible at once."""
-    transaction.merge([result.task.fork for result in finished])
+    transaction.merge([result.task.fork for result in finished if result.rows is not None])
     for result in finished:
         task = result.task
-        assert result.rows is not None, "a finished run has rows"
-        if result.taken or result.moved:  # otherwise its rows are as they were
+        if result.rows is not None and (result.taken or result.moved):  # otherwise its rows are as they were
             known = layouts.setdefault(task.subsystem, Layouts())
             numbers = np.array([known.number(layout) for layout in result.layouts], dtype=np.int32)
             rows = replace(result.rows, layout=numbers[result.rows.layout])

@@ -1,5 +1,6 @@
 """ROOT objects -> histograms: which objects are histograms, in which containers, and where their numbers lie."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 
 from ingest.decode.compression import Buffer
 from ingest.decode.streamer import Array, RootObject
+from ingest.limits import Budget
 from owtrend.errors import SnapshotError
 from owtrend.model.axis import Axis
 from owtrend.model.histogram import ERROR_OPTIONS, Path
@@ -28,6 +30,7 @@ _PADS = {"TCanvas", "TPad"}
 _WRAPPERS = {"o2::quality_control::core::MonitorObject"}
 _CONTAINERS = {*_COLLECTIONS, *_HOLDERS, "o2::quality_control::core::MonitorObjectCollection"}
 _ITEM_SIZES = {"C": 1, "S": 2, "I": 4, "F": 4}
+_PER_HISTOGRAM = 4096  # [bytes] of the objects that describe it
 _IS_AVERAGE = 1 << 18  # TH1::kIsAverage
 _SUMS = ("fEntries", "fTsumw", "fTsumw2", "fTsumwx", "fTsumwx2", "fTsumwy", "fTsumwy2", "fTsumwxy",
          "fTsumwz", "fTsumwz2", "fTsumwxz", "fTsumwyz", "fTsumwt", "fTsumwt2")  # fmt: skip
@@ -106,7 +109,7 @@ def _items(container: RootObject) -> Iterator[tuple[RootObject, str]]:
         value = container.members.get(member)
         if not isinstance(value, RootObject):
             continue
-        if value.items is None or is_histogram(value.class_name):
+        if value.items is None or is_histogram(value.class_name) or value.class_name in _HOLDERS:
             yield _unwrapped(value), ""
         else:  # the only collection of an entry or a canvas adds no level
             is_pad = container.class_name in _PADS  # a pad also has a list of colours
@@ -114,30 +117,33 @@ def _items(container: RootObject) -> Iterator[tuple[RootObject, str]]:
 
 
 def _unwrapped(item: RootObject) -> RootObject:
-    inside = item
+    inside, seen = item, {id(item)}
     while inside.class_name in _WRAPPERS and not inside.missing:
         (member,) = _HOLDERS[inside.class_name]
         deeper = inside.members.get(member)
-        if not isinstance(deeper, RootObject):
+        if not isinstance(deeper, RootObject) or id(deeper) in seen:  # a circle
             break
         inside = deeper
+        seen.add(id(inside))
     return inside
 
 
-def layout(histogram: RootObject, path: Path, data: Buffer, max_cells: int) -> HistogramLayout:
+def layout(histogram: RootObject, path: Path, data: Buffer, budget: Budget) -> HistogramLayout:
     """Layout of a histogram in the bytes ``data`` of its object.
 
     Raises
     ------
     SnapshotError
-        If it has more cells than ``max_cells``, or its arrays do not fit its axes.
+        If it has more cells than the limits allow, its arrays do not fit its axes, or a profile lacks one.
+    OverBudget
+        If the histograms of its file take too much memory.
     """
     members, name = histogram.members, histogram.class_name
     if histogram.missing:
         raise SnapshotError(histogram.missing)
     profile = name.startswith("TProfile")
-    if (size := cells(histogram)) > max_cells:
-        raise SnapshotError(f"{size:,} cells, more than max_cells={max_cells:,}")
+    if (size := cells(histogram)) > budget.limits.cells:
+        raise SnapshotError(f"{size:,} cells, more than max_cells={budget.limits.cells:,}")
     parts = [("sumwy" if profile else "contents", members["TArray"])]
     if profile:  # class versions before 2010 have no fBinSumw2
         others = [("sumwy2", "fSumw2"), ("bin_entries", "fBinEntries"), ("bin_sumw2", "fBinSumw2")]
@@ -147,6 +153,10 @@ def layout(histogram: RootObject, path: Path, data: Buffer, max_cells: int) -> H
     for part, array in parts:
         if array.count != size or min(axis.members["fNbins"] for axis in _axes(histogram)) < 1:
             raise SnapshotError(f"{part} has {array.count:,} cells, but the axes have {size:,}")
+    if profile and (lacking := {"sumwy2", "bin_entries"} - {part for part, _ in parts}):
+        raise SnapshotError(f"damaged: a profile without {' and '.join(sorted(lacking))}")
+    bins = [axis.members["fNbins"] for axis in _axes(histogram)]
+    budget.keep(_PER_HISTOGRAM + 8 * (size * len(parts) + sum(bins)), len(data))
     mode = members["fErrorMode"] if profile else 0
     if not 0 <= mode < len(ERROR_OPTIONS):
         raise SnapshotError(f"error mode {mode}; TProfile has 0 to {len(ERROR_OPTIONS) - 1}")
@@ -179,5 +189,7 @@ def _axis(axis: RootObject, data: Buffer) -> Axis:
                 f"an axis of {members['fNbins']} bins has {len(edges)} edges, not {members['fNbins'] + 1}"
             )
         return Axis(edges, regular=False, title=members["fTitle"], labels=labels)
+    if not math.isfinite(members["fXmax"] - members["fXmin"]):
+        raise SnapshotError(f"damaged: an axis from {members['fXmin']} to {members['fXmax']}")
     spaced = Axis.spaced(members["fNbins"], members["fXmin"], members["fXmax"])
     return Axis(spaced.edges, title=members["fTitle"], labels=labels)

@@ -16,7 +16,8 @@ from ingest.decode.histogram import cells, cells_at_most, is_container, is_histo
 from ingest.decode.records import Key, KeyList, RootFile, Scratch
 from ingest.decode.streamer import DAMAGE, read_beginning, read_key_object
 from ingest.decode.streamer_info import read_class_layouts
-from ingest.decode.template import Contents, Template
+from ingest.decode.template import Contents, Template, prepare
+from ingest.limits import Budget, Limits, OverBudget
 from owtrend.errors import SnapshotError
 from owtrend.model.histogram import Histogram, Path, display_name
 from owtrend.model.snapshot import Snapshot
@@ -30,7 +31,8 @@ _FOLDER_LISTS = 4  # lists of keys kept per folder
 _TEMPLATES = 2**13  # keys kept in all
 _LONGEST_KEPT = 2**20  # [bytes] packed objects up to this size are kept to compare with the next file
 _LONGEST = 200  # [characters] of a reason: names in a damaged file may be anything
-_BYTES_PER_CELL = 32  # of a profile with all its parts, the most that a histogram needs
+_LONGEST_NAME = 2000  # [characters] of a histogram's, with all its folders
+_OFTEN = 64  # keys between two looks at the clock
 
 
 @dataclass(slots=True)
@@ -43,6 +45,11 @@ class _Slot:
     packed: bytes | None = None  # packed bytes of the object in the file before
     contents: Contents | None = None  # and their numbers
     unsupported: dict[str, str] = field(default_factory=dict)  # names of other objects in it, with their class
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of what is remembered of it [bytes]."""
+        return 0 if self.template is None else 2 * self.template.length + self.template.size
 
     @property
     def is_folder(self) -> bool:
@@ -59,8 +66,9 @@ class _Folder:
 
 @dataclass(slots=True)
 class _FileRead:
-    """Everything read from one file so far."""
+    """Everything read from one file so far, and what is left of its budget."""
 
+    budget: Budget
     histograms: dict[Path, tuple[Contents, int] | Histogram] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
     unsupported: dict[str, str] = field(default_factory=dict)
@@ -97,12 +105,13 @@ class SnapshotReader:
     Parameters
     ----------
     max_cells
-        Histograms with more cells (bins, flow included) are listed in ``problems`` and not unpacked. Memory beyond the
-        histograms themselves stays under twice the unpacked size of the largest object.
+        Histograms with more cells (bins, flow included) are listed in ``problems`` and not unpacked.
     patterns
         Patterns of file names with subsystem, run and time, in addition to Overwatch's.
     timezone
         Zone of the times in names. Times of snapshots are UTC.
+    limits
+        All limits on what one file may take, instead of ``max_cells``.
 
     Examples
     --------
@@ -112,14 +121,16 @@ class SnapshotReader:
     """
 
     def __init__(
-        self, max_cells: int = 2**24, patterns: tuple[naming.Pattern, ...] = (), timezone: str = naming.CERN
-    ) -> None:
-        self.max_cells = max_cells
+        self, max_cells: int = 2**24, patterns: tuple[naming.Pattern, ...] = (), timezone: str = naming.CERN,
+        limits: Limits | None = None,
+    ) -> None:  # fmt: skip
+        self.limits = limits or Limits(max_cells)
         self.patterns = patterns
         self.timezone = timezone
         self._classes: OrderedDict[bytes, ClassLayouts] = OrderedDict()
         self._folders: OrderedDict[tuple[bytes, Path], list[_Folder]] = OrderedDict()
         self._slots = 0
+        self._remembered_bytes = 0
         self._scratch = Scratch()
 
     def read(self, source: str | FilePath | Buffer, name: str | None = None) -> Snapshot:
@@ -141,17 +152,26 @@ class SnapshotReader:
         Raises
         ------
         SnapshotError
-            If the file is no ROOT file, empty, cut short, or damaged outside its objects.
+            If the file is no ROOT file, empty, cut short, damaged outside its objects, or takes more than the limits.
         """
         label = name or (str(source) if isinstance(source, str | FilePath) else "<bytes>")
-        read = _FileRead()
+        prepare()
         with RootFile(FilePath(source) if isinstance(source, str) else source, label, self._scratch) as file:
+            read = _FileRead(Budget(self.limits, len(file)))
             try:
-                classes, layouts = self._classes_of(file)
+                classes, layouts = self._classes_of(file, read.budget)
                 self._folder(file, file.root, (), layouts, classes, read)
             except DAMAGE as error:
                 raise SnapshotError(
                     f"{label}: damaged ROOT file ({_reason(error)}); copy it again or leave it out"
+                ) from error
+            except OverBudget as error:
+                self._forget()
+                raise SnapshotError(f"{label}: {error}, or leave it out") from error
+            except MemoryError as error:
+                self._forget()
+                raise SnapshotError(
+                    f"{label}: not enough free memory to read it; free some, run fewer workers, or leave it out"
                 ) from error
             try:
                 when_written = file.written
@@ -170,7 +190,12 @@ class SnapshotReader:
             unsupported=read.unsupported,
         )
 
-    def _classes_of(self, file: RootFile) -> tuple[ClassLayouts, bytes]:
+    def _forget(self) -> None:
+        """Forget earlier files, which gives their memory back."""
+        self._folders.clear()
+        self._slots = self._remembered_bytes = 0
+
+    def _classes_of(self, file: RootFile, budget: Budget) -> tuple[ClassLayouts, bytes]:
         """The class layouts that a file carries, and their hash."""
         record = file.class_record()
         if record is None:
@@ -178,7 +203,8 @@ class SnapshotReader:
         key, packed = record
         digest = xxhash.xxh3_128_digest(packed)
         if digest not in self._classes:
-            self._classes[digest] = read_class_layouts(unpack(packed, key.objlen), key.keylen)
+            budget.keep(0, len(packed) + key.objlen)
+            self._classes[digest] = read_class_layouts(unpack(packed, key.objlen), key.keylen, budget)
             if len(self._classes) > _CLASS_RECORDS:
                 self._classes.popitem(last=False)
         self._classes.move_to_end(digest)
@@ -195,15 +221,21 @@ class SnapshotReader:
         if not len(record):
             return
         folder, nbytes, seeks = self._remembered(record, path, layouts)
-        histograms = read.histograms
-        for slot, size, seek in zip(folder.slots, nbytes, seeks, strict=True):
+        histograms, budget = read.histograms, read.budget
+        budget.count_keys(len(folder.slots))
+        for number_of_key, (slot, size, seek) in enumerate(zip(folder.slots, nbytes, seeks, strict=True)):
             start, template = seek + slot.key.keylen, slot.template
+            if not number_of_key % _OFTEN:
+                budget.require_time()
             try:
                 if template is not None:
                     # Components report every few minutes: most objects are unchanged since the snapshot before.
+                    if size > _LONGEST_KEPT:
+                        budget.keep(0, 2 * size)
                     packed = bytes(file.bytes(start, seek + size))  # a copy: the next file overwrites this memory
                     contents = slot.contents if packed == slot.packed else None
                     if contents is None:
+                        budget.keep(template.size, slot.key.objlen)
                         data = file.unpacked(start, seek + size, slot.key.objlen)
                         if (contents := template.contents(data)) is None:
                             self._walk(slot, data, classes, read)
@@ -219,7 +251,7 @@ class SnapshotReader:
                 else:
                     self._object(file, slot, start, seek + size, classes, read)
             except DAMAGE as error:
-                read.problems[display_name(slot.path)] = _reason(error)
+                read.problems[_listed(slot.path)] = _reason(error)
 
     def _remembered(self, record: Buffer, path: Path, layouts: bytes) -> tuple[_Folder, list[int], list[int]]:
         """The folder as in an earlier file, or a new one; size and position of each of its keys."""
@@ -236,43 +268,61 @@ class SnapshotReader:
             slot = _Slot(key, (*path, key.name))
             if (before := known_slots.get(_identity(key))) is not None:
                 slot.template, slot.unsupported = before.template, before.unsupported
+                self._remembered_bytes += slot.nbytes
             slots.append(slot)
         remembered = _Folder(keys, slots)
         self._folders[layouts, path] = [remembered, *known[: _FOLDER_LISTS - 1]]
         self._folders.move_to_end((layouts, path))
-        self._slots += 1 + len(slots) - sum(1 + len(folder.slots) for folder in known[_FOLDER_LISTS - 1 :])
+        self._slots += 1 + len(slots)
+        self._drop(known[_FOLDER_LISTS - 1 :])
         while self._slots > _TEMPLATES and len(self._folders) > 1:
-            _, dropped = self._folders.popitem(last=False)
-            self._slots -= sum(1 + len(folder.slots) for folder in dropped)
+            self._drop(self._folders.popitem(last=False)[1])
         return remembered, [key.nbytes for key in keys.keys], [key.seek for key in keys.keys]
+
+    def _drop(self, folders: list[_Folder]) -> None:
+        """Count what was remembered of these folders no more."""
+        self._slots -= sum(1 + len(folder.slots) for folder in folders)
+        self._remembered_bytes -= sum(slot.nbytes for folder in folders for slot in folder.slots)
 
     def _object(
         self, file: RootFile, slot: _Slot, start: int, stop: int, classes: ClassLayouts, read: _FileRead
     ) -> None:
-        """Read an object without a template, if it can have histograms of at most ``max_cells`` cells."""
-        class_name, objlen = slot.key.class_name, slot.key.objlen
+        """Read an object without a template, if it can have histograms within the limits."""
+        class_name, objlen, budget = slot.key.class_name, slot.key.objlen, read.budget
         if not is_histogram(class_name) and not is_container(class_name):
-            read.unsupported[display_name(slot.path)] = class_name
+            read.unsupported[_listed(slot.path)] = class_name
             return
-        if is_histogram(class_name) and cells_at_most(class_name, objlen) > self.max_cells:
+        budget.require_time()
+        _require_short(slot.path)
+        if is_histogram(class_name) and cells_at_most(class_name, objlen) > self.limits.cells:
             begins = file.beginning(start, stop, objlen)
-            if (size := cells(read_beginning(begins, objlen, class_name, slot.key.keylen, classes))) > self.max_cells:
-                raise SnapshotError(f"{size:,} cells, more than max_cells={self.max_cells:,}")
-        if objlen > _BYTES_PER_CELL * self.max_cells + 2**20:
-            raise SnapshotError(f"{objlen:,} bytes, more than histograms of max_cells={self.max_cells:,} can need")
+            histogram = read_beginning(begins, objlen, class_name, slot.key.keylen, classes, budget)
+            if (size := cells(histogram)) > self.limits.cells:
+                raise SnapshotError(f"{size:,} cells, more than max_cells={self.limits.cells:,}")
+        if not budget.holds(needed := 2 * objlen):
+            raise SnapshotError(
+                f"{needed / 1e6:,.0f} MB of memory, more than max_megabytes={self.limits.memory / 1e6:,.0f}"
+            )
+        if not budget.holds(self._remembered_bytes + budget.kept + needed):
+            self._forget()
+        budget.keep(0, stop - start + needed)
         self._walk(slot, file.unpacked(start, stop, objlen), classes, read)
 
     def _walk(self, slot: _Slot, data: Buffer, classes: ClassLayouts, read: _FileRead) -> None:
         """Read one object member by member; remember its layout if all of it could be read."""
         histograms, unsupported, problems = [], {}, {}
-        for path, leaf in leaves(read_key_object(data, slot.key.class_name, slot.key.keylen, classes), slot.path):
+        whole = read_key_object(data, slot.key.class_name, slot.key.keylen, classes, read.budget)
+        for number, (path, leaf) in enumerate(leaves(whole, slot.path)):
+            if not number % _OFTEN:
+                read.budget.require_time()
             if not is_histogram(leaf.class_name):
-                unsupported[display_name(path)] = leaf.class_name
+                unsupported[_listed(path)] = leaf.class_name
                 continue
             try:
-                histograms.append((leaf, layout(leaf, path, data, self.max_cells)))
+                _require_short(path)
+                histograms.append((leaf, layout(leaf, path, data, read.budget)))
             except DAMAGE as error:
-                problems[display_name(path)] = _reason(error)
+                problems[_listed(path)] = _reason(error)
         template = Template(data, [histogram_layout for _, histogram_layout in histograms])
         contents = template.contents(data)
         assert contents is not None, "an object differs from its own template"
@@ -284,12 +334,14 @@ class SnapshotReader:
                 reusable = False
                 try:
                     read.histograms[path] = flushed(contents[number], leaf, data)
-                except SnapshotError as error:
+                except DAMAGE as error:
                     del read.histograms[path]
-                    problems[display_name(path)] = _reason(error)
+                    problems[_listed(path)] = _reason(error)
         read.unsupported |= unsupported
         read.problems |= problems
+        self._remembered_bytes -= slot.nbytes
         slot.template = template if reusable else None
+        self._remembered_bytes += slot.nbytes
         slot.packed = slot.contents = None
         slot.unsupported = unsupported
 
@@ -303,6 +355,7 @@ def key_names(path: FilePath) -> Iterator[str]:
         If the file is no ROOT file, or damaged.
     """
     with RootFile(path, str(path)) as file:
+        budget = Budget(Limits(), len(file))
         waiting: list[tuple[int, Path]] = [(file.root, ())]
         seen: set[int] = set()
         try:
@@ -312,12 +365,16 @@ def key_names(path: FilePath) -> Iterator[str]:
                     continue
                 seen.add(position)
                 record = file.key_list(position)
-                for key in KeyList(record).keys if len(record) else ():
+                keys = KeyList(record).keys if len(record) else []
+                budget.count_keys(len(keys))
+                for key in keys:
                     yield display_name((*folder, key.name))
                     if key.class_name in _FOLDERS:
                         waiting.append((key.seek + key.keylen, (*folder, key.name)))
         except DAMAGE as error:
             raise SnapshotError(f"{path}: damaged ROOT file ({_reason(error)})") from error
+        except OverBudget as error:
+            raise SnapshotError(f"{path}: {error}") from error
 
 
 def written(path: FilePath) -> datetime:
@@ -335,6 +392,17 @@ def written(path: FilePath) -> datetime:
 def _identity(key: Key) -> tuple[str, str, int, int]:
     """The fields of a key that objects of one layout share."""
     return key.name, key.class_name, key.keylen, key.objlen
+
+
+def _listed(path: Path) -> str:
+    """The displayed name for a list; the beginning of one that is too long to be a name."""
+    name = display_name(path)
+    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST]}..."
+
+
+def _require_short(path: Path) -> None:
+    if (length := sum(map(len, path))) > _LONGEST_NAME:
+        raise SnapshotError(f"a name of {length:,} characters; expected up to {_LONGEST_NAME:,}")
 
 
 def _reason(error: Exception) -> str:

@@ -21,8 +21,9 @@ from owtrend.errors import SnapshotError
 __all__ = ["Key", "KeyList", "RootFile", "Scratch", "text"]
 
 _LARGE = 1_000_000  # versions of files from here on have positions of 8 bytes; of records, versions over 1000
-_IN_MEMORY = 2**28  # [bytes] files up to this size are read at once: a quarter of the time of reading by records
+_IN_MEMORY = 2**26  # [bytes] files up to this size are read at once: a quarter of the time of reading by records
 _SCRATCH = 2**24  # [bytes] the largest file whose memory is kept for the next file
+_LONGEST_LIST = 2**26  # [bytes] records of keys and of class layouts
 _BEGINNING = 2**20  # [bytes] of an object that is not packed
 
 
@@ -103,6 +104,10 @@ class RootFile:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __len__(self) -> int:
+        """Size of the file [bytes]."""
+        return len(self._data)
+
     def close(self) -> None:
         if not self._small:
             self._data.close()
@@ -169,7 +174,7 @@ class RootFile:
         """Key and packed bytes of the record of class layouts; None if the file has none."""
         if not self._seek_info:
             return None
-        record = self.bytes(self._seek_info, self._seek_info + self._bytes_info)
+        record = self._list(self._seek_info, self._bytes_info)
         key, _ = _key(record, 0)
         return key, record[key.keylen :]
 
@@ -183,7 +188,13 @@ class RootFile:
             return b""
         if not seek:
             raise SnapshotError("no list of keys: still being written, or never closed")
-        return self.bytes(seek, seek + nbytes)
+        return self._list(seek, nbytes)
+
+    def _list(self, start: int, nbytes: int) -> Buffer:
+        """The record of a list, which is never large."""
+        if nbytes > _LONGEST_LIST:
+            raise SnapshotError(f"keys or class layouts of {nbytes:,} bytes; expected up to {_LONGEST_LIST:,}")
+        return self.bytes(start, start + nbytes)
 
 
 class KeyList:
@@ -267,15 +278,19 @@ def _key(record: Buffer, start: int) -> tuple[Key, int]:
     return Key(name, class_name, cycle, seek, nbytes, keylen, objlen), position
 
 
-def text(data: Buffer, position: int) -> tuple[str, int]:
-    """A TString and the position after it; UTF-8, else Latin-1, as ROOT does not state the encoding."""
+def text(data: Buffer, position: int, end: int | None = None) -> tuple[str, int]:
+    """A TString and the position after it; UTF-8, else Latin-1, as ROOT does not state the encoding.
+
+    It lies before ``end``, by default the end of ``data``.
+    """
     length, start = data[position], position + 1
     if length == 255:
         (length,) = struct.unpack_from(">i", data, start)
         start += 4
+    room = min(len(data), len(data) if end is None else end) - start
+    if not 0 <= length <= room:
+        raise SnapshotError(f"a text of {length:,} characters does not fit into {max(room, 0):,} bytes")
     raw = bytes(data[start : start + length])
-    if len(raw) != length or length < 0:
-        raise SnapshotError(f"a text of {length} characters does not fit into {len(raw)} bytes")
     try:
         return raw.decode(), start + length
     except UnicodeDecodeError:

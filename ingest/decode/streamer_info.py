@@ -5,12 +5,15 @@ from collections.abc import Callable
 from ingest.decode.class_layouts import ClassLayouts, Member
 from ingest.decode.compression import Buffer
 from ingest.decode.streamer import DAMAGE, STREAMERS, ObjectWalk, RootObject
+from ingest.limits import Budget
 from owtrend.errors import SnapshotError
 
 __all__ = ["read_class_layouts"]
 
+_MEMBERS = 2**12  # of one class; a real one has a hundred
 
-def read_class_layouts(record: Buffer, keylen: int) -> ClassLayouts:
+
+def read_class_layouts(record: Buffer, keylen: int, budget: Budget | None = None) -> ClassLayouts:
     """The class layouts that a file carries.
 
     Parameters
@@ -24,12 +27,14 @@ def read_class_layouts(record: Buffer, keylen: int) -> ClassLayouts:
     ------
     SnapshotError
         If the record is damaged.
+    OverBudget
+        If it takes more than the ``budget`` of its file allows.
     """
     layouts = ClassLayouts()
     if not len(record):
         return layouts
     try:
-        infos = ObjectWalk(record, keylen, layouts, streamers=_STREAMERS).versioned("TList", 0)
+        infos = ObjectWalk(record, keylen, layouts, budget, streamers=_STREAMERS).versioned("TList")
         for info in infos.items or []:
             if info is None or info.class_name != "TStreamerInfo":  # a list of rules is among them since ROOT 5
                 continue
@@ -44,6 +49,8 @@ def read_class_layouts(record: Buffer, keylen: int) -> ClassLayouts:
                 for element in info.members["fElements"].items or []
                 if element is not None
             ]
+            if len(members) > _MEMBERS:
+                raise SnapshotError(f"a class layout with {len(members):,} members; expected at most {_MEMBERS:,}")
             checksum = info.members["fCheckSum"] & 0xFFFFFFFF
             layouts.add(info.members["fName"], info.members["fClassVersion"], checksum, members)
     except SnapshotError:
@@ -54,10 +61,10 @@ def read_class_layouts(record: Buffer, keylen: int) -> ClassLayouts:
 
 
 def _streamer_info(walk: ObjectWalk, target: RootObject, version: int) -> None:
-    walk.versioned("TNamed", 1, into=target)
+    walk.versioned("TNamed", into=target)
     target.members["fCheckSum"] = walk.number("I")
     target.members["fClassVersion"] = walk.number("i")
-    elements = walk.pointer(1)
+    elements = walk.pointer()
     if elements is None or elements.items is None:
         raise SnapshotError("a class layout without members")
     target.members["fElements"] = elements
@@ -65,20 +72,20 @@ def _streamer_info(walk: ObjectWalk, target: RootObject, version: int) -> None:
 
 def _element(walk: ObjectWalk, target: RootObject, version: int) -> None:
     stop, element_version = walk.version()
-    walk.versioned("TNamed", 1, into=target)
+    walk.versioned("TNamed", into=target)
     target.members["fType"] = walk.number("i")
     _, target.members["fArrayLength"] = walk.number("i"), walk.number("i")
     _ = walk.number("i")
-    walk.position += 4 * (walk.number("i") if element_version == 1 else 5)  # fMaxIndex
+    walk.skip(4 * (walk.number("i") if element_version == 1 else 5))  # fMaxIndex
     target.members["fTypeName"] = walk.text()
     if stop is not None:
-        walk.position = stop
+        walk.skip(stop - walk.position)
 
 
 def _counted_element(walk: ObjectWalk, target: RootObject, version: int) -> None:
     """An array member, with the name of the member that holds its length."""
     _element(walk, target, version)
-    walk.position += 4
+    walk.skip(4)
     target.members["fCountName"] = walk.text()
 
 

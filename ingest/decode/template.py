@@ -5,6 +5,7 @@ byte by byte outside the numbers that accumulate, and these are put into native 
 """
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,13 @@ from ingest.decode.histogram import HistogramLayout
 from ingest.decode.unpack import take
 from owtrend.model.histogram import Histogram
 
-__all__ = ["Contents", "Template"]
+__all__ = ["Contents", "Template", "prepare"]
+
+
+@cache
+def prepare() -> None:
+    """Compile, or load, the kernel that compares objects: no file's time should run meanwhile."""
+    Template(b"", []).contents(b"")
 
 
 class Template:
@@ -57,7 +64,8 @@ class Template:
         if len(data) != self.length:
             return None
         out = np.empty(self.size, dtype=np.uint8)
-        same = take(np.frombuffer(data, dtype=np.uint8), self._fixed, self._fields, out)
+        raw = np.frombuffer(memoryview(data).toreadonly(), dtype=np.uint8)  # always of one type: compiled once
+        same = take(raw, self._fixed, self._fields, out)
         return Contents(self, out) if same else None
 
     def histogram(self, number: int, numbers: NDArray[np.uint8]) -> Histogram:

@@ -50,7 +50,9 @@ class Axis(Displayed):
     @classmethod
     def spaced(cls, bins: int, lower: float, upper: float, title: str = "") -> "Axis":
         """An axis of ``bins`` equal bins; edges as ``TAxis::GetBinLowEdge`` computes them."""
-        edges = np.asarray(lower + np.arange(bins + 1) * ((upper - lower) / bins), dtype=np.float64)
+        edges = np.arange(bins + 1, dtype=np.float64)  # in place: millions of bins take their memory once
+        edges *= (upper - lower) / bins
+        edges += lower
         edges[-1] = upper
         return cls(edges, title=title)
 

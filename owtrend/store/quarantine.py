@@ -14,7 +14,7 @@ __all__ = ["entry", "listed", "missing_snapshots", "taken_lines", "unreadable_fi
 
 def entry(
     source: str, reason: str, *, subsystem: str | None, run: int | None, time: int, name: str | None = None,
-    unreadable: FileKey | None = None, superseded: bool = False,
+    unreadable: FileKey | None = None, superseded: bool = False, limits: str | None = None,
 ) -> str:  # fmt: skip
     """A line of the quarantine.
 
@@ -28,6 +28,8 @@ def entry(
         The file, if this decoder can never read it: it is not read again.
     superseded
         Whether the store has another snapshot in its place, so that nothing is missing.
+    limits
+        The limits that the file exceeds: it is read again with others.
     """
     fields: dict[str, Any] = {
         "source": source, "object": name, "subsystem": subsystem, "run": run,
@@ -35,6 +37,8 @@ def entry(
     }  # fmt: skip
     if unreadable is not None:
         fields |= {"file": unreadable, "decoder": DECODER}
+    if limits is not None:
+        fields["limits"] = limits
     if superseded:
         fields["superseded"] = True
     return json.dumps(fields)
@@ -62,10 +66,14 @@ def taken_lines(lines: Iterable[str], sources: Iterable[str]) -> list[str]:
     return [json.dumps({"source": source, "taken": True}) for source in sorted(on_list & set(sources))]
 
 
-def unreadable_files(lines: Iterable[str]) -> dict[FileKey, str]:
-    """Files that this decoder can never read, each with its line."""
+def unreadable_files(lines: Iterable[str], limits: str) -> dict[FileKey, str]:
+    """Files that this decoder can never read, or not within ``limits``, each with its line."""
     fields = ((json.loads(line), line) for line in lines)
-    return {tuple(one["file"]): line for one, line in fields if one.get("decoder") == DECODER}
+    return {
+        tuple(one["file"]): line
+        for one, line in fields
+        if one.get("decoder") == DECODER and one.get("limits", limits) == limits
+    }
 
 
 def missing_snapshots(lines: Iterable[str]) -> dict[tuple[str, int], dict[int, list[str]]]:

@@ -9,7 +9,7 @@ import pytest
 
 import owtrend
 from ingest.archive import ingest
-from ingest.archive.convert import SourceFile
+from ingest.archive.source_file import SourceFile
 from owtrend.histograms import run_histogram
 from owtrend.trends.increments import Increments
 from owtrend.trends.reductors import parse

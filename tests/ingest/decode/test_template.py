@@ -8,6 +8,7 @@ from ingest.decode.records import KeyList, RootFile
 from ingest.decode.streamer import read_key_object
 from ingest.decode.streamer_info import read_class_layouts
 from ingest.decode.template import Template
+from ingest.limits import Budget, Limits
 from owtrend.model.histogram import Histogram
 from tests.ingest.decode.test_reader import FIRST
 
@@ -26,7 +27,7 @@ def objects():
 def walked(data, class_name, key, classes):
     """The histogram and the template of an object read member by member."""
     ((path, found),) = leaves(read_key_object(data, class_name, key.keylen, classes), (key.name,))
-    template = Template(data, [layout(found, path, data, 2**20)])
+    template = Template(data, [layout(found, path, data, Budget(Limits()))])
     return template.contents(data)[0], template
 
 
