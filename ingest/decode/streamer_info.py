@@ -82,6 +82,14 @@ def _element(walk: ObjectWalk, target: RootObject, version: int) -> None:
         walk.skip(stop - walk.position)
 
 
+def _string_element(walk: ObjectWalk, target: RootObject, version: int) -> None:
+    """A ``std::string`` member, whose class derives from the one of all standard collections."""
+    stop, _ = walk.version()
+    _element(walk, target, version)
+    if stop is not None:
+        walk.skip(stop - walk.position)
+
+
 def _counted_element(walk: ObjectWalk, target: RootObject, version: int) -> None:
     """An array member, with the name of the member that holds its length."""
     _element(walk, target, version)
@@ -95,8 +103,9 @@ _STREAMERS: dict[str, Callable[[ObjectWalk, RootObject, int], None]] = {
     "TStreamerInfo": _streamer_info,
     **dict.fromkeys(
         ["TStreamerBase", "TStreamerBasicType", "TStreamerString", "TStreamerObject", "TStreamerObjectAny",
-         "TStreamerObjectPointer", "TStreamerObjectAnyPointer", "TStreamerSTL", "TStreamerSTLstring",
+         "TStreamerObjectPointer", "TStreamerObjectAnyPointer", "TStreamerSTL",
          "TStreamerArtificial"], _element),
+    "TStreamerSTLstring": _string_element,
     "TStreamerBasicPointer": _counted_element,
     "TStreamerLoop": _counted_element,
 }  # fmt: skip
