@@ -4,8 +4,9 @@ Chunks have checksums of their own, see `owtrend.store.layout`. A local store ha
 the file ``checksums``, a line each; an object store answers for its objects itself.
 """
 
+import contextlib
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,26 +60,30 @@ class Checksums:
         """Versions that are not as they were written, and why."""
         return self.changed(f"snapshots/{file.name}" for file in (self._folder / "snapshots").iterdir())
 
-    def after_cleaning(self, changed: Collection[str]) -> int:
-        """Note which files are left, and versions that were written again since they have another one before them.
+    @contextlib.contextmanager
+    def cleaning(self) -> Iterator[None]:
+        """While versions expire: Icechunk writes those anew that have another one before them then.
 
-        Returns the number of bytes freed.
-
-        Parameters
-        ----------
-        changed
-            Versions that were not as they were written already before; they keep their hash.
+        Their hashes are dropped before and taken after, so that a kill in between leaves versions without a hash. Those
+        of versions that are damaged stay.
         """
-        kept = {name: value for name, value in self.read().items() if (self._folder / name).is_file()}
-        kept |= {
-            name: _hash(self._folder / name) for name in kept if name.startswith("snapshots/") and name not in changed
-        }
+        kept = {name for name, _ in self.changed_versions()}
+        self._write({name: value for name, value in self.read().items() if "snapshots/" not in name or name in kept})
+        yield
+        left = {name: value for name, value in self.read().items() if (self._folder / name).is_file()}
+        versions = [f"snapshots/{file.name}" for file in (self._folder / "snapshots").iterdir()]
+        self._write(left | {name: _hash(self._folder / name) for name in versions if name not in left})
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the file."""
+        return self._file.stat().st_size if self._file.exists() else 0
+
+    def _write(self, hashes: Mapping[str, str]) -> None:
         new = self._file.with_name("checksums#new")
-        new.write_text("\n".join(f"{name} {value}" for name, value in kept.items()))
-        freed = self._file.stat().st_size - new.stat().st_size if self._file.exists() else 0
+        new.write_text("\n".join(f"{name} {value}" for name, value in hashes.items()))
         new.replace(self._file)
-        self._recorded = set(kept)
-        return freed
+        self._recorded = set(hashes)
 
 
 def nodes_of(repository: icechunk.Repository, version: str) -> list[Node]:

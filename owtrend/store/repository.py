@@ -250,6 +250,7 @@ class Store:
         StoreError
             If the name is taken.
         """
+        self._require_whole()
         version = self.reader(as_of).version
         try:
             self._repository.create_tag(name, version)
@@ -281,22 +282,22 @@ class Store:
                 f"versions younger than {duration(_LEAST_AGE)} may be in use; give more, or --force "
                 "if nobody reads this store"
             )
+        self._require_whole()
         with _role(self.location, "raw"), _role(self.location, "derived"), self._commit_lock():
             self._require_equal_clocks()
-            before = _now() - older_than
-            changed = dict(self._checksums.changed_versions()) if self._checksums is not None else {}
+            before, checksums = _now() - older_than, self._checksums
+            size = checksums.nbytes if checksums else 0
             try:
                 freed = self._repository.garbage_collect(before).bytes_deleted  # first: expiring needs room on the disk
-                self._repository.expire_snapshots(older_than=before)
-                freed += self._repository.garbage_collect(before).bytes_deleted
+                with checksums.cleaning() if checksums else contextlib.nullcontext():
+                    self._repository.expire_snapshots(older_than=before)
+                    freed += self._repository.garbage_collect(before).bytes_deleted
             except icechunk.IcechunkError as error:
                 raise StoreError(
                     f"{self.location}: not cleaned, for an older version is damaged ({_first_line(error)}); "
                     "nothing that is in use was deleted. It can be cleaned once that version is old enough to go"
                 ) from error
-            if self._checksums is not None:
-                freed += self._checksums.after_cleaning(changed)
-            return int(freed)
+            return int(freed) + size - (checksums.nbytes if checksums else 0)
 
     def _require_equal_clocks(self) -> None:
         """Raise StoreError if what this machine takes for old may be new: if its clock differs from the store's."""
@@ -327,9 +328,13 @@ class Store:
         with _role(self.location, role):
             yield functools.partial(self._begin, role)
 
-    def _begin(self, role: str) -> "Transaction":
+    def _require_whole(self) -> None:
+        """Raise StoreError if the store fell back: what it is read through has neither its tags nor its branch."""
         if self.fallen_back is not None:
             raise StoreError(self.fallen_back)
+
+    def _begin(self, role: str) -> "Transaction":
+        self._require_whole()
         session, in_memory = self._repository.writable_session("main"), self.location.startswith(_MEMORY)
         return Transaction(session, functools.partial(self._publish, role), in_memory=in_memory)
 

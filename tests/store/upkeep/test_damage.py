@@ -2,6 +2,7 @@
 
 import random
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +134,11 @@ def test_a_store_whose_branch_is_lost_shows_the_newest_whole_version_and_refuses
         fallen_back = Store.open(store.location)
     with pytest.raises(StoreError, match="owtrend repair"), appender(fallen_back) as live:
         live.append([builders.snapshot(3)])
+    before = sorted(path.name for path in Path(store.location).rglob("*"))
+    for refused in (lambda: fallen_back.clean(timedelta(0), force=True), lambda: fallen_back.tag("a")):
+        with pytest.raises(StoreError, match="owtrend repair"):
+            refused()
+    assert sorted(path.name for path in Path(store.location).rglob("*")) == before
     repair(fallen_back)
     assert faults.branch(store) == version
     bring_back(store, whole, computed=False)

@@ -133,6 +133,22 @@ def test_cleaning_keeps_what_may_be_in_use(two_runs):
     assert (result.exit_code, check(two_runs).problems) == (0, [])
 
 
+def test_cleaning_that_is_killed_half_way_leaves_a_whole_store(two_runs, monkeypatch):
+    expire = two_runs._repository.expire_snapshots
+
+    def killed(older_than):
+        expire(older_than=older_than)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(two_runs._repository, "expire_snapshots", killed)
+    with pytest.raises(KeyboardInterrupt):
+        two_runs.clean(timedelta(0), force=True)
+    again = Store.open(two_runs.location)
+    assert (again.fallen_back, check(again).problems) == (None, [])
+    again.clean(timedelta(0), force=True)
+    assert check(again).problems == []
+
+
 @pytest.mark.parametrize(
     ("hours", "words"), [(3, "3 h ahead of that of the disk"), (-3, "is 3 h behind the newest version")]
 )
