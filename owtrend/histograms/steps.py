@@ -349,6 +349,8 @@ class RunSteps:
             state, wrong = step(*rows)
         if wrong:
             self._is_out_of_order(piece, in_order[-1])
+        if state == State.MOVED and known[at[number]] & State.LOST:
+            return  # a full bin, when an axis is extended, holds less than the bins that became it
         known[at[number]] |= np.uint8(state)
 
     def _rows(self, piece: "RunHistogram", which: Sequence[int], *, cells: bool = True) -> list[Row]:
@@ -474,9 +476,9 @@ def _full(piece: "RunHistogram", start: int, stop: int) -> NDArray[np.bool_]:
         if not enough.any():
             continue
         unweighted = _unweighted(*_columns(piece)[start:stop, 1:].T)
-        rose = entries > np.concatenate([[0.0], piece.entries])[start:stop]
+        others = entries != np.concatenate([[0.0], piece.entries])[start:stop]  # fewer: after a row out of order
         later = np.arange(start, stop) > 0
         stored = piece.on(segment.axes)  # bins that are merged now may have been full one by one
-        for number in np.flatnonzero(enough & rose & unweighted & later).tolist():
+        for number in np.flatnonzero(enough & others & unweighted & later).tolist():
             full[number] = bool((stored.read("contents", np.array([start + number])) == limit).any())
     return full

@@ -11,7 +11,7 @@ __all__ = ["BEFORE_VERSIONS", "INCIDENTS", "SCORES", "TRENDS"]
 
 BEFORE_VERSIONS = 1  # version of what was stored before versions were kept
 
-TRENDS = 11  # increments, reductions, reductors, fits
+TRENDS = 12  # increments, reductions, reductors, fits
 SCORES: Mapping[str, int] = MappingProxyType(
     {
         "trends": TRENDS,  # scores are made from their states and entries
