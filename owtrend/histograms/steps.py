@@ -125,7 +125,9 @@ def step(now: Row, before: Row, earlier: Row | None = None) -> tuple[State, bool
     total = float(before.cells.sum())
     per_fill = total / before.entries if before.entries > 0 and total > 0 else 1.0
     expected = kernels.expected_falls(before.cells / per_fill, float(now.cells.sum()) / total if total else 1.0)
-    few = int(now.lower_than(before).sum()) < _FEW * expected
+    lower = int(now.lower_than(before).sum())
+    alone = lower == 1 and np.count_nonzero(before.cells) > 10 and now.too_many_since(before, now.time - before.time)
+    few = alone or lower < _FEW * expected
     return (State.MOVED if few else State.RESTART), False
 
 

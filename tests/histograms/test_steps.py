@@ -96,6 +96,15 @@ def test_weights_times_a_factor_near_one_are_scaled_where_no_restart_can_have_co
     assert step(now, before) == (expected, False)
 
 
+def test_one_bin_that_fell_is_set_by_hand_where_no_restart_can_have_counted_so_fast():
+    filled = np.append(np.full(16, 375.0), 17.0)
+    before = row(filled, 3)
+    cells = np.append(np.full(16, 500.0), 14.0)
+    now = Row(240.0, cells.sum(), cells.sum(), cells.sum(), cells)
+    assert step(now, replace(before, rate=filled.sum() / 180)) == (State.MOVED, False)
+    assert step(now, replace(before, rate=cells.sum() / 60)) == (State.RESTART, False)
+
+
 def test_negative_weights_are_no_restart():
     assert step(row(None, 1, 20, -5, 30), row(None, 0, 10, 5, 20)) == (GAIN, False)
     assert step(row(None, 1, 20, -5, 15), row(None, 0, 10, 5, 20)) == (State.RESTART, False)
