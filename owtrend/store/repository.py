@@ -89,11 +89,11 @@ class Store:
         if not _is_local(location) or not Path(location, "snapshots").is_dir():
             return None
         folder, path = tempfile.TemporaryDirectory(prefix="owtrend-"), Path(location).resolve()
-        beside = Path(folder.name)
+        view = Path(folder.name)
         for name in ("chunks", "manifests", "snapshots", "transactions"):
             if (path / name).exists():
-                (beside / name).symlink_to(path / name)
-        branch = beside / _BRANCH
+                (view / name).symlink_to(path / name)
+        branch = view / _BRANCH
         branch.parent.mkdir(parents=True, exist_ok=True)
         files = [file for file in (path / "snapshots").iterdir() if "#" not in file.name]
         changed = dict(Checksums(path).changed_versions())
@@ -102,12 +102,12 @@ class Store:
                 continue
             branch.write_text(json.dumps({"snapshot": file.name}))
             try:
-                store = cls(location, icechunk.Repository.open(_storage(beside), config=_config()))
+                store = cls(location, icechunk.Repository.open(_storage(view), config=_config()))
                 reader = store.reader()
                 written = next(iter(store._repository.ancestry(branch="main"))).written_at
                 for name in reader.registered:
                     reader.subsystem(name).stored_per_run  # noqa: B018 - can it be read?
-            except Exception:
+            except Exception:  # whatever damaged bytes lead to; an older version may be whole
                 continue
             weakref.finalize(store._repository, folder.cleanup)
             store.fallen_back = (

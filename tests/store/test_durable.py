@@ -49,7 +49,7 @@ def all_is_there(folder, reported):
     assert check(store).problems == []
     names = store.reader().subsystems
     stored = len(store.reader().subsystem("EMC").times(0)) if names else 0
-    assert stored - len(reported) in (0, 1)  # the last may be there, though nobody was told
+    assert stored - len(reported) in (0, 1)  # the last may be there without having been reported
     with appender(store) as live:
         for minute in range(MINUTES):
             live.append([snapshot(minute)])

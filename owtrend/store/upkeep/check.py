@@ -72,7 +72,7 @@ def check(store: Store, progress: Progress | None = None, *, as_of: str | None =
     views = {}
     for name in reader.registered:
         if damage := list(_damaged_tables(reader, name, unlisted)):
-            report.damage += damage  # without its tables nothing else of a subsystem can be told
+            report.damage += damage  # without its tables nothing else of a subsystem is known
         else:
             views[name] = reader.subsystem(name)
         report.damage += _damaged_derived(reader, name, deep, unlisted)
@@ -156,7 +156,7 @@ def _runs_in(group: zarr.Group, array: str, chunks: Extent) -> Iterator[int]:
     for run_index in range(begin * length, min(end * length, group[array].shape[0])):
         try:
             rows = int(group["n_rows"][run_index])
-        except Exception:
+        except Exception:  # damaged, too: then the whole subsystem is dropped
             return
         if rows > (0 if array == "provenance" else first * group[array].chunks[1]):
             yield run_index
@@ -250,7 +250,7 @@ def _unreadable(view: SubsystemReader, run_index: int, which: NDArray[np.intp]) 
         for array in CELL_DIM:
             view.stored_cells(array, run_index, which, slice(0, view.group_size(array)))
         return
-    except Exception:
+    except Exception:  # whatever a codec or Icechunk says of damaged bytes; below, which they are
         order = view.order(run_index)[which]
     for array in CELL_DIM:
         for tail in (False, True):
@@ -264,7 +264,7 @@ def _unreadable(view: SubsystemReader, run_index: int, which: NDArray[np.intp]) 
                     cells = slice(first, min(first + width, view.group_size(array)))
                     try:
                         view.stored_cells(array, run_index, block, cells)
-                    except Exception as error:
+                    except Exception as error:  # as above
                         why = f"{array} of {_names(view, array, cells)}: {reason_of(error)}"
                         yield from ((int(row), why) for row in block)
 

@@ -71,7 +71,7 @@ def damaged_chunks(
     try:
         lists = [extent for extent, _ in unlisted]
         chunks = chunks_outside(array, lists) if lists else chunks_of(array)
-    except Exception as error:
+    except Exception as error:  # whatever Icechunk says of a damaged file
         yield None, reason_of(error)
         return
     for chunk in chunks:
@@ -83,7 +83,7 @@ def damaged_chunks(
             continue  # beyond the array since it was made smaller
         try:
             array[where]
-        except Exception as error:
+        except Exception as error:  # whatever a codec says of damaged bytes
             yield tuple((at, at + 1) for at in chunk), reason_of(error)
 
 
