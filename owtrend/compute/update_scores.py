@@ -65,26 +65,27 @@ def rescore(
     """
     reader = store.reader()
     settings = score_settings(config, reader, accepted)
-    roomy: set[str] = set()
+    roomy: dict[str, int] = {}  # how many histograms have room
     done: set[tuple[str, int]] = set()
     reached: dict[str, int] = {}
     scored = 0
     while True:
         reader = store.reader()
         batches = {}
-        for name in reader.subsystems:
+        for name in settings:  # a subsystem that came since then is for the next call
             mine = {run for of, run in done if of == name}
             batch = _batch(reader.subsystem(name), settings[name], runs, mine, force, reached.get(name, 0))
             if batch is not None:
                 *batches[name], reached[name] = batch
         if not batches:
             return scored
-        if missing := batches.keys() - roomy:
+        counts = {name: len(reader.subsystem(name).registry.histograms) for name in batches}
+        if counts.items() - roomy.items():
             transaction = begin()
-            for name in sorted(missing):
-                transaction.scores(name).prepare(len(reader.subsystem(name).registry.histograms), AXES)
+            for name, count in sorted(counts.items()):
+                transaction.scores(name).prepare(count, AXES)
             transaction.commit("make room for scores")
-            roomy |= missing
+            roomy |= counts
             reader = store.reader()  # runs before a histogram came have room for its scores there, too
         tasks = [
             task

@@ -16,6 +16,7 @@ from owtrend.kernels.two_sample.tails import z_of
 from owtrend.model.rows import State
 from owtrend.outliers.monitor import SCORES
 from owtrend.store import versions
+from owtrend.store.repository import Store
 from tests.builders import MINUTE, START, append, archive_of, snapshots
 
 RUNS = tuple(range(300000, 300006))
@@ -334,3 +335,17 @@ def test_a_component_that_gets_another_histogram_goes_on(monkeypatch):
     shares = archive.scores("EMC", ["c", "d"], ["fraction"], runs=[300004, 300009])["z"]
     assert np.isfinite(shares.sel(histogram="c")).any()
     assert np.isfinite(shares.isel(snapshot=slice(23, None)).sel(histogram="d")).any()
+
+
+def test_what_comes_while_scores_are_made_is_for_the_next_call():
+    store, more = Store.in_memory(), {"x": np.cumsum(np.full((8, 12), 4.0), axis=0).tolist()}
+    append(store.location, sent(RUNS[0], 1))
+
+    def send(what, *_):
+        if what == "scoring" and len(store.reader().subsystems) == 1:
+            append(store.location, [*snapshots(more, RUNS[0], subsystem="TPC"), *snapshots(more, RUNS[1])])
+
+    assert compute.compute(store.location, workers=0, progress=send).scored == 1
+    assert compute.compute(store.location, workers=0).scored == 2
+    later = store.reader().subsystem("TPC")
+    assert later.scores.revisions.tolist() == later.per_run["revision"].tolist()
