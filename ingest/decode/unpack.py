@@ -11,6 +11,7 @@ _OFFSET, _WIDTH, _COUNT, _TARGET = range(4)
 
 
 # By whole words: 40 GB/s, where NumPy's swapping copy makes 13 and a loop over bytes 4. (One AMD core, 5,000 float32.)
+# `frombuffer`, as `view` takes 2 s longer to compile.
 @compiled
 def take(data: NDArray[np.uint8], fixed: NDArray[np.uint8], fields: NDArray[np.int64], out: NDArray[np.uint8]) -> bool:
     """Compare ``data`` with ``fixed`` outside ``fields``, and put these into ``out`` in native order.
@@ -48,8 +49,8 @@ def take(data: NDArray[np.uint8], fixed: NDArray[np.uint8], fields: NDArray[np.i
         position = begin + width * count
         stop = target + width * count
         if width == 8:
-            eights = data[begin:position].view(np.uint64)
-            into_eights = out[target:stop].view(np.uint64)
+            eights = np.frombuffer(data[begin:position], np.uint64)
+            into_eights = np.frombuffer(out[target:stop], np.uint64)
             for i in range(count):
                 x = eights[i]
                 x = ((x >> np.uint64(8)) & np.uint64(0x00FF00FF00FF00FF)) | (
@@ -60,17 +61,18 @@ def take(data: NDArray[np.uint8], fixed: NDArray[np.uint8], fields: NDArray[np.i
                 )
                 into_eights[i] = (x >> np.uint64(32)) | (x << np.uint64(32))
         elif width == 4:
-            fours = data[begin:position].view(np.uint32)
-            into_fours = out[target:stop].view(np.uint32)
+            fours = np.frombuffer(data[begin:position], np.uint32)
+            into_fours = np.frombuffer(out[target:stop], np.uint32)
             for i in range(count):
                 y = fours[i]
                 y = ((y >> np.uint32(8)) & np.uint32(0x00FF00FF)) | ((y & np.uint32(0x00FF00FF)) << np.uint32(8))
                 into_fours[i] = (y >> np.uint32(16)) | (y << np.uint32(16))
         elif width == 2:
-            twos = data[begin:position].view(np.uint16)
-            into_twos = out[target:stop].view(np.uint16)
+            twos = np.frombuffer(data[begin:position], np.uint16)
+            into_twos = np.frombuffer(out[target:stop], np.uint16)
             for i in range(count):
                 into_twos[i] = (twos[i] >> np.uint16(8)) | (twos[i] << np.uint16(8))
         else:
-            out[target:stop] = data[begin:position]
+            for i in range(width * count):  # as one assignment it takes 6 s longer to compile
+                out[target + i] = data[begin + i]
     return True
