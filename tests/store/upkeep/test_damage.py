@@ -4,6 +4,7 @@ import random
 import shutil
 from datetime import timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -34,12 +35,21 @@ def whole(tmp_path_factory):
         builders.write_run(folder / "data", fills, run=run)
     builders.ingest(folder / "data", folder / "store")
     compute(str(folder / "store"), workers=0)
-    return folder
+    store = Store.open(folder / "store")
+    return Whole(folder, check(store).digest, derived(store))
+
+
+class Whole(NamedTuple):
+    """Files and their store, with all that it holds."""
+
+    folder: Path
+    digest: str
+    derived: dict
 
 
 @pytest.fixture
 def store(whole, tmp_path):
-    shutil.copytree(whole / "store", tmp_path / "store")
+    shutil.copytree(whole.folder / "store", tmp_path / "store")
     return Store.open(tmp_path / "store")
 
 
@@ -55,16 +65,16 @@ def derived(store):
 
 
 def bring_back(store, whole, *, computed=True):
-    builders.ingest(whole / "data", store.location)
-    again, reference = Store.open(store.location), Store.open(whole / "store")
-    assert check(again).problems == []
-    assert check(again).digest == check(reference).digest
+    builders.ingest(whole.folder / "data", store.location)
+    again = Store.open(store.location)
+    report = check(again)
+    assert (report.problems, report.digest) == ([], whole.digest)
     if not computed:
         return
     compute(store.location, workers=0)
-    expected, found = derived(reference), derived(again)
-    assert found.keys() == expected.keys()
-    for name, values in expected.items():
+    found = derived(again)
+    assert found.keys() == whole.derived.keys()
+    for name, values in whole.derived.items():
         np.testing.assert_array_equal(found[name], values, err_msg=str(name))
 
 
@@ -179,11 +189,10 @@ def test_a_removed_run_need_not_be_readable(store, whole):
 def test_any_changed_bit_and_any_lost_file_is_harmless_or_named_and_brought_back(whole, tmp_path):
     """1,000 bits and 200 files of every kind."""
     chance = random.Random(0)
-    good = {name: values.tobytes() for name, values in derived(Store.open(whole / "store")).items()}
-    digest = check(Store.open(whole / "store")).digest
+    good = {name: values.tobytes() for name, values in whole.derived.items()}
     for number in range(1200):
         copy = tmp_path / str(number)
-        shutil.copytree(whole / "store", copy)
+        shutil.copytree(whole.folder / "store", copy)
         kinds = [folder for folder in copy.iterdir() if folder.name not in ("locks", "checksums")]
         files = [path for path in [chance.choice(kinds)] for path in ([path] if path.is_file() else path.rglob("*"))]
         path = chance.choice([path for path in files if path.is_file() and path.stat().st_size])
@@ -194,7 +203,7 @@ def test_any_changed_bit_and_any_lost_file_is_harmless_or_named_and_brought_back
             faults.flip(path, chance.randrange(8 * path.stat().st_size))
         report = check(Store.open(copy))
         if not report.problems and Store.open(copy).fallen_back is None:
-            assert report.digest == digest, what
+            assert report.digest == whole.digest, what
             assert {name: values.tobytes() for name, values in derived(Store.open(copy)).items()} == good, what
         else:
             repair(Store.open(copy))
