@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from itertools import accumulate
 from math import floor, isfinite, log10
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,18 @@ import click
 
 from owtrend.display import printable
 
-__all__ = ["finite", "plain", "print_quarantine", "print_table", "progress_bar", "store_size", "with_error"]
+__all__ = [
+    "finite",
+    "plain",
+    "print_quarantine",
+    "print_table",
+    "progress_bar",
+    "store_size",
+    "time_after",
+    "with_error",
+]
+
+_GAP = 2  # between columns of a narrow table
 
 
 def progress_bar() -> Any:
@@ -79,15 +91,66 @@ def print_table(rows: Sequence[dict[str, Any]], as_json: bool, title: str = "") 
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title or None, title_justify="left")
-    for name in rows[0] if rows else ():
-        numeric = isinstance(rows[0][name], int | float)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*("\n".join(printable(line, 2000) for line in str(v).splitlines()) for v in row.values()))
     # Into a pipe each row is one line, so that `grep` finds whole rows.
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 10_000
-    Console(markup=False, emoji=False, width=width).print(table if rows else f"{title}: nothing")
+    console = Console(markup=False, emoji=False, highlight=False, width=width)
+    if not rows:
+        console.print(f"{title}: nothing")
+        return
+    table = Table(title=title or None, title_justify="left")
+    cells = [["\n".join(printable(line, 2000) for line in str(v).splitlines()) for v in row.values()] for row in rows]
+    for name, value in rows[0].items():
+        table.add_column(name, justify="right" if _is_number(value) else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*row)
+    widths = _widths([list(rows[0]), *cells])
+    if sum(width + 3 for width in widths) < console.width:
+        console.print(table)
+    else:
+        _print_narrow(console, title, rows[0], cells, widths)
+
+
+def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
+    from rich.cells import cell_len
+
+    return [max(cell_len(line) for text in column for line in text.split("\n")) for column in zip(*rows, strict=True)]
+
+
+def _print_narrow(
+    console: Any, title: str, first: dict[str, Any], rows: Sequence[Sequence[str]], widths: Sequence[int]
+) -> None:
+    """Print the first columns, as many as fit, and below each row the others by name."""
+    from rich.cells import cell_len, set_cell_size
+    from rich.padding import Padding
+
+    names = list(first)
+    fitting = max(1, sum(total <= console.width + _GAP for total in accumulate(width + _GAP for width in widths)))
+
+    def line(texts: Sequence[str]) -> str:
+        padded = [
+            " " * (width - cell_len(text)) + text if _is_number(first[name]) else set_cell_size(text, width)
+            for name, text, width in zip(names, texts[:fitting], widths, strict=False)
+        ]
+        return (" " * _GAP).join(padded).rstrip()
+
+    if title:
+        console.print(title, style="italic")
+    console.print(line(names), style="bold underline")
+    for row in rows:
+        console.print(line(row))
+        below = ""
+        for name, text in zip(names[fitting:], row[fitting:], strict=True):
+            more = f"{below}{' ' * _GAP if below else ''}{name}: {text}"
+            if below and (cell_len(more) > console.width - 4 or "\n" in more):
+                console.print(Padding(below, (0, 0, 0, 4), expand=False))
+                more = f"{name}: {text}"
+            below = more if text else below
+        if below:
+            console.print(Padding(below, (0, 0, 0, 4), expand=False))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)
 
 
 def print_quarantine(rows: Sequence[dict[str, Any]], limit: int | None = None) -> None:
@@ -115,6 +178,11 @@ def plain(value: Any) -> Any:
     if isinstance(value, pd.Timedelta):
         return str(value).replace("0 days ", "")
     return None if pd.api.types.is_scalar(value) and pd.isna(value) else value
+
+
+def time_after(stop: str | None, start: str | None) -> str | None:
+    """A time without its date where that is the date of ``start``."""
+    return stop.split()[-1] if stop and start and stop.split()[0] == start.split()[0] else stop
 
 
 def finite(value: Any) -> Any:

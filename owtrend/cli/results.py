@@ -12,7 +12,7 @@ import click
 
 from owtrend.cli import completing
 from owtrend.cli.options import as_json, file_option, runs_option, store_argument, subsystem_option, trend_options
-from owtrend.cli.output import finite, plain, print_table, progress_bar, with_error
+from owtrend.cli.output import finite, plain, print_table, progress_bar, time_after, with_error
 from owtrend.display import printable
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["export", "list_histograms", "outliers", "slice_", "trends"]
 
 MOST_TRENDS = 200  # lines that somebody reads
-_CERTAIN = 37.0  # sigma; the probability of more is below the smallest float
 
 
 @click.command(name="slice")
@@ -205,11 +204,10 @@ def outliers(store: str, subsystem: str | None, runs: list[int] | None, everythi
         what = first + (f" and {count - 1} more" if count > 1 else "") if first else "whole snapshots"
         runs_shown = (row["run"],) if everything else row["runs"]
         where = row["subsystem"] if everything else ", ".join(row["subsystems"])
-        sigma = "certain" if row["certain"] or row["z"] > _CERTAIN else f"{row['z']:.1f}"
-        same_day = row["start"].split()[0] == row["stop"].split()[0]
+        sigma = "certain" if row["certain"] else f"{row['z']:.1f}"
         shown.append(
             {
-                "id": row["id"], "from": row["start"], "to": row["stop"].split()[-1] if same_day else row["stop"],
+                "id": row["id"], "from": row["start"], "to": time_after(row["stop"], row["start"]),
                 "run": f"since {runs_shown[0]}, {len(runs_shown)} runs" if len(runs_shown) > 1 else str(runs_shown[0]),
                 "subsystem": where, "histogram": what, "sigma": sigma, "why": row["why"],
             }
@@ -239,7 +237,8 @@ def _other_reasons(archive: Any, incident: dict[str, Any]) -> str:
         found = found[functools.reduce(operator.or_, inside)].sort_values(["certain", "z"])
         if len(found):
             strongest = found.iloc[-1]
-            where = [name, *([strongest["histograms"][0]] if strongest["histograms"] else [])]
+            first = next(iter(strongest["histograms"]), "")
+            where = [name, *([] if strongest["why"].startswith(first) else [first])]
             lines += f"\n{': '.join([*where, strongest['why']])}"
     return lines
 

@@ -9,7 +9,7 @@ import click
 
 from owtrend.cli import completing
 from owtrend.cli.options import as_json, store_argument, subsystem_option
-from owtrend.cli.output import plain, print_quarantine, print_table, progress_bar
+from owtrend.cli.output import plain, print_quarantine, print_table, progress_bar, time_after
 from owtrend.errors import StoreDamagedWarning
 
 __all__ = ["check", "clean", "kinds", "merge", "remove", "repair", "runs", "status", "upgrade"]
@@ -29,6 +29,8 @@ def runs(store: str, as_json: bool) -> None:
 
     table = archive.open(store).runs.reset_index()
     rows = [{name: plain(value) for name, value in row.items()} for row in table.to_dict("records")]
+    if not as_json:
+        rows = [{**row, "stop": time_after(row["stop"], row["start"])} for row in rows]
     print_table(rows, as_json, title=f"Runs in {store}, times in UTC")
 
 

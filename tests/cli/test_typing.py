@@ -191,6 +191,16 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(capsys):
     assert [line.split()[-2] for line in lines] == ["5", "15", "35", "75", "135", "195"]
 
 
+def test_a_table_in_a_narrow_terminal_has_what_does_not_fit_below_each_row(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "40")
+    row = {"run": 300000, "start": "2018-06-01 12:00:00", "mode": "C", "why": "a reason with words\nand others"}
+    output.print_table([row, {**row, "why": ""}], as_json=False, title="Runs")
+    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [
+        "Runs", "   run  start                mode", "300000  2018-06-01 12:00:00  C", "    why: a reason with words",
+        "    and others", "300000  2018-06-01 12:00:00  C",
+    ]  # fmt: skip
+
+
 def test_a_table_in_a_pipe_has_a_line_per_row_and_no_control_characters(capsys):
     output.print_table([{"name": "x" * 300, "why": "\x1b[2J"}], False, title="T")
     lines = [line for line in capsys.readouterr().out.splitlines() if "x" * 300 in line]
