@@ -1,14 +1,9 @@
 """The Icechunk repository of a store: location, versions, tags, locks; opens readers and transactions."""
 
 import contextlib
-import fcntl
 import functools
 import itertools
-import json
 import os
-import re
-import shutil
-import tempfile
 import warnings
 import weakref
 from collections.abc import Iterator
@@ -18,11 +13,12 @@ from typing import Any, Self
 
 import icechunk
 
-from owtrend.errors import NotFoundError, StoreDamagedWarning, StoreError, StoreLockedError, UsageError
-from owtrend.store import durable
-from owtrend.store.checksums import Checksums, Node, nodes_of
+from owtrend.errors import NotFoundError, StoreDamagedWarning, StoreError, UsageError
+from owtrend.store.disk import durable, falling_back, locks
+from owtrend.store.disk.checksums import Checksums, Node, nodes_of
 from owtrend.store.layout import FORMAT, create_log
 from owtrend.store.reader import RawParts, Reader
+from owtrend.store.storage import BRANCH, MEMORY, configuration, first_line, is_local, new_configuration, storage
 from owtrend.store.transaction import Transaction
 from owtrend.times import duration, to_utc
 
@@ -30,14 +26,8 @@ __all__ = ["Store"]
 
 icechunk.set_logs_filter("error")  # it warns at every opening of a local folder
 
-# What Icechunk writes, in this order, before the branch that makes it a repository; "#1" ends a file half-written.
-_BEFORE_THE_BRANCH = re.compile(
-    r"(config\.yaml|snapshots/(1CECHNKREP0F1RSTCMT0)?|refs/(branch\.main/(ref\.json#\d+)?)?)(#\d+)?"
-)
-_BRANCH = "refs/branch.main/ref.json"
 _LEAST_AGE = timedelta(hours=1)
 _CLOCK_TOLERANCE = timedelta(minutes=1)
-_MEMORY = "memory://"
 _in_memory: weakref.WeakValueDictionary[str, icechunk.Repository] = weakref.WeakValueDictionary()  # by location
 _readers: weakref.WeakValueDictionary[tuple[str, str], Reader] = weakref.WeakValueDictionary()  # by location, version
 _raw_parts: weakref.WeakValueDictionary[tuple[str, str], RawParts] = weakref.WeakValueDictionary()  # the same
@@ -52,7 +42,7 @@ class Store:
         self.location = str(location)
         self._repository = repository
         self.fallen_back: str | None = None  # why the newest version is not the one that was written last
-        self._checksums = Checksums(Path(self.location)) if _is_local(location) else None
+        self._checksums = Checksums(Path(self.location)) if is_local(location) else None
 
     @classmethod
     def open(cls, location: str | Path) -> Self:
@@ -65,19 +55,18 @@ class Store:
         """
         if (in_memory := _in_memory.get(str(location))) is not None:
             return cls(location, in_memory)
-        storage = _storage(location)
-        if _is_local(location) and Path(location).is_file():
+        if is_local(location) and Path(location).is_file():
             raise StoreError(f"{location}: a file; a store is a folder, made by `owtrend ingest FOLDER --store STORE`")
-        if _is_local(location) and not Path(location).is_dir():
+        if is_local(location) and not Path(location).is_dir():
             raise StoreError(f"{location}: no such store; make one with `owtrend ingest FOLDER --store {location}`")
         try:
-            store = cls(location, icechunk.Repository.open(storage, config=_config()))
+            store = cls(location, icechunk.Repository.open(storage(location), config=configuration()))
             store.reader()
         except (icechunk.IcechunkError, KeyError, FileNotFoundError) as error:
             if (whole := cls.newest_whole(location)) is not None:
                 warnings.warn(str(whole.fallen_back), StoreDamagedWarning, stacklevel=2)
                 return whole
-            raise StoreError(f"{location}: not an owtrend store ({_first_line(error)})") from error
+            raise StoreError(f"{location}: not an owtrend store ({first_line(error)})") from error
         return store
 
     @classmethod
@@ -86,30 +75,14 @@ class Store:
 
         It is read through a folder of its own that refers to the files: the store itself stays as it is.
         """
-        if not _is_local(location) or not Path(location, "snapshots").is_dir():
-            return None
-        folder, path = tempfile.TemporaryDirectory(prefix="owtrend-"), Path(location).resolve()
-        view = Path(folder.name)
-        for name in ("chunks", "manifests", "snapshots", "transactions"):
-            if (path / name).exists():
-                (view / name).symlink_to(path / name)
-        branch = view / _BRANCH
-        branch.parent.mkdir(parents=True, exist_ok=True)
-        files = [file for file in (path / "snapshots").iterdir() if "#" not in file.name]
-        changed = dict(Checksums(path).changed_versions())
-        for file in sorted(files, key=lambda file: file.stat().st_mtime_ns, reverse=True):
-            if f"snapshots/{file.name}" in changed:
-                continue
-            branch.write_text(json.dumps({"snapshot": file.name}))
+        for repository, written in falling_back.older_versions(location):
             try:
-                store = cls(location, icechunk.Repository.open(_storage(view), config=_config()))
+                store = cls(location, repository)
                 reader = store.reader()
-                written = next(iter(store._repository.ancestry(branch="main"))).written_at
                 for name in reader.registered:
                     reader.subsystem(name).stored_per_run  # noqa: B018 - can it be read?
             except Exception:  # whatever damaged bytes lead to; an older version may be whole
                 continue
-            weakref.finalize(store._repository, folder.cleanup)
             store.fallen_back = (
                 f"{location}: the newest version is damaged; the newest whole one is of "
                 f"{written:%Y-%m-%d %H:%M:%S} UTC and is shown. `owtrend repair {location}` goes back to it"
@@ -119,19 +92,8 @@ class Store:
 
     def restored(self) -> Self:
         """Make the version that a damaged store fell back to its newest; returns the store as it is then."""
-        version, branch = self.reader().version, Path(self.location, _BRANCH)
-        with self._commit_lock():
-            branch.parent.mkdir(parents=True, exist_ok=True)
-            new = branch.with_name("ref.json#repair")
-            new.write_text(json.dumps({"snapshot": version}))
-            durable.sync_file(new)
-            new.replace(branch)
-            durable.sync_file(branch)
-            try:
-                icechunk.Repository.open(_storage(self.location))
-            except icechunk.IcechunkError:  # what is left to be broken
-                Path(self.location, "config.yaml").unlink(missing_ok=True)
-                icechunk.Repository.open(_storage(self.location), config=_new_config()).save_config()
+        with locks.commit_lock(self.location):
+            falling_back.set_branch(self.location, self.reader().version)
         return type(self).open(self.location)
 
     def changed_files(self, version: str) -> list[tuple[str, str]]:
@@ -156,13 +118,13 @@ class Store:
         StoreError
             If the place is not empty.
         """
-        with _empty_folder(location):
+        with locks.empty_folder(location):
             try:
-                store = cls(location, icechunk.Repository.create(_storage(location), config=_new_config()))
+                store = cls(location, icechunk.Repository.create(storage(location), config=new_configuration()))
                 store._repository.save_config()
             except icechunk.IcechunkError as error:
-                raise StoreError(f"{location}: cannot create a store there ({_first_line(error)})") from error
-        with _role(location, "raw"):
+                raise StoreError(f"{location}: cannot create a store there ({first_line(error)})") from error
+        with locks.role(location, "raw"):
             store._finish_creation()
         return store
 
@@ -172,8 +134,8 @@ class Store:
 
         `open` finds it by its ``location`` in this process. It has no locks, and worker processes cannot reach it.
         """
-        location = f"{_MEMORY}{next(_memory_numbers)}"
-        store = cls(location, icechunk.Repository.create(icechunk.in_memory_storage(), config=_new_config()))
+        location = f"{MEMORY}{next(_memory_numbers)}"
+        store = cls(location, icechunk.Repository.create(icechunk.in_memory_storage(), config=new_configuration()))
         store._finish_creation()
         _in_memory[location] = store._repository
         return store
@@ -183,12 +145,12 @@ class Store:
         """Open the store, or create it if it is missing."""
         if str(location) in _in_memory:
             return cls.open(location)
-        missing = _is_local(location) and not (Path(location) / _BRANCH).is_file()
-        if missing or not icechunk.Repository.exists(_storage(location)):
+        missing = is_local(location) and not (Path(location) / BRANCH).is_file()
+        if missing or not icechunk.Repository.exists(storage(location)):
             return cls.create(location)
-        store = cls(location, icechunk.Repository.open(_storage(location), config=_config()))
+        store = cls(location, icechunk.Repository.open(storage(location), config=configuration()))
         if len(list(store._repository.ancestry(branch="main"))) == 1:  # its creation was interrupted
-            with _role(location, "raw"):
+            with locks.role(location, "raw"):
                 store._finish_creation()
         return cls.open(location)
 
@@ -201,7 +163,7 @@ class Store:
     @property
     def address(self) -> str:
         """The location, valid for workers in other folders."""
-        return str(Path(self.location).absolute()) if _is_local(self.location) else self.location
+        return str(Path(self.location).absolute()) if is_local(self.location) else self.location
 
     @property
     def version(self) -> str:
@@ -255,7 +217,7 @@ class Store:
         try:
             self._repository.create_tag(name, version)
         except icechunk.IcechunkError as error:
-            raise StoreError(f"{self.location}: tag {name!r} cannot be created ({_first_line(error)})") from error
+            raise StoreError(f"{self.location}: tag {name!r} cannot be created ({first_line(error)})") from error
         return version
 
     @property
@@ -283,7 +245,7 @@ class Store:
                 "if nobody reads this store"
             )
         self._require_whole()
-        with _role(self.location, "raw"), _role(self.location, "derived"), self._commit_lock():
+        with locks.role(self.location, "raw"), locks.role(self.location, "derived"), locks.commit_lock(self.location):
             self._require_equal_clocks()
             before, checksums = _now() - older_than, self._checksums
             size = checksums.nbytes if checksums else 0
@@ -294,7 +256,7 @@ class Store:
                     freed += self._repository.garbage_collect(before).bytes_deleted
             except icechunk.IcechunkError as error:
                 raise StoreError(
-                    f"{self.location}: not cleaned, for an older version is damaged ({_first_line(error)}); "
+                    f"{self.location}: not cleaned, for an older version is damaged ({first_line(error)}); "
                     "nothing that is in use was deleted. It can be cleaned once that version is old enough to go"
                 ) from error
             return int(freed) + size - (checksums.nbytes if checksums else 0)
@@ -306,7 +268,7 @@ class Store:
         if ahead < -_CLOCK_TOLERANCE:
             raise self._clock_behind()
         if self._checksums is not None:
-            path = _lock_file(self.location, "commit")
+            path = locks.lock_file(self.location, "commit")
             os.utime(path)  # the file server's clock, which need not be that of this machine
             ahead = timedelta(seconds=_now().timestamp() - path.stat().st_mtime)
             if abs(ahead) > _CLOCK_TOLERANCE:
@@ -325,7 +287,7 @@ class Store:
         StoreLockedError
             If another process holds the role.
         """
-        with _role(self.location, role):
+        with locks.role(self.location, role):
             yield functools.partial(self._begin, role)
 
     def _require_whole(self) -> None:
@@ -335,13 +297,13 @@ class Store:
 
     def _begin(self, role: str) -> "Transaction":
         self._require_whole()
-        session, in_memory = self._repository.writable_session("main"), self.location.startswith(_MEMORY)
+        session, in_memory = self._repository.writable_session("main"), self.location.startswith(MEMORY)
         return Transaction(session, functools.partial(self._publish, role), in_memory=in_memory)
 
     def _publish(self, role: str, session: icechunk.Session, message: str) -> str:
         """Make a session with changes the newest version, on a local disk after it is safe from a power loss."""
         before = str(session.snapshot_id)
-        with self._commit_lock():
+        with locks.commit_lock(self.location):
             try:
                 alone, version = self._commit(session, message)
             except icechunk.IcechunkError as error:
@@ -369,7 +331,7 @@ class Store:
             durable.sync_everything(folder)  # all that the branch is going to name
         self._repository.reset_branch("main", version, from_snapshot_id=tip)
         if durable.is_wanted():
-            durable.sync_file(folder / _BRANCH)
+            durable.sync_file(folder / BRANCH)
         return alone, version
 
     def _clock_behind(self) -> StoreError:
@@ -381,117 +343,6 @@ class Store:
             "written with a clock that was ahead: `owtrend merge NEW_STORE STORE --why ...` copies all of it, in order"
         )
 
-    @contextlib.contextmanager
-    def _commit_lock(self) -> Iterator[None]:
-        # Icechunk's local storage has no atomic compare-and-swap of the branch: unlocked, three processes lost 45 of
-        # 450 commits. Object stores have it.
-        with _flock(self.location, "commit", wait=True):
-            yield
-
-
-@contextlib.contextmanager
-def _role(location: str | Path, role: str) -> Iterator[None]:
-    """Hold a writer's role; raises StoreLockedError if another process does."""
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(_flock(location, role, wait=False))
-        except BlockingIOError as error:
-            raise StoreLockedError(
-                f"{location}: another process is the {role} writer; wait for it or stop it"
-            ) from error
-        yield
-
-
-@contextlib.contextmanager
-def _flock(location: str | Path, name: str, wait: bool) -> Iterator[None]:
-    """Hold a lock file of a local store; the kernel releases it when the process dies."""
-    if not _is_local(location):
-        yield
-        return
-    path = _lock_file(location, name)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise StoreError(f"{location}: cannot be written ({error.strerror}); give a folder you may write to") from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        yield
-    finally:
-        os.close(handle)
-
-
-def _lock_file(location: str | Path, name: str) -> Path:
-    return Path(location) / "locks" / f"{name}.lock"
-
-
-@contextlib.contextmanager
-def _empty_folder(location: str | Path) -> Iterator[None]:
-    """Hold an empty local folder, as Icechunk needs it; it is created if it is missing.
-
-    Remains of a killed `Store.create` are deleted. Raises StoreError if anything else is there.
-    """
-    if not _is_local(location):
-        yield
-        return
-    folder = Path(location)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except FileExistsError as error:
-        raise StoreError(f"{location}: already there, but no folder; give another path") from error
-    except OSError as error:
-        raise StoreError(f"{location}: cannot create a store there ({error.strerror})") from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        names = [path.relative_to(folder).as_posix() + "/" * path.is_dir() for path in folder.rglob("*")]
-        if not all(_BEFORE_THE_BRANCH.fullmatch(name) for name in names):
-            raise StoreError(f"{location}: already there and not empty; give another folder")
-        for path in folder.iterdir():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        yield
-    finally:
-        os.close(handle)
-
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__).removeprefix("x ")
-
-
-def _is_local(location: str | Path) -> bool:
-    return "://" not in str(location)
-
-
-def _config() -> icechunk.RepositoryConfig:
-    config = icechunk.RepositoryConfig.default()
-    # By default it remembers 10,000 versions of 50 arrays: a live writer grew by 0.1 MB with each commit, without end.
-    config.caching = icechunk.CachingConfig(num_snapshot_nodes=5_000, num_chunk_refs=500_000)
-    return config
-
-
-def _new_config() -> icechunk.RepositoryConfig:
-    """The configuration of a new repository, whose manifests have 100 runs each."""
-    config = _config()
-    by_run: dict[Any, int] = {icechunk.ManifestSplitDimCondition.DimensionName("run"): 100}
-    splitting = icechunk.ManifestSplittingConfig.from_dict({icechunk.ManifestSplitCondition.AnyArray(): by_run})
-    config.manifest = icechunk.ManifestConfig(splitting=splitting)
-    return config
-
-
-def _storage(location: str | Path) -> icechunk.Storage:
-    text = str(location)
-    if text.startswith(_MEMORY):
-        raise StoreError(f"{location}: no such store in this process; make one by Store.in_memory()")
-    if _is_local(location):
-        return icechunk.local_filesystem_storage(text)
-    scheme, _, rest = text.partition("://")
-    bucket, _, prefix = rest.partition("/")
-    if scheme == "s3":
-        return icechunk.s3_storage(bucket=bucket, prefix=prefix or None, from_env=True)
-    if scheme == "gs":
-        return icechunk.gcs_storage(bucket=bucket, prefix=prefix or None, from_env=True)
-    raise StoreError(f"{location}: unknown kind of store; give a folder, s3://bucket/prefix or gs://bucket/prefix")

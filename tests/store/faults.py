@@ -8,8 +8,8 @@ from typing import Any
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
-from owtrend.store import durable
-from owtrend.store.checksums import Checksums
+from owtrend.store.disk import durable
+from owtrend.store.disk.checksums import Checksums
 from owtrend.store.repository import Store
 
 

@@ -17,7 +17,7 @@ from owtrend.model.rows import RowFlag, RunRows, unchanged
 from owtrend.model.schema import PARTS
 from owtrend.model.snapshot import Snapshot
 from owtrend.model.wording import plural
-from owtrend.store.checksums import Extent
+from owtrend.store.disk.checksums import Extent
 from owtrend.store.layout import CELL_DIM, TAIL, TIME_CHUNK
 from owtrend.store.reader import Reader, SubsystemReader
 from owtrend.store.repository import Store

@@ -10,7 +10,7 @@ import zarr
 from zarr.core.sync import sync
 
 from owtrend.display import printable
-from owtrend.store.checksums import Extent
+from owtrend.store.disk.checksums import Extent
 
 __all__ = ["Damage", "Remedy", "chunks_of", "chunks_outside", "damaged_chunks", "reason_of"]
 

@@ -14,7 +14,7 @@ from owtrend.model.rows import Provenance
 from owtrend.model.snapshot import Snapshot
 from owtrend.model.wording import run_names
 from owtrend.store.append import appender
-from owtrend.store.checksums import Extent
+from owtrend.store.disk.checksums import Extent
 from owtrend.store.layout import CELL_DIM, TIME_CHUNK
 from owtrend.store.reader import Reader
 from owtrend.store.repository import Store

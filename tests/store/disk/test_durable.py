@@ -9,8 +9,8 @@ import icechunk
 import pytest
 
 from owtrend.errors import StoreError
-from owtrend.store import durable
 from owtrend.store.append import appender
+from owtrend.store.disk import durable
 from owtrend.store.repository import Store
 from owtrend.store.upkeep.check import check
 from owtrend.store.upkeep.repair import repair
