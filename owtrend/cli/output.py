@@ -191,10 +191,12 @@ def finite(value: Any) -> Any:
 
 
 def with_error(value: float, error: float) -> str:
-    """A value with two digits of its error: ``12.34 ± 0.56``."""
+    """A value with two digits of its error, if it has one: ``12.34 ± 0.56``."""
     if value != value:
-        return "no entries"
-    if not (isfinite(error) and error > 0):
+        return "no value"
+    if not isfinite(error):
+        return f"{value:.6g}"
+    if error <= 0:
         return f"{value:.6g} ± {error:.2g}"
     digits = max(1 - floor(log10(error)), 0)
     return f"{value:.{digits}f} ± {error:.{digits}f}" if digits < 12 else f"{value:.12g} ± {error:.2g}"

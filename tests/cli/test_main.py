@@ -289,8 +289,8 @@ def test_trends_are_exported(tmp_path, capsys, small_store, ending):
         (12.3456, 0.567, "12.35 ± 0.57"),
         (1234.5, 56.7, "1234 ± 57"),
         (2.0, 0.0, "2 ± 0"),
-        (2.0, float("nan"), "2 ± nan"),
-        (float("nan"), float("nan"), "no entries"),
+        (2.0, float("nan"), "2"),
+        (float("nan"), float("nan"), "no value"),
     ],
 )
 def test_a_value_is_shown_with_two_digits_of_its_error(value, error, text):
