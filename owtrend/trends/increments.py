@@ -116,14 +116,13 @@ class Increments:
         cells = _cut(one.read(weight), one.axes, ranges) if ranges else one.native(weight)
         sizes = [len(axis) for axis in axes] + [0] * (3 - len(axes))
         changed, content, along = lines(cells, previous, *sizes)
-        stats = dict(zip(one.sum_names, kernels.plain_increments(kept, previous).T, strict=True))
-        since = previous
+        gained = kernels.plain_increments(kept, previous)
+        stats = dict(zip(one.sum_names, gained.T, strict=True))
         if gauge:  # its rows are not differenced, but a report is still a row that is not like the one before
             since = np.arange(len(cells)) - 1
             changed, _, _ = lines(cells, since, *sizes)
-        changed |= (kernels.plain_increments(kept, since) != 0).any(
-            axis=1
-        )  # what is new lay perhaps outside of the ranges
+            gained = kernels.plain_increments(kept, since)
+        changed |= (gained != 0).any(axis=1)  # what is new lay perhaps outside of the ranges
         bounds = np.cumsum([0, *(n + 2 for n in sizes if n)])
         per_axis = tuple(along[a:b] for a, b in pairwise(bounds))
         lost = np.full(len(cells), True) if ranges else _lost(one, kept, stats, previous)
