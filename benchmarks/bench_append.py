@@ -79,7 +79,7 @@ def test_one_append(source: Source, sets: list[list[Snapshot]], record: Record, 
 def test_price_of_safety(
     source: Source, sets: list[list[Snapshot]], record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The median time of one set that no power loss takes once the call came back, against one that it may take."""
+    """The median time of one append that is on the disk when it returns, against one that need not be."""
     medians = {}
     for mode in ("never", "commit"):
         monkeypatch.setenv("OWTREND_SYNC", mode)

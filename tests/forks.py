@@ -47,24 +47,29 @@ class Forks:
 
     def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
         folder.mkdir(exist_ok=True)
-        self._folder, self._number = folder, 0
+        self._folder, self._begun = folder, list[Process]()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.forks"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env={**os.environ, **(environment or {})},
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", **(environment or {})},
         )  # fmt: skip
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for process in self._begun:
+            process.kill()
         self._process.communicate(timeout=60)
+        assert self._process.returncode == 0
 
     def begin(self, *command: str | Path) -> Process:
         """Begin a command of owtrend, or ``append FROM TO STORE``: minutes of a run, folded now and then."""
-        self._number += 1
-        output = self._folder / f"{self._number}.txt"
+        output = self._folder / f"{len(self._begun) + 1}.txt"
+        output.touch()
         words = list(map(str, command))
-        return Process(self.ask({"begin": words, "output": str(output)}), " ".join(words), output, self)
+        process = Process(self.ask({"begin": words, "output": str(output)}), " ".join(words), output, self)
+        self._begun.append(process)
+        return process
 
     def run(self, *command: str | Path) -> list[str]:
         """Run a command to its end, which must be a success; returns its lines."""
@@ -107,6 +112,7 @@ def _serve() -> None:
         main.main.get_command(None, verb)
     for name in _NEEDED:
         import_module(name)
+    assert len(os.listdir("/proc/self/task")) == 1  # a fork of one with threads may hang
     for line in sys.stdin:
         request = json.loads(line)
         if "wait" in request:
@@ -115,7 +121,7 @@ def _serve() -> None:
         elif pid := os.fork():
             print(pid, flush=True)
         else:
-            sink = os.open(request["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            sink = os.open(request["output"], os.O_WRONLY)
             for stream in (1, 2):
                 os.dup2(sink, stream)
             try:
@@ -130,7 +136,7 @@ def _serve() -> None:
             main.leave(status)
 
 
-# What commands import when they need it; nothing here starts a thread.
+# What commands import when they need it.
 _NEEDED = (
     "ingest.archive.ingest", "owtrend.compute.compute", "owtrend.compute.update_scores", "owtrend.store.append",
     "owtrend.store.upkeep.check", "owtrend.store.upkeep.repair", "owtrend.store.upkeep.upgrade", "tests.builders",

@@ -10,7 +10,8 @@ __all__ = ["cases", "sizes"]
 
 def sizes(quick: Any, whole: Any) -> list[Any]:
     """Parameters of a test that repeats something: a quick size, and the size that has its full power."""
-    return [pytest.param(quick, id="quick"), pytest.param(whole, id="whole", marks=pytest.mark.study)]
+    both = [one if isinstance(one, tuple) else (one,) for one in (quick, whole)]
+    return [pytest.param(*both[0], id="quick"), pytest.param(*both[1], id="whole", marks=pytest.mark.study)]
 
 
 def cases(whole: Iterable[Any], quick: Iterable[Any]) -> list[Any]:

@@ -124,7 +124,9 @@ def _print_narrow(
     from rich.padding import Padding
 
     names = list(first)
-    fitting = max(1, sum(total <= console.width + _GAP for total in accumulate(width + _GAP for width in widths)))
+    fitting = sum(total <= console.width + _GAP for total in accumulate(width + _GAP for width in widths))
+    of_lines = (number for number, column in enumerate(zip(*rows, strict=True)) if "\n" in "".join(column))
+    fitting = max(1, min(fitting, *of_lines, len(names)))
 
     def line(texts: Sequence[str]) -> str:
         padded = [
@@ -140,11 +142,13 @@ def _print_narrow(
         console.print(line(row))
         below = ""
         for name, text in zip(names[fitting:], row[fitting:], strict=True):
+            if not text:
+                continue
             more = f"{below}{' ' * _GAP if below else ''}{name}: {text}"
             if below and (cell_len(more) > console.width - 4 or "\n" in more):
                 console.print(Padding(below, (0, 0, 0, 4), expand=False))
                 more = f"{name}: {text}"
-            below = more if text else below
+            below = more
         if below:
             console.print(Padding(below, (0, 0, 0, 4), expand=False))
 

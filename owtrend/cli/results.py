@@ -238,7 +238,8 @@ def _other_reasons(archive: Any, incident: dict[str, Any]) -> str:
         if len(found):
             strongest = found.iloc[-1]
             first = next(iter(strongest["histograms"]), "")
-            where = [name, *([] if strongest["why"].startswith(first) else [first])]
+            named = not first or strongest["why"].startswith((f"{first}:", f"{first} "))
+            where = [name] if named else [name, first]
             lines += f"\n{': '.join([*where, strongest['why']])}"
     return lines
 

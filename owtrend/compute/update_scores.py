@@ -20,6 +20,7 @@ from owtrend.outliers.reference_pool import ScoreSettings
 from owtrend.store.reader import Reader, SubsystemReader
 from owtrend.store.repository import Store
 from owtrend.store.transaction import Transaction
+from owtrend.trends.run_trends import path_of
 
 __all__ = ["ALL_SCORES", "AXES", "outcome_of", "rescore"]
 
@@ -65,7 +66,7 @@ def rescore(
     """
     reader = store.reader()
     settings = score_settings(config, reader, accepted)
-    roomy: dict[str, int] = {}  # how many histograms have room
+    prepared: dict[str, int] = {}  # number of histograms that have room
     done: set[tuple[str, int]] = set()
     reached: dict[str, int] = {}
     scored = 0
@@ -80,13 +81,18 @@ def rescore(
         if not batches:
             return scored
         counts = {name: len(reader.subsystem(name).registry.histograms) for name in batches}
-        if counts.items() - roomy.items():
+        if counts.items() - prepared.items():
             transaction = begin()
             for name, count in sorted(counts.items()):
+                view = reader.subsystem(name)
+                paths = list(
+                    map(path_of, view.registry.histograms.values())
+                )  # they came since `compute` began, perhaps
+                transaction.trends(name).prepare(paths, view.trends.reductors)
                 transaction.scores(name).prepare(count, AXES)
             transaction.commit("make room for scores")
-            roomy |= counts
-            reader = store.reader()  # runs before a histogram came have room for its scores there, too
+            prepared |= counts
+            continue  # with all runs of this room, also those before a histogram came
         tasks = [
             task
             for name, (chosen, before) in batches.items()

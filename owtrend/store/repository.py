@@ -1,4 +1,4 @@
-"""The Icechunk repository of a store: location, versions, tags, locks; opens readers and transactions."""
+"""The Icechunk repository of a store: versions, tags, cleaning, falling back; opens readers and transactions."""
 
 import contextlib
 import functools
@@ -149,7 +149,9 @@ class Store:
         if missing or not icechunk.Repository.exists(storage(location)):
             return cls.create(location)
         store = cls(location, icechunk.Repository.open(storage(location), config=configuration()))
-        if len(list(store._repository.ancestry(branch="main"))) == 1:  # its creation was interrupted
+        if (
+            len(list(itertools.islice(store._repository.ancestry(branch="main"), 2))) == 1
+        ):  # its creation was interrupted
             with locks.role(location, "raw"):
                 store._finish_creation()
         return cls.open(location)
@@ -213,11 +215,12 @@ class Store:
             If the name is taken.
         """
         self._require_whole()
-        version = self.reader(as_of).version
-        try:
-            self._repository.create_tag(name, version)
-        except icechunk.IcechunkError as error:
-            raise StoreError(f"{self.location}: tag {name!r} cannot be created ({first_line(error)})") from error
+        with locks.commit_lock(self.location):  # cleaning holds it, too
+            version = self.reader(as_of).version
+            try:
+                self._repository.create_tag(name, version)
+            except icechunk.IcechunkError as error:
+                raise StoreError(f"{self.location}: tag {name!r} cannot be created ({first_line(error)})") from error
         return version
 
     @property

@@ -119,9 +119,9 @@ class Increments:
         gained = kernels.plain_increments(kept, previous)
         stats = dict(zip(one.sum_names, gained.T, strict=True))
         if gauge:  # its rows are not differenced, but a report is still a row that is not like the one before
-            since = np.arange(len(cells)) - 1
-            changed, _, _ = lines(cells, since, *sizes)
-            gained = kernels.plain_increments(kept, since)
+            row_before = np.arange(len(cells)) - 1
+            changed, _, _ = lines(cells, row_before, *sizes)
+            gained = kernels.plain_increments(kept, row_before)
         changed |= (gained != 0).any(axis=1)  # what is new lay perhaps outside of the ranges
         bounds = np.cumsum([0, *(n + 2 for n in sizes if n)])
         per_axis = tuple(along[a:b] for a, b in pairwise(bounds))

@@ -13,6 +13,8 @@ from typing import Any
 import icechunk
 import xxhash
 
+from owtrend.store.disk import durable
+
 __all__ = ["Checksums", "Extent", "Node", "nodes_of"]
 
 _LENGTH = 32  # of a hash; a line that a power loss cut is shorter
@@ -69,10 +71,12 @@ class Checksums:
         """
         kept = {name for name, _ in self.changed_versions()}
         self._write({name: value for name, value in self.read().items() if "snapshots/" not in name or name in kept})
-        yield
-        left = {name: value for name, value in self.read().items() if (self._folder / name).is_file()}
-        versions = [f"snapshots/{file.name}" for file in (self._folder / "snapshots").iterdir()]
-        self._write(left | {name: _hash(self._folder / name) for name in versions if name not in left})
+        try:
+            yield
+        finally:  # where the disk is full, for instance
+            left = {name: value for name, value in self.read().items() if (self._folder / name).is_file()}
+            versions = [f"snapshots/{file.name}" for file in (self._folder / "snapshots").iterdir()]
+            self._write(left | {name: _hash(self._folder / name) for name in versions if name not in left})
 
     @property
     def nbytes(self) -> int:
@@ -82,6 +86,8 @@ class Checksums:
     def _write(self, hashes: Mapping[str, str]) -> None:
         new = self._file.with_name("checksums#new")
         new.write_text("\n".join(f"{name} {value}" for name, value in hashes.items()))
+        if durable.is_wanted():
+            durable.sync_file(new)
         new.replace(self._file)
         self._recorded = set(hashes)
 

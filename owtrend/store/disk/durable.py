@@ -58,7 +58,9 @@ def sync_file(path: Path) -> None:
 
 
 def _refused(path: Path, why: str) -> StoreError:
-    return StoreError(f"{path}: the disk did not keep what was written ({why}); nothing was committed, check the disk")
+    return StoreError(
+        f"{path}: the disk did not keep what was written ({why}); what came last may be lost, check the disk"
+    )
 
 
 @functools.cache

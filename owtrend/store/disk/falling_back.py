@@ -1,8 +1,10 @@
 """Falling back: older versions of a local store whose branch, or newest version, cannot be read."""
 
+import atexit
+import functools
 import json
+import shutil
 import tempfile
-import weakref
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -19,8 +21,9 @@ __all__ = ["older_versions", "set_branch"]
 def older_versions(location: str | Path) -> Iterator[tuple[icechunk.Repository, datetime]]:
     """Repositories in which a version is the newest, from the latest on, with the time when it was written.
 
-    Each is read through a folder of its own that refers to the files: the store itself stays as it is. Versions that
-    Icechunk cannot read are left out; whether all of the others can be read is for the caller to see.
+    Each is read through a folder of its own that refers to the files: the store itself stays as it is. These
+    folders stay until the process ends, for what is read lazily. Versions that Icechunk cannot read are left out;
+    whether the others are whole is for the caller to see.
     """
     if not is_local(location) or not Path(location, "snapshots").is_dir():
         return
@@ -30,28 +33,26 @@ def older_versions(location: str | Path) -> Iterator[tuple[icechunk.Repository, 
     for file in sorted(files, key=lambda file: file.stat().st_mtime_ns, reverse=True):
         if f"snapshots/{file.name}" in changed:
             continue
-        folder = _view(path, file.name)
         try:
-            repository = icechunk.Repository.open(storage(folder.name), config=configuration())
+            repository = icechunk.Repository.open(storage(_view(path, file.name)), config=configuration())
             written = next(iter(repository.ancestry(branch="main"))).written_at
         except Exception:  # whatever damaged bytes lead to
-            folder.cleanup()
             continue
-        weakref.finalize(repository, folder.cleanup)
         yield repository, written
 
 
-def _view(path: Path, version: str) -> "tempfile.TemporaryDirectory[str]":
-    """A folder with the files of a store, and a branch that names a version."""
-    folder = tempfile.TemporaryDirectory(prefix="owtrend-")
-    view = Path(folder.name)
+@functools.cache
+def _view(path: Path, version: str) -> Path:
+    """A folder with the files of a store, and a branch that names a version, until the process ends."""
+    view = Path(tempfile.mkdtemp(prefix="owtrend-"))
+    atexit.register(shutil.rmtree, view, ignore_errors=True)
     for name in ("chunks", "manifests", "snapshots", "transactions"):
         if (path / name).exists():
             (view / name).symlink_to(path / name)
     branch = view / BRANCH
     branch.parent.mkdir(parents=True)
     branch.write_text(json.dumps({"snapshot": version}))
-    return folder
+    return view
 
 
 def set_branch(location: str, version: str) -> None:

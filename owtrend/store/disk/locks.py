@@ -67,7 +67,12 @@ def _flock(location: str | Path, name: str, wait: bool) -> Iterator[None]:
     except OSError as error:
         raise StoreError(f"{location}: cannot be written ({error.strerror}); give a folder you may write to") from error
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise
+        except OSError as error:  # a network file system without locks, for instance
+            raise StoreError(f"{location}: its file system has no locks ({error.strerror}); use another one") from error
         yield
     finally:
         os.close(handle)
