@@ -235,7 +235,7 @@ def effective_entries(sumw: NDArray[Any], sumw2: NDArray[Any] | None) -> NDArray
     total = np.asarray(sumw, dtype=np.float64)
     if sumw2 is None:
         return total
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         return np.where(np.asarray(sumw2) == 0, 0.0, total**2 / sumw2)
 
 
@@ -243,7 +243,7 @@ def bin_values(parts: Mapping[str, Any]) -> Any:
     """Contents, or ``sumwy / bin_entries`` of a profile (NaN where empty), from additive parts of any shape."""
     if "contents" in parts:
         return parts["contents"]
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         return parts["sumwy"] / parts["bin_entries"]
 
 
@@ -257,7 +257,7 @@ def bin_variances(parts: Mapping[str, Any], error_option: str = "") -> Any:
     if "contents" in parts:
         return parts["sumw2"] if "sumw2" in parts else abs(parts["contents"].astype(np.float64))
     entries = parts["bin_entries"]
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         if error_option == "g":
             variance = 1 / entries
         else:

@@ -19,8 +19,8 @@ from ingest.decode.histogram import is_histogram
 from ingest.decode.reader import SnapshotReader
 from owtrend.errors import OwtrendError, SnapshotError
 from owtrend.output.root_writer import root_object
-from tests import mutations
 from tests.builders import histogram, write
+from tests.fuzz import mutations
 
 ROOT_FILES = Path(__file__).parents[2] / "data" / "root"
 FIRST = ROOT_FILES / "EMChistos_300000_C_2018_6_1_12_0_0.root"

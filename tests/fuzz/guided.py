@@ -1,9 +1,9 @@
-"""Coverage-guided search for files that fail with anything but an OwtrendError: `python -m tests.fuzz_snapshot`.
+"""Coverage-guided search for files that fail with anything but an OwtrendError: `python -m tests.fuzz.guided`.
 
 Needs the extra ``fuzz`` (atheris). The first argument is a folder for the corpus, the others are libFuzzer's; by
 default 10,000 files, at most 2 s each, and 500 MB in all:
 
-    python -m tests.fuzz_snapshot CORPUS -runs=10000
+    python -m tests.fuzz.guided CORPUS -runs=10000
 """
 
 import random
@@ -17,9 +17,9 @@ with atheris.instrument_imports(include=["ingest"]):
     from ingest import SnapshotReader
 
 from owtrend.errors import OwtrendError
-from tests import mutations
+from tests.fuzz import mutations
 
-SEEDS = Path(__file__).parent / "data" / "root"
+SEEDS = Path(__file__).parents[1] / "data" / "root"
 reader = SnapshotReader()
 
 
