@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ import click
 
 from ingest import naming
 from owtrend.cli.main import main
-from owtrend.cli.options import as_json
+from owtrend.cli.options import Number, as_json, cluster_options
 from owtrend.cli.output import print_quarantine, print_table, progress_bar, store_size
 from owtrend.cli.ports import require_free
 from owtrend.display import printable
@@ -33,7 +34,7 @@ __all__ = ["demo", "ingest", "simulate"]
     multiple=True,
     help="Pattern of other file names, e.g. '{subsystem}/{run}/*_{time}.root'. Repeatable.",
 )
-@click.option("--run", type=click.IntRange(1), help="Run number of files without one in the name.")
+@click.option("--run", type=click.IntRange(1, naming.LARGEST_RUN), help="Run number of files without one in the name.")
 @click.option("--subsystem", help="Subsystem of files without one in the name.")
 @click.option(
     "--accumulation", type=click.Choice(["cumulative", "reset"]), default="cumulative", show_default=True,
@@ -50,18 +51,26 @@ __all__ = ["demo", "ingest", "simulate"]
 @click.option(
     "-c", "--config", type=click.Path(dir_okay=False), help="YAML file of settings, of which `rename` comes first."
 )  # fmt: skip
-@click.option("--max-cells", default=2**24, show_default=True, help="Refuse a histogram with more bins than this.")
 @click.option(
-    "--max-megabytes", type=click.FloatRange(min=1), help="Refuse a file that takes more memory.  [default: 300]"
+    "--max-cells",
+    default=2**24,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Refuse a histogram with more bins than this.",
+)
+@click.option("--max-megabytes", type=Number(1), help="Refuse a file that takes more memory.  [default: 300]")
+@click.option(
+    "--max-objects",
+    default=2**17,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Refuse a file with more keys, or more objects in a key.",
 )
 @click.option(
-    "--max-objects", default=2**17, show_default=True, help="Refuse a file with more keys, or more objects in a key."
-)
-@click.option(
-    "--max-seconds", default=1.5, show_default=True, help="Refuse a file that takes more CPU time, and 2 s more per MB."
-)
-@click.option("--workers", type=click.IntRange(0), help="Local worker processes; 0 for threads.  [default: all cores]")
-@click.option("--scheduler", help="Address of an existing Dask scheduler.")
+    "--max-seconds", default=1.5, show_default=True, type=Number(0),
+    help="Refuse a file that takes more CPU time, and 2 s more per MB.",
+)  # fmt: skip
+@cluster_options
 @click.option("--dry-run", is_flag=True, help="Only list the files, with subsystem, run and time of each.")
 @click.option("--strict", is_flag=True, help="Exit with status 1 if anything is quarantined.")
 @as_json
@@ -69,8 +78,8 @@ def ingest(
     sources: tuple[Path, ...], store: str, timezone: str, patterns: tuple[str, ...], run: int | None,
     subsystem: str | None, accumulation: str, select: tuple[str, ...], exclude: tuple[str, ...],
     rename: tuple[str, ...], config: str | None, max_cells: int, max_megabytes: float | None,
-    max_objects: int, max_seconds: float, workers: int | None, scheduler: str | None, dry_run: bool, strict: bool,
-    as_json: bool,
+    max_objects: int, max_seconds: float, workers: int | None, scheduler: str | None, wait_for_workers: float,
+    dry_run: bool, strict: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Ingest ROOT snapshots from SOURCES (folders or files) into a store.
 
@@ -111,7 +120,8 @@ def ingest(
     with progress_bar() as progress:
         summary = ingest.ingest(
             found, store, workers=workers, scheduler=scheduler, limits=limits, timezone=timezone,
-            accumulation=accumulation, select=select, exclude=exclude, rename=rules, progress=progress,
+            accumulation=accumulation, select=select, exclude=exclude, rename=rules,
+            wait_for_workers=wait_for_workers, progress=progress,
         )  # fmt: skip
     if as_json:
         click.echo(json.dumps({**asdict(summary), "quarantine": [json.loads(line) for line in summary.quarantine]}))
@@ -171,19 +181,23 @@ def _print_skipped(skipped: Mapping[str, int], examples: Mapping[str, str]) -> N
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--runs", default=6, show_default=True, type=click.IntRange(1))
-@click.option("--snapshots", default=60, show_default=True, type=click.IntRange(1), help="Per run and subsystem.")
+@click.option("--runs", default=6, show_default=True, type=click.IntRange(1, 100_000))
 @click.option(
-    "--scale", default=0.1, show_default=True, type=click.FloatRange(0, 1, min_open=True),
+    "--snapshots", default=60, show_default=True, type=click.IntRange(1, 100_000), help="Per run and subsystem."
+)
+@click.option(
+    "--scale", default=0.1, show_default=True, type=Number(1e-6, 1),
     help="Size of the detector; 1 is the whole: 330 histograms, 3.3 million bins.",
 )  # fmt: skip
-@click.option("--statistics", default=1.0, show_default=True, help="Factor on the fills per minute.")
+@click.option(
+    "--statistics", default=1.0, show_default=True, type=Number(0, 1e6), help="Factor on the fills per minute."
+)
 @click.option(
     "--faults", default="planned", show_default=True,
     help="planned: those of the demo; none; a number, drawn by the seed; or kinds, separated by commas.",
 )  # fmt: skip
 @click.option("--seed", default=1, show_default=True, type=click.IntRange(0))
-@click.option("--first-run", default=300000, show_default=True, type=click.IntRange(1))
+@click.option("--first-run", default=300000, show_default=True, type=click.IntRange(1, 10**9))
 @click.option("--workers", type=click.IntRange(0), help="Processes; 0 for this one.  [default: all cores]")
 @as_json
 def simulate(
@@ -205,7 +219,7 @@ def simulate(
 
     wanted: Any = faults
     if faults != "planned":
-        wanted = () if faults == "none" else int(faults) if faults.isdecimal() else faults.split(",")
+        wanted = () if faults == "none" else int(faults) if re.fullmatch("[0-9]{1,6}", faults) else faults.split(",")
     with progress_bar() as progress:
         simulation = simulate.simulate(
             folder, runs=runs, snapshots=snapshots, scale=scale, statistics=statistics, faults=wanted, seed=seed,

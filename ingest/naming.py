@@ -12,9 +12,10 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
+from owtrend.display import printable
 from owtrend.errors import UsageError
 
-__all__ = ["CERN", "FileName", "Pattern", "is_product", "parse", "processed_name", "reason", "to_utc"]
+__all__ = ["CERN", "LARGEST_RUN", "FileName", "Pattern", "is_product", "parse", "processed_name", "reason", "to_utc"]
 
 CERN = "Europe/Zurich"
 _CLOSE = 0.05  # if a larger fraction of ambiguous times follow each other too soon, they come from both hours
@@ -31,6 +32,7 @@ _CLOCK = re.compile(
 )
 _EPOCH = re.compile(r"\d{10}(?:\d{3})?")
 _FIRST_YEAR, _YEARS_AHEAD = 1990, 2  # a time outside these was read wrongly
+LARGEST_RUN = 2**63 - 1  # of int64, as runs are stored
 
 # {time:%Y%m%d-%H%M%S}: what datetime.strptime understands of numbers, and %s, seconds since 1970.
 _DIRECTIVES = {
@@ -107,7 +109,7 @@ class Pattern:
         return cls(text, expression, pieces, time_format)
 
     def read(self, path: str) -> FileName | str | None:
-        """The fields in ``path``; or why its time is impossible; or None if it does not match."""
+        """The fields in ``path``; or why its time or run is impossible; or None if it does not match."""
         match = self.expression.search(path)
         if match is None:
             return None
@@ -118,9 +120,12 @@ class Pattern:
         except (ValueError, OverflowError) as error:
             return f"its time {text!r} is impossible: {error}"
         run, mode = fields.get("run"), fields.get("mode")
+        digits = (run or "").lstrip("0") or run
+        if digits and (len(digits) > len(str(LARGEST_RUN)) or int(digits) > LARGEST_RUN):
+            return f"its run {printable(run, 60)} is impossible: a run is less than 2^63"
         return FileName(
             subsystem=fields.get("subsystem"),
-            run=int(run) if run else None,
+            run=int(digits) if digits else None,
             time=time,
             mode=mode.upper() if mode else None,
             text=match.group().lstrip("/"),

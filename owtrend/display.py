@@ -6,7 +6,7 @@ from html import escape
 from itertools import islice
 from typing import Any
 
-__all__ = ["Display", "Displayed", "DisplayedFields", "few", "printable"]
+__all__ = ["Display", "Displayed", "DisplayedFields", "few", "printable", "quoted"]
 
 _CELL = "text-align: left; vertical-align: top; padding: 0 1em 0 0"
 
@@ -74,6 +74,14 @@ def printable(text: object, limit: int = 80) -> str:
     if not shown.isprintable():
         shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
     return shown if len(shown) <= limit else f"{shown[: limit - 3]}..."
+
+
+def quoted(value: object, limit: int = 80) -> str:
+    """A value from outside as a message shows it, cut after ``limit``: ``'noon'``, ``300000``."""
+    try:
+        return printable(repr(value), limit)
+    except ValueError:  # an int of more digits than Python writes
+        return "a number of thousands of digits"
 
 
 def _short(value: Any) -> str:

@@ -1,8 +1,10 @@
 """Errors that people can act on. Every text says where, what was found, what was expected and what to do."""
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 
 __all__ = [
+    "NONSENSE",
     "AmbiguousNameError",
     "BinningChangedError",
     "DimsError",
@@ -14,6 +16,7 @@ __all__ = [
     "StoreError",
     "StoreLockedError",
     "UsageError",
+    "WorkersLostError",
     "hint",
 ]
 
@@ -62,6 +65,29 @@ class StoreDamagedWarning(UserWarning):
 
 class UsageError(OwtrendError, ValueError):
     """An option or argument that cannot be understood."""
+
+
+class WorkersLostError(OwtrendError, RuntimeError):
+    """A cluster without workers, or whose workers die."""
+
+
+# What code raises that was written for text and numbers of another form than it gets.
+NONSENSE = (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError)
+
+
+@contextlib.contextmanager
+def reading(what: str, remedy: str = "`owtrend repair STORE` drops it") -> Iterator[None]:
+    """Read something in a store that somebody else may have written: what makes no sense is one StoreError.
+
+    ``what`` says where it is and what, ``remedy`` what to do about it.
+    """
+    try:
+        yield
+    except OwtrendError:
+        raise
+    except NONSENSE as error:
+        text = next(iter(str(error).splitlines()), "")[:120]
+        raise StoreError(f"{what} makes no sense ({type(error).__name__}: {text}); {remedy}") from error
 
 
 def near_runs(run: int, known: Iterable[int]) -> str:

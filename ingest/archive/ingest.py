@@ -56,7 +56,7 @@ def ingest(
     found: FoundFiles, location: str | Path, *, workers: int | None = None, scheduler: str | None = None,
     max_cells: int = 2**24, timezone: str = naming.CERN, accumulation: str = "cumulative",
     select: Sequence[str] = (), exclude: Sequence[str] = (), rename: Sequence[str] = (),
-    limits: Limits | None = None, progress: Progress | None = None,
+    limits: Limits | None = None, wait_for_workers: float = cluster.WAIT, progress: Progress | None = None,
 ) -> IngestSummary:  # fmt: skip
     """Ingest files into a store, which is created if it is missing. Ingesting twice changes nothing.
 
@@ -65,7 +65,7 @@ def ingest(
 
     Parameters
     ----------
-    workers, scheduler
+    workers, scheduler, wait_for_workers
         See `owtrend.compute.cluster.runner`.
     max_cells
         Histograms with more cells (bins, flow included) are left out.
@@ -104,7 +104,7 @@ def ingest(
             if _may_hold(task.subsystem, select)
         ]
         total = sum(len(task.files) for task in tasks)
-        with cluster.runner(workers, scheduler, tasks=len(tasks)) as run:
+        with cluster.runner(workers, scheduler, tasks=len(tasks), wait_for_workers=wait_for_workers) as run:
             say("looking for new histograms", 0, total)
             registries = {name: reader.subsystem(name).registry for name in reader.registered}
             layouts = {name: reader.subsystem(name).layouts for name in reader.registered}

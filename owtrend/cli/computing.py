@@ -4,7 +4,7 @@ import json
 
 import click
 
-from owtrend.cli.options import as_json, runs_option, store_argument
+from owtrend.cli.options import as_json, cluster_options, runs_option, store_argument
 from owtrend.cli.output import progress_bar
 
 __all__ = ["compute"]
@@ -16,12 +16,11 @@ __all__ = ["compute"]
 @click.option("-c", "--config", type=click.Path(dir_okay=False), help="YAML file of settings; STORE keeps them.")
 @click.option("--force", is_flag=True, help="Also compute what has not changed.")
 @click.option("--trends-only", is_flag=True, help="Do not look for outliers.")
-@click.option("--workers", type=click.IntRange(0), help="Local worker processes; 0 for threads.  [default: all cores]")
-@click.option("--scheduler", help="Address of an existing Dask scheduler.")
+@cluster_options
 @as_json
 def compute(
     store: str, runs: list[int] | None, config: str | None, force: bool, trends_only: bool, workers: int | None,
-    scheduler: str | None, as_json: bool,
+    scheduler: str | None, wait_for_workers: float, as_json: bool,
 ) -> None:  # fmt: skip
     """Compute trends and outliers of what changed in STORE, and keep them next to the data.
 
@@ -45,6 +44,7 @@ def compute(
             scores=not trends_only,
             workers=workers,
             scheduler=scheduler,
+            wait_for_workers=wait_for_workers,
             progress=progress,
         )
     if as_json:

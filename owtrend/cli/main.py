@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -67,7 +68,9 @@ def main() -> None:
 
 def run() -> NoReturn:
     """The script: run the command that was typed, and end the process with its exit status."""
-    leave(status())
+    result = status()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C: the end has begun
+    leave(result)
 
 
 def status(arguments: Sequence[str] | None = None) -> int:

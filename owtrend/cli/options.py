@@ -1,5 +1,6 @@
 """Arguments and options that several verbs share."""
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,20 @@ from owtrend.cli import completing
 from owtrend.errors import NotFoundError
 
 __all__ = [
-    "as_json", "file_option", "modules_option", "runs_option", "store_argument", "subsystem_option", "trend_options",
+    "Number", "as_json", "cluster_options", "file_option", "modules_option", "runs_option", "store_argument",
+    "subsystem_option", "trend_options",
 ]  # fmt: skip
+
+
+class Number(click.FloatRange):
+    """A finite number: NaN is in every range, and infinity in many."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a number that counts", param, ctx)
+        return number
+
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print data as JSON.")
 
@@ -88,6 +101,22 @@ def trend_options(function: Callable[..., Any]) -> Callable[..., Any]:
         ),
         subsystem_option,
     ):
+        function = option(function)
+    return function
+
+
+def cluster_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that choose where tasks run."""
+    for option in (
+        click.option(
+            "--wait-for-workers", default=60.0, show_default=True, type=Number(0, 1e6),
+            help="Seconds for which a scheduler may have no workers.",
+        ),
+        click.option("--scheduler", help="Address of an existing Dask scheduler."),
+        click.option(
+            "--workers", type=click.IntRange(0), help="Local worker processes; 0 for threads.  [default: all cores]"
+        ),
+    ):  # fmt: skip
         function = option(function)
     return function
 

@@ -4,16 +4,22 @@ import contextlib
 import logging
 import os
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, ThreadPoolExecutor, wait
 from itertools import islice
 from multiprocessing import resource_tracker
 from typing import Any, Protocol
 
-from owtrend.errors import UsageError
+from owtrend.display import quoted
+from owtrend.errors import UsageError, WorkersLostError
 
-__all__ = ["Runner", "local_cluster", "runner"]
+__all__ = ["WAIT", "Runner", "local_cluster", "runner"]
 
+WAIT = 60.0  # [s] for workers
+_LOOK = 5.0  # [s] between two looks whether there are workers
+_log = logging.getLogger(__name__)
 
 _ENVIRONMENT = {
     # Several workers with more threads each would not scale.
@@ -54,21 +60,80 @@ class _Threads:
 class _Cluster:
     """Worker processes, here or elsewhere. A task lost with its worker is run again by Dask."""
 
-    def __init__(self, client: Any, workers: int) -> None:
-        self._client = client
+    def __init__(self, client: Any, workers: int, where: str, patience: float) -> None:
+        """Use a client; ``where`` are its workers, and they may be missing for ``patience`` [s]."""
+        self._client, self._where, self._patience = client, where, patience
         self.workers = workers
 
     def map(self, function: Callable[..., Any], tasks: Sequence[Any]) -> Iterator[Any]:
-        from distributed import as_completed
+        from distributed import KilledWorker, as_completed
 
-        futures = self._client.map(function, tasks, pure=False)
-        for future in as_completed(futures, loop=self._client.loop):
-            yield future.result()
-            future.release()
+        futures, over = self._client.map(function, tasks, pure=False), threading.Event()
+        watch = threading.Thread(target=self._watch, args=(futures, over), daemon=True)
+        watch.start()
+        try:
+            for future in as_completed(futures, loop=self._client.loop):
+                yield future.result()
+                future.release()
+        except KilledWorker as error:
+            raise WorkersLostError(
+                f"{self._where}: a task was given up, for {error.allowed_failures + 1} workers died with it, often for "
+                "want of memory; give fewer workers, or each more memory. The same command continues from there"
+            ) from error
+        except CancelledError as error:
+            raise WorkersLostError(
+                f"{self._where}: no worker for {self._patience:g} s, or the scheduler is gone; start some, then call "
+                "again: the same command continues from there"
+            ) from error
+        finally:
+            over.set()
+
+    def _watch(self, futures: Sequence[Any], over: threading.Event) -> None:
+        """Cancel tasks that no worker is there for any more: Dask would wait for ever."""
+        since: float | None = None
+        while not over.wait(min(_LOOK, self._patience)):
+            try:
+                missing = not self._client.scheduler_info(n_workers=1)["workers"]
+            except Exception:  # closed, or its scheduler is gone: Dask cancels the tasks itself
+                missing = self._client.status != "running"
+            now = time.monotonic()
+            if not missing:
+                since = None
+            elif since is None:
+                since = now
+                _log.warning("%s: no worker left; waiting for %g s", self._where, self._patience)
+            elif now - since >= self._patience:
+                with contextlib.suppress(Exception):  # closed meanwhile
+                    self._client.cancel(futures)
+                return
+
+
+def _wait_for_workers(client: Any, where: str, patience: float) -> int:
+    """The number of workers of a scheduler, at least one.
+
+    Raises
+    ------
+    WorkersLostError
+        If none comes in time.
+    """
+    if not (known := client.scheduler_info(n_workers=-1)["workers"]):
+        _log.warning("%s: it has no workers yet; waiting for %g s", where, patience)
+        try:
+            client.wait_for_workers(1, timeout=patience)
+        except TimeoutError as error:
+            raise WorkersLostError(
+                f"{where}: no worker came in {patience:g} s; start some by `dask worker ADDRESS`, or wait longer with "
+                "--wait-for-workers"
+            ) from error
+        known = client.scheduler_info(n_workers=-1)["workers"]
+    return max(1, len(known))
 
 
 @contextlib.contextmanager
-def runner(workers: int | None = None, scheduler: str | None = None, *, tasks: int | None = None) -> Iterator[Runner]:
+def runner(
+    workers: int | None = None, scheduler: str | None = None, *, tasks: int | None = None,
+    wait_for_workers: float = WAIT,
+) -> Iterator[Runner]:  # fmt: skip
     """Something that runs tasks.
 
     Parameters
@@ -79,11 +144,15 @@ def runner(workers: int | None = None, scheduler: str | None = None, *, tasks: i
         starts one.
     scheduler
         Address of a Dask scheduler to use instead.
+    wait_for_workers
+        How long a cluster may have no workers [s].
 
     Raises
     ------
     UsageError
         If the scheduler cannot be reached, or processes cannot be started.
+    WorkersLostError
+        If the scheduler has no workers for too long, or they die with a task.
     """
     cores = len(os.sched_getaffinity(0))
     few = tasks is not None and tasks <= (2 if workers is None else 1)
@@ -95,12 +164,14 @@ def runner(workers: int | None = None, scheduler: str | None = None, *, tasks: i
     if scheduler is not None:
         try:
             client = Client(scheduler, timeout="10s", set_as_default=False)
-        except (OSError, ValueError) as error:
+        except (OSError, TypeError, ValueError) as error:  # TypeError: tls:// without a certificate
             raise UsageError(
-                f"scheduler {scheduler!r}: {error}; expected an address such as tcp://host:8786"
+                f"scheduler {quoted(scheduler)}: {' '.join(str(error).split())}; expected an address such as "
+                "tcp://host:8786"
             ) from error
         with client:
-            yield _Cluster(client, max(1, len(client.scheduler_info(n_workers=-1)["workers"])))
+            where = f"scheduler {scheduler}"
+            yield _Cluster(client, _wait_for_workers(client, where, wait_for_workers), where, wait_for_workers)
         return
     count = workers or cores
     try:
@@ -108,7 +179,7 @@ def runner(workers: int | None = None, scheduler: str | None = None, *, tasks: i
     except RuntimeError as error:
         raise UsageError(f"worker processes could not be started ({error}); call again, or with 0 workers") from error
     with local, Client(local, set_as_default=False) as client:
-        yield _Cluster(client, count)
+        yield _Cluster(client, count, "worker processes", wait_for_workers)
 
 
 @contextlib.contextmanager

@@ -64,7 +64,7 @@ class ComputeSummary(DisplayedFields):
 def compute(
     location: str | Path, *, config: Config | None = None, runs: Sequence[int] | None = None, force: bool = False,
     scores: bool = True, workers: int | None = None, scheduler: str | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    wait_for_workers: float = cluster.WAIT, progress: Callable[[str, int, int], None] | None = None,
 ) -> ComputeSummary:  # fmt: skip
     """Bring stored trends and scores up to date, for the runs that changed.
 
@@ -81,7 +81,7 @@ def compute(
         Also what has not changed.
     scores
         Whether to look for outliers, too.
-    workers, scheduler
+    workers, scheduler, wait_for_workers
         See `owtrend.compute.cluster.runner`.
     progress
         Called with a word on what is being done, and how many tasks of how many are done.
@@ -116,7 +116,7 @@ def compute(
             begin(), reader, [*wanted, *growing], names, config, named_origins(settings, reader.own_reductors) | own
         )
         total, done = sum(map(len, tasks.values())), 0
-        with cluster.runner(workers, scheduler, tasks=total) as runner:
+        with cluster.runner(workers, scheduler, tasks=total, wait_for_workers=wait_for_workers) as runner:
             for first in range(0, len(wanted), RUNS_PER_COMMIT):
                 batch = wanted[first : first + RUNS_PER_COMMIT]
                 found: dict[RunKey, dict[int, TrendArrays]] = {key: {} for key in batch}

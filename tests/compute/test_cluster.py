@@ -3,15 +3,17 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from functools import partial
 
 import dask
 import numpy as np
 import pytest
+from distributed import LocalCluster, Security
 
 from owtrend.compute import compute
 from owtrend.compute.cluster import interrupts_blocked, local_cluster, runner
-from owtrend.errors import UsageError
+from owtrend.errors import UsageError, WorkersLostError
 from owtrend.store.repository import Store
 
 pytestmark = pytest.mark.slow
@@ -77,3 +79,58 @@ def test_workers_do_not_hear_ctrl_c_and_this_process_does():
     with interrupts_blocked():
         assert blocked_in_a_child() == "True"
     assert blocked_in_a_child() == "False"
+
+
+def test_a_scheduler_without_workers_is_waited_for_as_long_as_one_wants(caplog):
+    message = r"no worker came in 0.2 s; .*--wait-for-workers"
+    with local_cluster(0, processes=False) as cluster:
+        call = runner(scheduler=cluster.scheduler_address, wait_for_workers=0.2)
+        with pytest.raises(WorkersLostError, match=message), call:
+            pass
+    assert "it has no workers yet; waiting for 0.2 s" in caplog.text
+
+
+def test_workers_that_are_all_lost_end_a_pass(caplog):
+    with (
+        local_cluster(1, processes=False) as cluster,
+        runner(scheduler=cluster.scheduler_address, wait_for_workers=0.3) as tasks,
+    ):
+        results = tasks.map(time.sleep, [0, 2])
+        next(results)
+        cluster.scale(0)
+        with pytest.raises(WorkersLostError, match=r"no worker for 0.3 s"):
+            next(results)
+    assert "no worker left; waiting for 0.3 s" in caplog.text
+
+
+def test_a_task_that_kills_its_workers_is_given_up_in_one_line():
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        local_cluster(1) as cluster,
+        runner(scheduler=cluster.scheduler_address) as tasks,
+    ):
+        with pytest.raises(WorkersLostError, match="1 workers died with it") as raised:
+            list(tasks.map(killed, [0]))
+        assert "\n" not in str(raised.value)
+
+
+def killed(_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_scheduler_with_tls_takes_the_certificates_of_dasks_own_configuration(tmp_path):
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+         "-keyout", key, "-out", certificate], check=True, capture_output=True,
+    )  # fmt: skip
+    tls = "distributed.comm.tls"
+    options = {f"{tls}.ca-file": str(certificate)}
+    for role in ("client", "scheduler", "worker"):
+        options |= {f"{tls}.{role}.cert": str(certificate), f"{tls}.{role}.key": str(key)}
+    with dask.config.set(options):
+        local = {"n_workers": 1, "processes": False, "dashboard_address": None}
+        with LocalCluster(protocol="tls://", security=Security(), **local) as cluster:
+            assert cluster.scheduler_address.startswith("tls://")
+            with runner(scheduler=cluster.scheduler_address) as tasks:
+                assert list(tasks.map(abs, [-3])) == [3]
