@@ -1,15 +1,24 @@
 """Settings in a YAML file: reductors, event counters, own modules, names, the budget of false alarms."""
 
+import functools
 import json
+import logging
+import operator
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from owtrend.errors import UsageError, hint
+from owtrend.display import printable
+from owtrend.errors import StoreError, UsageError, hint, reading
 
 __all__ = ["Config", "ScoreConfig", "SubsystemConfig", "from_json", "load"]
+
+
+_MOST_RUNS = 10_000
+_log = logging.getLogger(__name__)
 
 
 class _Strict(BaseModel):
@@ -44,12 +53,18 @@ class ScoreConfig(_Strict):
     """Settings of the search for outliers."""
 
     false_alarms: float = Field(
-        default=1.0, gt=0, description="False alarms expected in eight hours, all histograms together."
+        default=1.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="False alarms expected in eight hours, all histograms together.",
     )
-    last: int = Field(default=5, ge=1, description="Number of earlier good runs that a run is compared with.")
+    last: int = Field(
+        default=5, ge=1, le=_MOST_RUNS, description="Number of earlier good runs that a run is compared with."
+    )
     adapt_after: int = Field(
         default=3,
         ge=0,
+        le=_MOST_RUNS,
         description="Runs in a row that differ before they become the reference; 0: never.",
     )
     epochs: dict[str, list[int]] = Field(
@@ -96,15 +111,52 @@ def load(path: str | Path) -> Config:
         raise UsageError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     except ValidationError as error:
         raise UsageError(f"{path}: {'; '.join(_problem(one) for one in error.errors())}") from error
+    except (RecursionError, ValueError) as error:  # numbers and dates that mean nothing, lists in lists in lists
+        raise UsageError(f"{path}: {type(error).__name__}: {' '.join(str(error).split())}") from error
 
 
-def from_json(text: str) -> Config:
-    """The configuration written by `Config.model_dump_json`."""
-    return Config.model_validate(json.loads(text))
+@lru_cache(maxsize=16)
+def from_json(text: str, where: str = "") -> Config:
+    """The configuration that a store keeps, written by `Config.model_dump_json` of this or another version.
+
+    Settings that this version does not know have no effect, and a warning lists them.
+
+    Parameters
+    ----------
+    where
+        The store, for messages.
+
+    Raises
+    ------
+    StoreError
+        If it is no JSON, or a setting has an impossible value.
+    """
+    remedy = "give one by `owtrend compute STORE --config FILE`"
+    with reading(f"{where}: the configuration in the store", remedy):
+        settings = json.loads(text)
+    unknown = []
+    while True:
+        try:
+            config = Config.model_validate(settings)
+            break
+        except ValidationError as error:
+            ignored = [one["loc"] for one in error.errors() if one["type"] == "extra_forbidden"]
+            if not ignored:
+                problems = "; ".join(_problem(one) for one in error.errors())
+                raise StoreError(
+                    f"{where}: the configuration in the store: {printable(problems, 500)}; {remedy}"
+                ) from error
+            for *path, name in ignored:
+                del functools.reduce(operator.getitem, path, settings)[name]
+                unknown.append(".".join(map(str, (*path, name))))
+    if unknown:
+        names = printable(", ".join(sorted(unknown)), 300)
+        _log.warning("%s: settings of the store that this version does not know, without effect: %s", where, names)
+    return config
 
 
 def _problem(error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"])
+    where = ".".join(str(part) for part in error["loc"]) or "settings"
     if error["type"] != "extra_forbidden":
         return f"{where}: {error['msg']}"
     owner = Config if len(error["loc"]) == 1 else ScoreConfig if error["loc"][0] == "scores" else SubsystemConfig

@@ -6,9 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from owtrend.display import quoted
 from owtrend.errors import UsageError
 
-__all__ = ["duration", "parse_interval", "parse_time", "to_utc"]
+__all__ = ["duration", "nanoseconds", "parse_interval", "parse_time", "to_utc"]
+
+_FIRST_YEAR, _LAST_YEAR = 1678, 2261  # whole years that datetime64[ns] holds; NumPy wraps others around silently
+_BARE = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d{1,9})?)?", re.ASCII)
+_ZONED = re.compile(r".*T.*[+-]\d\d(:?\d\d)?", re.ASCII)
 
 
 def parse_time(value: Any, first: np.datetime64 | None = None, last: np.datetime64 | None = None) -> np.datetime64:
@@ -22,17 +27,42 @@ def parse_time(value: Any, first: np.datetime64 | None = None, last: np.datetime
     day = np.timedelta64(1, "D")
     time: Any = value.removesuffix("Z") if isinstance(value, str) else value
     try:
-        if first is not None and isinstance(time, str) and re.fullmatch(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?", time):
-            clock = time.zfill(len(time) + (time.index(":") < 2))
-            found = np.datetime64(f"{first.astype('datetime64[D]')}T{clock}", "ns")
-            end = first if last is None else last
-            return found + day if first - found > found + day - end else found
-        if hasattr(time, "values"):  # of xarray, as histogram.time[3]
+        if isinstance(time, str):
+            if first is not None and _BARE.fullmatch(time):
+                clock = time.zfill(len(time) + (time.index(":") < 2))
+                found = np.datetime64(f"{first.astype('datetime64[D]')}T{clock}", "ns")
+                end = first if last is None else last
+                return found + day if first - found > found + day - end else found
+            if _ZONED.fullmatch(time) and (in_utc := to_utc(time)) is not None:
+                time = in_utc.replace(tzinfo=None)
+            elif not re.match(r"\d{4}(?!\d)|now$|today$", time, re.ASCII):
+                raise ValueError("no year of four digits")
+        elif hasattr(time, "values"):  # of xarray, as histogram.time[3]
             time = time.values[()]
-        result: np.datetime64 = np.datetime64(time, "ns")
-        return result
-    except ValueError as error:
-        raise UsageError(f"not a time: {value!r}; give for example '10:30' or '2018-06-01T10:30:00', in UTC") from error
+        return nanoseconds(np.datetime64(time, "ns") if isinstance(time, int) else np.datetime64(time))
+    except (OverflowError, TypeError, ValueError) as error:
+        years = f", in the years {_FIRST_YEAR} to {_LAST_YEAR}" if isinstance(error, OverflowError) else ""
+        raise UsageError(
+            f"not a time: {quoted(value)}; give for example '10:30' or '2018-06-01T10:30:00', in UTC{years}"
+        ) from error
+
+
+def nanoseconds(time: np.datetime64) -> np.datetime64:
+    """A time in nanoseconds.
+
+    Raises
+    ------
+    ValueError
+        If it is not a time (NaT).
+    OverflowError
+        If nanoseconds cannot hold it: they reach from 1678 to 2261.
+    """
+    if np.isnat(time):
+        raise ValueError("not a time")
+    year = int(time.astype("datetime64[Y]").astype(np.int64)) + 1970
+    if not _FIRST_YEAR <= year <= _LAST_YEAR:
+        raise OverflowError(f"it is in the year {year}, expected {_FIRST_YEAR} to {_LAST_YEAR}")
+    return time.astype("datetime64[ns]")
 
 
 def parse_interval(every: Any) -> np.timedelta64:
@@ -46,11 +76,17 @@ def parse_interval(every: Any) -> np.timedelta64:
     import pandas as pd  # here, for the store reads times without it
 
     try:
+        if isinstance(every, str) and not re.search(r"[^\W\d]|:", every):
+            raise ValueError("a number without a unit, which pandas takes for nanoseconds")
+        if isinstance(every, str):
+            every = re.sub(r"(?<=\d)\s*d\b", "D", every)  # of days, as people write them
         length = pd.Timedelta(every, unit="s") if isinstance(every, int | float) else pd.Timedelta(every)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"not a length of time: {every!r}; give for example '10min' or '30s'") from error
-    if pd.isna(length) or length <= pd.Timedelta(0):
-        raise UsageError(f"an interval must be longer than nothing, not {every!r}")
+        length = length if pd.isna(length) else length.as_unit("ns")
+        positive = not pd.isna(length) and length > pd.Timedelta(0)
+    except (OverflowError, TypeError, ValueError) as error:
+        raise UsageError(f"not a length of time: {quoted(every)}; give for example '10min' or '30s'") from error
+    if not positive:
+        raise UsageError(f"an interval must be longer than nothing, not {quoted(every)}")
     result: np.timedelta64 = length.to_timedelta64()
     return result
 
@@ -72,6 +108,6 @@ def to_utc(time: str | datetime) -> datetime | None:
     """A time, or its ISO 8601 text, in UTC, which it is taken for if it has no zone; None if it is no time."""
     try:
         when = time if isinstance(time, datetime) else datetime.fromisoformat(time)
-    except ValueError:
+        return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+    except (OverflowError, TypeError, ValueError):
         return None
-    return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)

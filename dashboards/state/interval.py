@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from owtrend.display import printable
 from owtrend.errors import UsageError
 from owtrend.times import parse_time
 
@@ -28,7 +29,8 @@ def between_snapshots(
         notes.append(f"{error}. The whole run is shown instead.")
         return None, None
     if last < first or first == len(times) - 1:
-        wanted = f"{'run start' if start is None else start} to {'run end' if stop is None else stop}"
+        first_text, last_text = ("run start" if start is None else start, "run end" if stop is None else stop)
+        wanted = f"{printable(first_text)} to {printable(last_text)}"
         notes.append(f"There is no snapshot in the interval {wanted}; the whole run is shown instead.")
         return None, None
     last = max(last, first + 1)
@@ -42,7 +44,4 @@ def text(time: np.datetime64) -> str:
 
 def _last_before(times: Any, time: Any) -> int:
     """Index of the last of ``times`` at or before a time; -1 if all are later."""
-    when = parse_time(time, times[0])
-    if np.isnat(when):
-        raise UsageError(f"not a time: {time!r}")
-    return int(np.searchsorted(times, when, side="right")) - 1
+    return int(np.searchsorted(times, parse_time(time, times[0]), side="right")) - 1

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 import owtrend
+from owtrend.display import quoted
 from owtrend.errors import UsageError
 from owtrend.model import schema
 
@@ -64,9 +65,10 @@ def ranges(text: str, histogram: xr.Dataset, axes: str) -> Ranges:
         match = _RANGE.fullmatch(piece)
         axis = (match[1] or (summed[0] if len(summed) == 1 else "")) if match else ""
         if match is None or axis not in summed:
-            raise UsageError(f"{piece!r} is not a range of a summed axis; give a part of {possible}")
+            raise UsageError(f"{quoted(piece)} is not a range of a summed axis; give a part of {possible}")
         edges = spans[axis]
-        low, high = sorted(int(np.abs(edges - float(bound)).argmin()) for bound in match.group(2, 3))
+        bounds = np.clip([float(bound) for bound in match.group(2, 3)], edges[0], edges[-1])
+        low, high = sorted(int(np.abs(edges - bound).argmin()) for bound in bounds)
         if low == high:
             high = min(low + 1, len(edges) - 1)
             low = high - 1

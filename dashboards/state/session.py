@@ -13,6 +13,7 @@ from dashboards.state.load import Loaded
 from dashboards.state.news import News, news
 from dashboards.state.reference import slice_reference
 from dashboards.state.view import View, from_address
+from owtrend.display import printable
 from owtrend.errors import UsageError
 from owtrend.model.histogram import display_name
 from owtrend.times import parse_interval
@@ -20,6 +21,8 @@ from owtrend.times import parse_interval
 __all__ = ["MOST", "Session"]
 
 MOST = 7  # further runs; more colours would look alike
+_DIGITS = 19  # from here on a number need not fit an int64, as runs do
+_LONGEST = 100  # characters that a note repeats of what was asked for
 _VIEW, _LOADED = ([field.name for field in fields(kind)] for kind in (View, Loaded))
 
 
@@ -136,7 +139,8 @@ class Session:
         self.asked = load.namesakes(table, wanted["histogram"])
         if self.asked:
             histogram, cumulative = wanted["histogram"], None
-            notes.append(f"{histogram} is the name of {len(self.asked)} histograms in {where}. Choose one:")
+            name = printable(histogram, _LONGEST)
+            notes.append(f"{name} is the name of {len(self.asked)} histograms in {where}. Choose one:")
         else:
             histogram = _one_of("histogram", wanted["histogram"], table.index.tolist(), where, notes)
             cumulative = loaded.cumulative
@@ -217,7 +221,7 @@ class Session:
         )
         unknown = [number for number in numbers if number not in load.runs(self.archive).index]
         if unknown:
-            notes.append(f"There is no run {', '.join(map(str, unknown))} in the store.")
+            notes.append(f"There is no run {printable(', '.join(map(str, unknown)), _LONGEST)} in the store.")
         found = [number for number in numbers if number not in unknown and number != run]
         if len(found) > MOST:
             notes.append(f"At most {MOST} further runs are shown: more colours would look alike.")
@@ -254,7 +258,7 @@ def _one_of(kind: str, wanted: Any, known: Sequence[Any], where: str, notes: lis
         return wanted
     first = known[0] if known else ""
     if wanted is not None:
-        notes.append(f"There is no {kind} {wanted} in {where}; {first} is shown instead.")
+        notes.append(f"There is no {kind} {printable(wanted, _LONGEST)} in {where}; {first} is shown instead.")
     return first
 
 
@@ -269,7 +273,8 @@ def _length(every: str | None, notes: list[str]) -> str:
 
 
 def _number(run: Any) -> Any:
-    return int(run) if isinstance(run, str) and run.isdecimal() else run
+    """A run from its text; what cannot be one stays as it is, and is not found."""
+    return int(run) if isinstance(run, str) and run.isdecimal() and len(run) < _DIGITS else run
 
 
 def _is_true(value: Any) -> bool:

@@ -103,8 +103,8 @@ def find_files(
             missing = " and no ".join(["run"] * (number is None) + ["subsystem"] * (name is None))
             result.skip(f"no {missing} in the file name ({_ways(number is None, name is None)})", label)
             continue
-        if number == 0:
-            result.skip("run 0", label)
+        if not 0 < number <= naming.LARGEST_RUN:
+            result.skip("run 0" if number == 0 else "no run has this number: expected 1 to 2^63 - 1", label)
             continue
         try:
             status = path.stat()

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from owtrend.cli import completing
-from owtrend.cli.options import as_json, store_argument, subsystem_option
+from owtrend.cli.options import Number, as_json, store_argument, subsystem_option
 from owtrend.cli.output import plain, print_quarantine, print_table, progress_bar, time_after
 from owtrend.errors import StoreDamagedWarning
 
@@ -187,7 +187,7 @@ def merge(store: str, source: str, why: str) -> None:
 
 @click.command()
 @store_argument
-@click.option("--older-than", default=7.0, show_default=True, help="Days to keep a version.")
+@click.option("--older-than", default=7.0, show_default=True, type=Number(0, 36_500), help="Days to keep a version.")
 @click.option("--force", is_flag=True, help="Allow less than an hour, when nobody reads STORE.")
 def clean(store: str, older_than: float, force: bool) -> None:
     """Delete old versions of STORE and free the disk space that only they use. Tagged versions stay.

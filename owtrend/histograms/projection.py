@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from owtrend.display import quoted
 from owtrend.errors import DimsError, UsageError, hint
 from owtrend.model import schema
 from owtrend.model.root_sums import letters_of
@@ -268,8 +269,8 @@ def _edge(histogram: xr.Dataset, axis: str, value: float) -> int:
     edges = schema.edges(histogram, axis)
     try:
         value = float(value)
-    except (TypeError, ValueError):
-        raise UsageError(f"{_name(histogram)}: {axis} = {value!r} is no number; give bin edges") from None
+    except (OverflowError, TypeError, ValueError):
+        raise UsageError(f"{_name(histogram)}: {axis} = {quoted(value)} is no number; give bin edges") from None
     if (found := schema.edge_at(edges, value)) is not None:
         return found
     above = int(np.searchsorted(edges, value))

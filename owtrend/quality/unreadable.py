@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from owtrend.display import quoted
 from owtrend.errors import NotFoundError, near_runs
 from owtrend.histograms.listing import select_runs
 from owtrend.model.finding import Finding, Score
@@ -55,5 +56,5 @@ def chosen_runs(reader: Reader, subsystem: str | None, runs: slice | Sequence[in
     known |= {finding.run for finding in files}
     chosen = {runs} if isinstance(runs, int) else set(select_runs(known, runs))
     for run in sorted(chosen - known):
-        raise NotFoundError(f"{reader.location}: no run {run}{near_runs(run, known)}")
+        raise NotFoundError(f"{reader.location}: no run {quoted(run)}{near_runs(run, known)}")
     return chosen

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from owtrend.display import DisplayedFields
+from owtrend.display import DisplayedFields, quoted
 from owtrend.errors import SnapshotError, UsageError
 from owtrend.model import root_sums
 from owtrend.model.registry import COUNTS, SAME, SUMS, WEIGHTS, Layouts, Registry, Segment, segments_of
@@ -20,6 +20,7 @@ from owtrend.store.layout import TIME_CHUNK
 from owtrend.store.reader import SubsystemReader
 from owtrend.store.repository import Store
 from owtrend.store.transaction import Transaction
+from owtrend.times import nanoseconds
 
 __all__ = ["Appended", "Appender", "appender"]
 
@@ -366,6 +367,14 @@ def _require_whole(snapshot: Snapshot) -> None:
             raise SnapshotError(
                 f"{snapshot.source or 'snapshot'}: it has no {name}; set it, or give a source whose name has it"
             )
+    if not 0 <= int(snapshot.run or 0) < 2**63:
+        raise SnapshotError(f"{snapshot.source or 'snapshot'}: run {quoted(snapshot.run)}; expected less than 2^63")
+    try:
+        nanoseconds(np.datetime64(snapshot.time))
+    except (OverflowError, ValueError) as error:
+        raise SnapshotError(
+            f"{snapshot.source or 'snapshot'}: its time {quoted(snapshot.time)} is impossible: {error}"
+        ) from error
     if not len(snapshot):
         raise SnapshotError(f"{snapshot.source or 'snapshot'}: no histogram in it")
     for histogram in snapshot.values():

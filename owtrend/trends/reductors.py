@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from owtrend import modules
+from owtrend.display import quoted
 from owtrend.errors import NotFoundError, UsageError, hint
 from owtrend.model.axis import Axis
 from owtrend.model.registry import Segment
@@ -133,7 +134,9 @@ class Reductor:
 
 
 _LONGEST = 200  # characters of a label
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_LONGEST_INSIDE = 1000  # characters in brackets: three labels and more
+_WHOLE = 1e16  # from here on float64 does not hold every whole number
+_NUMBER = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
 _LABEL = r'"(?:[^"\\]|\\.)*"|[A-Za-z_][\w.-]*'
 _PARTS = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^,"]|")+')  # between commas, but for those in quotes
 _SPEC = re.compile(r"(?P<name>\w+?)(?:_(?P<axis>[xyzt]))?(?:\((?P<inside>.*)\))?")
@@ -159,7 +162,7 @@ def parse(spec: str) -> Reductor:
     if name not in REDUCTORS or (axis and not REDUCTORS[name].per_axis):
         near = hint(name, REDUCTORS, limit=1).removesuffix("?")
         raise NotFoundError(
-            f"no reductor {spec!r}{near}; there are {', '.join(REDUCTORS)}, with an axis such as mean_x"
+            f"no reductor {quoted(spec)}{near}; there are {', '.join(REDUCTORS)}, with an axis such as mean_x"
         )
     kind = REDUCTORS[name]
     axis = axis or ("x" if kind.per_axis else "")
@@ -169,20 +172,26 @@ def parse(spec: str) -> Reductor:
         return Reductor(spec, kind, other=inside)
     numbers: list[float] = []
     ranges: dict[str, tuple[float, float] | str] = {}
+    if len(inside or "") > _LONGEST_INSIDE:
+        raise UsageError(f"{quoted(spec)}: {len(inside or ''):,} characters in brackets, expected {_LONGEST_INSIDE:,}")
     for part in filter(None, (piece.strip() for piece in _PARTS.findall(inside or ""))):
         if re.fullmatch(_NUMBER, part):
-            numbers.append(float(part))
+            numbers.append(_number(spec, part))
+        elif part[0] in ranges and part[1:2] == "=":
+            raise UsageError(f"{quoted(spec)}: two ranges of {part[0]}; give one")
         elif found := re.fullmatch(rf"([xyz])=({_NUMBER}):({_NUMBER})", part):
-            ranges[found[1]] = (float(found[2]), float(found[3]))
+            ranges[found[1]] = (_number(spec, found[2]), _number(spec, found[3]))
         elif found := re.fullmatch(rf"([xyz])=({_LABEL})", part):
             ranges[found[1]] = _label(spec, found[2])
         else:
-            raise UsageError(f'{spec!r}: {part!r} is neither a number nor a range such as y=2:5 or x="label"')
+            raise UsageError(
+                f'{quoted(spec)}: {quoted(part)} is neither a number nor a range such as y=2:5 or x="label"'
+            )
     if len(numbers) not in kind.numbers:
         wanted = " or ".join(map(str, kind.numbers))
-        raise UsageError(f"{spec!r}: {name} takes {wanted} numbers in brackets, not {len(numbers)}")
+        raise UsageError(f"{quoted(spec)}: {name} takes {wanted} numbers in brackets, not {len(numbers)}")
     if name == "quantile" and not 0 <= numbers[0] <= 1:
-        raise UsageError(f"{spec!r}: expected a share from 0 to 1, not {numbers[0]:g}")
+        raise UsageError(f"{quoted(spec)}: expected a share from 0 to 1, not {numbers[0]:g}")
     if kind.custom and ranges:
         raise UsageError(f"{spec!r}: a function of your own takes no range; it can choose bins by owtrend.project")
     arguments = [_text(number) for number in numbers]
@@ -191,12 +200,19 @@ def parse(spec: str) -> Reductor:
     return Reductor(whole + (f"({','.join(arguments)})" if arguments else ""), kind, axis, tuple(numbers), ranges)
 
 
+def _number(spec: str, text: str) -> float:
+    number = float(text)
+    if not np.isfinite(number):
+        raise UsageError(f"{quoted(spec)}: {quoted(text, 30)} is too large for a number; give edges of bins")
+    return number
+
+
 def _label(spec: str, text: str) -> str:
     """A label as people type it: in quotes, as in JSON, or a bare word."""
     try:
         label = str(json.loads(text)) if text.startswith('"') else text
     except ValueError as error:
-        raise UsageError(f"{spec!r}: {text} is no label in quotes: {error}") from None
+        raise UsageError(f"{quoted(spec)}: {quoted(text)} is no label in quotes: {error}") from None
     if len(label) > _LONGEST:
         raise UsageError(f"a label of {len(label)} characters; expected at most {_LONGEST}")
     return label
@@ -209,7 +225,7 @@ def _range_text(wanted: tuple[float, float] | str) -> str:
 
 
 def _text(number: float) -> str:
-    return str(int(number)) if number == int(number) else repr(number)
+    return str(int(number)) if number.is_integer() and abs(number) < _WHOLE else repr(number)
 
 
 def reductor(function: Callable[..., Any]) -> Callable[..., Any]:
