@@ -11,6 +11,7 @@ from owtrend.display import printable
 
 __all__ = ["explain"]
 
+_FULL = ("No space left on device", "os error 28", "database or disk is full")  # of Rust and SQLite
 _PACKAGES = ("owtrend", "numpy", "zarr", "icechunk", "xarray", "pandas", "click")
 
 
@@ -21,6 +22,10 @@ def explain(error: Exception, arguments: Sequence[str]) -> str:
     line says so; so is what is damaged in a store.
     """
     written = _written(error, arguments)
+    if isinstance(error, MemoryError):
+        return f"not enough free memory; free some, or give fewer --workers; the full report is in {written}"
+    if any(words in str(error) for words in _FULL):
+        return f"the disk is full; free some space, then call again; what was committed is safe ({written})"
     if type(error).__name__ == "IcechunkError" or "checksum do not match" in str(error):
         return (
             f"something in the store cannot be read ({_first_line(error)}); `owtrend check STORE` says what, "
@@ -30,10 +35,19 @@ def explain(error: Exception, arguments: Sequence[str]) -> str:
         where = f"{printable(os.fsdecode(error.filename), 300)}: " if isinstance(error.filename, str | bytes) else ""
         return f"{where}{error.strerror}; the full report is in {written}"
     text = _first_line(error)
-    return (
-        f"unexpected {type(error).__name__}{f': {text}' if text else ''}; "
-        f"this is a fault in owtrend, please report it with the file {written}"
-    )
+    what = f"unexpected {type(error).__name__}{f': {text}' if text else ''}; "
+    if _came_from_a_store(error):
+        return (
+            f"{what}something in the store may be damaged: `owtrend check STORE` says what. If all is well there, "
+            f"this is a fault in owtrend, please report it with the file {written}"
+        )
+    return f"{what}this is a fault in owtrend, please report it with the file {written}"
+
+
+def _came_from_a_store(error: Exception) -> bool:
+    """True if it was raised while something was read from a store, or made of what was read."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return any("/owtrend/store/" in frame.filename or frame.name == "from_json" for frame in frames)
 
 
 def _first_line(error: Exception) -> str:

@@ -259,6 +259,9 @@ def matching(histograms: Iterable[HistogramEntry], patterns: Sequence[str], wher
     return [entry for entry, is_chosen in zip(known, chosen, strict=True) if is_chosen]
 
 
+_MOST_SEGMENTS = 2**24  # of a subsystem
+
+
 class Layouts:
     """Sets of segments that rows hold, by layout number: absent is not zero."""
 
@@ -296,4 +299,7 @@ class Layouts:
 
     @staticmethod
     def from_json(line: str) -> tuple[int, ...]:
-        return tuple(number for first, last in json.loads(line) for number in range(first, last + 1))
+        ranges = json.loads(line)
+        if ranges and max(last for _, last in ranges) >= _MOST_SEGMENTS:
+            raise ValueError(f"a segment with the number {ranges[-1][1]}")
+        return tuple(number for first, last in ranges for number in range(first, last + 1))

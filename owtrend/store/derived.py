@@ -10,6 +10,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from owtrend.errors import reading
 from owtrend.store import versions
 from owtrend.store.layout import (
     SCORE_DETAIL,
@@ -90,7 +91,7 @@ class StoredTrends(_Derived):
     @cached_property
     def reductors(self) -> list[str]:
         """Names of the reductors that have trends."""
-        return [] if (group := self._readable) is None else list(group.attrs["reductors"])
+        return [] if (group := self._readable) is None else _names(group, "reductors")
 
     @cached_property
     def versions(self) -> NDArray[np.int32]:
@@ -113,14 +114,14 @@ class StoredScores(_Derived):
     @property
     def comparisons(self) -> list[str]:
         """Names of the comparisons of each report."""
-        return [] if self.group is None else list(self.group.attrs["looks"])
+        return [] if self.group is None else _names(self.group, "looks")
 
     @cached_property
     def versions(self) -> dict[str, NDArray[np.int32]]:
         """Versions of the formulas of each run, by family of scores; 0 where there are no scores."""
         families = list(versions.SCORES)
-        if self.group is not None:
-            families = list(self.group.attrs.get("families", families))
+        if self.group is not None and "families" in self.group.attrs:
+            families = _names(self.group, "families")
         return dict(zip(families, self._versions(len(families)).T, strict=True))
 
     @property
@@ -156,8 +157,8 @@ class StoredScores(_Derived):
         """Stored null models of a run, shape ``(histogram, comparison, summary, 3)``; NaN where it has none."""
         assert self.group is not None, "asked for null models where no scores are stored"
         values = self.block("null", run_index, columns).astype(np.float64)
-        attrs = self.group.attrs
-        for axis, wanted, stored in ((1, comparisons, attrs["looks"]), (2, summaries, attrs["nulls"])):
+        known = self.comparisons, _names(self.group, "nulls")
+        for axis, wanted, stored in zip((1, 2), (comparisons, summaries), known, strict=True):
             index = [stored.index(name) if name in stored else -1 for name in wanted]
             values = np.take(values, index, axis=axis)
             values[(slice(None),) * axis + (np.equal(index, -1),)] = np.nan
@@ -172,6 +173,15 @@ class StoredScores(_Derived):
             line for run_index in run_indices if run_index < stored.shape[0]
             for line in bytes(stored[run_index]).rstrip(b"\0").decode().splitlines()
         ]  # fmt: skip
+
+
+def _names(group: zarr.Group, what: str) -> list[str]:
+    """Names along an axis of a group."""
+    with reading(f"{group.path}: the list of its {what}"):
+        names: Any = group.attrs[what]
+        if not isinstance(names, list):
+            raise TypeError(f"{type(names).__name__}, expected a list")
+        return [str(name) for name in names]
 
 
 @dataclass

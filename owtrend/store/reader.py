@@ -12,8 +12,8 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from owtrend.display import Display, Displayed
-from owtrend.errors import NotFoundError, StoreError, near_runs
+from owtrend.display import Display, Displayed, quoted
+from owtrend.errors import NotFoundError, StoreError, near_runs, reading
 from owtrend.model.registry import Layouts, Registry, Segment
 from owtrend.model.rows import NotStored, RowFlag, RunRows, State, TailRow, carried_over, merged_order, unchanged
 from owtrend.model.wording import plural
@@ -25,7 +25,7 @@ from owtrend.store.layout import FORMAT, READABLE, ROW_ARRAYS, RUN_ARRAYS, TAIL,
 if TYPE_CHECKING:
     from owtrend.config import Config
 
-__all__ = ["RawParts", "Reader", "SubsystemReader", "read_tail"]
+__all__ = ["RawParts", "Reader", "SubsystemReader", "known_not_stored", "read_tail"]
 
 _CARRIED_REVISION = 2**20  # added to the revision of a run for each row that is not its own: its trends are other ones
 
@@ -47,8 +47,8 @@ class Reader:
         self.group = open_root(session, mode="r")
         self.format = self.group.attrs.get("owtrend_format", 0)
         if self.format not in READABLE:
-            found = self.format or "none"
-            raise StoreError(f"{location}: store format {found}, this owtrend reads up to {FORMAT}; update owtrend")
+            what = f"store format {quoted(self.format)}" if self.format else "a store of something else"
+            raise StoreError(f"{location}: {what}, this owtrend reads formats up to {FORMAT}; update owtrend")
         self._subsystems: dict[str, SubsystemReader] = {}
 
     @cached_property
@@ -56,7 +56,8 @@ class Reader:
         """All subsystems of the store, also those without a readable snapshot."""
         if self.raw.registered is None:
             raw = self.group.get("raw")
-            self.raw.registered = () if raw is None else tuple(sorted(raw.group_keys()))
+            with reading(f"{self.location}: the group raw"):
+                self.raw.registered = () if raw is None else tuple(sorted(raw.group_keys()))
         return self.raw.registered
 
     @cached_property
@@ -87,7 +88,7 @@ class Reader:
         """The configuration of trends and scores, as it was given. The modules that it names are never imported."""
         from owtrend.config import from_json
 
-        return from_json(self.config_json or "{}")
+        return from_json(self.config_json or "{}", self.location)
 
     @property
     def own_reductors(self) -> dict[str, Origin]:
@@ -107,7 +108,8 @@ class Reader:
     @cached_property
     def quarantine(self) -> list[str]:
         """JSON lines on what could not be taken in."""
-        return quarantine.listed(read_log(self.group, "quarantine"))
+        with reading(f"{self.location}: the quarantine"):
+            return quarantine.listed(read_log(self.group, "quarantine"))
 
 
 @dataclass(repr=False)
@@ -153,16 +155,17 @@ class SubsystemReader(Displayed):
 
     @cached_property
     def _kinds(self) -> dict[str, str]:
-        config = json.loads(str(self.store.attrs.get("config") or "{}"))
-        kinds: dict[str, str] = config.get("subsystems", {}).get(self.name, {}).get("kinds", {})
-        return kinds
+        with reading(
+            f"{self.where}: the configuration in the store", "give one by `owtrend compute STORE --config FILE`"
+        ):
+            config = json.loads(str(self.store.attrs.get("config") or "{}"))
+            kinds: dict[str, str] = config.get("subsystems", {}).get(self.name, {}).get("kinds", {})
+            return {str(name): str(kind) for name, kind in kinds.items()}
 
     @property
     def not_stored(self) -> dict[str, NotStored]:
         """Objects in the files that the store does not hold, since they are no histograms, by class."""
-        noted: Any = dict(self.group.attrs.get("not_stored", {}))
-        known = NotStored.__dataclass_fields__.keys()
-        return {name: NotStored(**fields) for name, fields in noted.items() if {*fields} == {*known}}
+        return known_not_stored(self.group)
 
     @cached_property
     def trends(self) -> StoredTrends:
@@ -181,23 +184,27 @@ class SubsystemReader(Displayed):
 
     @cached_property
     def registry(self) -> Registry:
-        return Registry(Segment.from_json(line) for line in read_log(self.group, "registry"))
+        with reading(f"{self.where}: the registry of its histograms"):
+            return Registry(Segment.from_json(line) for line in read_log(self.group, "registry"))
 
     @cached_property
     def layouts(self) -> Layouts:
-        return Layouts(Layouts.from_json(line) for line in read_log(self.group, "layouts"))
+        with reading(f"{self.where}: the list of its layouts"):
+            return Layouts(Layouts.from_json(line) for line in read_log(self.group, "layouts"))
 
     @cached_property
     def holds(self) -> NDArray[np.bool_]:
         """True where a layout holds a segment, shape ``(layout, segment)``."""
-        return self.layouts.matrix(len(self.registry))
+        with reading(f"{self.where}: the list of its layouts"):
+            return self.layouts.matrix(len(self.registry))
 
     @cached_property
     def tail(self) -> dict[int, tuple[TailRow, ...]]:
         """The rows in the tail, by run, in order of time."""
         by_run: dict[int, list[TailRow]] = {}
-        for row in read_tail(self.group):
-            by_run.setdefault(row.run, []).append(row)
+        with reading(f"{self.where}: the list of its latest snapshots"):
+            for row in read_tail(self.group):
+                by_run.setdefault(row.run, []).append(row)
         return {run: tuple(sorted(rows, key=lambda row: row.time)) for run, rows in by_run.items()}
 
     @cached_property
@@ -324,7 +331,7 @@ class SubsystemReader(Displayed):
 
     def run_index(self, run: int) -> int:
         if run not in self.run_indices:
-            raise NotFoundError(f"{self.where}: no run {run}{near_runs(run, self.run_indices)}")
+            raise NotFoundError(f"{self.where}: no run {quoted(run)}{near_runs(run, self.run_indices)}")
         return self.run_indices[run]
 
     def rows(self, run_index: int) -> RunRows:
@@ -426,6 +433,13 @@ def read_tail(group: zarr.Group) -> Iterator[TailRow]:
     for slot, line in enumerate(group["tail_rows"][:]):
         if (row := TailRow.from_bytes(slot, line.tobytes())) is not None:
             yield row
+
+
+def known_not_stored(group: zarr.Group) -> dict[str, NotStored]:
+    """Objects in the files of a subsystem that no array holds, by class; notes of another form are left out."""
+    noted, known = group.attrs.get("not_stored", {}), NotStored.__dataclass_fields__.keys()
+    every: Any = noted.items() if isinstance(noted, dict) else ()
+    return {name: NotStored(**fields) for name, fields in every if isinstance(fields, dict) and fields.keys() == known}
 
 
 def _own_reductors(group: zarr.Group) -> dict[str, Origin]:

@@ -146,12 +146,17 @@ class Store:
         if str(location) in _in_memory:
             return cls.open(location)
         missing = is_local(location) and not (Path(location) / BRANCH).is_file()
+        if missing and (whole := cls.newest_whole(location)) is not None:
+            warnings.warn(str(whole.fallen_back), StoreDamagedWarning, stacklevel=2)
+            return whole
         if missing or not icechunk.Repository.exists(storage(location)):
             return cls.create(location)
-        store = cls(location, icechunk.Repository.open(storage(location), config=configuration()))
-        if (
-            len(list(itertools.islice(store._repository.ancestry(branch="main"), 2))) == 1
-        ):  # its creation was interrupted
+        try:
+            store = cls(location, icechunk.Repository.open(storage(location), config=configuration()))
+            versions = len(list(itertools.islice(store._repository.ancestry(branch="main"), 2)))
+        except icechunk.IcechunkError:
+            return cls.open(location)
+        if versions == 1:  # its creation was interrupted
             with locks.role(location, "raw"):
                 store._finish_creation()
         return cls.open(location)

@@ -40,7 +40,7 @@ from owtrend.store.layout import (
     with_checksum,
     with_checksums,
 )  # fmt: skip
-from owtrend.store.reader import read_tail
+from owtrend.store.reader import known_not_stored, read_tail
 
 __all__ = ["Transaction", "write_cells"]
 
@@ -122,7 +122,8 @@ class Transaction:
     def write_layouts(self, subsystem: str, layouts: Layouts) -> None:
         """Append the layouts that the store lacks."""
         group = self.group[f"raw/{subsystem}"]
-        stored = int(group["layouts"].attrs["count"])
+        count = group["layouts"].attrs.get("count")
+        stored = count if isinstance(count, int) else len(read_log(group, "layouts"))
         if len(layouts) > stored:
             append_log(group, "layouts", [Layouts.to_json(layout) for layout in layouts.layouts[stored:]])
             group["layouts"].attrs["count"] = len(layouts)
@@ -301,8 +302,8 @@ class Transaction:
     def note_not_stored(self, subsystem: str, run: int, objects: Mapping[str, NotStored]) -> None:
         """Note objects in the files of a run that no array holds, by class."""
         attrs = self.group[f"raw/{subsystem}"].attrs
-        known: Any = dict(attrs.get("not_stored", {}))
-        noted = {name: NotStored(**fields) for name, fields in known.items()}
+        known = attrs.get("not_stored", {})
+        noted = known_not_stored(self.group[f"raw/{subsystem}"])
         for name, objects_of_class in objects.items():
             noted[name] = objects_of_class.joined(noted.get(name), run)
         if (fields := {name: asdict(one) for name, one in noted.items()}) != known:

@@ -1,16 +1,19 @@
 """A check of a store: read every chunk, hash every row again, compare with registry and counts."""
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
+import icechunk
 import numpy as np
 import xxhash
 import zarr
 from numpy.typing import NDArray
 
 from owtrend.display import DisplayedFields, printable
+from owtrend.errors import NONSENSE, StoreError
 from owtrend.model.histogram import Histogram, Path, display_name
 from owtrend.model.registry import COUNTS, SAME, SUMS, TWINS, WEIGHTS, Segment
 from owtrend.model.rows import RowFlag, RunRows, unchanged
@@ -18,7 +21,7 @@ from owtrend.model.schema import PARTS
 from owtrend.model.snapshot import Snapshot
 from owtrend.model.wording import plural
 from owtrend.store.disk.checksums import Extent
-from owtrend.store.layout import CELL_DIM, TAIL, TIME_CHUNK
+from owtrend.store.layout import CELL_DIM, TAIL, TIME_CHUNK, read_log
 from owtrend.store.reader import Reader, SubsystemReader
 from owtrend.store.repository import Store
 from owtrend.store.upkeep.damage import Damage, Remedy, damaged_chunks, reason_of
@@ -26,6 +29,7 @@ from owtrend.store.upkeep.damage import Damage, Remedy, damaged_chunks, reason_o
 __all__ = ["Report", "check", "rows_of"]
 
 _NATIVE = {"C": "i1", "S": "i2", "I": "i4", "L": "i8", "F": "f4", "D": "f8"}
+_OF_DERIVED = {"trends": ("histograms", "reductors", "versions"), "scores": ("names", "comparisons", "versions")}
 _RUNS_AT_ONCE = 4096  # in a chunk of what is kept per run
 Progress = Callable[[str, int, int], None]
 _Unlisted = defaultdict[str, list[tuple[Extent, str]]]  # by path of an array, chunks whose list is damaged, and why
@@ -71,7 +75,11 @@ def check(store: Store, progress: Progress | None = None, *, as_of: str | None =
             unlisted[path].append((extent, f"the list of its chunks: {why}"))
     views = {}
     for name in reader.registered:
-        if damage := list(_damaged_tables(reader, name, unlisted)):
+        try:
+            damage = list(_damaged_tables(reader, name, unlisted)) or list(_nonsense(reader.subsystem(name)))
+        except NONSENSE as error:  # arrays that are missing, or of another form
+            damage = [_broken(name, error)]
+        if damage:
             report.damage += damage  # without its tables nothing else of a subsystem is known
         else:
             views[name] = reader.subsystem(name)
@@ -80,14 +88,44 @@ def check(store: Store, progress: Progress | None = None, *, as_of: str | None =
     for name, view in views.items():
         report.damage += [Damage(name, problem, Remedy.DROP_SUBSYSTEM) for problem in _registry_problems(view)]
         for run in sorted(view.run_indices):
-            for line in _run(view, name, run, report, deep):
-                hasher.update(line)
+            try:
+                for line in _run(view, name, run, report, deep):
+                    hasher.update(line)
+            except NONSENSE as error:
+                report.damage.append(_broken(name, error))
+                break
             done += 1
             if progress:
                 progress("checking", done, total)
-    report.damage += _damaged_logs(reader, unlisted)
+    report.damage += [*_damaged_logs(reader, unlisted), *_settings_nonsense(reader)]
     report.digest = hasher.hexdigest() if deep else ""
     return report
+
+
+def _broken(subsystem: str, error: Exception) -> Damage:
+    return Damage(subsystem, f"its arrays do not fit together: {reason_of(error)}", Remedy.DROP_SUBSYSTEM)
+
+
+def _nonsense(view: SubsystemReader) -> Iterator[Damage]:
+    """What can be read of a subsystem, but is not what owtrend writes."""
+    for name in ("registry", "layouts", "holds", "tail", "per_run", "run_indices"):
+        try:
+            getattr(view, name)
+        except StoreError as error:
+            yield Damage(view.name, _without(error, view.where), Remedy.DROP_SUBSYSTEM)
+            return
+
+
+def _settings_nonsense(reader: Reader) -> Iterator[Damage]:
+    try:
+        _ = reader.config
+    except StoreError as error:
+        yield Damage("", _without(error, reader.location), Remedy.FORGET_SETTINGS)
+
+
+def _without(error: StoreError, where: str) -> str:
+    """What an error says, without where, and without what to do about it."""
+    return str(error).removeprefix(f"{where}: ").rpartition("; ")[0]
 
 
 def rows_of(view: SubsystemReader, run_index: int, which: NDArray[np.intp]) -> Iterator[dict[Path, Histogram]]:
@@ -166,6 +204,14 @@ def _damaged_derived(reader: Reader, name: str, deep: bool, unlisted: _Unlisted)
     """Chunks of trends, scores and the kept state that cannot be read."""
     for path in (f"trends/{name}", f"scores/{name}", f"state/{name}"):
         group = reader.group.get(path)
+        try:
+            kept = getattr(reader.subsystem(name), path.partition("/")[0]) if not path.startswith("state/") else None
+            _ = kept and [getattr(kept, what) for what in _OF_DERIVED[path.partition("/")[0]]]
+        except (*NONSENSE, StoreError) as error:
+            yield Damage(name, f"{path.partition('/')[0]}: {reason_of(error)}", Remedy.DELETE, path=path)
+            continue
+        except icechunk.IcechunkError:  # chunks, which come below
+            pass
         for array in [] if group is None else sorted(group.array_keys()):
             dims, where = group[array].metadata.dimension_names, f"{path}/{array}"
             if not deep and {"time", "histogram"} & {*dims}:
@@ -184,12 +230,24 @@ def _damaged_derived(reader: Reader, name: str, deep: bool, unlisted: _Unlisted)
 
 def _damaged_logs(reader: Reader, unlisted: _Unlisted) -> Iterator[Damage]:
     for log in sorted(reader.group.array_keys()):
-        for _, why in damaged_chunks(reader.group[log], unlisted[log]):
+        for why in _log_problems(reader.group, log, unlisted[log]):
             yield Damage("", f"{log}: {why}", Remedy.EMPTY_LOG, path=log)
     quality = reader.group.get("quality")
     for log in [] if quality is None else sorted(quality.array_keys()):
-        for _, why in damaged_chunks(quality[log], unlisted[f"quality/{log}"]):
+        for why in _log_problems(quality, log, unlisted[f"quality/{log}"]):
             yield Damage("", f"{log}: {why}", Remedy.DELETE, path="quality")
+
+
+def _log_problems(group: zarr.Group, log: str, unlisted: Sequence[tuple[Extent, str]]) -> Iterator[str]:
+    """What is wrong with the chunks of a log, or else with its first line that is not JSON."""
+    damaged = [why for _, why in damaged_chunks(group[log], unlisted)]
+    yield from damaged
+    if not damaged:
+        try:
+            for line in read_log(group, log):
+                json.loads(line)
+        except NONSENSE as error:
+            yield f"a line of it makes no sense: {reason_of(error)}"
 
 
 def _run_words(group: zarr.Group, run_indices: Sequence[int]) -> str:

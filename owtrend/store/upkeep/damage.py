@@ -26,6 +26,7 @@ class Remedy(Enum):
     COMPUTE_AGAIN = auto()  # what was computed for its runs counts as not computed
     DELETE = auto()  # the whole group, which is computed again
     EMPTY_LOG = auto()
+    FORGET_SETTINGS = auto()  # the configuration, which is then given again
 
 
 @dataclass(frozen=True)

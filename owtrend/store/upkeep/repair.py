@@ -117,6 +117,8 @@ def _actions(damage: Iterable[Damage], reader: Reader) -> list[str]:
                 line = f"drop all {computed}{f' of {name}' if name else ''}"
             case Remedy.EMPTY_LOG:
                 line = f"empty the {one.path}"
+            case Remedy.FORGET_SETTINGS:
+                line = "drop the configuration; `owtrend compute STORE --config FILE` gives another"
         lines[line] = None
     return list(lines)
 
@@ -146,6 +148,8 @@ def _mend(transaction: Transaction, damage: Sequence[Damage], reader: Reader) ->
                 transaction.delete(one.path)
             case Remedy.EMPTY_LOG:
                 transaction.empty_log(one.path)
+            case Remedy.FORGET_SETTINGS:
+                transaction.configure("", {})
     runs = {(one.subsystem, at): None for one in damage if one.remedy is Remedy.DROP_RUNS for at in one.run_indices}
     for name, run_index in runs:
         group = reader.group[f"raw/{name}"]
