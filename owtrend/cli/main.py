@@ -78,15 +78,17 @@ def status(arguments: Sequence[str] | None = None) -> int:
 
     ``arguments`` are those of the command line, if none are given.
     """
+    warned: set[str] = set()
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = _show_warning
+            warnings.showwarning = lambda message, *_, **__: _show_warning(message, warned)
             result = main.main(args=arguments, prog_name="owtrend", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except OwtrendError as error:
-        click.echo("\n".join(printable(line, 2000) for line in f"owtrend: {error}".splitlines()), err=True)
+        if str(error) not in warned:
+            click.echo("\n".join(printable(line, 2000) for line in f"owtrend: {error}".splitlines()), err=True)
         return 1
     except click.ClickException as error:
         error.show()
@@ -103,8 +105,9 @@ def status(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    """Print a warning as one line, like an error."""
+def _show_warning(message: Warning | str, warned: set[str]) -> None:
+    """Print a warning as one line, like an error, and note it."""
+    warned.add(str(message))
     click.echo(f"owtrend: {printable(str(message), 2000)}", err=True)
 
 
