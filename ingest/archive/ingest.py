@@ -20,7 +20,7 @@ from owtrend.compute import cluster
 from owtrend.display import DisplayedFields
 from owtrend.errors import UsageError
 from owtrend.model.registry import Layouts, Registry
-from owtrend.model.rows import Accumulation, NotStored, Provenance
+from owtrend.model.rows import Accumulation, NotStored, Provenance, RunRows
 from owtrend.store.quarantine import unreadable_files
 from owtrend.store.reader import Reader
 from owtrend.store.repository import Store
@@ -226,13 +226,14 @@ def _commit(
 ) -> None:
     """Make the runs of a batch visible at once."""
     transaction.merge([result.task.fork for result in finished if result.rows is not None])
+    described: dict[str, dict[int, RunRows]] = {}  # by subsystem and run index
     for result in finished:
         task = result.task
         if result.rows is not None and (result.taken or result.moved):  # otherwise its rows are as they were
             known = layouts.setdefault(task.subsystem, Layouts())
             numbers = np.array([known.number(layout) for layout in result.layouts], dtype=np.int32)
             rows = replace(result.rows, layout=numbers[result.rows.layout])
-            transaction.write_rows(task.subsystem, task.run_index, rows, known)
+            described.setdefault(task.subsystem, {})[task.run_index] = rows
             transaction.note_not_stored(task.subsystem, task.run, result.not_stored)
             summary.runs.setdefault(task.subsystem, []).append(task.run)
         transaction.quarantine(result.quarantine, result.taken)
@@ -243,6 +244,8 @@ def _commit(
         summary.added += result.added
         summary.duplicates += result.duplicates
         summary.unchanged += result.unchanged
+    for subsystem, rows_of_runs in described.items():
+        transaction.write_rows(subsystem, rows_of_runs, layouts[subsystem])
     if finished:
         first, last = finished[0].task, finished[-1].task
         transaction.commit(f"ingest {first.subsystem} run {first.run} to {last.subsystem} run {last.run}")

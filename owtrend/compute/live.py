@@ -347,7 +347,7 @@ def _basis(view: SubsystemReader, run: int, settings: ScoreSettings, outcomes: M
     start = _start(view, run)
     order = [one for one in view.run_indices if one != run and _start(view, one) < start]
     order = [one for one in sorted(order, key=lambda one: _start(view, one)) if one in outcomes or _is_made(view, one)]
-    return reference_digest(view, [*order, run], len(order), settings, made=outcomes).tobytes()
+    return reference_digest(view, [*order, run], len(order), settings, made=outcomes)
 
 
 def _made_from(view: SubsystemReader, run: LiveRun, config: Config, basis: bytes, rows: int | None = None) -> str:

@@ -7,7 +7,6 @@ from enum import StrEnum
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from owtrend.config import Config
 from owtrend.model.finding import Concerned, Finding
@@ -50,20 +49,18 @@ def stale_trends(view: SubsystemReader, subsystem: str, config: Config) -> dict[
     columns = [stored.index(name) for name in reductors if name in stored]
     all_stored = len(columns) == len(reductors)
     settings = np.frombuffer(settings_hash(config, view), dtype=np.uint8)
-    found = {}
-    for run, run_index in sorted(view.run_indices.items()):
-        made_by = view.trends.versions[run_index, columns]
-        if not view.trends.revisions[run_index]:
-            found[run] = Stale.MISSING
-        elif view.trends.revisions[run_index] != view.per_run["revision"][run_index]:
-            found[run] = Stale.DATA
-        elif (made_by != versions.TRENDS)[made_by > 0].any():
-            found[run] = Stale.FORMULA
-        elif (view.trends.settings[run_index] != settings).any():
-            found[run] = Stale.SETTINGS
-        elif not all_stored or (made_by == 0).any():  # a default reductor that is new
-            found[run] = Stale.FORMULA
-    return found
+    made_by, revisions = view.trends.versions[:, columns], view.trends.revisions
+    reasons = [  # the first that is true
+        (Stale.MISSING, revisions == 0),
+        (Stale.DATA, revisions != view.per_run["revision"]),
+        (Stale.FORMULA, ((made_by != versions.TRENDS) & (made_by > 0)).any(axis=1)),
+        (Stale.SETTINGS, (view.trends.settings != settings).any(axis=1)),
+        (Stale.FORMULA, (made_by == 0).any(axis=1) | (not all_stored)),  # a default reductor that is new
+    ]
+    why = np.select([true for _, true in reasons], range(1, len(reasons) + 1)).tolist()
+    return {
+        run: reasons[why[run_index] - 1][0] for run, run_index in sorted(view.run_indices.items()) if why[run_index]
+    }
 
 
 def score_settings(config: Config, reader: Reader, accepted: Sequence[str]) -> dict[str, ScoreSettings]:
@@ -112,28 +109,28 @@ def stale_score(
     if scores.settings[run_index].tobytes() != settings.digest:
         return Stale.SETTINGS
     digest = reference_digest(view, order, number, settings, unknown=unknown)
-    return None if np.array_equal(scores.basis[run_index], digest) else Stale.REFERENCE
+    return None if scores.basis[run_index].tobytes() == digest else Stale.REFERENCE
 
 
 def runs_in_time(view: SubsystemReader) -> list[int]:
     """Runs that have trends of what they are now, in order of time."""
-    made = view.trends.revisions == view.per_run["revision"]
-    run_indices = [
-        (int(view.per_run["start"][run_index]), run) for run, run_index in view.run_indices.items() if made[run_index]
-    ]
-    return [run for _, run in sorted(run_indices)]
+    runs = view.per_run
+    made = np.flatnonzero((view.trends.revisions == runs["revision"]) & (runs["n_snapshots"] > 0))
+    order: list[int] = runs["run"][made[np.lexsort((runs["run"][made], runs["start"][made]))]].tolist()
+    return order
 
 
 def runs_before(order: Sequence[int], number: int, settings: ScoreSettings) -> Sequence[int]:
     """The runs that a run is compared with or learns from: those before it, in its epoch."""
-    first = max((at for at in range(number + 1) if order[at] in settings.epochs), default=0) if settings.epochs else 0
-    return order[max(first, number - NULL_RUNS) : number]
+    earliest = max(number - NULL_RUNS, 0)
+    first = max((at for at in range(earliest, number + 1) if order[at] in settings.epochs), default=earliest)
+    return order[first:number]
 
 
 def reference_digest(
     view: SubsystemReader, order: Sequence[int], number: int, settings: ScoreSettings, *,
     unknown: Sequence[int] = (), made: Mapping[int, bytes] | None = None,
-) -> NDArray[np.uint8]:  # fmt: skip
+) -> bytes:  # fmt: skip
     """Digest of what a run is compared with: what the runs before gave to its references, and what is accepted.
 
     Parameters
@@ -143,18 +140,16 @@ def reference_digest(
     made
         Outcomes that are not stored yet.
     """
-    before = runs_before(order, number, settings)
-    digest = hashlib.blake2b(digest_size=16)
+    before, known, given = runs_before(order, number, settings), view.outcomes, made or {}
+    pieces = []
     for run in before:
-        run_index = view.run_index(run)
-        outcome = (made or {}).get(run, view.scores.outcome[run_index].tobytes())
-        digest.update(b"%d %d " % (run, view.per_run["revision"][run_index]))
-        digest.update(b"?" if run in unknown else outcome)
-    first, last = view.run_index([*before, order[number]][0]), view.run_index(order[number])
-    for level in sorted(settings.accepted):
-        if view.per_run["start"][first] <= level.start < view.per_run["stop"][last]:
-            digest.update(level.to_json().encode())
-    return np.frombuffer(digest.digest(), dtype=np.uint8)
+        name, outcome = known[run]
+        pieces += [name, b"?" if run in unknown else given.get(run, outcome)]
+    if settings.accepted:
+        first, last = view.run_index([*before, order[number]][0]), view.run_index(order[number])
+        start, stop = view.per_run["start"][first], view.per_run["stop"][last]
+        pieces += [level.to_json().encode() for level in sorted(settings.accepted) if start <= level.start < stop]
+    return hashlib.blake2b(b"".join(pieces), digest_size=16).digest()
 
 
 def stale_runs(reader: Reader) -> pd.DataFrame:
@@ -176,7 +171,8 @@ def _stale_rows(
     for run, reason in stale_trends(view, subsystem, config).items():
         yield subsystem, run, "trends", reason.value
     order = runs_in_time(view)
+    numbers = {run: number for number, run in enumerate(order)}
     for run in sorted(view.run_indices):
-        why = stale_score(view, order, order.index(run), settings) if run in order else Stale.MISSING
+        why = stale_score(view, order, numbers[run], settings) if run in numbers else Stale.MISSING
         if why is not None:
             yield subsystem, run, "scores", why.value

@@ -187,6 +187,7 @@ def _write(
 ) -> None:  # fmt: skip
     """Write the scores of some runs, with what they are made from."""
     order = runs_in_time(view)
+    numbers = {run: number for number, run in enumerate(order)}
     arrays_of, lines, made_from, outcomes = {}, {}, {}, {}
     for run, own, own_flags in components:
         run_index = view.run_index(run)
@@ -201,7 +202,7 @@ def _write(
         outcomes[run] = outcome_of(arrays["flagged"], arrays["null"])
         arrays_of[run_index] = arrays
         lines[run_index] = [finding.to_json() for finding in in_time((*own_flags, *flags))]
-        basis = reference_digest(view, order, order.index(run), settings, made=outcomes).tobytes()
+        basis = reference_digest(view, order, numbers[run], settings, made=outcomes)
         revision, threshold = int(view.per_run["revision"][run_index]), float(own["threshold"][-1])
         made_from[run_index] = revision, basis, outcomes[run], threshold
     transaction.scores(name).write(AXES, arrays_of, lines, made_from, settings.digest)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from owtrend.histograms.run_histogram import MANY_RUNS, by_binning
+from owtrend.histograms.run_histogram import by_binning
 from owtrend.model.histogram import Path
 from owtrend.model.registry import HistogramEntry, Segment, matching
 from owtrend.model.rows import NotStored, State
@@ -22,6 +22,7 @@ __all__ = [
     "not_stored_table", "quarantine_table", "runs_table", "select_histograms", "select_runs",
 ]  # fmt: skip
 
+_RUNS_AT_ONCE = 16  # whose states are read
 _RUN_COLUMNS = ["start", "stop", "duration", "snapshots", "unreadable", "subsystems", "mode"]
 _HISTOGRAM_COLUMNS = [
     "path", "class", "kind", "dims", "bins", "axes", "title", "reductors", "first_run", "last_run",
@@ -56,10 +57,16 @@ def runs_table(reader: Reader) -> pd.DataFrame:
             "stop": timed.groupby("run")["stop"].max(),
             "snapshots": by_run["n_snapshots"].sum(),
             "unreadable": by_run["unreadable"].sum(),
-            "subsystems": by_run["subsystem"].agg(lambda names: ", ".join(filter(None, names))),
-            "mode": by_run["mode"].agg(lambda modes: ", ".join(sorted(set(filter(None, modes))))),
+            "subsystems": "",
+            "mode": "",
         }
     )
+    for column in ("subsystem", "mode"):
+        words: dict[int, list[str]] = {}
+        for run, word in dict.fromkeys(zip(every["run"].tolist(), every[column], strict=True)):
+            words.setdefault(run, []).extend([word] if word else [])
+        listed = [words[run] if column == "subsystem" else sorted(words[run]) for run in table.index.tolist()]
+        table["subsystems" if column == "subsystem" else column] = [", ".join(names) for names in listed]
     for column in ("start", "stop"):
         table[column] = pd.to_datetime(table[column], unit="ns")
     return table.assign(duration=table["stop"] - table["start"])[_RUN_COLUMNS]
@@ -80,10 +87,15 @@ def histograms_table(
     numbers = np.arange(len(view.registry))
     first = np.full(len(numbers), np.iinfo(np.int64).max)
     last = np.full(len(numbers), -1)
-    for known in view.run_indices if run is None else [run]:
-        used = view.holds[np.unique(view.layout(view.run_index(known)))].any(axis=0)
-        first[used] = np.minimum(first[used], known)
-        last[used] = np.maximum(last[used], known)
+    if run is None:
+        having, runs = view.layouts_of_runs, view.per_run["run"]
+        for layout in np.flatnonzero(having.any(axis=0)):
+            used, known = view.holds[layout], runs[having[:, layout]]
+            first[used] = np.minimum(first[used], known.min())
+            last[used] = np.maximum(last[used], known.max())
+    else:
+        used = view.holds[np.unique(view.layout(view.run_index(run)))].any(axis=0)
+        first[used] = last[used] = run
     rows = []
     for path, entry in view.registry.histograms.items():
         segments = [number for number, _ in entry.segments]
@@ -115,17 +127,22 @@ def histogram_rows(
 
     Class, bins and title are those of the newest binning.
     """
-    held: dict[int, NDArray[np.bool_]] = {
-        run: np.any(view.holds[np.unique(view.layout(index))], axis=0)
-        for run, index in sorted(view.run_indices.items())
-        if runs is None or run in runs
-    }
+    chosen = [run for run in sorted(view.run_indices) if runs is None or run in runs]
+    layouts = view.layouts_of_runs[[view.run_indices[run] for run in chosen]]
+    numbers = np.array(chosen)
+    by_layouts: dict[bytes, list[int]] = {}  # histograms that the same layouts hold are in the same runs
     rows = []
     for entry in view.registry.histograms.values():
         segments = [number for number, _ in entry.segments]
-        if entry not in entries or not (having := [run for run, used in held.items() if used[segments].any()]):
+        if entry not in entries:
             continue
-        newest = [segment for number, segment in entry.segments if held[having[-1]][number]][-1]
+        holding = view.holds[:, segments].any(axis=1)
+        if holding.tobytes() not in by_layouts:
+            by_layouts[holding.tobytes()] = numbers[layouts[:, holding].any(axis=1)].tolist()
+        if not (having := by_layouts[holding.tobytes()]):
+            continue
+        held = view.holds[layouts[chosen.index(having[-1])]].any(axis=0)
+        newest = [segment for number, segment in entry.segments if held[number]][-1]
         bins = int(np.prod([len(axis) for axis in newest.axes]))
         row = {"subsystem": view.name, "histogram": entry.name, "class": newest.class_name, "bins": bins}
         rows.append({**row, "title": newest.title, "runs": having})
@@ -138,12 +155,18 @@ def kinds_table(reader: Reader) -> pd.DataFrame:
     for name in reader.subsystems:
         view = reader.subsystem(name)
         seen = dict[str, list[tuple[int, NDArray[np.uint8]]]]()  # states by path, of each run
-        for run, index in sorted(view.run_indices.items()):
-            if view.trends.revisions[index] and view.trends.histograms:
-                states = view.trends.block("state", index, slice(0, len(view.times(index))))
-                for stored, column in zip(view.trends.histograms, states.T, strict=False):
-                    if (column > (State.HELD | State.REPORTED)).any():
-                        seen.setdefault(stored, []).append((run, column))
+        every = view.trends.run_states
+        plain = every.any(axis=1) & ~(every > (State.HELD | State.REPORTED)).any(axis=1)
+        computed = view.trends.revisions > 0 if view.trends.histograms else np.zeros(len(plain), dtype=bool)
+        runs = sorted(run for run, index in view.run_indices.items() if computed[index] and not plain[index])
+        for first in range(0, len(runs), _RUNS_AT_ONCE):
+            some = runs[first : first + _RUNS_AT_ONCE]
+            counts = [int(view.per_run["n_snapshots"][view.run_index(run)]) for run in some]
+            block = view.trends.block("state", [view.run_index(run) for run in some], slice(0, max(counts)))
+            for run, count, states in zip(some, counts, block, strict=True):
+                eventful = (states[:count] > (State.HELD | State.REPORTED)).any(axis=0)
+                for column in np.flatnonzero(eventful).tolist():
+                    seen.setdefault(view.trends.histograms[column], []).append((run, states[:count, column]))
         for path, entry in view.registry.histograms.items():
             found = seen.get(json.dumps(path), [])
             kind, why, runs = _kind(view, entry, found)
@@ -215,16 +238,25 @@ def changes_table(reader: Reader) -> pd.DataFrame:
         several = [
             entry for entry in view.registry.histograms.values() if len({one.binning for _, one in entry.segments}) > 1
         ]
-        if several and len(view.run_indices) > MANY_RUNS:
-            view.read_all_rows()
+        changed = [(run, entry) for entry in several for run in _with_several_binnings(view, entry)]
         rows += [
             {"subsystem": name, "run": run, "histogram": entry.name, "time": time, "change": words}
-            for run in sorted(view.run_indices)
-            for entry in several
+            for run, entry in sorted(changed, key=lambda one: one[0])
             for one in by_binning(view, run, entry)
             for time, words in one.changes
         ]
     return pd.DataFrame(rows, columns=["subsystem", "run", "histogram", "time", "change"])
+
+
+def _with_several_binnings(view: SubsystemReader, entry: HistogramEntry) -> list[int]:
+    """Runs in which a histogram has more than one binning, class or error option."""
+    binnings: dict[Any, list[int]] = {}
+    for number, segment in entry.segments:
+        binnings.setdefault(segment.binning, []).append(number)
+    holding = (view.holds[:, numbers].any(axis=1) for numbers in binnings.values())
+    having = sum(view.layouts_of_runs[:, layouts].any(axis=1).astype(int) for layouts in holding)
+    runs: list[int] = np.sort(view.per_run["run"][np.greater(having, 1)]).tolist()
+    return runs
 
 
 def not_stored_table(reader: Reader) -> pd.DataFrame:

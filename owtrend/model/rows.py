@@ -20,9 +20,17 @@ from numpy.typing import NDArray
 from owtrend import __version__
 
 __all__ = [
-    "DECODER", "Accumulation", "Bits", "FileKey", "NotStored", "Provenance", "Rival", "RowFlag", "RunRows", "State",
-    "TailRow", "carried_over", "hash_of_row", "merged_order", "settle", "shown", "unchanged",
+    "DECODER", "MANY_LAYOUTS", "SUMMARY", "Accumulation", "Bits", "FileKey", "NotStored", "Provenance", "Rival",
+    "RowFlag", "RunRows", "State", "TailRow", "carried_over", "hash_of_row", "merged_order", "settle", "shown",
+    "unchanged",
 ]  # fmt: skip
+
+MOST_LAYOUTS, MANY_LAYOUTS = 10, -2
+# Digests of the first row and of the last that is shown, the layouts of the rows between (-1: no more; -2: more than
+# fit), and the revision of the run that this is true for.
+SUMMARY = np.dtype(
+    [("first", "u1", 16), ("last", "u1", 16), ("revision", "<i8"), ("layouts", "<i4", MOST_LAYOUTS)]
+)  # fmt: skip
 
 
 class Bits(IntFlag):
@@ -246,6 +254,17 @@ class RunRows:
             ],
             dtype=np.uint64,
         )  # fmt: skip
+
+    def summary(self, revision: int) -> NDArray[np.void]:
+        """What a list of runs needs of the rows, at this revision of the run; see `SUMMARY`."""
+        summary = np.zeros((), dtype=SUMMARY)
+        summary["layouts"] = -1
+        summary["revision"] = revision
+        if count := self.n_snapshots:
+            summary["first"], summary["last"] = self.digest[0], self.digest[count - 1]
+            layouts = np.unique(self.layout[:count])
+            summary["layouts"][: len(layouts)] = layouts if len(layouts) <= MOST_LAYOUTS else MANY_LAYOUTS
+        return summary
 
     @property
     def n_snapshots(self) -> int:

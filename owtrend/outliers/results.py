@@ -50,8 +50,8 @@ def not_scored(reader: Reader, subsystem: str | None, runs: Collection[int] | No
     found = set[int]()
     for name in reader.subsystems if subsystem is None else [subsystem]:
         view = reader.subsystem(name)
-        missing = view.scores.revisions != view.per_run["revision"]
-        found |= {run for run, run_index in view.run_indices.items() if missing[run_index]}
+        missing = (view.scores.revisions != view.per_run["revision"]) & (view.per_run["n_snapshots"] > 0)
+        found |= {*view.per_run["run"][missing].tolist()}
     return sorted(found if runs is None else found.intersection(runs))
 
 

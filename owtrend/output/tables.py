@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from owtrend.config import Config
 from owtrend.display import DisplayedFields
 from owtrend.errors import NotFoundError, UsageError
-from owtrend.histograms.run_histogram import MANY_RUNS
 from owtrend.model.registry import HistogramEntry, matching
 from owtrend.output.whole_file import whole_file
 from owtrend.store.reader import SubsystemReader
@@ -26,6 +25,8 @@ from owtrend.trends.reductors import Reductor, axis_words
 from owtrend.trends.settings import existing, kept, kept_reductors, parse_stored
 
 __all__ = ["FORMATS", "ExportSummary", "RunTable", "export_trends", "run_table"]
+
+_SLAB = 2**20  # numbers read at once
 
 _log = logging.getLogger(__name__)
 
@@ -104,7 +105,7 @@ def export_trends(
     ``<histogram>:<reductor>:error`` (of its increment), ``<histogram>:exposure`` (length of the increment [s]; none up
     to the first snapshot of a run) and ``<histogram>:reported`` (whether it changed). Empty where there is no value. A
     ratio or efficiency has an exposure of its own, ``<histogram>:<reductor>:exposure``: from report to report of both.
-    Histograms of one name in two subsystems share their columns. Written run by run: memory holds one run.
+    Histograms of one name in two subsystems share their columns. Memory holds some runs at a time.
 
     Parameters
     ----------
@@ -138,8 +139,7 @@ def export_trends(
     total, done, rows = sum(len(one.runs) for one in chosen), 0, 0
     with whole_file(path) as unfinished, FORMATS[path.suffix](unfinished, columns) as write:
         for one in chosen:
-            for run in one.runs:
-                table = _run_columns(one, run, config)
+            for run, table in _tables(one, config):
                 count = len(table["time"])
                 write({"run": np.full(count, run), "subsystem": np.full(count, one.subsystem, dtype=object), **table})
                 rows, done = rows + count, done + 1
@@ -190,11 +190,8 @@ def _chosen(
     chosen = []
     for name, view in views.items():
         known = sorted(run for run in view.run_indices if runs is None or run in runs)
-        if len(known) > MANY_RUNS:
-            view.read_all_rows()
-        held = np.zeros(len(view.registry), dtype=bool)
-        for run in known:
-            held |= _held(view, run)
+        layouts = view.layouts_of_runs[[view.run_index(run) for run in known]].any(axis=0)
+        held = view.holds[layouts].any(axis=0)
         reductors = [parse_stored(view, one) for one in names or kept_reductors(config, name)]
         entries, fitting = [], []
         for entry in view.registry.histograms.values():
@@ -218,19 +215,35 @@ def _chosen(
 
 def _held(view: SubsystemReader, run: int) -> NDArray[np.bool_]:
     """True for each segment that a row of the run holds."""
-    held: NDArray[np.bool_] = np.any(view.holds[np.unique(view.layout(view.run_index(run)))], axis=0)
+    held: NDArray[np.bool_] = np.any(view.holds[view.layouts_of_runs[view.run_index(run)]], axis=0)
     return held
 
 
-def _run_columns(one: _Chosen, run: int, config: Config) -> dict[str, NDArray[Any]]:
-    """Columns of one run, see `export_trends`."""
-    made = row_by_row(one.view, one.subsystem, config, [run], one.entries, one.reductors, ragged=False)
-    value, error = made["value"].values, made["error"].values
-    exposure, reports = made["exposure"].values, made["reported"].values
+def _tables(one: _Chosen, config: Config) -> Iterator[tuple[int, dict[str, NDArray[Any]]]]:
+    """Runs, each with its columns; many are read at once, for a read takes most of a millisecond."""
+    shown = one.view.per_run["n_snapshots"]
+    per_row = len(one.entries) * len(one.reductors)
+    group: list[int] = []
+    counts: list[int] = []
+    for number, run in enumerate(one.runs):
+        group.append(run)
+        counts.append(int(shown[one.view.run_index(run)]))
+        if number + 1 == len(one.runs) or sum(counts) * per_row > _SLAB:
+            made = row_by_row(one.view, one.subsystem, config, group, one.entries, one.reductors, ragged=True)
+            numbers = {name: made[name].values for name in ("time", "value", "error", "exposure", "reported")}
+            for run_of_group, stop, count in zip(group, np.cumsum(counts).tolist(), counts, strict=True):
+                own = {name: values[stop - count : stop] for name, values in numbers.items()}
+                yield run_of_group, _run_columns(one, run_of_group, own)
+            group, counts = [], []
+
+
+def _run_columns(one: _Chosen, run: int, own: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Columns of one run, see `export_trends`, from what `row_by_row` has of it."""
+    value, error, exposure, reports = (own[name] for name in ("value", "error", "exposure", "reported"))
     exposure = np.broadcast_to(exposure.reshape(*exposure.shape[:2], -1), value.shape)
     plain = next((which for which, single in enumerate(one.reductors) if not single.other), 0)
     holds = one.view.holds[one.view.layout(one.view.run_index(run))]
-    table: dict[str, NDArray[Any]] = {"time": made["time"].values}
+    table: dict[str, NDArray[Any]] = {"time": own["time"]}
     for column, (entry, label) in enumerate(zip(one.entries, _labels(one.entries), strict=True)):
         held = holds[:, [number for number, _ in entry.segments]].any(axis=1)
         if not held.any():

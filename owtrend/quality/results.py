@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from owtrend.model.finding import Finding
@@ -81,12 +82,11 @@ def origins(reader: Reader, unreadable: Sequence[str] | None = None) -> list[Ori
 
     for name in reader.subsystems:
         view = reader.subsystem(name)
-        for run, before in _scored(view):
-            run_index = view.run_index(run)
+        begins, made_from = view.per_run["start"].tolist(), _made_from(view)
+        for run, run_index, before in _scored(view):
             if before is not None:
                 previous.setdefault(run, {})[name] = before
-            made_from = f"{name} {before} ".encode() + _made_from(view, run_index)
-            update(run, int(view.per_run["start"][run_index]), made_from)
+            update(run, begins[run_index], f"{name} {before} ".encode() + made_from[run_index])
     for line in reader.quality("unreadable") or () if unreadable is None else unreadable:
         finding = Finding.from_json(line)
         update(finding.run, finding.start, line.encode())
@@ -96,21 +96,25 @@ def origins(reader: Reader, unreadable: Sequence[str] | None = None) -> list[Ori
     ]
 
 
-def _scored(view: SubsystemReader) -> Iterator[tuple[int, int | None]]:
-    """Runs that have scores, in order of time, each with the run of the same mode before it."""
-    begins, modes, made = (view.per_run["start"], view.per_run["mode"], view.scores.revisions)
+def _scored(view: SubsystemReader) -> Iterator[tuple[int, int, int | None]]:
+    """Runs that have scores, in order of time, each with its run index and the run of the same mode before it."""
+    begins, modes, made = (view.per_run["start"].tolist(), view.per_run["mode"], view.scores.revisions.tolist())
     last: dict[str, int] = {}
     for run, run_index in sorted(view.run_indices.items(), key=lambda item: (begins[item[1]], item[0])):
         if made[run_index]:
-            yield run, last.get(modes[run_index])
+            yield run, run_index, last.get(modes[run_index])
             last[modes[run_index]] = run
 
 
-def _made_from(view: SubsystemReader, run_index: int) -> bytes:
+def _made_from(view: SubsystemReader) -> list[bytes]:
+    """What the scores of each run were made from, by run index."""
     scores = view.scores
-    made_by = [int(of_run[run_index]) for of_run in scores.versions.values()]
-    digests = (scores.settings, scores.basis, scores.outcome)
-    return f"{scores.revisions[run_index]} {made_by} ".encode() + b"".join(one[run_index].tobytes() for one in digests)
+    versions_of_runs = np.stack([*scores.versions.values()], axis=1).tolist()
+    digests = np.concatenate([scores.settings, scores.basis, scores.outcome], axis=1)
+    return [
+        f"{revision} {made_by} ".encode() + digest.tobytes()
+        for revision, made_by, digest in zip(scores.revisions.tolist(), versions_of_runs, digests, strict=True)
+    ]
 
 
 def _run_findings(reader: Reader, runs: Sequence[Origin], unreadable: Iterable[str]) -> Iterator[RunFindings]:

@@ -18,6 +18,7 @@ from owtrend.store.layout import (
     TREND_DETAIL,
     append_log,
     create_row_thresholds,
+    create_run_states,
     create_score_origin,
     create_scores,
     create_trend_origin,
@@ -97,6 +98,11 @@ class StoredTrends(_Derived):
     def versions(self) -> NDArray[np.int32]:
         """Versions of the formulas, shape ``(run, reductor)``; 0 where there are no trends."""
         return self._versions(len(self.reductors))
+
+    @cached_property
+    def run_states(self) -> NDArray[np.uint8]:
+        """Bits of the states of all rows of each run, shape ``(run, histogram)``; all 0 where they are not known."""
+        return self._per_run("run_state", np.zeros((self.runs, len(self.histograms)), dtype=np.uint8))
 
     @property
     def rows_per_chunk(self) -> int:
@@ -220,6 +226,9 @@ class TrendWriter(_Writer):
             grow(group[name], n_runs, n_times, len(histograms), len(names))
             grow(group[f"run_{name}"], n_runs, len(histograms), len(names))
         grow(group["state"], n_runs, n_times, len(histograms))
+        if "run_state" not in group:
+            create_run_states(group)
+        grow(group["run_state"], n_runs, len(histograms))
         grow(group["version"], n_runs, len(names))
         for name in ("revision", "settings"):
             grow(group[name], n_runs)
@@ -249,11 +258,22 @@ class TrendWriter(_Writer):
             for run_index, arrays in runs.items()
         }
         _write_detail(group, TREND_DETAIL, whole, first)
+        _write_runs(group, "run_state", self._run_states(group, runs, first))
         for name in TREND_ARRAYS:
             _write_runs(group, f"run_{name}", {run_index: arrays[f"run_{name}"] for run_index, arrays in whole.items()})
         _write_runs(group, "revision", {run_index: revisions[run_index] for run_index in whole})
         _write_runs(group, "version", dict.fromkeys(whole, np.isin(stored, reductors) * versions.TRENDS))
         _write_runs(group, "settings", dict.fromkeys(whole, _as_numbers(settings)))
+
+    def _run_states(
+        self, group: zarr.Group, runs: Mapping[int, dict[str, NDArray[Any]]], first: int
+    ) -> dict[int, NDArray[np.uint8]]:
+        """Bits of the states of all rows of some runs, of which those from ``first`` on are new."""
+        states = {run_index: np.bitwise_or.reduce(arrays["state"], axis=0) for run_index, arrays in runs.items()}
+        if not first:
+            return states
+        before = {run_index: group["run_state"][run_index, : len(states[run_index])] for run_index in states}
+        return {run_index: states[run_index] | known for run_index, known in before.items() if known.any()}
 
     def amend(
         self, reductors: Sequence[str], run_index: int, amended: Sequence[tuple[int, int, int, float, float]]

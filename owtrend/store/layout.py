@@ -4,7 +4,7 @@
     weights  (run, time, wcell)   float64  all other bins
     sums     (run, time, scell)   float64  ROOT's statistics: entries, tsumw, ...
     time, layout, flags, digest, row_hash   (run, time)   per row; provenance (run, byte) JSON lines
-    run, n_snapshots, n_rows, start, stop, revision, accumulation, mode   (run)
+    run, n_snapshots, n_rows, start, stop, revision, accumulation, mode, summary   (run)
     registry, layouts             (byte)   JSON lines that only grow
     tail_rows                     (slot, tail_byte)  JSON lines of the rows that are not in the arrays above yet
     tail_counts, tail_weights, tail_sums  (slot, cell)  their cells, see `owtrend.model.rows`
@@ -37,6 +37,7 @@ from zarr.storage import MemoryStore
 
 from owtrend.model.finding import EARLIER_NAMES
 from owtrend.model.registry import COUNTS, SUMS, WEIGHTS, Registry
+from owtrend.model.rows import SUMMARY
 
 FORMAT = 2  # checksums in every chunk, and hashes of rows
 READABLE = (1, FORMAT)
@@ -84,6 +85,7 @@ def create_subsystem(group: zarr.Group, registry: Registry, runs: int, times: in
     for name, (dtype, fill, attributes) in ROW_ARRAYS.items():
         create_array(group, name, ("run", "time"), dtype, (32, 256), fill, attributes, shape=(runs, times))
     create_row_hashes(group, (runs, times))
+    create_summaries(group, runs)
     digest, shape = {"long_name": "hash of the row's histograms"}, (runs, times, 16)
     create_array(group, "digest", ("run", "time", "digest_byte"), "uint8", (32, 256, 16), 0, digest, shape=shape)
     lines = {"long_name": "JSON lines, one per row"}
@@ -112,6 +114,12 @@ def create_row_hashes(group: zarr.Group, shape: tuple[int, ...]) -> None:
     create_array(group, "row_hash", ("run", "time"), "uint64", (32, 256), 0, what, shape=shape)
 
 
+def create_summaries(group: zarr.Group, runs: int) -> None:
+    """Create the summaries of runs, which earlier stores lack: they spare the rows of thousands of runs."""
+    size, what = SUMMARY.itemsize, {"long_name": "owtrend.model.rows.SUMMARY"}
+    create_array(group, "summary", ("run", "summary_byte"), "uint8", (512, size), 0, what, shape=(runs, size))
+
+
 def _histograms_in_chunk(histograms: int) -> int:
     """Histograms in a chunk of trends or scores: fewer where there are few, for a chunk is stored whole."""
     return min(64, -(-max(histograms, 1) // 16) * 16)
@@ -129,10 +137,17 @@ def create_trends(group: zarr.Group, histograms: int, reductors: int) -> None:
         create_array(
             group, f"run_{name}", per_run, "float64", (RUN_STEP, 8, reductors), np.nan, {}, shape=(0, 0, reductors)
         )
+    create_run_states(group)
     states = {"long_name": "bits: 1 held, 2 reported, 4 restart"}
     create_array(group, "state", ("run", "time", "histogram"), "uint8", (4, 4 * TIME_CHUNK, 256), 0, states)
     create_array(group, "revision", ("run",), "int32", (4096,), 0, {})
     create_log(group, "histograms")
+
+
+def create_run_states(group: zarr.Group) -> None:
+    """Create the states of whole runs, which earlier stores lack: they spare the rows of thousands of runs."""
+    states = {"long_name": "bits of the states of all rows; 0 if unknown"}
+    create_array(group, "run_state", ("run", "histogram"), "uint8", (RUN_STEP, 256), 0, states)
 
 
 def create_trend_origin(group: zarr.Group, reductors: int) -> None:

@@ -15,7 +15,18 @@ from numpy.typing import NDArray
 from owtrend.display import Display, Displayed, quoted
 from owtrend.errors import NotFoundError, StoreError, near_runs, reading
 from owtrend.model.registry import Layouts, Registry, Segment
-from owtrend.model.rows import NotStored, RowFlag, RunRows, State, TailRow, carried_over, merged_order, unchanged
+from owtrend.model.rows import (
+    MANY_LAYOUTS,
+    SUMMARY,
+    NotStored,
+    RowFlag,
+    RunRows,
+    State,
+    TailRow,
+    carried_over,
+    merged_order,
+    unchanged,
+)
 from owtrend.model.wording import plural
 from owtrend.modules import Origin
 from owtrend.store import quarantine
@@ -27,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RawParts", "Reader", "SubsystemReader", "known_not_stored", "read_tail"]
 
+_FEW_RUNS = 8  # that are read one by one
 _CARRIED_REVISION = 2**20  # added to the revision of a run for each row that is not its own: its trends are other ones
 
 
@@ -127,12 +139,13 @@ class SubsystemReader(Displayed):
     _rows: dict[tuple[str, int], NDArray[Any]] = field(default_factory=dict)
     _tables: dict[int, RunRows] = field(default_factory=dict)
     _order: dict[int, NDArray[np.int64]] = field(default_factory=dict)
+    _read: set[str] = field(default_factory=set)  # arrays of which the rows of all runs were read
 
     def followed_by(self, store: zarr.Group) -> "SubsystemReader":
         """A later state with the same raw data, of which nothing is read again."""
         later = copy.copy(self)
         later.store = store
-        for name in ("trends", "scores", "_kinds"):
+        for name in ("trends", "scores", "outcomes", "_kinds"):
             vars(later).pop(name, None)
         return later
 
@@ -174,6 +187,15 @@ class SubsystemReader(Displayed):
     @cached_property
     def scores(self) -> StoredScores:
         return StoredScores(self.store.get(f"scores/{self.name}"), len(self.per_run["run"]))
+
+    @cached_property
+    def outcomes(self) -> dict[int, tuple[bytes, bytes]]:
+        """By run, as bytes: its number and revision, and the digest of what it is as a reference."""
+        revisions, outcome = self.per_run["revision"].tolist(), self.scores.outcome
+        return {
+            run: (b"%d %d " % (run, revisions[run_index]), outcome[run_index].tobytes())
+            for run, run_index in self.run_indices.items()
+        }
 
     def state(self, run: int) -> tuple[str, bytes] | None:
         """What the kept state of a run was made from, and that state; None if there is none of this run."""
@@ -247,21 +269,33 @@ class SubsystemReader(Displayed):
     def _digests(self, run_indices: NDArray[np.intp], rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Digests of one row of each of some runs, ``(run, 16)``."""
         out = np.empty((len(run_indices), 16), dtype=np.uint8)
-        stored = np.array([run_index not in self._tables for run_index in run_indices.tolist()], dtype=bool)
-        if stored.any():
-            which = run_indices[stored, None], rows[stored, None], np.arange(16)[None]
-            out[stored] = self._array("digest").vindex[tuple(np.broadcast_arrays(*which))]
-        for number in np.flatnonzero(~stored).tolist():
+        in_tail = np.isin(run_indices, list(self._tables))
+        for number in np.flatnonzero(in_tail).tolist():
             out[number] = self._tables[int(run_indices[number])].digest[rows[number]]
+        summaries, known = self._summaries
+        summarised, left = known[run_indices], ~in_tail
+        last = self.stored_per_run["n_snapshots"][run_indices] - 1
+        for name, row in (("first", 0), ("last", last)):
+            here = summarised & (rows == row)
+            out[here] = summaries[name][run_indices[here]]
+            left &= ~here
+        of_rows = self._array("digest").chunks[1]
+        for chunk in np.unique(rows[left] // of_rows).tolist():  # of many runs at once: one by one takes 0.1 ms each
+            here = np.flatnonzero(left & (rows // of_rows == chunk))
+            first, stop, row = run_indices[here].min(), run_indices[here].max() + 1, rows[here] - chunk * of_rows
+            block = self._array("digest")[first:stop, chunk * of_rows : chunk * of_rows + row.max() + 1]
+            out[here] = block[run_indices[here] - first, row]
         return out
 
     @cached_property
     def stored_per_run(self) -> dict[str, NDArray[Any]]:
         """The run arrays, by name, in order of arrival; rows in the tail are counted."""
-        used = int(np.count_nonzero(self.group["run"][:] >= 0))
-        arrays = {name: self.group[name][:used] for name in RUN_ARRAYS}
+        runs = self.group["run"][:]
+        used = int(np.count_nonzero(runs >= 0))
+        arrays = {"run": runs[:used]} | {name: self.group[name][:used] for name in RUN_ARRAYS if name != "run"}
         modes = self.group["mode"][:used]
-        arrays["mode"] = np.array([bytes(mode).rstrip(b"\0").decode() for mode in modes], dtype=object)
+        texts = np.ascontiguousarray(modes).view(f"S{modes.shape[1]}")[:, 0].tolist()
+        arrays["mode"] = np.array([mode.decode() for mode in texts], dtype=object)
         for run, tail in self.tail.items():
             run_index = int(np.flatnonzero(arrays["run"] == run)[0])
             rows = self._merged(run_index, tail, arrays)
@@ -326,8 +360,8 @@ class SubsystemReader(Displayed):
     @cached_property
     def run_indices(self) -> dict[int, int]:
         """Place on the run axis of each run that has snapshots."""
-        runs, shown = self.per_run["run"], self.per_run["n_snapshots"]
-        return {int(run): run_index for run_index, run in enumerate(runs) if shown[run_index]}
+        shown = np.flatnonzero(self.per_run["n_snapshots"])
+        return dict(zip(self.per_run["run"][shown].tolist(), shown.tolist(), strict=True))
 
     def run_index(self, run: int) -> int:
         if run not in self.run_indices:
@@ -371,15 +405,45 @@ class SubsystemReader(Displayed):
         """Layout numbers of the snapshots of one run."""
         return self._row("layout", run_index)
 
-    def read_all_rows(self) -> None:
-        """Read times and layouts of all runs at once; one by one takes 1 ms a run."""
+    @cached_property
+    def _summaries(self) -> tuple[NDArray[np.void], NDArray[np.bool_]]:
+        """`SUMMARY` of the rows in the chunks of each run, and whether it is there and true for what they are now."""
+        summaries = np.zeros(len(self.stored_per_run["run"]), dtype=SUMMARY)
+        if (stored := self.group.get("summary")) is not None:
+            stored = np.ascontiguousarray(stored[: len(summaries)])
+            summaries[: len(stored)] = stored.view(SUMMARY)[:, 0]
+        known = summaries["revision"] == self.stored_per_run["revision"]
+        known[list(self._tables)] = False
+        return summaries, known & (summaries["revision"] > 0)
+
+    @cached_property
+    def layouts_of_runs(self) -> NDArray[np.bool_]:
+        """True where a run has rows of a layout, shape ``(run, layout)``."""
+        summaries, known = self._summaries
+        layouts = summaries["layouts"]
+        known = known & (layouts[:, 0] != MANY_LAYOUTS)
+        known[list(self.carried)] = False
+        having = np.zeros((len(known), len(self.layouts)), dtype=bool)
+        which, column = np.nonzero(known[:, None] & (layouts >= 0))
+        having[which, layouts[which, column]] = True
+        others = [run_index for run_index in self.run_indices.values() if not known[run_index]]
+        if len(others) > _FEW_RUNS:
+            self.read_all_rows("layout")
+        for run_index in others:
+            having[run_index, self.layout(run_index)] = True
+        return having
+
+    def read_all_rows(self, *names: str) -> None:
+        """Read times and layouts of all runs at once, or one of them; run by run takes 1 ms each."""
         shown, used = self.stored_per_run["n_snapshots"], len(self.per_run["run"])
-        for name in ("time", "layout"):
-            most = int(shown.max(initial=0))
-            block = self.group[name][:used, :most]
-            for run_index in range(used):
+        for name in names or ("time", "layout"):
+            if name in self._read:
+                continue
+            self._read.add(name)
+            block = self.group[name][:used, : int(shown.max(initial=0))]
+            for run_index, stop in enumerate(shown.tolist()):
                 if run_index not in self._tables:
-                    own = block[run_index, self.carried.get(run_index, 0) : shown[run_index]]
+                    own = block[run_index, self.carried.get(run_index, 0) : stop]
                     self._rows.setdefault((name, run_index), own)
 
     def _row(self, name: str, run_index: int) -> NDArray[Any]:

@@ -41,6 +41,7 @@ class Store:
     def __init__(self, location: str | Path, repository: icechunk.Repository) -> None:
         self.location = str(location)
         self._repository = repository
+        self._latest: Reader | None = None  # kept: opening the root group again takes as long
         self.fallen_back: str | None = None  # why the newest version is not the one that was written last
         self._checksums = Checksums(Path(self.location)) if is_local(location) else None
 
@@ -204,6 +205,8 @@ class Store:
             raw = self.location, self._raw_version(key[1])
             reader = _readers[key] = Reader(session, self.location, _raw_parts.get(raw))
             _raw_parts[raw] = reader.raw
+        if as_of is None:
+            self._latest = reader
         return reader
 
     def _raw_version(self, version: str) -> str:

@@ -14,7 +14,7 @@ from zarr.core.metadata.io import save_metadata
 from zarr.core.sync import sync
 
 from owtrend.model.registry import Layouts, Registry
-from owtrend.model.rows import NotStored, RunRows, TailRow
+from owtrend.model.rows import SUMMARY, NotStored, RunRows, TailRow
 from owtrend.modules import Origin
 from owtrend.store import quarantine
 from owtrend.store.derived import ScoreWriter, TrendWriter
@@ -33,6 +33,7 @@ from owtrend.store.layout import (
     create_log,
     create_row_hashes,
     create_subsystem,
+    create_summaries,
     grow,
     open_root,
     read_log,
@@ -133,44 +134,66 @@ class Transaction:
         target = self._array(subsystem, array)
         target[run_index, row : row + len(block), cell : cell + block.shape[1]] = block
 
-    def write_rows(self, subsystem: str, run_index: int, rows: RunRows, layouts: Layouts) -> None:
-        """Write all rows of one run, none of them in the tail; `write_cells` writes their cells."""
+    def write_rows(self, subsystem: str, runs: Mapping[int, RunRows], layouts: Layouts) -> None:
+        """Write all rows of some runs, by run index, none of them in the tail; `write_cells` writes their cells."""
         group = self.group[f"raw/{subsystem}"]
         self.write_layouts(subsystem, layouts)
-        tail = [row for row in read_tail(group) if row.run == group["run"][run_index]]
-        revision = max([int(group["revision"][run_index]), *(row.revision for row in tail)])
-        self._write_run(group, run_index, rows, revision, raise_if_new=True)
-        self.clear_slots(subsystem, [row.slot for row in tail])
+        numbers = group["run"][:]
+        tail: dict[int, list[TailRow]] = {}
+        for row in read_tail(group):
+            tail.setdefault(row.run, []).append(row)
+        replaced = {run_index: tail.get(int(numbers[run_index]), []) for run_index in runs}
+        revisions = group["revision"].oindex[sorted(runs)]
+        latest = {
+            run_index: max([int(stored), *(row.revision for row in replaced[run_index])])
+            for run_index, stored in zip(sorted(runs), revisions, strict=True)
+        }
+        self._write_runs(group, runs, latest, raise_if_new=True)
+        self.clear_slots(subsystem, [row.slot for rows in replaced.values() for row in rows])
 
     def fold_rows(self, subsystem: str, run_index: int, rows: RunRows, revision: int) -> None:
         """Write the first rows of a run, some of which were in the tail so far."""
-        self._write_run(self.group[f"raw/{subsystem}"], run_index, rows, revision, raise_if_new=False)
+        self._write_runs(self.group[f"raw/{subsystem}"], {run_index: rows}, {run_index: revision}, raise_if_new=False)
 
-    def _write_run(
-        self, group: zarr.Group, run_index: int, rows: RunRows, revision: int, *, raise_if_new: bool
+    def _write_runs(
+        self, group: zarr.Group, runs: Mapping[int, RunRows], revisions: Mapping[int, int], *, raise_if_new: bool
     ) -> None:
-        count = len(rows)
-        same = count == group["n_rows"][run_index]
+        """Write what describes the rows of some runs, array by array: many runs share a chunk."""
+        run_indices = sorted(runs)
+        rows = [runs[run_index] for run_index in run_indices]
+        where, most = _following(run_indices), slice(0, max(map(len, rows)))
+        same = group["n_rows"].oindex[where] == [len(one) for one in rows]
         for name in (*ROW_ARRAYS, "digest"):
-            same = same and np.array_equal(group[name][run_index, :count], getattr(rows, name))
-            group[name][run_index, :count] = getattr(rows, name)
-        self.write_row_hashes(group.basename, int(group["run"][run_index]), run_index, rows)
-        text = "".join(f"{line}\n" for line in rows.provenance).encode()
-        grow(group["provenance"], 0, len(text))
-        whole = text.ljust(group["provenance"].shape[1], b"\0")  # overwrites a longer text
-        group["provenance"][run_index] = np.frombuffer(whole, dtype=np.uint8)
-        shown = rows.n_snapshots
-        group["mode"][run_index] = np.frombuffer(rows.mode.encode()[:8].ljust(8, b"\0"), dtype=np.uint8)
+            block = group[name].oindex[where, most]
+            for number, one in enumerate(rows):
+                values = getattr(one, name)
+                same[number] &= np.array_equal(block[number, : len(one)], values)
+                block[number, : len(one)] = values
+            group[name].oindex[where, most] = block
+        self.write_row_hashes(group.basename, runs)
+        texts = ["".join(f"{line}\n" for line in one.provenance).encode() for one in rows]
+        grow(group["provenance"], 0, max(map(len, texts)))
+        width = group["provenance"].shape[1]  # overwrites a longer text
+        group["provenance"].oindex[where, slice(0, width)] = _as_bytes(texts, width)
+        group["mode"].oindex[where, slice(0, 8)] = _as_bytes([one.mode.encode()[:8] for one in rows], 8)
+        shown = [one.n_snapshots for one in rows]
         per_run = {
             "n_snapshots": shown,
-            "n_rows": count,
-            "start": rows.time[0] if shown else NO_TIME,
-            "stop": rows.time[shown - 1] if shown else NO_TIME,
-            "revision": revision + (raise_if_new and not same),  # provenance alone makes no trend stale
-            "accumulation": rows.accumulation,
+            "n_rows": [len(one) for one in rows],
+            "start": [one.time[0] if count else NO_TIME for one, count in zip(rows, shown, strict=True)],
+            "stop": [one.time[count - 1] if count else NO_TIME for one, count in zip(rows, shown, strict=True)],
+            # provenance alone makes no trend stale
+            "revision": [
+                revisions[at] + (raise_if_new and not equal) for at, equal in zip(run_indices, same, strict=True)
+            ],
+            "accumulation": [one.accumulation for one in rows],
         }
-        for name, value in per_run.items():
-            group[name][run_index] = value
+        for name, values in per_run.items():
+            group[name].oindex[where] = np.array(values, dtype=group[name].dtype)
+        if "summary" not in group:
+            create_summaries(group, group["run"].shape[0])
+        summaries = np.stack([one.summary(int(at)) for one, at in zip(rows, per_run["revision"], strict=True)])
+        group["summary"].oindex[where, slice(0, SUMMARY.itemsize)] = summaries[:, None].view(np.uint8)
 
     def _array(self, subsystem: str, name: str) -> zarr.Array[Any]:
         """An array of a subsystem; looked up once, for it takes almost 1 ms."""
@@ -246,12 +269,17 @@ class Transaction:
             if (stored := sync(array.store.get(key, default_buffer_prototype()))) is not None:
                 sync(self.session.store.set(key, with_checksum(stored) if add_checksums else stored))
 
-    def write_row_hashes(self, subsystem: str, run: int, run_index: int, rows: RunRows) -> None:
-        """Write the hashes of the rows in the chunks of a run, in a store that lacks them."""
+    def write_row_hashes(self, subsystem: str, runs: Mapping[int, RunRows]) -> None:
+        """Write the hashes of the rows in the chunks of some runs, by run index."""
         group = self.group[f"raw/{subsystem}"]
         if "row_hash" not in group:
             create_row_hashes(group, group["time"].shape)
-        group["row_hash"][run_index, : len(rows)] = rows.hashes(subsystem, run)
+        numbers, run_indices = group["run"][:], sorted(runs)
+        where = _following(run_indices), slice(0, max(map(len, runs.values())))
+        block = group["row_hash"].oindex[where]
+        for hashes, run_index in zip(block, run_indices, strict=True):
+            hashes[: len(runs[run_index])] = runs[run_index].hashes(subsystem, int(numbers[run_index]))
+        group["row_hash"].oindex[where] = block
 
     def upgraded(self) -> None:
         """Note that the store has the present format."""
@@ -344,6 +372,8 @@ def _grow(group: zarr.Group, registry: Registry, runs: int, times: int) -> None:
         grow(group[name], runs, times)
     if "row_hash" in group:
         grow(group["row_hash"], runs, times)
+    if "summary" in group:
+        grow(group["summary"], runs)
     for array in CELL_DIM:
         grow(group[array], runs, times, registry.size(array))
         grow(group[TAIL[array]], 0, registry.size(array))
@@ -367,6 +397,12 @@ def write_cells(
         piece = buffer[: columns.shape[1]]
         piece[:, : len(block)] = columns.T
         (unchecked if piece.any() else target)[run_index, row : row + rows, cell : cell + len(piece)] = piece.T
+
+
+def _as_bytes(texts: Sequence[bytes], width: int) -> NDArray[np.uint8]:
+    """Texts as rows of bytes, padded with zeros."""
+    padded = b"".join(text.ljust(width, b"\0") for text in texts)
+    return np.frombuffer(padded, dtype=np.uint8).reshape(len(texts), width)
 
 
 def _following(slots: list[int]) -> slice | list[int]:

@@ -12,6 +12,8 @@ from owtrend.store.upkeep.damage import chunks_of
 
 __all__ = ["upgrade"]
 
+_RUNS_AT_ONCE = 64  # whose rows are in memory
+
 
 def upgrade(store: Store, progress: Callable[[str, int, int], None] | None = None) -> bool:
     """Give a store of an earlier format what the present one has; returns whether there was anything to do.
@@ -38,8 +40,10 @@ def upgrade(store: Store, progress: Callable[[str, int, int], None] | None = Non
         transaction = begin()
         for name in reader.registered:
             view = reader.subsystem(name)
-            for run, run_index in view.run_indices.items():
-                transaction.write_row_hashes(name, run, run_index, view.folded_rows(run_index))
+            run_indices = [*view.run_indices.values()]
+            for first in range(0, len(run_indices), _RUNS_AT_ONCE):
+                some = run_indices[first : first + _RUNS_AT_ONCE]
+                transaction.write_row_hashes(name, {run_index: view.folded_rows(run_index) for run_index in some})
         transaction.upgraded()
         transaction.commit(f"upgrade to format {FORMAT}")
         return True
