@@ -7,6 +7,8 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -71,7 +73,7 @@ setTimeout(attempt, PAUSE)
 # Bokeh keeps the models of replaced pictures until nothing has changed for 30 s, which a page in use never sees.
 _FORGET = "setTimeout(() => cb_obj.document?.freeze_all_models(() => {}), 0)"
 
-_AT_ONCE = 10  # ms; not before the frame has left
+_READERS = 4  # pages that are read at the same time
 _LOOK = 3000  # ms between two looks for newer data
 
 
@@ -87,6 +89,7 @@ def create_app(location: str | Path) -> Callable[[], pn.viewable.Viewable]:
         If there is no store at ``location``.
     """
     newest, looked = owtrend.open(location), -np.inf
+    readers = ThreadPoolExecutor(_READERS, thread_name_prefix="read")
 
     def latest(age: float = 0.0) -> owtrend.Archive:
         """The newest archive; looked for again if the last look is longer ago than ``age`` [s]."""
@@ -95,9 +98,12 @@ def create_app(location: str | Path) -> Callable[[], pn.viewable.Viewable]:
             newest, looked = newest.latest(), time.monotonic()
         return newest
 
-    def parts(query: dict[str, str], doc: Document | None = None) -> list[Any]:
+    def read(query: dict[str, str]) -> Session:
+        return Session.from_address(latest(), query)
+
+    def parts(session: Callable[[], Session], doc: Document | None = None) -> list[Any]:
         try:
-            page = HistogramPage(Session.from_address(latest(), query))
+            page = HistogramPage(session())
         except OwtrendError as error:
             note = f'<div class="note">{escape(str(error))}</div>'
             return [pn.pane.HTML(note, stylesheets=[theme.TEXT], margin=40)]
@@ -121,12 +127,16 @@ def create_app(location: str | Path) -> Callable[[], pn.viewable.Viewable]:
         frame = pn.Row(sizing_mode="stretch_both", margin=0, styles=styles)
         doc = pn.state.curdoc
         if doc is None or doc.session_context is None:
-            frame.extend(parts(query))
+            frame.extend(parts(lambda: read(query)))
             return frame
 
-        def fill() -> None:
+        def fill(session: Future[Session]) -> None:
             with set_curdoc(doc):
-                frame.extend(parts(query, doc))
+                frame.extend(parts(session.result, doc))
+
+        def begin() -> None:
+            session = readers.submit(read, query)
+            session.add_done_callback(lambda done: _in_turn(doc, partial(fill, done)))
 
         # Panel sets this when the frame leaves. Pictures that are sooner, or in a session that began without a frame
         # because the server was busy for long, would take their styles from Panel's CDN.
@@ -134,11 +144,18 @@ def create_app(location: str | Path) -> Callable[[], pn.viewable.Viewable]:
         doc.config.update(reconnect_session=False, notify_connection_status=False)
         doc.js_on_event("connection_lost", CustomJS(code=_LOST))
 
-        # The browser gets an empty frame at once, and loads its scripts while the pictures are made: 0.3 s less.
-        doc.add_timeout_callback(fill, _AT_ONCE)
+        # A request alone gets an empty frame and costs no read: that begins when the browser has shown the frame and
+        # is connected, in a thread, so that nobody else waits for it.
+        pn.state.onload(begin)
         return frame
 
     return page
+
+
+def _in_turn(doc: Document, call: Callable[[], None]) -> None:
+    """Call something in the turn of a document, unless its browser has left; from any thread."""
+    if doc.session_context is not None and not doc.session_context.destroyed:
+        doc.add_next_tick_callback(call)
 
 
 def _framed(page: HistogramPage) -> list[Any]:

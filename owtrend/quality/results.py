@@ -121,13 +121,14 @@ def _run_findings(reader: Reader, runs: Sequence[Origin], unreadable: Iterable[s
     of_files: dict[int, list[Finding]] = {}
     for finding in map(Finding.from_json, unreadable):
         of_files.setdefault(finding.run, []).append(finding)
-    views = [reader.subsystem(name) for name in reader.subsystems]
+    of_runs: dict[int, list[Finding]] = {}
+    for view in map(reader.subsystem, reader.subsystems):
+        for line in view.scores.lines([view.run_indices[one.run] for one in runs if one.run in view.run_indices]):
+            finding = Finding.from_json(line)
+            of_runs.setdefault(finding.run, []).append(finding)
     for origin in runs:
-        findings = [
-            Finding.from_json(line) for view in views if origin.run in view.run_indices
-            for line in view.scores.lines([view.run_indices[origin.run]])
-        ]  # fmt: skip
-        yield RunFindings(origin.run, [*findings, *of_files.get(origin.run, ())], origin.previous)
+        findings = [*of_runs.get(origin.run, ()), *of_files.get(origin.run, ())]
+        yield RunFindings(origin.run, findings, origin.previous)
 
 
 def incident_table(of: Iterable[Incident]) -> pd.DataFrame:

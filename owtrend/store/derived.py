@@ -31,6 +31,8 @@ from owtrend.store.layout import (
 
 __all__ = ["ScoreWriter", "StoredScores", "StoredTrends", "TrendWriter"]
 
+_RUNS_AT_ONCE = 32  # whose findings are read
+
 
 @dataclass
 class _Derived:
@@ -175,10 +177,12 @@ class StoredScores(_Derived):
         if self.group is None:
             return []
         stored = self.group["flags"]  # without the runs that came since
-        return [
-            line for run_index in run_indices if run_index < stored.shape[0]
-            for line in bytes(stored[run_index]).rstrip(b"\0").decode().splitlines()
-        ]  # fmt: skip
+        there = [run_index for run_index in run_indices if run_index < stored.shape[0]]
+        lines: list[str] = []
+        for first in range(0, len(there), _RUNS_AT_ONCE):
+            for text in stored.oindex[there[first : first + _RUNS_AT_ONCE]]:
+                lines += bytes(text).rstrip(b"\0").decode().splitlines()
+        return lines
 
 
 def _names(group: zarr.Group, what: str) -> list[str]:

@@ -7,6 +7,7 @@ import pytest
 from bokeh.document import Document
 from click.testing import CliRunner
 from panel.io.state import set_curdoc
+from tornado.httpclient import AsyncHTTPClient
 
 from dashboards.app import create_app
 from dashboards.commands import serve
@@ -75,3 +76,22 @@ def test_an_address_of_another_machine_is_an_error(store):
 
 def test_the_help_has_an_example():
     assert "Example: owtrend serve" in CliRunner().invoke(serve, ["--help"]).output
+
+
+def test_a_request_without_a_websocket_reads_nothing(store, monkeypatch):
+    read = []
+    monkeypatch.setattr("dashboards.app.Session.from_address", lambda *address: read.append(address))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = pn.serve({"/": create_app(store)}, port=port, start=False, show=False, verbose=False)
+    try:
+
+        async def visit():
+            client = AsyncHTTPClient()
+            return [(await client.fetch(f"http://127.0.0.1:{port}/")).code for _ in range(3)]
+
+        assert server.io_loop.run_sync(visit, timeout=30) == [200, 200, 200]
+    finally:
+        server.stop()
+    assert not read
