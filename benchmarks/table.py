@@ -31,6 +31,7 @@ THEMES = {
     "append": "Append: decoded snapshots one after the other",
     "live": "Live: trends, findings and incidents of a run that goes on",
     "store": "Store: cells read back, one run among thousands",
+    "runs": "Runs: what people wait for when there are thousands",
     "compute": "Compute: trends from the store",
     "compare": "Compare: histograms and references",
     "slice": "Slice: any time slice of any histogram",

@@ -1,6 +1,7 @@
 """The page of one histogram: the whole run, a time slice and its pulls, the trends of a reductor and of the scores."""
 # mypy: allow-untyped-calls
 
+from hashlib import blake2b
 from typing import Any
 
 import holoviews as hv
@@ -181,7 +182,7 @@ class HistogramPage(pn.viewable.Viewer):
         """Equal as long as new rows can be drawn into the pictures that are there, which keeps their zoom."""
         view, loaded = self.session.view, self.session.loaded
         shape = [
-            (one.attrs, [schema.edges(one, axis).tolist() for axis in schema.axes_of(one)], _labels(one))
+            (one.attrs, [blake2b(schema.edges(one, axis)).digest() for axis in schema.axes_of(one)], _labels(one))
             for one in (loaded.cumulative, *loaded.further.values())
         ]
         choices = view.axes, view.region, view.log, view.normalised, view.others, loaded.reference is None

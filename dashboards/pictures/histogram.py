@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 import owtrend
 from dashboards.pictures import theme
 from dashboards.pictures.axes import BinAxis, limits
+from dashboards.pictures.coarse import coarse
 
 __all__ = [
     "CROWD",
@@ -61,10 +62,15 @@ def histogram(
         The same histogram in further runs, drawn over it in the colours of `theme.RUNS`, in 1-D; None draws nothing.
         Labelled bins are drawn where this histogram has their label.
     """
+    content = coarse(as_xy(content))
     table, label = _table(content, normalised)
+    title = " · ".join([title, *_merged_words(content)])
     if "y" in table.dims:
         return _map(table, title, label, log)
-    further = [None if one is None else _by_label(_table(one, normalised)[0], table) for one in (others or {}).values()]
+    further = [
+        None if one is None else _by_label(_table(coarse(as_xy(one)), normalised)[0], table)
+        for one in (others or {}).values()
+    ]
     overlay = _Overlay(tuple(others or ()), tuple(further))
     if is_profile(content):
         return _points(table, title, label, overlay)
@@ -131,8 +137,7 @@ def as_xy(content: xr.Dataset) -> xr.Dataset:
 
 
 def _table(content: xr.Dataset, normalised: bool) -> tuple[xr.Dataset, str]:
-    """Values and variances with axes x and y, and the name of the values."""
-    content = as_xy(content)
+    """Values and variances, and the name of the values."""
     table = owtrend.values(content)
     if is_profile(content):
         return table.assign_attrs(profile=True), "mean"
@@ -141,6 +146,11 @@ def _table(content: xr.Dataset, normalised: bool) -> tuple[xr.Dataset, str]:
         return table, label
     entries = float(content["sums"].sel(sum="entries")) or np.nan
     return table.assign(value=table["value"] / entries, variance=table["variance"] / entries**2), _PER_ENTRY[label]
+
+
+def _merged_words(content: xr.Dataset) -> list[str]:
+    """``1,000 bins in one``: how many neighbouring bins are drawn as one, if any."""
+    return [f"{bins:,} bins in one along {axis}" for axis, bins in content.attrs["merged"].items()]
 
 
 def _by_label(table: xr.Dataset, like: xr.Dataset) -> xr.Dataset:

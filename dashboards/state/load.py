@@ -1,6 +1,7 @@
 """Reads from an archive what a view shows: the histogram in each run, its trend, findings and reference."""
 
 import json
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,8 @@ __all__ = ["Loaded", "histogram", "histogram_in", "histograms", "kept", "namesak
 
 _MOST_CHANGES = 3  # named
 KEPT = 2**23  # bytes; a smaller histogram is kept in memory with all its snapshots
+_histograms: weakref.WeakKeyDictionary[owtrend.Archive, weakref.WeakValueDictionary[Any, xr.Dataset]]
+_histograms = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,9 +111,9 @@ def histogram(
 ) -> xr.Dataset | None:  # fmt: skip
     """One histogram in one run, cumulative, in its last binning; None, and why in ``notes``, if it cannot be read."""
     try:
-        found = archive.histogram(subsystem, path, run=run)
+        found = _shared(archive, subsystem, path, run, None)
     except BinningChangedError:
-        found = archive.histogram(subsystem, path, run=run, binning=-1)
+        found = _shared(archive, subsystem, path, run, -1)
         since, name = interval.text(found["time"].values[0])[-8:], found.attrs["name"]
         notes.append(f"{name} changed its binning during run {run}; the snapshots since {since} UTC are shown.")
     except OwtrendError as error:
@@ -118,8 +121,21 @@ def histogram(
         return None
     name, changes = found.attrs["name"], found.attrs.get("changes", ())
     notes += [f"{name} in run {run}, {words}." for words in changes[-_MOST_CHANGES:]]
-    # In memory a slice takes 2 ms instead of 10. The sums are small, and every slice needs all of them.
-    return found.load() if found.nbytes <= KEPT else found.assign(sums=found["sums"].load())
+    return found
+
+
+def _shared(
+    archive: owtrend.Archive, subsystem: str, path: tuple[str, ...], run: int, binning: int | None
+) -> xr.Dataset:
+    """A histogram in one run; all sessions that show it have the same, since nobody changes it."""
+    known = _histograms.setdefault(archive, weakref.WeakValueDictionary())
+    key = subsystem, path, run, binning
+    if (found := known.get(key)) is None:
+        found = archive.histogram(subsystem, path, run=run, binning=binning)
+        # In memory a slice takes 2 ms instead of 10. The sums are small, and every slice needs all of them.
+        found = found.load() if found.nbytes <= KEPT else found.assign(sums=found["sums"].load())
+        known[key] = found
+    return found
 
 
 def histogram_in(

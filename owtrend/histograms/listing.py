@@ -157,10 +157,10 @@ def kinds_table(reader: Reader) -> pd.DataFrame:
         seen = dict[str, list[tuple[int, NDArray[np.uint8]]]]()  # states by path, of each run
         every = view.trends.run_states
         plain = every.any(axis=1) & ~(every > (State.HELD | State.REPORTED)).any(axis=1)
-        computed = view.trends.revisions > 0 if view.trends.histograms else np.zeros(len(plain), dtype=bool)
-        runs = sorted(run for run, index in view.run_indices.items() if computed[index] and not plain[index])
-        for first in range(0, len(runs), _RUNS_AT_ONCE):
-            some = runs[first : first + _RUNS_AT_ONCE]
+        wanted = (view.trends.revisions > 0) & ~plain & bool(view.trends.histograms)
+        eventful_runs = sorted(run for run, index in view.run_indices.items() if wanted[index])
+        for first in range(0, len(eventful_runs), _RUNS_AT_ONCE):
+            some = eventful_runs[first : first + _RUNS_AT_ONCE]
             counts = [int(view.per_run["n_snapshots"][view.run_index(run)]) for run in some]
             block = view.trends.block("state", [view.run_index(run) for run in some], slice(0, max(counts)))
             for run, count, states in zip(some, counts, block, strict=True):

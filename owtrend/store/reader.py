@@ -279,6 +279,8 @@ class SubsystemReader(Displayed):
             here = summarised & (rows == row)
             out[here] = summaries[name][run_indices[here]]
             left &= ~here
+        if not left.any():
+            return out
         of_rows = self._array("digest").chunks[1]
         for chunk in np.unique(rows[left] // of_rows).tolist():  # of many runs at once: one by one takes 0.1 ms each
             here = np.flatnonzero(left & (rows // of_rows == chunk))

@@ -206,3 +206,20 @@ def test_a_table_in_a_pipe_has_a_line_per_row_and_no_control_characters(capsys):
     lines = [line for line in capsys.readouterr().out.splitlines() if "x" * 300 in line]
     assert len(lines) == 1
     assert "\\x1b[2J" in lines[0]
+
+
+def test_a_long_table_is_printed_as_rich_prints_it(monkeypatch, capsys):
+    rows = [
+        {
+            "run": 300000 + number,
+            "why": "\n".join(["word"] * (number % 4)),
+            "sigma": 1.5 * number,
+            "note": "é漢" * (number % 3),
+        }
+        for number in range(150)
+    ]
+    output.print_table(rows, as_json=False, title="Runs")
+    long = capsys.readouterr().out
+    monkeypatch.setattr(output, "_MANY_ROWS", len(rows))
+    output.print_table(rows, as_json=False, title="Runs")
+    assert long == capsys.readouterr().out

@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 
 import owtrend
+from owtrend.archive import Archive
 from owtrend.compute.compute import compute
 from owtrend.compute.live import live
 from owtrend.model.rows import RunRows, carried_over
 from owtrend.store.append import appender
+from owtrend.store.reader import SubsystemReader
 from owtrend.store.repository import Store
 from owtrend.store.upkeep.check import check
 from owtrend.store.upkeep.repair import merge
+from tests import builders
 from tests.builders import archive_of, filled, snapshot
 from tests.builders import labelled as axis_of
 from tests.studies import cases
@@ -127,3 +130,44 @@ def test_trends_made_before_the_run_before_came_are_made_anew():
     assert 2 in archive.stale["run"].tolist()
     assert archive.trend("EMC", "h", "entries", run=2).value.values.tolist() == [100] * 5
     assert archive.trend("EMC", "h", "entries", run=2).sizes["time"] == 5
+
+
+@pytest.fixture(scope="module")
+def several_runs():
+    """Runs whose rows are in full chunks; the second begins with the end of the first, the last has many layouts."""
+    store = Store.in_memory()
+    one = [builders.histogram([0, row, 2 * row, 0], f"h{row}") for row in range(1, 13)]
+    rows = [*runs_of(), *(snapshot(120 + row, *one[:row], run=3) for row in range(1, 13))]
+    builders.append(store.location, rows)
+    compute(store.location, workers=0)
+    return store
+
+
+def listed(archive):
+    """What lists and `status` have of all runs."""
+    tables = (archive.runs, archive.histograms("EMC"), archive.carried, archive.kinds, archive.changes, archive.stale)
+    return [table.to_dict() for table in tables]
+
+
+@pytest.mark.parametrize("path", ["raw/EMC/summary", "trends/EMC/run_state"])
+def test_what_a_store_lists_is_the_same_without_the_summaries_that_spare_its_rows(several_runs, path):
+    before = owtrend.open(several_runs.location)
+    expected, layouts = listed(before), before.stored("EMC").layouts_of_runs
+    with several_runs.writer("raw") as begin:
+        transaction = begin()
+        transaction.delete(path)
+        transaction.commit("as in earlier stores")
+    without = owtrend.open(several_runs.location)
+    assert listed(without) == expected
+    np.testing.assert_array_equal(without.stored("EMC").layouts_of_runs, layouts)
+    assert layouts.sum(axis=1).tolist() == [1, 1, 12]
+
+
+def test_lists_read_no_rows_of_runs_that_have_summaries(monkeypatch):
+    store = Store.in_memory()
+    builders.append(store.location, [snapshot(60 * run + row, run=run) for run in (1, 2) for row in (1, 2)])
+    asked = []
+    monkeypatch.setattr(SubsystemReader, "_array", lambda _, name: asked.append(name))
+    monkeypatch.setattr(SubsystemReader, "read_all_rows", lambda _, *names: asked.extend(names))
+    archive = Archive(store)
+    assert (len(archive.runs), len(archive.histograms("EMC")), asked) == (2, 1, [])

@@ -177,6 +177,8 @@ def _damaged_tables(reader: Reader, name: str, unlisted: _Unlisted) -> Iterator[
             if in_tail and chunks is not None:
                 text = f"{array} of the latest snapshots: {why}"
                 yield Damage(name, text, Remedy.DROP_LATEST, path=path, chunks=chunks, listed=listed)
+            elif array == "summary":  # its runs are read instead
+                yield Damage(name, f"summaries of runs: {why}", Remedy.DELETE, path=path)
             elif chunks is None or dims[0] != "run" or len(dims) < 2 or array == "mode":
                 yield Damage(name, f"{array}, which all its runs need: {why}", Remedy.DROP_SUBSYSTEM)
             else:

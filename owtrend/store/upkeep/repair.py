@@ -101,6 +101,7 @@ def _actions(damage: Iterable[Damage], reader: Reader) -> list[str]:
     lines: dict[str, None] = {}
     for one in damage:
         name, computed = one.subsystem, one.path.partition("/")[0]
+        computed = "summaries" if one.path.endswith("/summary") else computed
         match one.remedy:
             case Remedy.DROP_SUBSYSTEM:
                 line = f"drop all runs of {name}"

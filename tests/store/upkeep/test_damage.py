@@ -87,6 +87,7 @@ def bring_back(store, whole, *, computed=True):
         ("raw/EMC/time", (0, 0), "EMC: time of 3 runs, 300000 to 300002", "drop 3 runs, 300000 to 300002 of EMC"),
         ("raw/EMC/digest", (0, 0, 0), "EMC: digest of 3 runs", "drop 3 runs, 300000 to 300002 of EMC"),
         ("raw/EMC/provenance", (1, 0), "EMC: provenance of run 300001", "drop run 300001 of EMC"),
+        ("raw/EMC/summary", (0, 0), "EMC: summaries of runs", "drop all summaries of EMC"),
         ("raw/EMC/run", (0,), "EMC: run, which all its runs need", "drop all runs of EMC"),
         ("raw/EMC/registry", (0,), "EMC: registry, which all its runs need", "drop all runs of EMC"),
         ("trends/EMC/value", (0, 0, 0, 1), "EMC: trends, value", "drop the damaged trends of EMC"),
