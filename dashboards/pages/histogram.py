@@ -182,7 +182,11 @@ class HistogramPage(pn.viewable.Viewer):
         """Equal as long as new rows can be drawn into the pictures that are there, which keeps their zoom."""
         view, loaded = self.session.view, self.session.loaded
         shape = [
-            (one.attrs, [blake2b(schema.edges(one, axis)).digest() for axis in schema.axes_of(one)], _labels(one))
+            (
+                one.attrs,
+                [blake2b(schema.edges(one, axis).tobytes()).digest() for axis in schema.axes_of(one)],
+                _labels(one),
+            )
             for one in (loaded.cumulative, *loaded.further.values())
         ]
         choices = view.axes, view.region, view.log, view.normalised, view.others, loaded.reference is None

@@ -1,5 +1,7 @@
 """Histograms with at most as many bins as a screen has pixels: neighbouring bins are merged where there are more."""
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
@@ -36,7 +38,7 @@ def _merged(content: xr.Dataset, axis: str, step: int) -> xr.Dataset:
     left, right = content[f"{axis}_left"], content[f"{axis}_right"]
     edges = {"_left": left.values[first], "_right": right.values[last]}
     edges[""] = (edges["_left"] + edges["_right"]) / 2
-    coords = {
+    coords: dict[Any, Any] = {
         **{name: coord for name, coord in content.coords.items() if axis not in coord.dims},
         **{f"{axis}{end}": (axis, values, content[f"{axis}{end}"].attrs) for end, values in edges.items()},
     }

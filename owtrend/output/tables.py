@@ -191,7 +191,7 @@ def _chosen(
     for name, view in views.items():
         known = sorted(run for run in view.run_indices if runs is None or run in runs)
         layouts = view.layouts_of_runs[[view.run_index(run) for run in known]].any(axis=0)
-        held = view.holds[layouts].any(axis=0)
+        held: NDArray[np.bool_] = np.any(view.holds[layouts], axis=0)
         reductors = [parse_stored(view, one) for one in names or kept_reductors(config, name)]
         entries, fitting = [], []
         for entry in view.registry.histograms.values():
