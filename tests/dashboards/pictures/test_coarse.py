@@ -1,5 +1,7 @@
 """Bins that are merged because a screen has fewer pixels."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -18,9 +20,9 @@ def test_neighbouring_bins_are_added_until_they_are_few_enough(monkeypatch, bins
     counts = np.arange(bins) ** 2
     found = coarse(sliced(counts))
     assert [*found.x_left.values, found.x_right.values[-1]] == [*edges]
-    expected = [counts[low:high].sum() for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    expected = [counts[low:high].sum() for low, high in pairwise(edges)]
     assert found.contents.values.tolist() == expected
-    assert found.x.values.tolist() == [(low + high) / 2 for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    assert found.x.values.tolist() == [(low + high) / 2 for low, high in pairwise(edges)]
     assert ("x" in found.attrs["variable_axes"]) == (bins == 7)
 
 
