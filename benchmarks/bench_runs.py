@@ -26,7 +26,6 @@ WAITS: dict[str, Callable[[str], Any]] = {
     "histograms": lambda store: command("histograms", store),
     "first page": lambda store: Session.from_address(owtrend.open(store), {}),
     "trend of a run": lambda store: owtrend.open(store).trend("EMC", "hits", "mean_x", run=many_runs.FIRST_RUN + 1),
-    "check --quick": lambda store: command("check", "--quick", store),
 }
 
 

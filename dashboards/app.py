@@ -25,6 +25,7 @@ from tornado.websocket import WebSocketClosedError
 import owtrend
 from dashboards.pages.histogram import HistogramPage
 from dashboards.pages.news import NewsLine
+from dashboards.pages.turn import when_shown
 from dashboards.pictures import theme
 from dashboards.state.news import News
 from dashboards.state.session import Session
@@ -169,7 +170,7 @@ def _framed(page: HistogramPage) -> list[Any]:
         if session.view.run is not None:
             address.value = session.view.address
 
-    pn.state.onload(remember)
+    when_shown(remember)
     session.watch(remember, ADDRESS)
     # Not a Panel indicator: whenever one changes, the browser lays out the page and paints all pictures again.
     busy = pn.widgets.Checkbox(value=pn.state.param.busy, visible=False)

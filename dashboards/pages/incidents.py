@@ -5,6 +5,7 @@ from typing import Any
 
 import panel as pn
 
+from dashboards.pages.turn import when_shown
 from dashboards.pictures import theme
 from dashboards.state import interval
 from dashboards.state.findings import Incident, latest, reductor_for
@@ -32,7 +33,7 @@ class Incidents(pn.viewable.Viewer):
         )  # fmt: skip
         self._incident_shown: tuple[Any, ...] = ()
         self._filling = False
-        pn.state.onload(self._fill)
+        when_shown(self._fill)
         self.list.param.watch(self._choose, "value")
         session.watch(self._follow, ["run", "subsystem", "histogram", "start", "stop"])
         session.watch(lambda _: self._fill(), ["archive"])

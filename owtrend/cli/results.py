@@ -1,10 +1,9 @@
 """owtrend export | histograms | outliers | slice | trends"""
 
-import functools
 import json
-import operator
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -198,6 +197,8 @@ def outliers(store: str, subsystem: str | None, runs: list[int] | None, everythi
         print_table([{name: _as_json(value) for name, value in row.items()} for row in rows], True)
         return
     shown = []
+    joint = [] if everything else [row for row in rows if len(row["subsystems"]) > 1]
+    of_others = _findings_of_others(archive, joint)
     for row in rows:
         first = row["histograms"][0] if everything and row["histograms"] else row["histogram"]
         count = len(row["histograms"]) if everything else row["histograms"]
@@ -213,7 +214,7 @@ def outliers(store: str, subsystem: str | None, runs: list[int] | None, everythi
             }
         )  # fmt: skip
         if not everything and len(row["subsystems"]) > 1:
-            shown[-1]["why"] += _other_reasons(archive, row)
+            shown[-1]["why"] += _other_reasons(of_others, row)
     what = "finding" if everything else "incident"
     print_table(shown, False, title=f"{plural(len(shown), what)} in {store}, times in UTC")
     if not_scored := archive.not_scored(subsystem, runs=runs):
@@ -226,17 +227,32 @@ def outliers(store: str, subsystem: str | None, runs: list[int] | None, everythi
         click.echo(f"Is a new level right? `owtrend accept {store} ID --note WHY` makes it the new normal.")
 
 
-def _other_reasons(archive: Any, incident: dict[str, Any]) -> str:
+def _findings_of_others(
+    archive: Any, incidents: Sequence[dict[str, Any]]
+) -> dict[tuple[str, int], list[dict[str, Any]]]:
+    """Findings of the further subsystems of incidents, by subsystem and run; each subsystem is read once."""
+    runs: dict[str, set[int]] = {}
+    for incident in incidents:
+        for part in incident["parts"]:
+            if part.subsystem != incident["subsystem"]:
+                runs.setdefault(part.subsystem, set()).add(part.run)
+    found: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for name, of_name in runs.items():
+        for row in archive.findings(name, runs=sorted(of_name)).to_dict("records"):
+            found.setdefault((name, row["run"]), []).append(row)
+    return found
+
+
+def _other_reasons(findings: Mapping[tuple[str, int], list[dict[str, Any]]], incident: dict[str, Any]) -> str:
     """The most certain reason of each further subsystem of an incident, a line each."""
     lines = ""
     for name in sorted({part.subsystem for part in incident["parts"]} - {incident["subsystem"]}):
-        parts = [part for part in incident["parts"] if part.subsystem == name]
-        found = archive.findings(name, runs=sorted({part.run for part in parts}))
-        starts, stops = (found[name].astype("datetime64[ns]").astype("int64") for name in ("start", "stop"))
-        inside = [(found["run"] == p.run) & (starts >= p.start) & (stops <= p.stop) for p in parts]
-        found = found[functools.reduce(operator.or_, inside)].sort_values(["certain", "z"])
-        if len(found):
-            strongest = found.iloc[-1]
+        found = [
+            row for part in incident["parts"] if part.subsystem == name for row in findings.get((name, part.run), ())
+            if row["start"].value >= part.start and row["stop"].value <= part.stop
+        ]  # fmt: skip
+        if found:
+            strongest = max(found, key=lambda row: (row["certain"], -1.0 if row["certain"] else row["z"]))
             first = next(iter(strongest["histograms"]), "")
             named = not first or strongest["why"].startswith((f"{first}:", f"{first} "))
             where = [name] if named else [name, first]
