@@ -1,7 +1,6 @@
 """Commands typed wrongly or halfway: choices, ranges, completion, errors in one line."""
 
 import json
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -70,14 +69,15 @@ def test_a_range_without_a_run_names_those_there_are(capsys, small_store):
 
 def test_an_incident_of_two_subsystems_gives_the_strongest_reason_of_each():
     times = pd.to_datetime(["2018-06-01 12:00", "2018-06-01 12:05", "2018-06-01 12:10", "2018-06-01 18:00"])
-    found = pd.DataFrame(
-        {"run": 7, "start": times[:-1], "stop": times[1:], "z": [5.0, 9.0, 99.0], "certain": False,
-         "why": ["weak", "strong", "elsewhere"], "histograms": [["t"], ["u"], ["v"]]}
-    )  # fmt: skip
+    reasons = [("weak", "t", 5.0), ("strong", "u", 9.0), ("elsewhere", "v", 99.0)]
+    found = [
+        {"start": start, "stop": stop, "z": z, "certain": False, "why": why, "histograms": [name]}
+        for start, stop, (why, name, z) in zip(times[:-1], times[1:], reasons, strict=True)
+    ]
     start, stop = times[0].value, times[2].value
     parts = (Part("EMC", 7, start, stop, 1), Part("TPC", 7, start, stop, 2))
-    archive = SimpleNamespace(findings=lambda name, runs: found)
-    assert results._other_reasons(archive, {"subsystem": "EMC", "parts": parts}) == "\nTPC: u: strong"
+    incident = {"subsystem": "EMC", "parts": parts}
+    assert results._other_reasons({("TPC", 7): found}, incident) == "\nTPC: u: strong"
 
 
 def test_more_trends_than_somebody_reads_are_a_choice(capsys, small_store, monkeypatch):
