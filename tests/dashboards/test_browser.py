@@ -198,7 +198,7 @@ def test_another_histogram_is_a_step_that_the_browser_can_take_back(page):
     page.wait_for_url("**histogram=map**")
     page.go_back()
     page.wait_for_function(
-        f"() => window.Bokeh?.documents[0]?.is_idle && ({PICTURES})()['Whole run'].shown.length == 8"
+        f"() => window.Bokeh?.documents[0]?.is_idle && ({PICTURES})()['Whole run']?.shown.length == 8"
     )
     assert "histogram=plain" in page.url
 

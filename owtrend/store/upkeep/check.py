@@ -24,7 +24,7 @@ from owtrend.store.disk.checksums import Extent
 from owtrend.store.layout import CELL_DIM, TAIL, TIME_CHUNK, read_log
 from owtrend.store.reader import Reader, SubsystemReader
 from owtrend.store.repository import Store
-from owtrend.store.upkeep.damage import Damage, Remedy, damaged_chunks, reason_of
+from owtrend.store.upkeep.damage import Damage, Remedy, damaged_chunks, is_of_chunks, reason_of
 
 __all__ = ["Report", "check", "rows_of"]
 
@@ -209,11 +209,10 @@ def _damaged_derived(reader: Reader, name: str, deep: bool, unlisted: _Unlisted)
         try:
             kept = getattr(reader.subsystem(name), path.partition("/")[0]) if not path.startswith("state/") else None
             _ = kept and [getattr(kept, what) for what in _OF_DERIVED[path.partition("/")[0]]]
-        except (*NONSENSE, StoreError) as error:
-            yield Damage(name, f"{path.partition('/')[0]}: {reason_of(error)}", Remedy.DELETE, path=path)
-            continue
-        except icechunk.IcechunkError:  # chunks, which come below
-            pass
+        except (*NONSENSE, StoreError, icechunk.IcechunkError) as error:
+            if not is_of_chunks(error):  # those come below, or are of the raw data
+                yield Damage(name, f"{path.partition('/')[0]}: {reason_of(error)}", Remedy.DELETE, path=path)
+                continue
         for array in [] if group is None else sorted(group.array_keys()):
             dims, where = group[array].metadata.dimension_names, f"{path}/{array}"
             if not deep and {"time", "histogram"} & {*dims}:

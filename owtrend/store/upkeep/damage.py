@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
+import icechunk
 import numpy as np
 import zarr
 from zarr.core.sync import sync
@@ -12,7 +13,9 @@ from zarr.core.sync import sync
 from owtrend.display import printable
 from owtrend.store.disk.checksums import Extent
 
-__all__ = ["Damage", "Remedy", "chunks_of", "chunks_outside", "damaged_chunks", "reason_of"]
+__all__ = ["Damage", "Remedy", "chunks_of", "chunks_outside", "damaged_chunks", "is_of_chunks", "reason_of"]
+
+_CHANGED, _MISSING = "its bytes have changed (checksum)", "a file of the store is missing"
 
 
 class Remedy(Enum):
@@ -98,11 +101,16 @@ def _is_within(chunk: tuple[int, ...], extent: Extent) -> bool:
     return all(begin <= at < end for at, (begin, end) in zip(chunk, extent, strict=True))
 
 
+def is_of_chunks(error: Exception) -> bool:
+    """True if a chunk cannot be read, rather than that what was read makes no sense."""
+    return isinstance(error, icechunk.IcechunkError) or reason_of(error) in (_CHANGED, _MISSING)
+
+
 def reason_of(error: Exception) -> str:
     """Why something cannot be read, in one line."""
     text = next((line.strip(" x│|") for line in str(error).splitlines() if line.strip(" x│|")), type(error).__name__)
     if "checksum" in text.lower():
-        return "its bytes have changed (checksum)"
+        return _CHANGED
     if "not found" in text:
-        return "a file of the store is missing"
+        return _MISSING
     return f"cannot be read ({printable(text, 120)})"
