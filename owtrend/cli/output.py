@@ -28,8 +28,6 @@ __all__ = [
 
 _GAP = 2  # between columns of a narrow table
 
-_MANY_ROWS = 100  # from here on Rich lays out one row only
-
 
 def progress_bar() -> Any:
     """A context manager that shows a bar with rate and time left on stderr; it yields the callback that moves it.
@@ -99,28 +97,24 @@ def print_table(rows: Sequence[dict[str, Any]], as_json: bool, title: str = "") 
     if not rows:
         console.print(f"{title}: nothing")
         return
-    table = Table(title=title or None, title_justify="left")
     cells = [["\n".join(printable(line, 2000) for line in str(v).splitlines()) for v in row.values()] for row in rows]
-    for name, value in rows[0].items():
-        table.add_column(name, justify="right" if _is_number(value) else "left", overflow="fold")
     widths = _widths([list(rows[0]), *cells])
     if sum(width + 3 for width in widths) >= console.width:
         _print_narrow(console, title, rows[0], cells, widths)
         return
-    if len(rows) > _MANY_ROWS:
-        table.add_row(*("x" * width for width in widths))
-        with console.capture() as captured:
-            console.print(table)
-        *head, last, foot = captured.get().splitlines()
-        click.echo("\n".join([*head, *_lines(cells, widths, list(map(_is_number, rows[0].values())), last[0]), foot]))
-        return
-    for row in cells:
-        table.add_row(*row)
-    console.print(table)
+    numeric = [_is_number(value) for value in rows[0].values()]
+    table = Table(title=title or None, title_justify="left")
+    for name, is_number in zip(rows[0], numeric, strict=True):
+        table.add_column(name, justify="right" if is_number else "left")
+    table.add_row(*("x" * width for width in widths))  # Rich lays out this row only: it takes 2 ms for one
+    with console.capture() as captured:
+        console.print(table)
+    *head, last, foot = captured.get().splitlines()
+    click.echo("\n".join([*head, *_lines(cells, widths, numeric, last[0]), foot]))
 
 
 def _lines(rows: Sequence[Sequence[str]], widths: Sequence[int], numeric: Sequence[bool], edge: str) -> Iterator[str]:
-    """The lines of a table as Rich prints them, which takes 2 ms a row."""
+    """The lines of a table as Rich prints them."""
 
     def padded(text: str, width: int, is_number: bool) -> str:
         space = " " * (width - _size(text))

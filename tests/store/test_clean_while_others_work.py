@@ -1,4 +1,4 @@
-"""Cleaning in a loop beside processes that write and read, with clocks that are hours apart: nothing is lost."""
+"""Cleaning in a loop while other processes write and read, with clocks that are hours apart: nothing is lost."""
 
 import os
 import random
