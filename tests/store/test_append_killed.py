@@ -1,8 +1,6 @@
 """A process that appends is killed at any moment: nothing that it reported is lost, nothing is there twice."""
 
 import random
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -12,23 +10,9 @@ from owtrend.store.append import appender
 from owtrend.store.repository import Store
 from owtrend.store.upkeep.check import check
 from tests.builders import START, snapshot
+from tests.forks import Forks
 
 pytestmark = pytest.mark.slow
-
-APPENDING = """
-import sys
-from owtrend.store.append import appender
-from owtrend.store.repository import Store
-from tests.builders import snapshot
-
-with appender(Store.open(sys.argv[1])) as live:
-    for minute in range(int(sys.argv[2]), 100_000):
-        live.append([snapshot(minute), snapshot(minute, subsystem="TPC")])
-        print(minute, flush=True)
-        live.fold(seconds=0.01)
-        if minute % 50 == 49:
-            live.fold(everything=True)
-"""
 
 
 def times(store, subsystem):
@@ -37,17 +21,17 @@ def times(store, subsystem):
     return (since / np.timedelta64(1, "m")).astype(int).tolist()
 
 
-def killed(location, kills, rng):
+def killed(forks, location, kills, rng):
     """Append from where the store ends, and be killed, again and again; how many minutes the store has in the end."""
     reported = -1
     for _ in range(kills):
-        command = [sys.executable, "-c", APPENDING, str(location), str(reported + 1)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            first = process.stdout.readline()  # it has started
-            assert int(first) == reported + 1
-            time.sleep(rng.random() * 0.6)
-            process.kill()
-            reported = int((process.stdout.read().split() or [first])[-1])
+        process = forks.begin("append", reported + 1, 100_000, location)
+        while not process.lines:
+            time.sleep(0.01)
+        assert int(process.lines[0]) == reported + 1
+        time.sleep(rng.random() * 0.6)
+        process.kill()
+        reported = int(process.lines[-1])
         store = Store.open(location)
         for subsystem in ("EMC", "TPC"):
             found = times(store, subsystem)
@@ -59,8 +43,11 @@ def killed(location, kills, rng):
 
 def test_every_reported_row_is_there_once_whenever_the_process_is_killed(tmp_path):
     Store.create(tmp_path / "store")
-    minutes = killed(tmp_path / "store", kills=4, rng=random.Random(1))
+    with Forks(tmp_path / "said") as forks:
+        minutes = killed(forks, tmp_path / "store", kills=4, rng=random.Random(1))
     undisturbed = Store.create(tmp_path / "undisturbed")
     with appender(undisturbed) as live:
-        live.append([snapshot(minute, subsystem=name) for minute in range(minutes) for name in ("EMC", "TPC")])
+        live.append(
+            [snapshot(minute, run=300100, subsystem=name) for minute in range(minutes) for name in ("EMC", "TPC")]
+        )
     assert check(Store.open(tmp_path / "store")).digest == check(undisturbed).digest
