@@ -16,7 +16,7 @@ from dashboards.state.session import Session
 from owtrend.cli.main import main
 from owtrend.compute import compute
 
-RUNS = {"tiny": (2, 4), "S": (33, 3300), "M": (33, 3300)}
+RUNS = {"tiny": (2, 3), "S": (33, 3300), "M": (33, 3300)}
 # Lists are as long as there are runs; all else that is printed is not.
 WAITS: dict[str, Callable[[str], Any]] = {
     "open": owtrend.open,

@@ -47,7 +47,10 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the whole sizes of studies unless ``-m`` names them: their quick sizes run every time."""
+    """Leave out studies unless ``-m`` names them; coverage, which slows Python by a half, is that of everyday tests."""
+    if config.pluginmanager.hasplugin("_cov"):
+        for item in (item for item in items if item.get_closest_marker("slow")):
+            item.add_marker("no_cover")
     if "study" in config.option.markexpr:
         return
     studies = [item for item in items if item.get_closest_marker("study")]
@@ -69,6 +72,6 @@ def pytest_testnodedown(node: Any) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if studies := terminalreporter.config.stash.get(STUDIES, 0):
-        terminalreporter.write_line(f"LEFT OUT: {studies} studies at their whole size; run them with -m study")
+        terminalreporter.write_line(f"LEFT OUT: {studies} studies; run them with -m study")
     if any(NO_SHARED_DATA in str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])):
         terminalreporter.write_line("LEFT OUT: all tests on real data; give its folder with --shared", red=True)

@@ -145,6 +145,7 @@ def test_a_missing_store_is_an_error_that_says_how_to_make_one(tmp_path):
         owtrend.open(tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_an_archive_stays_as_it_was_and_latest_opens_the_newest():
     archive = archive_of(*snapshots({"h": [[0, 1, 0]]}))
     version = archive.version
@@ -180,6 +181,7 @@ def test_a_store_can_be_moved(small_store, tmp_path):
     assert Store.open(tmp_path / "moved").reader().subsystems == ("EMC", "TPC")
 
 
+@pytest.mark.slow
 def test_a_run_of_unreadable_files_is_listed_with_no_snapshots(tmp_path):
     for run in (300000, 300001):
         builders.write_run(tmp_path / "files", {"h": [[0, 1, 0], [0, 2, 0]]}, run)

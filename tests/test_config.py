@@ -131,6 +131,7 @@ def test_what_does_not_exist_is_a_warning_with_the_nearest_name_and_nothing_is_c
     assert archive.latest().config == Config.model_validate(settings)  # kept: it may exist in the next run
 
 
+@pytest.mark.slow
 def test_an_exact_name_is_no_pattern():
     axes = [owtrend.Axis.spaced(4, 0, 4)]
     archive = archive_of(*snapshots([{name: filled(axes, [0.5]) for name in ("h[1]", "h1", "h2")}], 1))
@@ -167,6 +168,7 @@ def test_a_reductor_that_does_not_fit_a_histogram_is_missing_there_and_told_once
     assert trends.value.isnull().all()
 
 
+@pytest.mark.slow
 def test_a_function_of_ones_own_that_fails_on_one_histogram_stops_no_run(store, tmp_path, monkeypatch, caplog):
     (tmp_path / "reductor_that_fails.py").write_text(
         "import owtrend\n\n\n@owtrend.reductor\ndef fails_on_events(gained):\n"

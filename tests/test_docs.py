@@ -56,7 +56,7 @@ def code_of(text, language):
 @pytest.mark.slow
 def test_every_line_of_the_readme_runs(tmp_path, monkeypatch):
     """The commands on the simulated detector, then the notebook, then the reader; only the server is left out."""
-    simulate(tmp_path / "FOLDER", runs=2, snapshots=60, scale=0.05)
+    simulate(tmp_path / "FOLDER", runs=2, snapshots=60, scale=0.005)
     monkeypatch.chdir(tmp_path)
     text = (ROOT / "README.md").read_text()
     commands = [shlex.split(line, comments=True) for line in code_of(text, "")[0].splitlines()]

@@ -60,6 +60,7 @@ def store(made_elsewhere, tmp_path, module):
     return shutil.copytree(made_elsewhere, tmp_path / "store")
 
 
+@pytest.mark.slow
 def test_nothing_imports_a_module_because_a_store_names_it(store, module, caplog):
     module.write_text("raise SystemExit('code of a store was run')")
     archive = owtrend.open(store)
@@ -76,6 +77,7 @@ def test_nothing_imports_a_module_because_a_store_names_it(store, module, caplog
     assert "module_of_a_test" not in sys.modules
 
 
+@pytest.mark.slow
 def test_stored_values_of_a_module_that_is_not_loaded_are_read_and_stay(store):
     append(store, snapshots([{"h": filled([owtrend.Axis.spaced(4, 0, 4)], [0.5])}], 2))
     assert compute.compute(store, workers=0, scores=False).runs == 1

@@ -126,7 +126,7 @@ def test_some_commands_on_some_broken_stores(broken, whole, tmp_path, capsys, na
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name in MENDED else pytest.mark.study) for name in BROKEN]
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in FEW else pytest.mark.study) for name in BROKEN]
 )
 def test_every_command_on_every_broken_store(broken, whole, tmp_path, capsys, name):
     store = broken(BROKEN[name])

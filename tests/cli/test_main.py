@@ -60,6 +60,7 @@ def test_from_files_to_a_table(tmp_path, capsys):
     assert status["quarantine"] == []
 
 
+@pytest.mark.slow
 def test_quarantine_is_shown_and_strict_makes_it_an_error(tmp_path, capsys):
     builders.write_run(tmp_path / "data", {"h": [[0, 1, 0], [0, 2, 0]]})
     next((tmp_path / "data").rglob("*.root")).write_bytes(b"not ROOT")
@@ -79,6 +80,7 @@ def test_files_none_of_which_is_readable_are_an_error(tmp_path, capsys):
     assert "1 in quarantine" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_ingest_says_what_comes_next_and_which_names_contain_the_run(tmp_path, capsys):
     builders.write_run(tmp_path / "data", {"QA/Run 300000/h": [[0, 1, 0]]})
     assert call("ingest", str(tmp_path / "data"), "--store", str(tmp_path / "store"), "--workers", "0") == 0
@@ -111,6 +113,7 @@ def test_a_dry_run_makes_no_store(tmp_path, capsys):
     assert not (tmp_path / "store").exists()
 
 
+@pytest.mark.slow
 def test_status_lists_what_changed_within_a_run(capsys):
     counts = [histogram([0, 2 * n, 0, 0, 0, 0], dtype="f4" if n < 25 else "f8") for n in range(50)]
     axes = [[Axis.spaced(4, 0, 4 * 2 ** (n // 2))] for n in range(50)]
@@ -197,6 +200,7 @@ def test_output_that_nobody_reads_is_status_1_without_a_word(unbuffered):
     assert (done.returncode, done.stderr) == (1, b"")
 
 
+@pytest.mark.slow
 def test_what_only_lists_imports_neither_kernels_nor_labels(small_store):
     heavy = ["numba", "scipy", "xarray", "dask", "distributed", "uproot", "hist", "holoviews", "sklearn"]
     code = f"""import sys; from owtrend.cli.main import main
@@ -246,6 +250,7 @@ def test_a_time_slice_goes_into_a_root_file(tmp_path, capsys, small_store):
     assert "not a time: 'noon'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_slice_lists_what_was_changed(tmp_path, capsys):
     rows = [[0, 1, 0], [0, 2, 0], [0, 1, 2, 3, 0], [0, 1, 2, 4, 0]]
     full = [builders.histogram([0, 0.1 * 9**number, 0], dtype="f4") for number in range(4)]

@@ -100,6 +100,7 @@ def test_a_histogram_against_itself_has_no_pulls_and_no_distance(pull, normalise
     np.testing.assert_array_equal(got.expected, MAP)
 
 
+@pytest.mark.slow
 @given(factor=st.integers(2, 50), seed=st.integers(0, 99))
 def test_the_scale_of_a_reference_does_not_matter_for_the_shape(factor, seed):
     rng = np.random.default_rng(seed)
@@ -371,6 +372,7 @@ def test_a_bin_with_a_negative_content_has_a_pull(pull):
     assert np.isnan(score_of(got, "js"))
 
 
+@pytest.mark.slow
 def test_a_reference_can_be_a_file_a_time_slice_or_slices_of_several_runs(tmp_path):
     rng = np.random.default_rng(8)
     rows = {run: rng.poisson(50, (6, 12)).cumsum(axis=0) for run in (300000, 300001, 300002)}

@@ -138,6 +138,7 @@ def test_an_empty_component_scores_1_and_one_without_reference_has_scale_1():
     assert (new.pull[:20] > 5).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trials", sizes(30, 150))
 def test_p_values_are_uniform_with_the_map_and_not_without_it(trials):
     rng = np.random.default_rng(7)

@@ -76,6 +76,7 @@ def test_other_code_or_new_histograms_make_trends_stale(computed, monkeypatch):
     assert compute.compute(store, workers=0, scores=False).runs == 3
 
 
+@pytest.mark.slow
 def test_trends_of_other_formulas_are_served_marked_stale_until_they_are_made_again(computed, monkeypatch):
     store = computed
     before = owtrend.open(store).trends("EMC").load()

@@ -163,11 +163,12 @@ def configured(config=CONFIG):
     return store
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("accumulation", "taken", "written"),
     [
         pytest.param(Accumulation.CUMULATIVE, 21, (17,), id="quick"),
-        pytest.param(Accumulation.CUMULATIVE, 2 * ROWS, (3, 17, 19, 38), id="whole", marks=pytest.mark.slow),
+        pytest.param(Accumulation.CUMULATIVE, 2 * ROWS, (3, 17, 19, 38), id="whole", marks=pytest.mark.study),
         pytest.param(Accumulation.RESET, ROWS, (3, 17, 19), id="reset", marks=pytest.mark.slow),
     ],
 )
@@ -225,17 +226,17 @@ def test_compute_does_the_new_rows_of_a_run_that_grew_only(monkeypatch, expected
 
 
 @pytest.mark.slow
-def test_a_process_that_died_goes_on_from_the_state_it_kept(expected):
-    rows, store = two_runs(), configured()
+def test_a_process_that_died_goes_on_from_the_state_it_kept():
+    rows, store = list(snapshots(1))[:21], configured()
     with appender(store) as raw:
-        for first, last in ((0, 30), (30, 41), (41, len(rows))):
+        for first, last in ((0, 9), (9, 17), (17, len(rows))):
             with live(store) as engine:
                 for snapshot in rows[first:last]:
                     raw.append([snapshot])
                     engine.take([snapshot])
                 engine.write(state=True)
                 raw.append(rows[last : last + 1])  # it dies before it has this one
-    assert_same(everything(store), everything(expected))
+    assert_same(everything(store), everything(in_one_pass(rows)))
 
 
 def append_all(raw, rows):
@@ -244,8 +245,8 @@ def append_all(raw, rows):
         raw.append([snapshot for snapshot, _ in of_run], accumulation)
 
 
-@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
-@pytest.mark.slow
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.study
 @given(st.data(), st.integers(0, 3))
 def test_any_cut_into_appended_pieces_gives_the_arrays_of_one_pass(data, seed):
     modes = data.draw(st.lists(st.sampled_from([False, True]), min_size=2, max_size=2))

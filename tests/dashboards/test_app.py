@@ -34,6 +34,7 @@ def load():
     return load
 
 
+@pytest.mark.slow
 def test_each_load_shows_what_was_committed_since(tmp_path, load):
     Store.create(tmp_path / "store")
     app = create_app(tmp_path / "store")

@@ -333,14 +333,20 @@ def test_a_link_restores_all_of_a_view(page):
     different(page, "Time slice", "Line", lines)  # the other run moves along
 
 
-@pytest.fixture
-def scored_page(scored_store, chromium):
-    """A tab on a store that has scores."""
+@pytest.fixture(scope="module")
+def scored_server(scored_store):
+    """The URL of a served store that has scores."""
     with serving(scored_store) as url:
-        context = chromium.new_context(base_url=url, viewport={"width": 1280, "height": 800})
-        with watched(url, context) as tab:
-            yield tab
-        context.close()
+        yield url
+
+
+@pytest.fixture
+def scored_page(scored_server, chromium):
+    """A tab on a store that has scores."""
+    context = chromium.new_context(base_url=scored_server, viewport={"width": 1280, "height": 800})
+    with watched(scored_server, context) as tab:
+        yield tab
+    context.close()
 
 
 def test_findings_are_marked_explained_and_reached_by_their_incident(scored_page):
@@ -397,6 +403,7 @@ OVERLAPPING = """() => {
 }"""
 
 
+@pytest.mark.study
 def test_a_page_left_open_through_many_changes_and_a_restarted_server_keeps_its_view_and_no_old_models(
     tmp_path, chromium
 ):

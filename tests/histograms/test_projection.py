@@ -220,6 +220,7 @@ shapes = hnp.array_shapes(min_dims=3, max_dims=3, min_side=3, max_side=8)
 blocks = hnp.arrays(np.int64, shapes, elements=st.integers(0, 9))
 
 
+@pytest.mark.slow
 @given(gained=blocks, restart=st.integers(1, 9), flow=st.booleans(), group=st.integers(1, 5), data=st.data())
 def test_projections_and_merged_bins_come_before_or_after_increments_and_slices(gained, restart, flow, group, data):
     cumulative = np.concatenate([gained[:restart].cumsum(axis=0), gained[restart:].cumsum(axis=0)])
@@ -264,6 +265,7 @@ def test_projections_and_merged_bins_commute_and_lose_nothing(cells, group, othe
     np.testing.assert_array_equal(sum(parts), owtrend.project(histogram, "x").contents)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["TH2I", "TH3S", "profile2d"])
 @pytest.mark.parametrize("run", [300000, None])
 def test_stored_histograms_are_projected_before_or_after_increments(rooted, name, run):

@@ -86,6 +86,7 @@ class History:
         self.fill(rows=5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("examples", sizes(25, 2000))
 def test_gains_of_random_histories_are_found(examples):
     @settings(max_examples=examples, deadline=None)

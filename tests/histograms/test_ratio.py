@@ -59,6 +59,7 @@ def test_efficiencies_by_hand():
     np.testing.assert_allclose(got.upper, [1 - tail**0.1, 1, (1 - tail) ** 0.5, 1])
 
 
+@pytest.mark.slow
 @given(
     pairs=st.lists(st.integers(0, 40).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), min_size=1),
     level=st.floats(0.05, 0.99),

@@ -42,6 +42,7 @@ def extended(kind):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_axis_that_root_extended_is_one_histogram(kind):
     archive = extended(kind)
@@ -219,6 +220,7 @@ def state(axis, fills):
     return filled([axis], [numbers[int(fill)] for fill in fills])
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(st.lists(extensions() | named(), min_size=1, max_size=6))
 def test_the_gains_of_random_histories_are_those_of_the_truth(histories):

@@ -149,6 +149,7 @@ def test_a_restart_that_passes_its_old_value_counts_from_zero(kind):
     assert whole.interval.restarts == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", CLASSES)
 def test_a_row_out_of_order_takes_part_in_no_increment(kind):
     counter, rows = Counter(kind, 11), []
@@ -253,6 +254,7 @@ def multiple(one, times):
     return replace(one, parts=parts, sums={name: value * times for name, value in one.sums.items()})
 
 
+@pytest.mark.slow
 def test_what_root_scales_or_fills_beyond_a_type_has_no_known_gain():
     rows = {}
     for (_, name), one in SnapshotReader().read("tests/data/root/steps.root").histograms.items():
@@ -280,6 +282,7 @@ def test_steady_histories_have_no_false_kinds(kind):
         assert (gained(Rows(rows))[0] == State.HELD).all(), seed
 
 
+@pytest.mark.slow
 def test_people_say_what_a_histogram_is():
     rows = {"a": [[0, 5 * m, 0] for m in range(1, 4)], "b": [[0, m % 2, 0] for m in range(3)], "[c": [[0, 2, 0]] * 3}
     store = Store.in_memory()

@@ -102,6 +102,7 @@ def test_only_a_histogram_of_one_run_has_slices(small):
         owtrend.increments(shuffled)
 
 
+@pytest.mark.slow
 def test_reset_mode_gives_the_increments_of_the_same_data_cumulative():
     gained = np.array([[0, 1, 0], [0, 3, 1], [1, 2, 0]])
     found = {}

@@ -62,6 +62,7 @@ def test_two_histograms_of_one_name_are_an_error_that_names_both():
         renaming.apply(snapshot(("run7", "")))
 
 
+@pytest.mark.slow
 def test_runs_whose_names_carry_the_run_are_one_histogram(tmp_path):
     for run in (366495, 366496):
         builders.write_run(tmp_path / "data", {NAME.format(run): [[0, run - 366490, 0]]}, run=run)
@@ -74,6 +75,7 @@ def test_runs_whose_names_carry_the_run_are_one_histogram(tmp_path):
     assert Provenance.from_json(line).rename == RULES
 
 
+@pytest.mark.slow
 def test_a_run_is_not_renamed_in_another_way_unnoticed(tmp_path):
     builders.write_run(tmp_path / "data", {"run7/h": [[0, 1, 0]]})
     builders.ingest(tmp_path / "data", tmp_path / "store", rename=["run7/="])

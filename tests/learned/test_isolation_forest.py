@@ -61,6 +61,7 @@ def test_a_beam_that_decays_raises_nothing_nor_does_a_higher_rate(good):
     assert (judge(good, double).p_value > 0.01).all()
 
 
+@pytest.mark.slow
 def test_one_trend_that_is_off_is_found_and_named(good):
     def shifted(value):
         value[20:, 7, 1] += 0.5

@@ -70,6 +70,7 @@ def test_half_of_all_counts_in_one_bin_do_not_change_the_expectation_of_the_othe
     assert total == pytest.approx(1, abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("models", sizes(2, 6))
 def test_p_values_of_good_reports_are_calibrated(models):
     below = []
@@ -125,7 +126,7 @@ def test_without_variations_every_model_is_the_mean():
         np.testing.assert_allclose(other, expected[0])
 
 
-@pytest.mark.slow
+@pytest.mark.study
 def test_a_bottleneck_needs_fewer_numbers_than_components():
     model = owtrend.learn_shape(varied(1, 8), "autoencoder", variations=4)
     assert model.model.parameters == 3

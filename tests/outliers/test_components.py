@@ -82,6 +82,7 @@ def same(found, owner):
     return len(set(zip(found, owner, strict=True))) == len(set(owner)) == len(set(found))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("per_hour", cases([2, 5, 20, 100], [5, 100]))
 @pytest.mark.parametrize("owner", [SECTORS, np.arange(144) // 72], ids=["18 sectors of 5", "halves of 2"])
 def test_bins_that_change_together_are_of_one_component_however_few_of_their_changes_are_seen(per_hour, owner):
@@ -98,6 +99,7 @@ def test_twenty_components_of_one_histogram_are_separated_in_one_run():
     assert found.certain.all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runs", [1, 20])
 @pytest.mark.parametrize("per_hour", [0.5, 2, 5, 20, 100])
 def test_a_histogram_of_one_component_is_one(runs, per_hour):
@@ -133,6 +135,7 @@ def test_a_histogram_that_never_changed_has_no_components_of_its_bins():
     assert found.labels.tolist() == [-1, -1, -1]
 
 
+@pytest.mark.slow
 def test_the_archive_returns_components_of_bins_as_a_comparison_takes_them():
     owner = np.repeat([0, 1, 2], 8)
     rng, rows = np.random.default_rng(2), []

@@ -46,6 +46,7 @@ def test_an_undisturbed_run_has_no_findings():
     assert archive.latest().findings().empty
 
 
+@pytest.mark.slow
 def test_a_restart_concerns_one_histogram_or_the_whole_subsystem():
     again = [*growing(6), *growing(6)]
     held = {name: growing() for name in "bcd"}
@@ -80,6 +81,7 @@ def test_a_missing_histogram_is_found_for_as_long_as_it_is_missing():
     assert found["why"].tolist() == ["a is missing for a while", "b is missing"]
 
 
+@pytest.mark.slow
 def test_a_component_that_is_silent_three_times_as_long_as_normal_is_found():
     quiet, others = growing(40, every=2), [growing(41, every=2)[1 + number] for number in range(40)]
     quiet[10:18] = [quiet[9]] * 8
@@ -89,6 +91,7 @@ def test_a_component_that_is_silent_three_times_as_long_as_normal_is_found():
     assert found["why"] == "a and 1 more did not change for 10.0 min, normally for 2.0 min"
 
 
+@pytest.mark.slow
 def test_another_binning_in_a_run_is_found():
     rows = [*growing(6, bins=4), *[[10 * number] * 4 for number in range(9, 15)]]
     flags = flags_of({"a": rows, "b": growing(), "c": growing()})
@@ -96,6 +99,7 @@ def test_another_binning_in_a_run_is_found():
     assert (found["histogram"], found["why"]) == ("a", "a changed its binning: 2 bins, 4 before")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("more", "flagged"), [(0, 0), (1, 0), (3, 1)])
 def test_snapshots_after_the_end_are_found_where_every_snapshot_brought_news(more, flagged):
     rows = growing(20)
@@ -103,12 +107,14 @@ def test_snapshots_after_the_end_are_found_where_every_snapshot_brought_news(mor
     assert flags["score"].tolist() == ["after_end"] * flagged
 
 
+@pytest.mark.slow
 def test_quiet_snapshots_at_the_end_are_nothing_where_components_report_now_and_then():
     rows = growing(40, every=5)
     flags = flags_of({"a": rows, "b": rows})  # the last four bring nothing new
     assert flags.empty
 
 
+@pytest.mark.slow
 def test_an_unreadable_file_is_a_finding_of_its_run(tmp_path):
     builders.write_run(tmp_path / "files", {"a": growing()})
     last = sorted((tmp_path / "files").rglob("*.root"))[-1]
@@ -175,6 +181,7 @@ def test_runs_of_another_mode_or_epoch_are_not_compared():
     assert archive.latest().findings().empty
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("one", "other"),
     [

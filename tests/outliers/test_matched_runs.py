@@ -31,6 +31,7 @@ def axis_that_root_extended(run, rng, faulty):
     return rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("history", [labels_in_another_order, axis_that_root_extended])
 def test_only_the_faulty_run_has_findings(history):
     rng = np.random.default_rng(1)

@@ -160,6 +160,7 @@ def test_a_slice_of_all_is_the_slice_of_each(simulated, subsystems):
                 assert getattr(interval, name) == int(expected.coords[name]), (path, name)
 
 
+@pytest.mark.slow
 def test_there_is_a_restart_in_what_the_tests_slice(simulated):
     archive = owtrend.open(simulated)
     slices = [archive.time_slice(name, run) for name in archive.subsystems for run in archive.runs.index]

@@ -73,6 +73,7 @@ def computed(store):
     return owtrend.open(store.location)
 
 
+@pytest.mark.slow
 def test_an_accepted_level_is_quiet_from_its_beginning_on_and_the_next_step_is_a_new_incident(store):
     before = owtrend.open(store.location)
     incident, *_ = before.incidents().to_dict("records")

@@ -6,7 +6,7 @@ import owtrend
 from owtrend.compute import compute
 from tests import builders
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.study
 
 
 @pytest.fixture(scope="module")

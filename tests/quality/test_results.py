@@ -56,6 +56,7 @@ def store():
     return store
 
 
+@pytest.mark.slow
 def test_files_quarantined_after_a_run_was_scored_make_its_findings_stale_until_compute(store):
     assert computed(store).findings()["score"].tolist() == ["absent"]
     add_to_quarantine(store, 2, 2 * DAY + 6)
@@ -69,6 +70,7 @@ def test_files_quarantined_after_a_run_was_scored_make_its_findings_stale_until_
     assert compute.compute(store.location, workers=0).scored == 0
 
 
+@pytest.mark.slow
 def test_unreadable_files_are_found_where_a_run_or_a_subsystem_has_no_others(store):
     add_to_quarantine(store, 7, 7 * DAY)
     add_to_quarantine(store, 7, 7 * DAY, reason="zero bytes")
@@ -103,6 +105,7 @@ def test_incidents_of_an_older_store_are_joined_when_they_are_asked_for(store):
     assert owtrend.open(store.location).incidents().equals(new.incidents())
 
 
+@pytest.mark.slow
 def test_only_runs_that_changed_are_read_again(store, monkeypatch):
     computed(store)
     read = []
@@ -142,6 +145,7 @@ def test_what_reaches_into_a_run_that_changed_is_joined_anew_from_its_beginning(
     assert owtrend.open(store.location).incidents().equals(whole)
 
 
+@pytest.mark.slow
 def test_an_incident_of_whole_snapshots_has_no_histogram_rather_than_a_number():
     store = Store.in_memory()
     builders.append(store.location, builders.snapshots([{"a": counting(number)} for number in range(1, 7)], 1))

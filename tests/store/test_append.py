@@ -84,6 +84,7 @@ def test_folding_moves_whole_chunks_and_shows_the_same(empty):
     assert check(empty).problems == []
 
 
+@pytest.mark.slow
 def test_folding_step_by_step_lets_appends_between(empty, monkeypatch):
     monkeypatch.setattr(append, "_FOLD_CELLS", 1)
     with appender(empty) as live:
@@ -98,6 +99,7 @@ def test_folding_step_by_step_lets_appends_between(empty, monkeypatch):
     assert len(contents(empty)) == 65 + steps
 
 
+@pytest.mark.slow
 def test_a_late_snapshot_lands_in_its_place_also_in_a_folded_chunk(empty):
     with appender(empty) as live:
         live.append([snapshot(minute) for minute in range(2, 140, 2)])
@@ -140,6 +142,7 @@ def test_an_append_that_fails_leaves_nothing_and_the_next_goes_on(empty, monkeyp
     assert check(empty).problems == []
 
 
+@pytest.mark.slow
 def test_everything_is_folded_also_after_a_folding_of_whole_chunks_was_begun(empty):
     with appender(empty) as live:
         live.append([snapshot(minute) for minute in range(TIME_CHUNK + 6)])
@@ -149,6 +152,7 @@ def test_everything_is_folded_also_after_a_folding_of_whole_chunks_was_begun(emp
     assert (view.tail, view.folded(0)) == ({}, TIME_CHUNK + 6)
 
 
+@pytest.mark.slow
 def test_the_last_rows_of_a_run_are_folded_when_others_have_gone_on_for_half_an_hour(empty):
     with appender(empty) as live:
         live.append([snapshot(minute) for minute in range(5)])
@@ -161,6 +165,7 @@ def test_the_last_rows_of_a_run_are_folded_when_others_have_gone_on_for_half_an_
     assert contents(empty) == [[minute, 2 * minute] for minute in range(5)]
 
 
+@pytest.mark.slow
 def test_a_late_row_moves_those_behind_it_and_none_is_lost(empty):
     with appender(empty) as live:
         live.append([snapshot(minute) for minute in range(2, 72)])
@@ -174,6 +179,7 @@ def test_a_late_row_moves_those_behind_it_and_none_is_lost(empty):
     assert check(empty).problems == []
 
 
+@pytest.mark.slow
 def test_a_read_that_fails_while_folding_loses_nothing(empty, monkeypatch):
     with appender(empty) as live:
         live.append([snapshot(1), snapshot(2)])
@@ -194,6 +200,7 @@ def test_a_read_that_fails_while_folding_loses_nothing(empty, monkeypatch):
     assert contents(empty) == [[1, 2], [2, 4], [3, 6]]
 
 
+@pytest.mark.slow
 def test_folding_everything_includes_rows_that_came_meanwhile(empty):
     with appender(empty) as live:
         live.append([snapshot(minute) for minute in range(5)])
@@ -203,6 +210,7 @@ def test_folding_everything_includes_rows_that_came_meanwhile(empty):
     assert empty.reader().subsystem("EMC").tail == {}
 
 
+@pytest.mark.slow
 def test_appending_makes_trends_stale_and_folding_does_not(empty):
     with appender(empty) as live:
         live.append([snapshot(minute) for minute in range(1, 6)])
@@ -251,6 +259,7 @@ def files(tmp_path_factory):
     return sorted(folder.rglob("*.root")), check(store).digest, folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("minutes", cases([[0, 1, 2], [1, 3], [70, 71, 0], range(70)], [[70, 71, 0]]))
 def test_files_ingested_into_a_run_with_a_tail_join_its_rows(files, minutes):
     """Live rows of the same run, some of them the same snapshots; then no row is in the tail any more."""
@@ -347,6 +356,7 @@ def test_over_many_chunks_rows_come_in_any_order_and_are_folded_at_any_time(empt
     assert check(empty).problems == []
 
 
+@pytest.mark.slow
 def test_plain_zarr_and_xarray_see_folded_rows_and_the_tail_apart(tmp_path):
     """As docs/architecture.md says: without owtrend, by the arrays alone."""
     empty = Store.create(tmp_path / "store")

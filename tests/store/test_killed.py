@@ -119,16 +119,16 @@ def live(forks, world, store, begin, kills, chance):
     finish(forks, world, store)
 
 
-@pytest.mark.parametrize(("lives", "kills"), sizes((2, 4), (84, 12)))
+@pytest.mark.parametrize(("lives", "kills"), sizes((1, 2), (84, 12)))
 def test_whatever_is_killed_the_store_ends_as_if_nothing_was(world, tmp_path, lives, kills):
     chance = random.Random(lives)
     expected = {}
     with Forks(tmp_path / "said") as forks:
-        for begin in ("whole", "format 1"):
+        for begin in ("whole", "format 1")[:lives]:
             shutil.copytree(world / begin, tmp_path / begin)
             finish(forks, world, tmp_path / begin)
             expected[begin] = content(tmp_path / begin)
-        expected["empty"] = expected["damaged"] = expected["whole"]
+        expected |= {"empty": expected["whole"], "damaged": expected["whole"]}
         for number in range(lives):
             begin, store = LIVES[number % len(LIVES)], tmp_path / f"store {number}"
             live(forks, world, store, begin, kills, chance)

@@ -42,6 +42,7 @@ def runs_of(kind="TH1", copies=1, goes_on=False):
     return rows + [snapshot(60 + row, one, run=2) for row, one in enumerate(second)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "copies"), cases(product(KINDS, (1, 2)), [("TH1", 1), ("TProfile", 2)]))
 def test_a_run_does_not_count_the_end_of_the_run_before(kind, copies):
     rows = runs_of(kind, copies)
@@ -61,6 +62,7 @@ def test_a_run_does_not_count_the_end_of_the_run_before(kind, copies):
     assert of_all == expected
 
 
+@pytest.mark.slow
 def test_the_store_keeps_all_rows_and_says_how_many_are_not_shown():
     rows = runs_of(copies=2)
     store, copy = Store.in_memory(), Store.in_memory()
@@ -118,6 +120,7 @@ def test_live_and_in_one_pass_such_a_run_is_the_same():
     assert not (passed.findings()["score"] == "restart").any()
 
 
+@pytest.mark.slow
 def test_trends_made_before_the_run_before_came_are_made_anew():
     rows = runs_of()
     store = Store.in_memory()
@@ -163,6 +166,7 @@ def test_what_a_store_lists_is_the_same_without_the_summaries_that_spare_its_row
     assert layouts.sum(axis=1).tolist() == [1, 1, 12]
 
 
+@pytest.mark.slow
 def test_lists_read_no_rows_of_runs_that_have_summaries(monkeypatch):
     store = Store.in_memory()
     builders.append(store.location, [snapshot(60 * run + row, run=run) for run in (1, 2) for row in (1, 2)])

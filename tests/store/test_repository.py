@@ -77,6 +77,7 @@ def test_a_store_in_memory_is_appended_to_computed_and_read():
     assert trend["value"].values.tolist() == [0, 3, 3]
 
 
+@pytest.mark.slow
 def test_a_store_in_memory_takes_in_files(tmp_path):
     builders.write_run(tmp_path, {"h": [[0, 1, 0, 1], [1, 1, 4, 1]]})
     store, stored = Store.in_memory(), Store.create(tmp_path / "store")
@@ -95,6 +96,7 @@ def test_a_store_in_memory_goes_with_its_last_user():
         Store.open(location)
 
 
+@pytest.mark.slow
 def test_what_is_open_of_a_version_is_not_read_again():
     store = Store.in_memory()
     builders.append(store.location, [builders.snapshot(1)])
@@ -105,6 +107,7 @@ def test_what_is_open_of_a_version_is_not_read_again():
     assert len(reader.subsystem("EMC").times(0)) == 1
 
 
+@pytest.mark.slow
 def test_raw_data_are_not_read_again_after_derived_ones_were_written_unless_they_changed_too():
     store = Store.in_memory()
     builders.append(store.location, [builders.snapshot(1)])
@@ -125,6 +128,7 @@ def test_raw_data_are_not_read_again_after_derived_ones_were_written_unless_they
     assert len(after.subsystem("EMC").times(0)) == 1
 
 
+@pytest.mark.slow
 def test_chunks_are_no_larger_than_a_small_detector_needs():
     store = Store.in_memory()
     builders.append(store.location, [builders.snapshot(1)], fold=False)

@@ -52,6 +52,7 @@ def test_the_statistics_of_labels_that_root_does_not_sum_up_are_shown():
     assert trends([row], ["mean_x", "std_x"]).tolist() == [[0, 0]]
 
 
+@pytest.mark.slow
 def test_a_share_below_zero_or_above_one_is_missing_and_none_at_all_is_zero():
     many = np.pad(np.full(20, 100), 1)
     moved = many + np.pad([-30, *[5] * 19], 1)

@@ -53,6 +53,7 @@ def minutes(times):
     return [None if np.isnat(time) else int((time - START) / MINUTE) for time in np.asarray(times)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "reductor"),
     cases(product(KINDS, REDUCTORS), [("TH1", "efficiency(total)"), ("weighted", "ratio(total)")]),
@@ -72,6 +73,7 @@ def test_an_efficiency_is_from_report_to_report_of_both(kind, reductor):
     assert trend.exposure[rows[1:]].values.tolist() == [120, 240, 240]
 
 
+@pytest.mark.slow
 def test_histograms_that_report_in_alternate_snapshots_have_no_ratio(caplog):
     archive, _, _ = sent(passed=range(1, 12, 2), total=range(0, 12, 2))
     for every in (None, "4min", "run"):
@@ -100,6 +102,7 @@ def test_a_first_snapshot_with_an_older_report_is_withdrawn():
     np.testing.assert_allclose(trend.value[[6, 8]], [sum(good[5:7]) / sum(fills[5:7]), 0.5])
 
 
+@pytest.mark.slow
 def test_a_restart_of_both_begins_anew_and_a_restart_of_one_is_left_out():
     archive, *_ = sent(passed=range(12), total=range(12), restart=8)
     trend = archive.trend("EMC", "passed", "efficiency(total)", run=300000)
@@ -154,6 +157,7 @@ def parts():
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cuts", [range(1, 40), [7, 13, 14, 27]])
 def test_a_ratio_does_not_depend_on_how_a_run_is_cut(parts, cuts):
     def made(cuts):

@@ -49,6 +49,7 @@ def test_every_reductor_of_every_increment_equals_roots_for_those_fills_alone(op
                 assert error is None or one.error.item() == pytest.approx(error, rel=1e-9, abs=rounding, nan_ok=True)
 
 
+@pytest.mark.slow
 def test_every_time_slice_equals_roots_histogram_of_those_fills_alone(opened, answers):
     bounds = [None, "12:00", "12:01:10", "12:02:10"]
     for number, histograms in enumerate(answers.values()):
@@ -64,6 +65,7 @@ def test_every_time_slice_equals_roots_histogram_of_those_fills_alone(opened, an
             np.testing.assert_allclose(errors, expected["errors"], rtol=1e-6, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chosen", sizes(["generated/root640_classes_c101.root", "go-hep/tprofile.root"], None))
 def test_every_reductor_of_every_real_histogram_is_roots(shared, tmp_path, chosen):
     """The first row of a histogram is the file itself; two files are refused for their 78.9 million cells.

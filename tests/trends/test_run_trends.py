@@ -155,6 +155,7 @@ def test_a_cumulative_run_with_restarts_gives_what_its_rows_alone_give(variants,
     assert not expected.restart.any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", cases(NAMES, QUICK))
 def test_intervals_and_whole_runs_are_reductors_of_the_summed_increments(variants, name):
     archive, _ = variants
@@ -177,6 +178,7 @@ def test_intervals_and_whole_runs_are_reductors_of_the_summed_increments(variant
     np.testing.assert_array_equal(whole.value.isel(run=2).values.ravel(), at_once.value.values.ravel())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", sizes(QUICK[1:3], NAMES))
 def test_stored_trends_are_those_computed_on_demand_for_every_reductor(variants, monkeypatch, names):
     archive, _ = variants
@@ -191,6 +193,7 @@ def test_stored_trends_are_those_computed_on_demand_for_every_reductor(variants,
         assert archive.trends("EMC", [name], specs(archive, name), **which).load().identical(expected), name
 
 
+@pytest.mark.slow
 def test_windows_of_rows_change_nothing(variants, monkeypatch):
     view = variants[0].stored("EMC")
     entries = list(view.registry.histograms.values())
@@ -204,6 +207,7 @@ def test_windows_of_rows_change_nothing(variants, monkeypatch):
         np.testing.assert_allclose(pieces[name], expected, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", cases(["h", "w", "h2", "p1", "p2", "p3"], QUICK))
 def test_intervals_are_those_of_time_slices(variants, name):
     archive, _ = variants

@@ -15,6 +15,7 @@ def test_f1_and_covering_by_hand():
     assert cover([[50]], [], 100) == 0.5
 
 
+@pytest.mark.study
 def test_segments_agree_with_annotators_better_than_with_the_plain_penalty(shared):
     mean = tcpd(shared / "tcpd").mean(numeric_only=True)
     assert mean["owtrend cover"] > mean["plain PELT, 2 log n cover"] + 0.1

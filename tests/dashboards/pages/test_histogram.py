@@ -111,6 +111,7 @@ def test_the_interval_is_shaded_on_the_trend(page):
     assert page._shade.left == np.datetime64("2018-06-01T12:00")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", cases(["labelled", "map", "uneven", "box", "profile"], ["labelled", "map"]))
 def test_every_kind_of_histogram_can_be_shown_sliced_and_made_logarithmic(archive, name):
     page, doc = HistogramPage(Session(archive, run=300000, histogram=name)), Document()
@@ -154,6 +155,7 @@ def test_searching_finds_names_and_titles_and_keeps_the_choice(page, words, foun
     assert page.controls.histogram.options == found or len(page.controls.histogram.options) == found
 
 
+@pytest.mark.slow
 def test_a_note_above_the_page_says_what_could_not_be_shown(archive):
     page = HistogramPage(Session(archive, histogram="<script>"))
     assert "There is no histogram &lt;script&gt; in EMC of run 300001; plain is shown instead." in page.notes.object
@@ -171,6 +173,7 @@ def test_an_empty_store_has_a_page_too(tmp_path):
     assert not page._pictures.visible
 
 
+@pytest.mark.slow
 def test_a_gap_inside_is_a_warning():
     rows = {"h": [np.arange(6) * number for number in range(1, 8)]}
     page = HistogramPage(Session(archive_of(*snapshots(rows, minutes=[0, 1, 2, 3, 8, 9, 10]))))
@@ -248,6 +251,7 @@ def test_another_run_is_cut_to_the_same_time_since_it_began(page):
     assert whole_runs(page.session).others[300001]["stop"] == np.datetime64("2018-06-01T14:06:00")
 
 
+@pytest.mark.slow
 def test_a_run_that_had_ended_by_then_shows_nothing():
     rows = [[0, n, 0, 0] for n in range(1, 7)]
     archive = archive_of(*snapshots({"h": rows}, 1), *snapshots({"h": rows[:2]}, 2))
@@ -256,6 +260,7 @@ def test_a_run_that_had_ended_by_then_shows_nothing():
     assert time_slices(page.session).others == {2: None}
 
 
+@pytest.mark.slow
 def test_a_tap_on_another_run_makes_it_the_chosen_one(page):
     page.session.choose(others=[300001])
     _, (begin, _) = page._timeline.spans
@@ -284,6 +289,7 @@ def grow(folder, rows, run=1, start=0):
     return owtrend.open(folder / "store")
 
 
+@pytest.mark.slow
 def test_a_page_follows_its_run_in_place_with_its_zoom(tmp_path):
     doc = Document()
     with set_curdoc(doc):
@@ -305,6 +311,7 @@ def test_a_page_follows_its_run_in_place_with_its_zoom(tmp_path):
     assert "last at 12:07:00" in text(page.heading)
 
 
+@pytest.mark.slow
 def test_news_are_a_line_with_a_button_that_leads_there(tmp_path):
     session = Session(grow(tmp_path, 5), stop="12:02")
     line = NewsLine(session)

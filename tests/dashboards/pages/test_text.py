@@ -24,12 +24,14 @@ def earlier_scores(monkeypatch):
     monkeypatch.setattr(versions, "SCORES", {**versions.SCORES, "histogram": versions.SCORES["histogram"] + 1})
 
 
+@pytest.mark.slow
 def test_nothing_is_said_of_values_that_are_up_to_date(scored, archive):
     page = HistogramPage(Session(scored, run=3, histogram="odd"))
     assert (page.stale.object, page.stale.visible) == ("", False)
     assert text.stale(Session(archive, run=300000)) == "", "computed now"
 
 
+@pytest.mark.slow
 def test_a_stale_trend_says_how_to_bring_it_up_to_date(scored, earlier_trends):
     page = HistogramPage(Session(scored, run=3, histogram="odd"))
     assert page.stale.visible

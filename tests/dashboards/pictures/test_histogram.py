@@ -51,6 +51,7 @@ def test_the_outline_goes_around_every_bin(whole):
     assert column(line, "height").tolist() == [0, 6, 6, 12, 12, 0, 0, 0]
 
 
+@pytest.mark.slow
 def test_axis_titles_and_labels_come_from_root_without_its_markup(whole):
     figure = drawn(histogram.histogram(whole("plain"))).state
     assert (figure.xaxis[0].axis_label, figure.yaxis[0].axis_label) == ("Δη of p_T", "entries")
@@ -148,6 +149,7 @@ def test_a_projection_is_drawn_along_the_axis_that_stays(whole):
     assert side.bounds.lbrt() == (0, 0, 3, 2)
 
 
+@pytest.mark.slow
 def test_contents_per_entry(whole):
     content = whole("plain")
     picture, entries = histogram.histogram(content, normalised=True), content["contents"].values.sum()
@@ -159,6 +161,7 @@ def test_contents_per_entry(whole):
     assert drawn(empty).state.yaxis[0].axis_label == "fraction of entries"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("log", [False, True])
 @pytest.mark.parametrize("name", ["plain", "labelled", "profile"])
 def test_further_runs_are_lines_of_their_own_colours_with_errors(whole, name, log):

@@ -78,6 +78,7 @@ def test_a_histogram_that_was_binned_anew_is_compared_with_its_own_run():
     assert compare(archive, "h", 2, stop="12:05").words == "against the rest of this run"
 
 
+@pytest.mark.slow
 def test_a_name_with_brackets_is_no_pattern():
     names = {"h[0]": [[0, n, n, 0] for n in range(1, 15)], "h0": [[0, 0, n, 0] for n in range(1, 15)]}
     data = compare(archive_of(*snapshots(names, 1), *snapshots(names, 2)), "h[0]", 2)

@@ -128,6 +128,7 @@ def test_names_from_files_cannot_be_markup_in_a_tooltip(table):
     assert "@why{safe}" not in mark.opts.get("plot").kwargs["hover_tooltips"], "Bokeh escapes it without {safe}"
 
 
+@pytest.mark.slow
 def test_runs_lie_side_by_side_in_their_colours_and_the_interval_is_shaded(table, rows):
     shade, colours = BoxAnnotation(), {3: theme.BLUE, 1: theme.RUNS[0], 2: theme.RUNS[1]}
     overlay = picture(table, rows, shade=shade, colours=colours, times=False)

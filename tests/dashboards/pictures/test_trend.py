@@ -64,6 +64,7 @@ def test_restarts_and_gaps_are_marked_where_they_are(table):
     assert not [part for part in trend(table) if type(part) in (hv.VLines, hv.VSpans)]
 
 
+@pytest.mark.slow
 def test_a_trend_is_drawn_over_utc_time_with_the_interval_shaded(table):
     shade = BoxAnnotation()
     figure = drawn(trend(table, shade=shade, label="rate [Hz]")).state

@@ -75,6 +75,7 @@ def test_only_findings_of_the_histogram_or_of_whole_snapshots_are_shown(scored):
     assert "bin" in odd.rows["score"].tolist()
 
 
+@pytest.mark.slow
 def test_a_run_without_scores_says_what_to_do(page, scored):
     page.session.choose(run=4)
     assert text(page.why) == f"Not scored yet: run owtrend compute {scored.location}"
@@ -156,6 +157,7 @@ def test_missing_rows_are_marked_where_they_are(scored):
     assert [one.split(" · ")[1:] for one in absent.dimension_values("heading")] == [["absent"]]
 
 
+@pytest.mark.slow
 def test_pulls_are_shown_when_they_are_wanted_and_the_address_says_so(page, scored):
     assert (page._pulls.visible, page._pulls.object, "pulls" in page.session.view.address) == (False, None, False)
     page.controls.pulls.value = True
@@ -186,6 +188,7 @@ def test_the_slider_moves_the_pulls_and_reads_nothing_again(page, monkeypatch):
     assert picture[()].opts.get("plot").kwargs["ylim"] != before
 
 
+@pytest.mark.slow
 def test_each_run_has_its_own_reference(page):
     page.session.choose(pulls=True)
     assert page._slice.object[()].opts.get("plot").kwargs["xaxis"] == "bare", "the pulls below have the same axis"
@@ -272,6 +275,7 @@ def two_subsystems():
     return archive.latest()
 
 
+@pytest.mark.slow
 def test_incidents_are_listed_newest_first_and_lead_to_another_subsystem(two_subsystems):
     page = HistogramPage(Session(two_subsystems, run=1, subsystem="EMC"))
     widget = page.controls.incidents.list
@@ -285,6 +289,7 @@ def test_incidents_are_listed_newest_first_and_lead_to_another_subsystem(two_sub
     assert view.reductor == "entries", "its share of all entries is wrong"
 
 
+@pytest.mark.slow
 def test_an_incident_of_whole_snapshots_opens_the_entries_and_each_subsystem_has_a_line_of_its_own(two_subsystems):
     page = HistogramPage(Session(two_subsystems, run=1, subsystem="TPC", reductor="mean_x", every="run"))
     widget, session = page.controls.incidents.list, page.session

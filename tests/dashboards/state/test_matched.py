@@ -20,6 +20,7 @@ def test_a_change_within_a_run_is_a_note():
     assert session.notes == ["h in run 300000, 2018-06-01 12:02:00 UTC: x goes from 0 to 4, before from 0 to 2."]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", [0, 1, 2])
 def test_runs_whose_axes_root_extended_are_drawn_in_common_bins(run):
     archive = of_runs(

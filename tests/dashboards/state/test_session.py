@@ -130,6 +130,7 @@ def test_another_histogram_keeps_the_interval_and_another_run_does_not(archive):
     assert (session.view.start, session.view.stop) == (None, None)
 
 
+@pytest.mark.slow
 def test_a_session_keeps_its_archive_while_the_store_grows():
     rows = {"h": [[0, n, 0, 0] for n in range(1, 4)]}
     archive = archive_of(*snapshots(rows, 1))
@@ -155,6 +156,7 @@ def growing(tmp_path):
     return grow
 
 
+@pytest.mark.slow
 def test_a_session_that_follows_goes_on_at_the_end_and_stays_in_the_past(growing):
     session = Session(growing(4))
     session.choose(start="12:01")
@@ -171,6 +173,7 @@ def test_a_session_that_follows_goes_on_at_the_end_and_stays_in_the_past(growing
     assert session.news is None
 
 
+@pytest.mark.slow
 def test_a_new_run_is_announced_until_it_was_looked_at_and_nobody_is_moved(growing):
     session = Session(growing(4))
     session.follow(growing(4, run=2))
@@ -181,6 +184,7 @@ def test_a_new_run_is_announced_until_it_was_looked_at_and_nobody_is_moved(growi
     assert session.news is None
 
 
+@pytest.mark.slow
 def test_what_did_not_change_is_not_drawn_anew(growing):
     session, calls = Session(growing(4)), []
     session.watch(calls.append)
@@ -191,6 +195,7 @@ def test_what_did_not_change_is_not_drawn_anew(growing):
     assert (session.loaded.cumulative, session.loaded.trend) == (before.cumulative, before.trend)
 
 
+@pytest.mark.slow
 def test_an_address_that_fits_two_histograms_asks(tmp_path):
     store, name = Store.create(tmp_path / "store"), "a/b"
     both = [replace(histogram(contents), path=path) for path, contents in PATHS.items()]

@@ -53,6 +53,7 @@ def test_a_second_call_reads_and_changes_nothing(tmp_path):
     assert Store.open(tmp_path / "store").version == version
 
 
+@pytest.mark.slow
 def test_more_rows_than_a_chunk_and_late_files_in_between_land_in_order(tmp_path):
     rows = [[0, 3 * n, n, 0] for n in range(150)]
     builders.write_run(tmp_path / "all", {"h": rows})
@@ -118,6 +119,7 @@ def test_of_two_contents_at_one_time_the_one_with_more_entries_is_kept_in_any_or
         assert "with 1 entries against 7" in line
 
 
+@pytest.mark.slow
 def test_unchanged_snapshots_after_the_end_of_a_run_are_not_shown(tmp_path):
     builders.write_run(tmp_path / "data", {"h": [[0, 1, 0], [0, 2, 0], [0, 2, 0], [0, 2, 0]]})
     builders.ingest(tmp_path / "data", tmp_path / "store")
@@ -127,6 +129,7 @@ def test_unchanged_snapshots_after_the_end_of_a_run_are_not_shown(tmp_path):
     assert contents(tmp_path / "store") == [[0, 1, 0], [0, 2, 0], [0, 2, 0], [0, 2, 0], [0, 5, 0]]
 
 
+@pytest.mark.slow
 def test_a_histogram_that_becomes_non_integer_is_read_as_one_series(tmp_path):
     builders.write_run(tmp_path / "data", {"h": [[0, 1, 0], [0, 2.5, 0]]})
     builders.ingest(tmp_path / "data", tmp_path / "store")
@@ -187,6 +190,7 @@ def test_a_further_call_with_only_damaged_files_makes_no_new_version(tmp_path):
     assert store.version == version
 
 
+@pytest.mark.slow
 def test_rows_of_the_tail_are_folded_even_if_all_new_files_are_damaged(tmp_path):
     builders.write_run(tmp_path / "data", {"h": [[0, 1, 0]]})
     builders.ingest(tmp_path / "data", tmp_path / "store")
@@ -276,6 +280,7 @@ def test_a_missing_run_is_an_error_that_names_its_neighbours(tmp_path):
         contents(tmp_path / "store", run=300001)
 
 
+@pytest.mark.slow
 def test_the_same_files_from_another_folder_change_no_data(tmp_path):
     builders.write_run(tmp_path / "data", {"h": [[0, 1, 0], [0, 2, 0]]})
     builders.ingest(tmp_path / "data", tmp_path / "store")
@@ -302,6 +307,7 @@ def test_a_run_does_not_change_its_accumulation_unnoticed(tmp_path):
         builders.ingest(tmp_path / "late", tmp_path / "store")
 
 
+@pytest.mark.slow
 def test_shorter_provenance_replaces_longer(tmp_path):
     for folder in ("one", "two", "three"):
         builders.write_run(tmp_path / "a" / folder, {"h": [[0, 1, 0]]})
@@ -328,6 +334,7 @@ def test_a_damaged_file_that_comes_again_whole_leaves_the_quarantine(tmp_path):
         assert len(owtrend.open(tmp_path / "store").quarantine) == expected
 
 
+@pytest.mark.slow
 def test_files_of_one_name_in_folders_with_the_time_are_all_read(tmp_path):
     import os
 
@@ -340,6 +347,7 @@ def test_files_of_one_name_in_folders_with_the_time_are_all_read(tmp_path):
     assert contents(tmp_path / "store", run=1, subsystem="MID") == [[0, 1, 0], [0, 2, 0]]
 
 
+@pytest.mark.slow
 def test_labels_that_come_later_join_by_bin_and_then_by_label(tmp_path):
     rows = [([0, 0, 0, 0], ()), ([0, 3, 4, 0], ("a", "b")), ([0, 5, 3, 0], ("b", "a")), ([0, 1, 0, 0], ("b",))]
     axes = [replace(Axis.spaced(2, 0, 2), labels=dict(enumerate(labels, start=1))) for _, labels in rows]
@@ -377,6 +385,7 @@ def minutes_until(time):
     return (np.datetime64(time) - START) / MINUTE
 
 
+@pytest.mark.slow
 def test_runs_on_both_sides_of_the_clock_change_land_in_their_hour(tmp_path):
     for run, start in ((281212, "2017-10-29T01:40"), (281213, "2017-10-29T02:40")):
         minutes = count(minutes_until(start), 6)
@@ -409,6 +418,7 @@ def test_only_selected_histograms_are_ingested(tmp_path):
         builders.ingest(tmp_path / "data", tmp_path / "store", select=("EMC",))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
 def test_files_of_one_time_are_rows_of_their_own_whatever_their_order_of_arrival(tmp_path, order):
     """Their names have the same second; the later has more entries."""
@@ -440,6 +450,7 @@ def test_of_two_files_of_one_time_and_as_many_entries_one_is_kept_without_an_inc
     assert "same time as" in archive.quarantine["reason"].item()
 
 
+@pytest.mark.slow
 def test_what_is_no_histogram_is_counted_by_class_and_named(tmp_path):
     import uproot
 
@@ -460,6 +471,7 @@ def test_what_is_no_histogram_is_counted_by_class_and_named(tmp_path):
     assert builders.ingest(tmp_path / "data", tmp_path / "store").not_stored == {}
 
 
+@pytest.mark.slow
 def test_an_exact_name_is_selected_before_it_is_a_pattern(tmp_path):
     builders.write_run(tmp_path / "data", [{name: [0, 1, 0] for name in ("h[1]", "h1", "h2")}])
     for name, pattern, chosen in (("exact", "EMC/h[1]", ["h[1]"]), ("pattern", "EMC/h[12]", ["h1", "h2"])):

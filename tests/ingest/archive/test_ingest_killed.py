@@ -98,6 +98,7 @@ def test_whenever_it_is_killed_the_next_call_goes_on_from_whole_runs(undisturbed
     assert_undisturbed(tmp_path / "store", undisturbed)
 
 
+@pytest.mark.study  # tests of the cluster kill a worker that computes
 def test_a_worker_that_is_killed_costs_time_only(undisturbed, tmp_path):
     rng = random.Random(2)
     with begin(undisturbed.data, tmp_path / "store") as process:

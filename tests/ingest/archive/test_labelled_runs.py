@@ -114,6 +114,7 @@ def test_a_check_is_clean_and_counts_the_labelled_restarts(labelled):
     assert restarts == len(labelled.anomalies("counter_reset")) == 1
 
 
+@pytest.mark.study
 def test_every_histogram_is_read_back_equal_to_uproot(labelled):
     import uproot
 

@@ -38,6 +38,7 @@ def seconds(store, subsystem="EMC"):
     return view.rows(view.run_indices[300000]).time.view("datetime64[ns]").astype("datetime64[s]")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_unpadded_times_are_put_in_order_of_time_not_of_name(tmp_path, layout):
     times = ["2018_6_9_9_59_5", "2018_6_9_10_0_5", "2018_6_10_2_3_5", "2018_6_10_2_3_15"]
@@ -74,6 +75,7 @@ def test_snapshots_are_a_minute_apart_over(tmp_path, times, first):
     assert (str(times_utc[0]), times_utc[1] - times_utc[0]) == (first, np.timedelta64(60, "s"))
 
 
+@pytest.mark.slow
 def test_a_file_that_overwatch_moves_into_its_run_is_a_duplicate(tmp_path):
     data, store = tmp_path / "data", tmp_path / "store"
     write(data, ["2018_6_1_12_0_5", "2018_6_1_12_1_5"], layout="incoming")
@@ -89,6 +91,7 @@ def test_a_file_that_overwatch_moves_into_its_run_is_a_duplicate(tmp_path):
     assert counts(store) == [1, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("written", "mode"),
     [
@@ -105,6 +108,7 @@ def test_a_processed_run_has_the_mode_of_its_run_info(tmp_path, written, mode):
     assert owtrend.open(tmp_path / "store").runs.loc[300000, "mode"] == mode
 
 
+@pytest.mark.slow
 def test_files_of_an_amore_agent_are_of_mode_dqm(tmp_path):
     builders.write(tmp_path / "data" / "DQMhistos_300000_DQM_2018_06_01_12_00_05.root", builders.histogram([0, 1, 0]))
     ingest(tmp_path / "data", tmp_path / "store")
@@ -174,6 +178,7 @@ def test_of_the_files_of_overwatchs_own_tests_the_placeholders_are_quarantined(s
         assert ("empty file (0 bytes)" if size == 0 else "not a ROOT file (30 bytes") in line["reason"]
 
 
+@pytest.mark.slow
 def test_histograms_of_v0_in_the_files_of_the_hlt_are_found_in_the_hlt(tmp_path):
     write(tmp_path / "data", ["2018_06_01_12_00_05", "2018_06_01_12_01_05"], "HLT", names=("fHistV0", "fHistZDC"))
     ingest(tmp_path / "data", tmp_path / "all")
@@ -184,6 +189,7 @@ def test_histograms_of_v0_in_the_files_of_the_hlt_are_found_in_the_hlt(tmp_path)
     assert owtrend.open(tmp_path / "selected").histograms("HLT").index.tolist() == ["fHistV0"]
 
 
+@pytest.mark.slow
 def test_a_subsystem_with_new_files_of_its_own_leaves_those_of_the_hlt_alone(tmp_path):
     times = [f"2018_06_01_12_0{minute}_05" for minute in range(4)]
     write(tmp_path / "data", times[:2], "HLT", names=("h", "TPCclusters"))
@@ -196,6 +202,7 @@ def test_a_subsystem_with_new_files_of_its_own_leaves_those_of_the_hlt_alone(tmp
     assert seconds(tmp_path / "store", "TPC").tolist() == seconds(tmp_path / "store", "HLT")[2:].tolist()
 
 
+@pytest.mark.slow
 def test_a_file_of_another_subsystem_than_its_folder_is_skipped_and_a_pattern_reads_it(tmp_path):
     write(tmp_path / "data", ["2018_06_01_12_00_05"], "HLT")
     builders.write(tmp_path / "data/Run300000/HLT/V0hists.2018_06_01_12_00_05.root", builders.histogram([0, 7, 0]))

@@ -96,6 +96,7 @@ def test_every_packing_method_gives_the_same_also_in_several_blocks(packing):
         assert np.array_equal(packed["large"].parts["contents"][cells], cells.astype(np.float32))
 
 
+@pytest.mark.slow
 def test_results_never_depend_on_what_a_reader_remembers():
     """One reader for all files, in every order, gives what a new one gives each time."""
     files = [*sorted(ROOT_FILES.glob("EMC*.root")), CLASSES, ROOT_FILES / "packed_zlib.root"]

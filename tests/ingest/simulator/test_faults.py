@@ -252,6 +252,7 @@ def test_events_of_counters_are_drawn_by_name_only_and_inside_their_run(seed: in
         assert fault.histograms == ((fault.histogram,) if fault.histogram else ())
 
 
+@pytest.mark.slow
 def test_a_simulation_has_the_requested_faults(tmp_path: Path) -> None:
     size = {"runs": 1, "snapshots": 30, "scale": 0.001, "statistics": 0.01}
     assert [fault.kind for fault in simulate(tmp_path / "one", **size, faults=["gap"]).faults] == ["gap"]

@@ -152,6 +152,7 @@ def hits(at, given_errors, step=2.0, trials=1000):
     return right / trials
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trials", sizes(50, 1000))
 def test_steps_of_two_sigma_at_5_to_55_of_60_are_located_within_three_points(trials):
     scatter = 1 if trials < 1000 else 0  # of the worst of eleven rates of 50 trials, about two standard deviations
@@ -219,6 +220,7 @@ def test_correlated_noise_is_allowed_for_where_it_can_be_seen():
     assert false / 200 < 0.12  # without it: all of them
 
 
+@pytest.mark.slow
 def test_a_drift_is_told_from_a_step():
     rng, drifts, steps = np.random.default_rng(9), [], []
     for _ in range(300):

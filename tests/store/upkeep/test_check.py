@@ -39,6 +39,7 @@ def test_rows_come_back_as_they_were_stored(filled):
             assert one == snapshot[name]
 
 
+@pytest.mark.slow
 def test_every_class_of_root_comes_back_as_it_was_stored(tmp_path):
     from dataclasses import replace
 
@@ -55,6 +56,7 @@ def test_every_class_of_root_comes_back_as_it_was_stored(tmp_path):
     assert check(store).problems == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("array", ["counts", "weights", "sums"])
 def test_a_changed_cell_is_found(filled, array):
     with filled.writer("raw") as begin:
@@ -69,11 +71,13 @@ def test_a_changed_cell_is_found(filled, array):
     assert "PROBLEM: EMC run 300000" in result.output
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_digest(filled):
     result = CliRunner().invoke(main.main, ["check", filled.location, "--digest"])
     assert (result.exit_code, result.output.strip()) == (0, check(filled).digest)
 
 
+@pytest.mark.slow
 def test_the_command_counts_what_compute_saw():
     rows = {"h": [[0, 500, 0], [0, 900, 0], [0, 100, 0]], "m": [[0, *[100] * 20, 0], [0, 99, *[101] * 19, 0], None]}
     archive = builders.archive_of(*builders.snapshots(rows))

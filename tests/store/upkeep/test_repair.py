@@ -50,6 +50,7 @@ def test_a_removed_run_is_gone_but_not_from_tags_and_can_be_ingested_again(two_r
     assert two_runs.reader().subsystem("EMC").per_run["revision"][0] > revision
 
 
+@pytest.mark.slow
 def test_a_run_in_the_tail_is_removed_too(tmp_path):
     store = Store.create(tmp_path / "store")
     with appender(store) as live:
@@ -94,6 +95,7 @@ def test_a_repair_needs_a_run_and_a_reason(two_runs):
     assert (result.exit_code, len(repair.ledger(two_runs.reader()))) == (0, 1)
 
 
+@pytest.mark.slow
 def test_cleaning_frees_old_versions_and_keeps_the_newest_and_tags(tmp_path):
     store = Store.create(tmp_path / "store")
     with appender(store) as live:
@@ -133,6 +135,7 @@ def test_cleaning_keeps_what_may_be_in_use(two_runs):
     assert (result.exit_code, check(two_runs).problems) == (0, [])
 
 
+@pytest.mark.slow
 def test_cleaning_that_is_killed_half_way_leaves_a_whole_store(two_runs, monkeypatch):
     expire = two_runs._repository.expire_snapshots
 

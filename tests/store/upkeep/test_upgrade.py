@@ -34,6 +34,7 @@ def arrays(group):
     return found
 
 
+@pytest.mark.slow
 def test_a_store_of_format_1_is_read_and_written(first):
     assert (first.reader().format, check(first).problems) == (1, [])
     with appender(first) as live:
@@ -43,6 +44,7 @@ def test_a_store_of_format_1_is_read_and_written(first):
     assert first.reader().format == 1
 
 
+@pytest.mark.slow
 def test_an_upgrade_changes_no_number_and_finds_damage_from_then_on(first):
     before, digest = arrays(first.reader().group), check(first).digest
     result = CliRunner().invoke(main.main, ["upgrade", first.location])
@@ -57,6 +59,7 @@ def test_an_upgrade_changes_no_number_and_finds_damage_from_then_on(first):
     assert not upgrade(first)
 
 
+@pytest.mark.slow
 def test_an_interrupted_upgrade_goes_on(first):
     def interrupt(step, done, total):
         if done == 5:
