@@ -1,8 +1,9 @@
 """One histogram in one run, whatever segments its rows lie in: the pieces found, checked and joined."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,10 +16,13 @@ from owtrend.model.registry import COUNTS, SAME, SUMS, TWINS, HistogramEntry, Re
 from owtrend.model.rows import Accumulation, State
 from owtrend.model.wording import plural
 from owtrend.store import versions
-from owtrend.store.layout import TIME_CHUNK
+from owtrend.store.layout import CELL_DTYPE, TIME_CHUNK
 from owtrend.store.reader import SubsystemReader
 
-__all__ = ["MANY_RUNS", "RowSource", "RunHistogram", "by_binning", "find", "find_all", "with_all_steps"]
+__all__ = [
+    "MANY_RUNS", "RowSource", "RunHistogram", "by_binning", "each_by_binning", "find", "find_all", "latest_reports",
+    "together", "with_all_steps",
+]  # fmt: skip
 
 MANY_RUNS = 8  # for more runs it is quicker to read the rows of all runs at once
 _MOST_LABELS, _LONGEST_LABEL = 3, 40  # named in a change
@@ -148,15 +152,8 @@ class RunHistogram:
     @cached_property
     def _latest_reports(self) -> NDArray[np.datetime64]:
         """Before each row, and after all of them: in a report the statistics changed."""
-        sums, number = self.sums, np.arange(len(self.rows))
-        before = np.concatenate([np.zeros((1, sums.shape[1])), sums[:-1]])
-        if not self.additive and not self.segment.gauge:  # each row is a gain
-            before[:] = 0
-        reported = ((sums != before) & ~(np.isnan(sums) & np.isnan(before))).any(axis=1)
-        reported[0] &= self.reported is None
-        latest = np.concatenate([[-1], np.maximum.accumulate(np.where(reported, number, -1))]).astype(np.intp)
-        earlier = np.datetime64("NaT") if self.reported is None else self.reported
-        return np.where(latest < 0, earlier, self.times[latest])
+        gains = not self.additive and not self.segment.gauge
+        return latest_reports(self.sums[None], self.times, [self.reported], gains=gains)[0]
 
     @cached_property
     def times(self) -> NDArray[np.datetime64]:
@@ -165,6 +162,15 @@ class RunHistogram:
     @cached_property
     def sum_names(self) -> tuple[str, ...]:
         return self.pieces["sums"][0][0].names
+
+    @cached_property
+    def alike(self) -> Hashable:
+        """Equal for histograms whose rows can be taken together, see `together`; None if they never can."""
+        pieces = [held for held in self.pieces.values() if len(held) == 1 and held[0][1].all()]
+        if len(pieces) < len(self.pieces) or not self.additive:
+            return None
+        parts = tuple((segment.part, segment.array, segment.names) for ((segment, _),) in pieces)
+        return self.segment.binning[1:], parts, self.rows.tobytes()
 
     @property
     def changes(self) -> list[tuple[np.datetime64, str]]:
@@ -234,7 +240,67 @@ class RunHistogram:
         return sums
 
 
+def latest_reports(
+    sums: NDArray[np.float64], times: NDArray[np.datetime64], earlier: Sequence[np.datetime64 | None], *,
+    gains: bool = False,
+) -> NDArray[np.datetime64]:  # fmt: skip
+    """When histograms had reported last before each row, and after all of them; NaT where they had not.
+
+    Parameters
+    ----------
+    sums
+        Their statistics, shape ``(histogram, row, sum)``: in a report they changed.
+    times
+        Ends of the rows [ns, UTC].
+    earlier
+        When each had reported last up to its first row, if rows before that are left out.
+    gains
+        Whether each row is what was gained in it.
+
+    Returns
+    -------
+    :
+        Shape ``(histogram, row + 1)``.
+    """
+    before = np.zeros_like(sums)
+    if not gains:
+        before[:, 1:] = sums[:, :-1]
+    reported = ((sums != before) & ~(np.isnan(sums) & np.isnan(before))).any(axis=2)
+    reported[:, 0] &= [time is None for time in earlier]
+    latest = np.full((len(sums), 1 + len(times)), -1)
+    np.maximum.accumulate(np.where(reported, np.arange(len(times)), -1), axis=1, out=latest[:, 1:])
+    since = np.array([np.datetime64("NaT", "ns") if time is None else time for time in earlier], "datetime64[ns]")
+    return np.where(latest < 0, since[:, None], times[latest])
+
+
 _DTYPES = {COUNTS: np.int64, SUMS: np.float64, "weights": np.float64}
+
+
+def together(histograms: Sequence[RunHistogram], first: int, last: int) -> RunHistogram:
+    """Rows ``first`` to before ``last`` of histograms that are `alike`, as of one: those of each after another.
+
+    They share one reader of cells. What is known of its rows as such, steps and when it reported, it does not know.
+    """
+    lead, rows = histograms[0], histograms[0].rows[first:last]
+    places: dict[tuple[str, int], NDArray[np.intp]] = {}  # where the cells of each begin, by those of the first
+    for part, ((segment, _),) in lead.pieces.items():
+        offsets = np.array([one.pieces[part][0][0].offset for one in histograms])
+        places[segment.array, segment.offset] = offsets
+
+    def cells(array: str, run_index: int, _: NDArray[np.intp], wanted: slice) -> NDArray[Any]:
+        offsets, size = places[array, wanted.start], wanted.stop - wanted.start
+        out = np.empty((size, len(histograms), len(rows)), dtype=CELL_DTYPE[array])
+        bounds = [0, *(np.flatnonzero(np.diff(offsets) != size) + 1).tolist(), len(offsets)]
+        for begin, end in pairwise(bounds):  # neighbours in the store at once
+            neighbours = slice(int(offsets[begin]), int(offsets[begin]) + (end - begin) * size)
+            block = lead.cells(array, run_index, rows, neighbours)
+            out[:, begin:end] = block.T.reshape(end - begin, size, len(rows)).transpose(1, 0, 2)
+        return out.reshape(size, -1).T  # time fastest, as in the store
+
+    every = np.ones(len(histograms) * len(rows), dtype=bool)
+    pieces = {part: [(held[0][0], every)] for part, held in lead.pieces.items()}
+    joined = np.tile(rows, len(histograms))
+    return replace(lead, rows=joined, cells=cells, pieces=pieces, reported=None, steps=None)
 
 
 def by_binning(view: RowSource, run: int, entry: HistogramEntry, cells: CellReader | None = None) -> list[RunHistogram]:
@@ -263,6 +329,37 @@ def by_binning(view: RowSource, run: int, entry: HistogramEntry, cells: CellRead
     stored = None if cells is not None else _stored_states(view, run_index, entry)
     steps = RunSteps(found, stored, kind=view.kind(entry.name))
     return [replace(one, steps=steps) for one in found]
+
+
+def each_by_binning(
+    view: RowSource, run: int, entries: Sequence[HistogramEntry], cells: CellReader
+) -> list[list[RunHistogram]]:
+    """`by_binning` of many histograms; those whose parts lie in the same rows on one binning share what they can."""
+    run_index = view.run_index(run)
+    layouts, layout_of = np.unique(view.layout(run_index), return_inverse=True)
+    holds = np.ascontiguousarray(view.holds[layouts].T)  # (segment, layout of this run)
+    used, held = np.logical_or.reduce(holds, axis=1).tolist(), [of_segment.tobytes() for of_segment in holds]
+    shared: dict[bytes, tuple[NDArray[np.intp], NDArray[np.bool_]]] = {}
+    found: list[list[RunHistogram]] = []
+    for entry in entries:
+        present = [(number, segment) for number, segment in entry.segments if used[number]]
+        if not present:
+            found.append([])
+            continue
+        (first, segment), *others = present
+        if any(held[number] != held[first] or one.binning != segment.binning for number, one in others):
+            found.append(by_binning(view, run, entry, cells))
+            continue
+        if held[first] not in shared:
+            rows = np.flatnonzero(holds[first][layout_of])
+            shared[held[first]] = rows, np.ones(len(rows), dtype=bool)
+        rows, every = shared[held[first]]
+        pieces: dict[str, list[tuple[Segment, NDArray[np.bool_]]]] = {}
+        for _, one in present:
+            pieces.setdefault(one.part, []).append((one, every))
+        whole = RunHistogram(view, run_index, run, segment, segment.axes, rows, cells, pieces)
+        found.append([replace(whole, steps=RunSteps([whole], kind=view.kind(entry.name)))])
+    return found
 
 
 def with_all_steps(pieces: Sequence[RunHistogram], entry: HistogramEntry, *, stored: bool) -> list[RunHistogram]:

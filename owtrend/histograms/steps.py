@@ -22,7 +22,7 @@ from owtrend.model.rows import State
 if TYPE_CHECKING:
     from owtrend.histograms.run_histogram import RunHistogram
 
-__all__ = ["Row", "RunSteps", "displaced", "lasting_kind", "previous_rows", "step"]
+__all__ = ["Row", "RunSteps", "calm", "displaced", "lasting_kind", "previous_rows", "step"]
 
 _LIMITS = {"C": 2**7 - 1, "S": 2**15 - 1, "I": 2**31 - 1, "F": 2**24}  # contents at which a class stops to count
 _ROUNDING = {"F": 1e-6}  # relative, by class; of double 1e-9
@@ -257,6 +257,15 @@ class RunSteps:
                 self._judge(piece, rows.start, rows.stop)
         return self._known[:last]
 
+    def count_on(self, rows: NDArray[np.intp]) -> bool:
+        """Note that nothing but counting happens in the next rows; False, if anything else is known so far."""
+        if self.kind or (self._known > np.uint8(State.HELD)).any():
+            return False
+        if len(rows) and len(self._known) <= rows[-1]:
+            self._known = np.concatenate([self._known, np.zeros(rows[-1] + 1 - len(self._known), dtype=np.uint8)])
+            self._known[rows] = np.uint8(State.HELD)
+        return True
+
     def settle(self, last: int) -> None:
         """Use the states of the rows before ``last`` for good: it raises an OutOfStepError where these change."""
         self._settled = max(self._settled, last)
@@ -274,7 +283,9 @@ class RunSteps:
             known[at[start:stop]] |= np.uint8(self.kind)
             return
         known[at[start:stop][_full(piece, start, stop)]] |= np.uint8(State.LOST)
-        look = self._conspicuous(piece, start, stop)
+        first = max(start - 1, 0)
+        part = _rising(piece)
+        look = _conspicuous(piece.window(first, stop), part, _rounding(piece, part))[start - first :]
         restarts = np.flatnonzero(State.RESTART.is_set(known[: at[start]]))
         again = int(restarts[-1]) + _BACK if len(restarts) else -1  # up to there a row may show that it was none
         for number in range(max(start, 1), stop):
@@ -295,27 +306,6 @@ class RunSteps:
                 return
             if State.RESTART.is_set(known[at[number : number + 1]])[0]:
                 again = at[number] + _BACK
-
-    def _conspicuous(self, piece: "RunHistogram", start: int, stop: int) -> NDArray[np.bool_]:
-        """Rows that more is looked at: cells or entries fell, or weights began."""
-        first = max(start - 1, 0)
-        window = piece.window(first, stop)
-        sums = _columns(window)
-        entries, weight, squares = (sums[:, number] for number in range(3))
-        look = np.zeros(stop - first, dtype=bool)
-        look[1:] = entries[1:] < entries[:-1]
-        part = _rising(piece)
-        weighted = ~_unweighted(weight, squares)
-        cells = window.native(part)
-        fell = kernels.fell(cells, 0.0 if cells.dtype.kind in "iu" else _rounding(piece, part))
-        if part == "contents":
-            by_sums = weighted.copy()
-            by_sums[1:] |= weighted[:-1]
-            fell &= ~by_sums
-            look[1:] |= by_sums[1:] & (squares[1:] < squares[:-1] * (1 - 1e-9))
-        look |= fell
-        look[1:] |= weighted[1:] & ~weighted[:-1] & (weight[:-1] > 0)
-        return look[start - first :]
 
     def _put_in_order(self, piece: "RunHistogram", number: int) -> bool:
         """Whether a row shows that one of the last, which seemed a restart, was none; some are out of order then."""
@@ -405,6 +395,46 @@ class RunSteps:
         falls = int(np.count_nonzero(fell))
         varies = bool((entries != entries[0]).any())
         self.kind = lasting_kind(falls, of_entries, reports, by_hand=by_hand, by_fills=by_fills, varies=varies)
+
+
+def calm(histograms: Sequence["RunHistogram"], first: int, last: int, joined: "RunHistogram") -> NDArray[np.bool_]:
+    """True for each of some histograms that only counts up to before row ``last`` of its own, which is noted in its
+    steps; what happens in others is decided row by row.
+
+    Parameters
+    ----------
+    joined
+        Their rows from ``first`` on, and the one before if there is one, as `together` gives them.
+    """
+    shape = len(histograms), len(joined.rows) // len(histograms)
+    seen = shape[1] - (last - first)  # rows before
+    part, limit = _rising(joined), _LIMITS.get(joined.segment.class_name[-1], math.inf)
+    look = _conspicuous(joined, part, _rounding(joined, part)).reshape(shape)
+    full = joined.entries.reshape(shape)[:, seen:] >= limit
+    found: NDArray[np.bool_] = ~np.logical_or.reduce(look[:, 1:], axis=1) & ~np.logical_or.reduce(full, axis=1)
+    for number in np.flatnonzero(found).tolist():
+        steps = histograms[number].steps
+        found[number] = steps is not None and steps.count_on(histograms[number].rows[first:last])
+    return found
+
+
+def _conspicuous(piece: "RunHistogram", part: str, rounding: float) -> NDArray[np.bool_]:
+    """Rows that more is looked at: cells of a part, or entries, are below those in the row before, or weights began."""
+    sums = _columns(piece)
+    entries, weight, squares = (sums[:, number] for number in range(3))
+    look = np.zeros(len(piece.rows), dtype=bool)
+    look[1:] = entries[1:] < entries[:-1]
+    weighted = ~_unweighted(weight, squares)
+    cells = piece.native(part)
+    fell = kernels.fell(cells, 0.0 if cells.dtype.kind in "iu" else rounding)
+    if part == "contents":
+        by_sums = weighted.copy()
+        by_sums[1:] |= weighted[:-1]
+        fell &= ~by_sums
+        look[1:] |= by_sums[1:] & (squares[1:] < squares[:-1] * (1 - 1e-9))
+    look |= fell
+    look[1:] |= weighted[1:] & ~weighted[:-1] & (weight[:-1] > 0)
+    return look
 
 
 def _bits(states: NDArray[np.uint8]) -> int:

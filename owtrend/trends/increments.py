@@ -6,7 +6,7 @@ keep them (``fTsumw`` is zero in spite of entries, as after ``SetBinContent``) t
 ``TH1::GetStats``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from owtrend.histograms.run_histogram import RunHistogram
+from owtrend.histograms.run_histogram import RunHistogram, latest_reports, together
 from owtrend.histograms.steps import previous_rows
 from owtrend.kernels.cells import difference as kernels
 from owtrend.kernels.cells.projections import lines, moments
@@ -108,7 +108,45 @@ class Increments:
         one = whole.window(first - extra, last)
         states, previous = states[first - extra :], np.maximum(before[first - extra :] - (first - extra), kernels.ZERO)
         previous[:extra] = kernels.ZERO  # they count from rows that are not here
-        gauge = whole.segment.gauge or bool(State.GAUGE.is_set(states[-1:]).any())
+        begin = np.concatenate([np.full(1, np.datetime64("NaT"), dtype="datetime64[ns]"), one.times[:-1]])
+        over = (previous >= 0) & (previous < np.arange(len(previous)) - 1)  # rows out of order
+        begin[over] = one.times[previous[over]]
+        since = whole.since[first - extra : last]
+        return cls._of(one, states, previous, begin, since, slice(extra, None), ranges, parts)
+
+    @classmethod
+    def from_many(cls, histograms: Sequence[RunHistogram], rows: slice, joined: RunHistogram) -> Self:
+        """The increments of histograms with equal bins that are `calm` in some rows: those of each after another.
+
+        Parameters
+        ----------
+        rows
+            Which rows of each.
+        joined
+            These, and the one before if there is one, as `owtrend.histograms.run_histogram.together` gives them.
+        """
+        lead, shape = histograms[0], (len(histograms), len(joined.rows) // len(histograms))
+        extra = shape[1] - (rows.stop - rows.start)
+        first = np.arange(len(joined.rows)) % shape[1] == 0
+        previous = np.where(first, kernels.ZERO, np.arange(len(first)) - 1)
+        begin = np.where(first, np.datetime64("NaT", "ns"), np.roll(joined.times, 1))
+        earlier = [one.reported for one in histograms]
+        if rows.start - extra == 0:
+            sums, until = joined.sums.reshape(*shape, -1), shape[1]
+        else:
+            sums, until = together(histograms, 0, rows.stop).sums.reshape(len(histograms), rows.stop, -1), rows.stop
+        since = latest_reports(sums, lead.times[:until], earlier)[:, rows.start - extra : rows.stop].ravel()
+        states = np.full(len(first), State.HELD, dtype=np.uint8)
+        return cls._of(joined, states, previous, begin, since, ~first if extra else slice(None))
+
+    @classmethod
+    def _of(
+        cls, one: RunHistogram, states: NDArray[np.uint8], previous: NDArray[np.int64],
+        begin: NDArray[np.datetime64], since: NDArray[np.datetime64], keep: slice | NDArray[np.bool_],
+        ranges: Ranges = NOWHERE, parts: Sequence[str] = (),
+    ) -> Self:  # fmt: skip
+        """The increments of some rows, of which those to keep are returned: each counts from the ``previous`` one."""
+        gauge = one.segment.gauge or bool(State.GAUGE.is_set(states[-1:]).any())
         segment, profile = one.segment, one.segment.class_name.startswith("TProfile")
         weight = "bin_entries" if profile else "contents"
         kept = one.sums
@@ -138,12 +176,7 @@ class Increments:
             made = _from_bins(axes, per_axis, content[1], held, entries=content[0] if ranges else stats["entries"])
             stats |= {name: made[name] for name in unnamed}
             stats |= {name: np.where(lost, made[name], stats[name]) for name in made.keys() & stats.keys()}
-        begin = np.concatenate([np.full(1, np.datetime64("NaT"), dtype="datetime64[ns]"), one.times[:-1]])
-        over = (previous >= 0) & (previous < np.arange(len(previous)) - 1)  # rows out of order
-        begin[over] = one.times[previous[over]]
-        keep = slice(extra, None)
-        since = whole.since[first - extra : last]
-        none = np.zeros(last - first)
+        none = np.zeros(len(since[keep]))
         return cls(
             since=since[keep], lasting=none, timed=none,
             axes=axes, class_name=segment.class_name, error_option=segment.error_option, gauge=gauge,
@@ -228,6 +261,31 @@ class Increments:
         """All rows as one, added row after row; of a gauge the last."""
         return _one(self, None)
 
+    def each_as_one(self, histograms: int, before: "Increments | None" = None) -> "Increments":
+        """The rows `from_many` of each histogram as one row, added to what was before: a row of each."""
+        return _one(self, before, histograms)
+
+    @classmethod
+    def side_by_side(cls, histograms: Sequence["Increments"]) -> "Increments":
+        """The rows of histograms with equal bins, those of each after another."""
+        first, *others = histograms
+
+        def joined(arrays: Iterable[NDArray[Any]]) -> Any:
+            return np.concatenate([*arrays], axis=-1)
+
+        return replace(
+            first,
+            stats={name: joined(one.stats[name] for one in histograms) for name in first.stats},
+            along=tuple(map(joined, zip(*(one.along for one in histograms), strict=True))),
+            parts={
+                name: joined(one.parts[name] for one in histograms)
+                for name in first.parts
+                if all(name in one.parts for one in others)
+            },
+            events=None,
+            **{name: joined(getattr(one, name) for one in histograms) for name in _PER_ROW},
+        )
+
     def line(self, axis: str) -> Floats:
         """Content of the bins in range along an axis, shape ``(bin, time)``; of a profile, as in ROOT, the means."""
         number = "xyz".index(axis)
@@ -292,26 +350,39 @@ class Increments:
 _PER_ROW = ("whole", "reported", "begin", "end", "restart", "steps", "since", "lasting", "timed")
 
 
-def _one(rows: Increments, before: Increments | None) -> Increments:
-    """Rows as one, added to what was before; no sum depends on how rows are cut into pieces."""
+def _one(rows: Increments, before: Increments | None, count: int = 1) -> Increments:
+    """Rows as one, added to what was before; no sum depends on how rows are cut into pieces.
+
+    If they are those of ``count`` histograms, each after another, they become a row of each.
+    """
+    size = len(rows) // count
+
+    def summed_up(before: NDArray[Any] | None, values: NDArray[Any]) -> NDArray[Any]:
+        return _last_sum(before, values, count)
 
     def added(name: str) -> NDArray[Any]:
-        return _last_sum(None if before is None else getattr(before, name), getattr(rows, name))
+        return summed_up(None if before is None else getattr(before, name), getattr(rows, name))
 
-    first = rows if before is None else before
+    def any_of(name: str) -> NDArray[np.bool_]:
+        found: NDArray[np.bool_] = getattr(rows, name).reshape(count, -1).any(axis=1)
+        return found if before is None else found | getattr(before, name)
+
+    starts, first = np.arange(count, dtype=np.intp) * size, rows if before is None else before
     stats, known = rows.stats, {} if before is None or rows.gauge else before.stats
     bins = None if before is None or rows.gauge or before.axes != rows.axes else before
-    total = (lambda old, new: new[..., -1:]) if rows.gauge else _last_sum
+    total = (lambda old, new: new[..., -1:]) if rows.gauge else summed_up
+    pairs = np.arange(0, 2 * count, 2, dtype=np.intp)
+    steps, every = _joined(rows.steps, starts), slice(None, None, size if before is None else None)
     return replace(
         rows,
         stats={name: total(known.get(name), values) for name, values in stats.items()},
         along=tuple(total(None if bins is None else bins.along[n], line) for n, line in enumerate(rows.along)),
         parts={name: total(None if bins is None else bins.parts.get(name), part) for name, part in rows.parts.items()},
         whole=total(None if bins is None else bins.whole, rows.whole),
-        reported=np.array([rows.reported.any() or (before is not None and before.reported.any())]),
-        restart=np.array([rows.restart.any() or (before is not None and before.restart.any())]),
-        steps=_joined(np.concatenate([*([] if before is None else [before.steps]), rows.steps]), np.zeros(1, np.intp)),
-        begin=first.begin[:1], since=first.since[:1], end=rows.end[-1:], lasting=added("lasting"), timed=added("timed"),
+        reported=any_of("reported"), restart=any_of("restart"),
+        steps=steps if before is None else _joined(np.stack([before.steps, steps], axis=1).ravel(), pairs),
+        begin=first.begin[every], since=first.since[every], end=rows.end[starts + size - 1], lasting=added("lasting"),
+        timed=added("timed"),
         events=None if rows.events is None or first.events is None else added("events"),
     )  # fmt: skip
 
@@ -324,13 +395,17 @@ def _joined(steps: NDArray[np.uint8], starts: NDArray[np.intp]) -> NDArray[np.ui
     return joined
 
 
-def _last_sum(before: NDArray[Any] | None, rows: NDArray[Any]) -> NDArray[Any]:
-    """Running sum over the last dim, its end; `numpy.sum` would add in an order that depends on the length."""
-    if before is not None:
-        rows = np.concatenate([before, rows], axis=-1)
-    elif rows.shape[-1] == 1:
+def _last_sum(before: NDArray[Any] | None, rows: NDArray[Any], count: int) -> NDArray[Any]:
+    """Running sums over the rows of each histogram in the last dim, their ends.
+
+    `numpy.sum` would add in an order that depends on the length.
+    """
+    if before is None and rows.shape[-1] == count:
         return rows
-    return np.add.accumulate(rows, axis=-1)[..., -1:].copy()  # not a view that keeps the sums of all rows
+    rows = rows.reshape(*rows.shape[:-1], count, -1)
+    if before is not None:
+        rows = np.concatenate([before[..., None], rows], axis=-1)
+    return np.add.accumulate(rows, axis=-1)[..., -1].copy()  # not a view that keeps the sums of all rows
 
 
 def _cut_axis(axis: Axis, bins: tuple[int, int] | None) -> Axis:

@@ -2,9 +2,10 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +15,8 @@ from owtrend.config import Config
 from owtrend.errors import NotFoundError, OutOfStepError, UsageError
 from owtrend.histograms import run_histogram
 from owtrend.histograms.prefetch import Prefetched
-from owtrend.histograms.run_histogram import RowSource, RunHistogram
+from owtrend.histograms.run_histogram import RowSource, RunHistogram, together
+from owtrend.histograms.steps import calm
 from owtrend.model.axis import Axis
 from owtrend.model.registry import HistogramEntry, Segment
 from owtrend.store.reader import SubsystemReader
@@ -32,13 +34,14 @@ from owtrend.trends.intervals import (
     stretches,
 )
 from owtrend.trends.reductors import DEFAULT, Reductor, parse
-from owtrend.trends.settings import kept, parse_stored
+from owtrend.trends.settings import added, by_default, parse_stored
 
 __all__ = ["Amended", "RunTrends", "TrendArrays", "begins", "path_of", "run_trends"]
 
 TrendArrays = dict[str, NDArray[Any]]
 Pieces = Sequence[RunHistogram]
 _OF_EVENTS = ("events", "per_event")
+_TOGETHER = 2**20  # cells of histograms that are reduced together
 
 _log = logging.getLogger(__name__)
 
@@ -82,6 +85,13 @@ class _Column:
     events: float = 0.0  # in the reports that are not pending
     pending: list[_Pending] = field(default_factory=list)
 
+    def alike(self, pieces: Pieces) -> Hashable:
+        """Equal for histograms that are reduced together; None for one that is reduced by itself."""
+        if len(pieces) != 1 or not all(single.plain for _, single in self.reductors):
+            return None
+        of_rows = pieces[0].alike
+        return of_rows and (of_rows, tuple(target for target, _ in self.reductors))
+
 
 class RunTrends:
     """Trends of some histograms in one run, window after window of rows; how it is cut into windows changes nothing.
@@ -104,6 +114,7 @@ class RunTrends:
         self._names, self._config, self._subsystem = tuple(names), config or Config(), subsystem
         self._all = all_of_them
         self._columns: list[_Column] = []
+        self._totals: dict[tuple[int, ...], Increments] = {}  # of columns that were reduced together, a row of each
         self._events_known = False
         self.rows_done = 0
         self.add(histograms)
@@ -111,12 +122,11 @@ class RunTrends:
 
     def add(self, histograms: Iterable[HistogramEntry]) -> None:
         """Further histograms, none of which had any row so far."""
+        of_every = {name for name in self._names if self._all or by_default(name)}
+        of_some = {*self._names} - of_every
         for entry in histograms:
-            reductors = [
-                (target, self._parsed(name))
-                for target, name in enumerate(self._names)
-                if self._all or kept(self._config, self._subsystem, entry, name)
-            ]
+            wanted = of_every | (of_some and added(self._config, self._subsystem, entry))
+            reductors = [(at, self._parsed(name)) for at, name in enumerate(self._names) if name in wanted]
             self._columns.append(_Column(entry, reductors))
 
     def rows(
@@ -155,13 +165,17 @@ class RunTrends:
             raise OutOfStepError("the event counter appeared")
         self._events_known = events is not None
         amended = [] if events is None else list(self._settled(events))
-        for number, (column, pieces) in enumerate(zip(self._columns, held, strict=True)):
+        for column, pieces in zip(self._columns, held, strict=True):
             self._require_same(column, pieces)
+        apart = self._add_together(out, first, last, held) if events is None else range(len(held))
+        for number in apart:
+            column, pieces = self._columns[number], held[number]
             own = [
                 self._add(out, first, number, column, pieces, binning, rows, events)
                 for binning, rows in stretches(pieces, first, last)
             ]
             amended += self._with_others(out, first, last, number, column, own, find)
+        for pieces in held:
             for piece in pieces[:1]:
                 piece.settle(last)
         self.rows_done = last
@@ -171,14 +185,21 @@ class RunTrends:
         """``run_value``, ``run_error`` (histogram, reductor) of the run so far; ``view`` reads it for people's own."""
         shape = len(self._columns), len(self._names)
         out = {"run_value": np.full(shape, np.nan), "run_error": np.full(shape, np.nan)}
-        for number, column in enumerate(self._columns):
+        for numbers, total in self._totals.items():
+            column = self._columns[numbers[0]]
             for target, single in column.reductors:
+                if column.segment is not None and single.fits(column.segment):
+                    out["run_value"][numbers, target], out["run_error"][numbers, target] = single(total)
+        together = {number for numbers in self._totals for number in numbers}
+        for number, column in enumerate(self._columns):
+            for target, single in column.reductors if number not in together else ():
                 if (found := self._total(column, target, single, view, run)) is not None:
                     out["run_value"][number, target], out["run_error"][number, target] = found
         return out
 
     def state(self) -> dict[str, Any]:
         """What is kept of the rows so far."""
+        self._take_apart(self._totals)
         return {
             "rows": self.rows_done, "events": self._events_known,
             "columns": [
@@ -232,6 +253,65 @@ class RunTrends:
             _log.warning("%s: no %s in run %d: %s", name, single.name, piece.run, error)
             return False
         return True
+
+    def _add_together(self, out: TrendArrays, first: int, last: int, held: Sequence[Pieces]) -> list[int]:
+        """The trends of histograms with equal bins that only count on, as of one; returns the numbers of the others."""
+        alike: dict[Hashable, list[int]] = {}
+        for number, (column, pieces) in enumerate(zip(self._columns, held, strict=True)):
+            if (key := column.alike(pieces)) is not None:
+                alike.setdefault(key, []).append(number)
+        apart = set(range(len(held)))
+        totals: dict[tuple[int, ...], Increments] = {}
+        for numbers in alike.values():
+            lead = held[numbers[0]][0]
+            rows = slice(*np.searchsorted(lead.rows, (first, last)).tolist())
+            at = lead.rows[rows] - first
+            many = max(1, _TOGETHER // (lead.size * max(len(at), 1)))
+            for begin in range(0, len(numbers) if len(at) else 0, many):
+                some = numbers[begin : begin + many]
+                pieces = [held[number][0] for number in some]
+                joined = together(pieces, max(rows.start - 1, 0), rows.stop)
+                is_calm = calm(pieces, rows.start, rows.stop, joined)
+                if not is_calm.all():
+                    some, pieces = [*compress(some, is_calm)], [*compress(pieces, is_calm)]
+                    if not some:
+                        continue
+                    joined = together(pieces, max(rows.start - 1, 0), rows.stop)
+                increments = Increments.from_many(pieces, rows, joined)
+                self._reduce(out, at, some, increments)
+                totals[tuple(some)] = increments
+                apart.difference_update(some)
+        self._take_apart([group for group in self._totals if group not in totals])
+        for group, increments in totals.items():
+            self._totals[group] = increments.each_as_one(len(group), self._total_of(group))
+        return sorted(apart)
+
+    def _reduce(
+        self, out: TrendArrays, at: NDArray[np.intp], numbers: Sequence[int], increments: Increments
+    ) -> None:  # fmt: skip
+        """The trends of histograms with equal bins in some rows."""
+        column, shape = self._columns[numbers[0]], (len(numbers), len(at))
+        where = at[:, None], np.array(numbers)[None, :]
+        out["state"][where] = increments.state.reshape(shape).T
+        for target, single in column.reductors:
+            if column.segment is not None and single.fits(column.segment):
+                for name, values in zip(("value", "error"), single(increments), strict=True):
+                    out[name][*where, target] = values.reshape(shape).T
+
+    def _total_of(self, numbers: tuple[int, ...]) -> Increments | None:
+        """The sum so far of columns that are reduced together."""
+        if numbers in self._totals:
+            return self._totals[numbers]
+        known = [total for number in numbers if (total := self._columns[number].total) is not None]
+        return Increments.side_by_side(known) if known else None
+
+    def _take_apart(self, groups: Iterable[tuple[int, ...]]) -> None:
+        """Give each column of some groups its own sum."""
+        for numbers in [*groups]:
+            total = self._totals.pop(numbers)
+            for place, number in enumerate(numbers):
+                column = self._columns[number]
+                column.total = replace(total.rows(slice(place, place + 1)), axes=column.axes[-1])
 
     def _add(
         self, out: TrendArrays, first: int, number: int, column: _Column, pieces: Pieces, binning: int, rows: slice,
@@ -412,7 +492,7 @@ def further_trends(
     run_index, start = view.run_index(run), trends.rows_done
     events = event_counter(view, run, config, subsystem)
     prefetched = Prefetched(view, run_index, histograms, start)
-    held = [run_histogram.by_binning(view, run, entry, prefetched.cells) for entry in histograms]
+    held: Sequence[Pieces] = run_histogram.each_by_binning(view, run, histograms, prefetched.cells)
     if looked:
         both = zip(held, histograms, strict=True)
         held = [run_histogram.with_all_steps(pieces, entry, stored=False) for pieces, entry in both]

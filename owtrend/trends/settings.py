@@ -14,6 +14,7 @@ from owtrend.trends.reductors import DEFAULT, Kind, Reductor, parse
 
 __all__ = [
     "added",
+    "by_default",
     "existing",
     "kept",
     "kept_reductors",
@@ -162,6 +163,14 @@ def added(config: Config, subsystem: str, entry: HistogramEntry) -> set[str]:
     return counted | {*names} | {one.name for one in _available(names)}
 
 
+def by_default(name: str) -> bool:
+    """True if this trend is kept of every histogram, whatever the configuration says."""
+    return name in _DEFAULT
+
+
 def kept(config: Config, subsystem: str, entry: HistogramEntry, name: str) -> bool:
     """True if this trend of a histogram is kept."""
-    return name in DEFAULT or name in added(config, subsystem, entry)
+    return by_default(name) or name in added(config, subsystem, entry)
+
+
+_DEFAULT = frozenset(DEFAULT)

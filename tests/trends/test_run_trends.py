@@ -11,7 +11,7 @@ import owtrend
 from owtrend.compute import compute
 from owtrend.config import Config
 from owtrend.errors import NotFoundError, UsageError
-from owtrend.histograms import prefetch
+from owtrend.histograms import prefetch, run_histogram
 from owtrend.model.axis import Axis
 from owtrend.store.derived import StoredTrends
 from owtrend.store.repository import Store
@@ -205,6 +205,45 @@ def test_windows_of_rows_change_nothing(variants, monkeypatch):
     pieces = run_trends.run_trends(view, CUMULATIVE, entries, names, config, "EMC")
     for name, expected in whole.items():
         np.testing.assert_allclose(pieces[name], expected, rtol=1e-9, atol=1e-12)
+
+
+def some_histograms():
+    """Rows of histograms with equal bins of which one restarts, one is filled by hand, one comes late; and profiles."""
+    chance, axis = np.random.default_rng(4), Axis.spaced(4, 0.0, 4.0)
+    rows, every = [], {name: chance.uniform(-0.5, 4.5, (240, 2)) for name in "abcdpq"}
+    for number in range(6):
+        fills = {name: values[: 40 * (number + 1)] for name, values in every.items()}
+        counts = {name: filled([axis], fills[name][:, :1], name) for name in "abd"}
+        counts["c"] = filled(
+            [axis], fills["c"][:10, :1] if number == 3 else np.repeat(fills["a"][:20, :1], number + 1), "c"
+        )
+        counts["d"] = replace(counts["d"], sums=dict.fromkeys(counts["d"].sums, 0.0) | {"entries": 40.0 * (number + 1)})
+        counts |= {name: filled([axis], fills[name][:, :1], name, values=fills[name][:, 1]) for name in "pq"}
+        rows.append({name: None if name == "b" and number == 2 else one for name, one in counts.items()})
+    return rows
+
+
+def test_histograms_reduced_together_have_the_numbers_of_each_alone(monkeypatch):
+    store = Store.in_memory()
+    append(store.location, snapshots(some_histograms()), fold=False)
+    view = store.reader().subsystem("EMC")
+    entries = list(view.registry.histograms.values())
+
+    def reduced(windows):
+        trends, out = run_trends.RunTrends(entries), []
+        for first, last in windows:
+            held = run_histogram.each_by_binning(view, 300000, entries, view.cells)
+            out.append(trends.rows(first, last, held, None)[0])
+            kept = trends.state()
+            trends = run_trends.RunTrends(entries)
+            trends.restore(kept)
+        return {name: np.concatenate([one[name] for one in out]) for name in out[0]} | trends.totals(view, 300000)
+
+    together = [reduced(windows) for windows in ([(0, 6)], [(0, 1), (1, 3), (3, 4), (4, 6)])]
+    monkeypatch.setattr(run_trends._Column, "alike", lambda *_: None)
+    for name, values in reduced([(0, 6)]).items():
+        for one in together:
+            np.testing.assert_array_equal(one[name], values, err_msg=name)
 
 
 @pytest.mark.slow
