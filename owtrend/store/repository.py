@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import itertools
+import math
 import os
 import warnings
 import weakref
@@ -85,8 +86,8 @@ class Store:
             except Exception:  # whatever damaged bytes lead to; an older version may be whole
                 continue
             store.fallen_back = (
-                f"{location}: the newest version is damaged; the newest whole one is of "
-                f"{written:%Y-%m-%d %H:%M:%S} UTC and is shown. `owtrend repair {location}` goes back to it"
+                f"{location}: the newest version is damaged; the newest whole one is of {_moment(written)} and is "
+                f"shown. `owtrend repair {location}` goes back to it"
             )
             return store
         return None
@@ -119,14 +120,18 @@ class Store:
         StoreError
             If the place is not empty.
         """
-        with locks.empty_folder(location):
-            try:
-                store = cls(location, icechunk.Repository.create(storage(location), config=new_configuration()))
-                store._repository.save_config()
-            except icechunk.IcechunkError as error:
-                raise StoreError(f"{location}: cannot create a store there ({first_line(error)})") from error
-        with locks.role(location, "raw"):
-            store._finish_creation()
+        with locks.creation(location):
+            return cls._created(location)
+
+    @classmethod
+    def _created(cls, location: str | Path) -> Self:
+        locks.require_empty(location)
+        try:
+            store = cls(location, icechunk.Repository.create(storage(location), config=new_configuration()))
+            store._repository.save_config()
+        except icechunk.IcechunkError as error:
+            raise StoreError(f"{location}: cannot create a store there ({first_line(error)})") from error
+        store._finish_creation()
         return store
 
     @classmethod
@@ -143,30 +148,41 @@ class Store:
 
     @classmethod
     def open_or_create(cls, location: str | Path) -> Self:
-        """Open the store, or create it if it is missing."""
-        if str(location) in _in_memory:
+        """Open the store, or create it if it is missing; what another process creates is waited for."""
+        if str(location) in _in_memory or cls._exists(location):
             return cls.open(location)
-        missing = is_local(location) and not (Path(location) / BRANCH).is_file()
-        if missing and (whole := cls.newest_whole(location)) is not None:
-            warnings.warn(str(whole.fallen_back), StoreDamagedWarning, stacklevel=2)
-            return whole
-        if missing or not icechunk.Repository.exists(storage(location)):
-            return cls.create(location)
+        with locks.creation(location):
+            if cls._exists(location):  # created by another process meanwhile
+                return cls.open(location)
+            missing = is_local(location) and not (Path(location) / BRANCH).is_file()
+            if missing and (whole := cls.newest_whole(location)) is not None:
+                warnings.warn(str(whole.fallen_back), StoreDamagedWarning, stacklevel=2)
+                return whole
+            if missing or not icechunk.Repository.exists(storage(location)):
+                return cls._created(location)
+            begun = cls(location, icechunk.Repository.open(storage(location), config=configuration()))
+            begun._finish_creation()
+            return cls.open(location)
+
+    @classmethod
+    def _exists(cls, location: str | Path) -> bool:
+        """False if there is no store, or its creation was not finished; what is damaged exists."""
+        if is_local(location) and not (Path(location) / BRANCH).is_file():
+            return False
         try:
-            store = cls(location, icechunk.Repository.open(storage(location), config=configuration()))
-            versions = len(list(itertools.islice(store._repository.ancestry(branch="main"), 2)))
+            if not icechunk.Repository.exists(storage(location)):
+                return False
+            repository = icechunk.Repository.open(storage(location), config=configuration())
+            return len(list(itertools.islice(repository.ancestry(branch="main"), 2))) > 1
         except icechunk.IcechunkError:
-            return cls.open(location)
-        if versions == 1:  # its creation was interrupted
-            with locks.role(location, "raw"):
-                store._finish_creation()
-        return cls.open(location)
+            return True
 
     def _finish_creation(self) -> None:
-        transaction = self._begin("raw")
-        transaction.group.attrs["owtrend_format"] = FORMAT
-        create_log(transaction.group, "quarantine")
-        transaction.commit("create the store")
+        with locks.role(self.location, "raw"):
+            transaction = self._begin("raw")
+            transaction.group.attrs["owtrend_format"] = FORMAT
+            create_log(transaction.group, "quarantine")
+            transaction.commit("create the store")
 
     @property
     def address(self) -> str:
@@ -251,26 +267,47 @@ class Store:
             If ``older_than`` is less than an hour, without ``force``.
         """
         if older_than < _LEAST_AGE and not force:
-            raise UsageError(
-                f"versions younger than {duration(_LEAST_AGE)} may be in use; give more, or --force "
-                "if nobody reads this store"
-            )
+            words = f"versions younger than {duration(_LEAST_AGE)} may be in use; give more, or --force if nobody reads"
+            raise UsageError(f"{words} this store")
         self._require_whole()
         with locks.role(self.location, "raw"), locks.role(self.location, "derived"), locks.commit_lock(self.location):
             self._require_equal_clocks()
             before, checksums = _now() - older_than, self._checksums
             size = checksums.nbytes if checksums else 0
             try:
-                freed = self._repository.garbage_collect(before).bytes_deleted  # first: expiring needs room on the disk
+                freed = 0
+                with contextlib.suppress(icechunk.IcechunkError):  # of a damaged version, which may be about to expire
+                    freed = self._repository.garbage_collect(before).bytes_deleted  # expiring needs room on the disk
                 with checksums.cleaning() if checksums else contextlib.nullcontext():
                     self._repository.expire_snapshots(older_than=before)
                     freed += self._repository.garbage_collect(before).bytes_deleted
             except icechunk.IcechunkError as error:
-                raise StoreError(
-                    f"{self.location}: not cleaned, for an older version is damaged ({first_line(error)}); "
-                    "nothing that is in use was deleted. It can be cleaned once that version is old enough to go"
-                ) from error
+                why = self._damaged_version() or first_line(error)
+                raise StoreError(f"{self.location}: not cleaned, and all is kept that is in use: {why}") from error
             return int(freed) + size - (checksums.nbytes if checksums else 0)
+
+    def _damaged_version(self) -> str:
+        """The newest version of the branch that is damaged, as cleaning meets it, and what to do; empty if none is."""
+        version = None
+        try:
+            for number, version in enumerate(self._repository.ancestry(branch="main")):
+                if not (changed := self.changed_files(version.id)):
+                    continue
+                what = f"the version of {_moment(version.written_at)} is damaged ({changed[0][1]})"
+                if number == 0:
+                    return f"{what}, the newest one; `owtrend repair {self.location}` comes first"
+                age, digits = (_now() - version.written_at) / timedelta(days=1), 1e4
+                days = max(math.ceil(_LEAST_AGE / timedelta(days=1) * digits), math.floor(age * digits)) / digits
+                since = version.written_at + timedelta(days=days)
+                command = f"owtrend clean {self.location} --older-than {days:g}"
+                return f"{what}; from {_moment(since)} on `{command}` deletes it with all before it"
+        except icechunk.IcechunkError:
+            if version is not None:
+                words = (
+                    f"the version before that of {_moment(version.written_at)} cannot be read, so none can be deleted"
+                )
+                return f"{words}; `owtrend merge NEW {self.location}` copies the newest one"
+        return ""
 
     def _require_equal_clocks(self) -> None:
         """Raise StoreError if what this machine takes for old may be new: if its clock differs from the store's."""
@@ -350,10 +387,14 @@ class Store:
         behind = newest - _now()
         return StoreError(
             f"{self.location}: the clock of this machine is {duration(behind)} behind the newest version, of "
-            f"{newest:%Y-%m-%d %H:%M:%S} UTC; nothing was written. Set the clock, or wait until then. If the store was "
+            f"{_moment(newest)}; nothing was written. Set the clock, or wait until then. If the store was "
             "written with a clock that was ahead: `owtrend merge NEW_STORE STORE --why ...` copies all of it, in order"
         )
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _moment(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M:%S} UTC"

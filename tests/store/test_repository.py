@@ -1,9 +1,12 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 import owtrend
 from owtrend.compute.compute import compute
 from owtrend.errors import StoreError, StoreLockedError
 from owtrend.store import appender
+from owtrend.store.disk import locks
 from owtrend.store.repository import Store
 from owtrend.store.upkeep.check import check
 from tests import builders
@@ -65,6 +68,15 @@ def test_a_folder_with_anything_else_is_left_as_it_is(tmp_path):
     with pytest.raises(StoreError, match="already there and not empty"):
         Store.open_or_create(tmp_path)
     assert (tmp_path / "snapshots" / "mine").read_text() == (tmp_path / "config.yaml").read_text() == "mine"
+
+
+def test_a_store_that_another_process_creates_is_waited_for(tmp_path):
+    with ThreadPoolExecutor(1) as thread:
+        with locks.creation(tmp_path / "store"):
+            other = thread.submit(Store.open_or_create, tmp_path / "store")
+            store = Store._created(tmp_path / "store")
+            assert not other.done()
+        assert other.result(10).version == store.version
 
 
 def test_a_store_in_memory_is_appended_to_computed_and_read():

@@ -1,4 +1,4 @@
-"""Locks of a local store: writers' roles, one commit at a time, a folder while a store is created in it."""
+"""Locks of a local store: writers' roles, one commit at a time, its folder while it is created."""
 
 import contextlib
 import fcntl
@@ -11,7 +11,7 @@ from pathlib import Path
 from owtrend.errors import StoreError, StoreLockedError
 from owtrend.store.storage import is_local
 
-__all__ = ["commit_lock", "empty_folder", "lock_file", "role"]
+__all__ = ["commit_lock", "creation", "lock_file", "require_empty", "role"]
 
 # What Icechunk writes, in this order, before the branch that makes it a repository; "#1" ends a file half-written.
 _BEFORE_THE_BRANCH = re.compile(
@@ -79,15 +79,13 @@ def _flock(location: str | Path, name: str, wait: bool) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def empty_folder(location: str | Path) -> Iterator[None]:
-    """Hold an empty local folder, as Icechunk needs it; it is created if it is missing.
-
-    Remains of a killed `Store.create` are deleted.
+def creation(location: str | Path) -> Iterator[None]:
+    """Wait until no other process creates a store in a local folder; the folder is created if it is missing.
 
     Raises
     ------
     StoreError
-        If anything else is there.
+        If it is no folder, or cannot be created.
     """
     if not is_local(location):
         yield
@@ -102,11 +100,24 @@ def empty_folder(location: str | Path) -> Iterator[None]:
         raise StoreError(f"{location}: cannot create a store there ({error.strerror})") from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        names = [path.relative_to(folder).as_posix() + "/" * path.is_dir() for path in folder.rglob("*")]
-        if not all(_BEFORE_THE_BRANCH.fullmatch(name) for name in names):
-            raise StoreError(f"{location}: already there and not empty; give another folder")
-        for path in folder.iterdir():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
         yield
     finally:
         os.close(handle)
+
+
+def require_empty(location: str | Path) -> None:
+    """Delete what a killed `Store.create` left in a local folder.
+
+    Raises
+    ------
+    StoreError
+        If anything else is there.
+    """
+    if not is_local(location):
+        return
+    folder = Path(location)
+    names = [path.relative_to(folder).as_posix() + "/" * path.is_dir() for path in folder.rglob("*")]
+    if not all(_BEFORE_THE_BRANCH.fullmatch(name) for name in names):
+        raise StoreError(f"{location}: already there and not empty; give another folder")
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -1,5 +1,6 @@
 import shutil
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -28,8 +29,6 @@ def two_runs(tmp_path):
 
 
 def size(store):
-    from pathlib import Path
-
     return sum(path.stat().st_size for path in Path(store.location).rglob("*") if path.is_file())
 
 
@@ -150,6 +149,28 @@ def test_cleaning_that_is_killed_half_way_leaves_a_whole_store(two_runs, monkeyp
     assert (again.fallen_back, check(again).problems) == (None, [])
     again.clean(timedelta(0), force=True)
     assert check(again).problems == []
+
+
+def test_cleaning_says_which_older_version_is_damaged_and_deletes_it_once_it_is_old_enough(two_runs):
+    repair.remove_run(two_runs, 300001, why="for another version")
+    newest, *older = two_runs._repository.ancestry(branch="main")
+    used = {manifest for _, manifest, _ in two_runs.nodes(newest.id)}
+    lost = next(manifest for one in older for _, manifest, _ in two_runs.nodes(one.id) if manifest not in used)
+    (Path(two_runs.location) / "manifests" / lost).unlink()
+    words = (
+        r"the version of .* is damaged \(a file of the store is missing\); from .* on `owtrend clean .* --older-than"
+    )
+    with pytest.raises(StoreError, match=words):
+        Store.open(two_runs.location).clean(timedelta(hours=1))
+    Store.open(two_runs.location).clean(timedelta(0), force=True)
+    assert check(Store.open(two_runs.location)).problems == []
+
+
+def test_cleaning_without_the_file_of_an_older_version_says_what_is_left_to_do(two_runs):
+    older = list(two_runs._repository.ancestry(branch="main"))[1]
+    (Path(two_runs.location) / "snapshots" / older.id).unlink()
+    with pytest.raises(StoreError, match=r"version before that of .* cannot be read, .*`owtrend merge NEW "):
+        Store.open(two_runs.location).clean(timedelta(0), force=True)
 
 
 @pytest.mark.parametrize(
