@@ -15,9 +15,9 @@ def sizes(quick: Any, whole: Any) -> list[Any]:
 
 
 def cases(whole: Iterable[Any], quick: Iterable[Any]) -> list[Any]:
-    """Parameters of a test of similar cases: those in ``quick`` for every day, the others among the slow tests."""
-    daily = list(quick)
+    """Parameters of a test of similar cases: those in ``quick`` run every time, all of them with ``-m study``."""
+    usual = list(quick)
     return [
-        pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=() if case in daily else pytest.mark.slow)
+        pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=() if case in usual else pytest.mark.study)
         for case in whole
     ]

@@ -95,6 +95,7 @@ def computed():
     yield archive.location  # noqa: PT022 - as above
 
 
+@pytest.mark.slow
 def test_a_configuration_that_means_nothing_is_refused_and_not_kept(store):
     for settings, message in (
         ({"events": "events", "count": "ratio(h)"}, "count: reductor .* has no meaning for events"),
@@ -149,6 +150,7 @@ def test_an_exact_name_is_no_pattern():
     assert list(archive.time_slice("EMC", 1, select=["h[12]"])) == [("h1",), ("h2",)]
 
 
+@pytest.mark.slow
 def test_events_are_those_in_a_range_if_so_configured(store):
     counted(store, events="events", count="entries(x=1:2)")
     assert owtrend.open(store).trend("EMC", "h", "events", run=1).value.values.tolist() == [1, 2]
@@ -156,6 +158,7 @@ def test_events_are_those_in_a_range_if_so_configured(store):
     assert owtrend.open(store).trend("EMC", "h", "events", run=1).value.values.tolist() == [0, 0]
 
 
+@pytest.mark.slow
 def test_a_reductor_that_does_not_fit_a_histogram_is_missing_there_and_told_once(store, caplog):
     with caplog.at_level(logging.WARNING, logger="owtrend"):
         counted(store, reductors={"*": ["mean(x=0:2)", "fraction(0,9)"], "nothing*": ["peak"]})

@@ -92,6 +92,7 @@ def test_stored_values_of_a_module_that_is_not_loaded_are_read_and_stay(store):
     assert owtrend.open(store).trend("EMC", "h", "reductor_of_a_module").value.values.tolist() == [1.5, 1.5]
 
 
+@pytest.mark.slow
 def test_other_code_is_reported_and_makes_trends_stale(store, module, caplog):
     module.write_text(SOURCE.format(2.5))
     modules.import_local(["module_of_a_test"])

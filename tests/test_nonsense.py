@@ -89,6 +89,7 @@ def test_a_snapshot_that_a_store_cannot_hold_is_refused(tmp_path, changes, messa
         builders.append(tmp_path / "store", [replace(builders.snapshot(1), **changes)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
@@ -154,6 +155,7 @@ def commands(store, numbers, times, reductors):
         yield "slice", store, "300000", "EMC", "-o", "x.root", "--to", time
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("numbers", "times", "reductors"),
     [(ALL[-1:], TIMES[:1], REDUCTORS[:1]), pytest.param(ALL, TIMES, REDUCTORS, marks=pytest.mark.slow)],

@@ -177,6 +177,7 @@ def test_what_was_registered_and_printed_is_done_before_a_process_ends():
     assert (done.returncode, done.stdout) == (3, "first\nlast\n")
 
 
+@pytest.mark.slow
 def test_a_command_typed_ends_with_its_own_status(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "owtrend", "runs", str(tmp_path / "nothing")],
@@ -188,6 +189,7 @@ def test_a_command_typed_ends_with_its_own_status(tmp_path):
     assert done.stderr.startswith("owtrend: ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_output_that_nobody_reads_is_status_1_without_a_word(unbuffered):
     reader, writer = os.pipe()
@@ -211,6 +213,7 @@ for verb in ("runs", "outliers", "status"):
     subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [

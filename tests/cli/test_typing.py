@@ -23,6 +23,7 @@ def completed(*arguments, incomplete=""):
     return [item.value for item in complete.get_completions(list(arguments), incomplete)]
 
 
+@pytest.mark.slow
 def test_histograms_are_listed_with_class_bins_and_runs(capsys, small_store):
     assert call("histograms", str(small_store), "--json") == 0
     rows = {row["histogram"]: row for row in json.loads(capsys.readouterr().out)}

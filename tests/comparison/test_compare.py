@@ -296,6 +296,7 @@ def test_a_weak_loss_over_many_bins_is_found_though_no_single_bin_is_bad():
     assert weak.pull < -6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trials", sizes(15, 60))
 def test_p_values_of_patches_in_good_maps_are_calibrated(trials):
     rng = np.random.default_rng(11)

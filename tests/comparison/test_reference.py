@@ -40,6 +40,7 @@ def test_an_interval_of_one_run_counts_only_its_events(archive):
     assert found.events == (300.0,)
 
 
+@pytest.mark.slow
 def test_a_template_is_robust_against_a_bad_run_and_has_a_spread(archive):
     template = archive.reference("EMC", [300000, 300001, 300002, 300003, 300004]).template("h")
     assert template.value.tolist() == pytest.approx((SHAPE / SHAPE.sum()).tolist())
@@ -60,6 +61,7 @@ def test_a_reference_ages(archive):
     assert found.age(found.slices[0].interval.stop + np.timedelta64(2, "D")) == np.timedelta64(2, "D")
 
 
+@pytest.mark.slow
 def test_comparable_runs_are_the_newest_earlier_ones_with_a_similar_rate(archive):
     assert archive.reference("EMC", like=300004, last=2).runs == (300002, 300003)
     assert archive.reference("EMC", like=300004, last=2, rate_within=0.1).runs == (300001, 300002)
@@ -81,6 +83,7 @@ def test_an_invalid_reference_is_an_error(archive, arguments, error, message):
         archive.reference("EMC", **arguments)
 
 
+@pytest.mark.slow
 def test_without_an_event_counter_rates_cannot_be_compared(archive):
     runs = [snapshots({"h": [[0, 1, 0], [0, 2, 0]]}, run, minutes=(0, 15)) for run in (300000, 300001)]
     without = archive_of(*runs[0], *runs[1])

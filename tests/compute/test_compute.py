@@ -94,6 +94,7 @@ def test_trends_of_other_formulas_are_served_marked_stale_until_they_are_made_ag
     assert not owtrend.open(store).trends("EMC")["stale"].any()
 
 
+@pytest.mark.slow
 def test_another_reductor_leaves_what_is_stored_of_other_runs(computed, monkeypatch):
     store = computed
     before = owtrend.open(store).trends("EMC", run=300001).load()
@@ -125,7 +126,7 @@ def test_a_docstring_makes_no_trend_stale_and_a_formula_of_ones_own_does(store, 
     assert reasons == [{Stale.MISSING}, set(), {Stale.SETTINGS}]
 
 
-@pytest.mark.slow
+@pytest.mark.study
 def test_small_blocks_and_two_processes_give_the_same_arrays(store, monkeypatch):
     def stored():
         view = owtrend.open(store).stored("EMC")
@@ -149,6 +150,7 @@ def test_the_run_summary_is_the_trend_of_the_whole_run(computed_once):
     assert values[DEFAULT.index("mean_x")] == pytest.approx(sums["tsumwx"] / sums["tsumw"])
 
 
+@pytest.mark.slow
 def test_trends_go_on_over_a_change_of_binning():
     archive = archive_of(*snapshots({"h": [[0, 4, 0], [0, 6, 0], [0, 6, 3, 0]]}))
     trend = archive.trend("EMC", "h", "entries", run=300000)
@@ -164,6 +166,7 @@ def test_a_run_that_is_not_there_is_an_error(store):
         compute.compute(store, runs=[99], workers=0)
 
 
+@pytest.mark.slow
 def test_trends_in_an_earlier_layout_are_made_anew():
     archive = archive_of(*snapshots({"h": [[0, 4, 0], [0, 6, 0]]}))
     compute.compute(archive.location, workers=0, scores=False)

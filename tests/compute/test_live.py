@@ -169,7 +169,7 @@ def configured(config=CONFIG):
     [
         pytest.param(Accumulation.CUMULATIVE, 21, (17,), id="quick"),
         pytest.param(Accumulation.CUMULATIVE, 2 * ROWS, (3, 17, 19, 38), id="whole", marks=pytest.mark.study),
-        pytest.param(Accumulation.RESET, ROWS, (3, 17, 19), id="reset", marks=pytest.mark.slow),
+        pytest.param(Accumulation.RESET, ROWS, (3, 17, 19), id="reset", marks=pytest.mark.study),
     ],
 )
 def test_rows_taken_one_by_one_end_as_in_one_pass(accumulation, taken, written):

@@ -18,6 +18,7 @@ from owtrend.outliers.monitor import SCORES
 from owtrend.store import versions
 from owtrend.store.repository import Store
 from tests.builders import MINUTE, START, append, archive_of, snapshots
+from tests.studies import cases
 
 RUNS = tuple(range(300000, 300006))
 SHAPES = {"a": 30.0 + 20 * np.sin(np.arange(40) / 4), "b": np.linspace(5, 60, 25), "c": np.full(12, 40.0)}
@@ -143,7 +144,7 @@ def test_no_score_depends_on_blocks_batches_or_workers(scored, runs, tmp_path, m
     np.testing.assert_array_equal(basis, other_basis)
 
 
-@pytest.mark.slow
+@pytest.mark.study
 def test_runs_that_come_one_by_one_have_the_same_scores(scored, runs):
     archive = archive_of()
     for rows in runs.values():
@@ -344,7 +345,7 @@ def test_a_component_that_gets_another_histogram_goes_on(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("when", ["computing trends", "scoring"])
+@pytest.mark.parametrize("when", cases(["computing trends", "scoring"], ["scoring"]))
 def test_what_comes_while_it_computes_is_for_the_next_call(monkeypatch, when):
     monkeypatch.setattr(update_scores, "RUNS_PER_BATCH", 1)
     store, more = Store.in_memory(), {"x": np.cumsum(np.full((8, 12), 4.0), axis=0).tolist()}

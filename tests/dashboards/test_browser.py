@@ -149,6 +149,7 @@ def test_the_page_opens_and_completes_its_address(page):
     expect(page.get_by_text("1 in quarantine")).to_be_visible()
 
 
+@pytest.mark.study
 def test_an_address_restores_a_view(page):
     look(page, "/?run=300000&histogram=plain&start=2018-06-01T12:01:00&stop=2018-06-01T12:02:00&log=1")
     assert pictures(page)["Time slice"]["shown"] == [1, 2, 3, 4, 5, 6, 0, 0]
@@ -156,6 +157,7 @@ def test_an_address_restores_a_view(page):
     expect(checkbox(page, "Log scale")).to_be_checked()
 
 
+@pytest.mark.study
 def test_an_address_that_leads_nowhere_says_so(page):
     look(page, "/?run=1&histogram=nothing")
     expect(page.get_by_text("There is no run 1 in the store; 300001 is shown instead.")).to_be_visible()
@@ -203,6 +205,7 @@ def test_another_histogram_is_a_step_that_the_browser_can_take_back(page):
     assert "histogram=plain" in page.url
 
 
+@pytest.mark.study
 def test_searching_narrows_the_list(page):
     look(page, "/?run=300000&histogram=map")
     page.get_by_placeholder("Search").fill("nobody")
@@ -268,6 +271,7 @@ def test_any_reductor_can_be_typed_and_one_that_means_nothing_has_its_complaint_
     page.wait_for_url("**reductor=std_x")
 
 
+@pytest.mark.study
 def test_a_trend_shows_its_errors_its_restart_and_what_the_signs_mean(page):
     look(page, "/?run=300000&histogram=plain&reductor=rate")
     (restart,) = glyphs(page, "Trend · rate [Hz]", "VSpan")
@@ -279,6 +283,7 @@ def test_a_trend_shows_its_errors_its_restart_and_what_the_signs_mean(page):
     expect(page.get_by_text("restart", exact=True)).to_be_visible()
 
 
+@pytest.mark.study
 def test_a_map_is_projected_and_a_range_goes_to_the_edges_of_bins(page):
     look(page, "/?run=300000&histogram=map")
     before = pictures(page)
@@ -447,7 +452,7 @@ def test_a_page_left_open_through_many_changes_and_a_restarted_server_keeps_its_
         context.close()
 
 
-@pytest.mark.parametrize("size", [(1000, 700), (1400, 900)])
+@pytest.mark.parametrize("size", [(1000, 700), pytest.param((1400, 900), marks=pytest.mark.study)])
 def test_no_text_lies_over_another(scored_page, size):
     scored_page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
     look(scored_page, "/?run=3&with=2&histogram=odd&pulls=1&reductor=quantile_x(0.9)&start=2018-06-01T14:05:00")

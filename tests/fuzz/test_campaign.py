@@ -25,6 +25,7 @@ def test_an_object_that_is_packed_again_is_read_from_its_new_place(packed):
     assert len(changed.problems) == 1
 
 
+@pytest.mark.slow
 def test_some_mutated_files_are_snapshots_or_reasons():
     campaign = Campaign(SEED)
     for number in range(25):

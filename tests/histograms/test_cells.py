@@ -68,6 +68,7 @@ def test_runs_choose_and_sort(small):
     assert small.dataset("EMC", runs=[]).counts.shape == (0, 8)
 
 
+@pytest.mark.slow
 def test_a_dataset_shows_the_tail_too(tmp_path):
     with appender(Store.create(tmp_path / "store")) as live:
         live.append([snapshot(minute) for minute in (1, 2)])

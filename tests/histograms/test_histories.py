@@ -272,6 +272,7 @@ def assert_recovered(counter, events):
     assert len(counter.fills)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axis", AXES)
 @pytest.mark.parametrize("examples", sizes(9, 700))
 def test_random_histories_are_one_histogram_and_recovered(axis, examples):
@@ -283,6 +284,7 @@ def test_random_histories_are_one_histogram_and_recovered(axis, examples):
     recovered()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("examples", sizes(6, 500))
 def test_random_histories_of_all_events_together_are_recovered(examples):
     @settings(max_examples=examples, deadline=None)

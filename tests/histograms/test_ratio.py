@@ -33,6 +33,7 @@ def test_the_ratio_is_roots_and_nan_where_root_gives_zero_for_want_of_a_denomina
     np.testing.assert_allclose(got.error.values[~empty], np.array(pair["answers"]["ratio_error"])[~empty], rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair["passed"])
 def test_efficiencies_and_intervals_are_roots(projections, pair):
     passed, total = pair_of(projections, pair)
@@ -145,6 +146,7 @@ def test_a_profile_has_no_efficiency(rooted):
         owtrend.efficiency(profile, profile)
 
 
+@pytest.mark.slow
 def test_slices_whose_reports_are_of_other_times_have_no_ratio():
     passed = [[0, *[count] * 2, 0] for count in (1, 1, 2, 2, 4)]
     total = [[0, *[count] * 2, 0] for count in (2, 4, 4, 5, 8)]

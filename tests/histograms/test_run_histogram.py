@@ -101,6 +101,7 @@ def test_of_many_new_labels_a_few_are_named_and_none_as_it_came():
     assert change == f"x has 10 new labels: '\\x1b[2J', '\\u202eevil', '{'n' * 40}…' and 7 more"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["TH1", "TH2", "TProfile"])
 def test_another_class_or_error_option_is_the_same_histogram(kind):
     rows = [of_kind(kind, Axis.spaced(4, 0, 4), np.arange(100 * (minute + 1)) % 4 + 0.5) for minute in range(6)]
@@ -172,6 +173,7 @@ def test_two_histograms_are_compared_after_their_bins_are_merged_as_root_extends
         owtrend.ratio(rows, to_xarray(histogram([0, 3, 7, 0], axes=[Axis.spaced(2, 0, 4)])))
 
 
+@pytest.mark.slow
 def test_a_reference_of_runs_with_other_labels_is_their_sum_by_label():
     runs = [("ab", [0, 1, 2, 0]), ("cba", [0, 30, 20, 10, 0]), ("bad", [0, 200, 100, 400, 0])]
     rows = [
@@ -220,7 +222,7 @@ def state(axis, fills):
     return filled([axis], [numbers[int(fill)] for fill in fills])
 
 
-@pytest.mark.slow
+@pytest.mark.study
 @settings(max_examples=10)
 @given(st.lists(extensions() | named(), min_size=1, max_size=6))
 def test_the_gains_of_random_histories_are_those_of_the_truth(histories):

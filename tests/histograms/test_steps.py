@@ -173,6 +173,7 @@ def by_hand(contents, minute, **options):
     return histogram(np.pad(contents, 1), entries=4.0 * (minute + 1), tsumw=0, tsumw2=0, tsumwx=0, tsumwx2=0, **options)
 
 
+@pytest.mark.slow
 def test_a_state_is_its_last_value():
     rows = [[3 + m % 3, 5 - m % 2, 0, 7] for m in range(8)]
     archive = archive_of(*snapshots({"h": [by_hand(contents, m) for m, contents in enumerate(rows)]}))

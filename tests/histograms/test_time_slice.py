@@ -26,6 +26,7 @@ def test_increments_of_several_runs_begin_anew_with_each(small):
     assert np.isnat(gained.start.values).tolist() == [True, False, False, False, True, False]
 
 
+@pytest.mark.slow
 def test_increments_in_dask_chunks_equal_those_of_the_whole(small):
     whole = owtrend.increments(small.histogram("EMC", "h", run=300000))
     pieces = owtrend.increments(small.histogram("EMC", "h", run=300000, chunks={"time": 1, "x": 1}))
@@ -124,6 +125,7 @@ def test_a_bin_that_is_not_a_number_gives_no_number():
     assert np.isnan(piece.contents.values).all()
 
 
+@pytest.mark.slow
 def test_bare_times_reach_over_midnight():
     rows = [[0, n, 0] for n in range(1, 21)]
     archive = archive_of(*snapshots({"h": rows}, minutes=count(-60, 60)))
@@ -133,6 +135,7 @@ def test_bare_times_reach_over_midnight():
     assert piece.snapshots == 2
 
 
+@pytest.mark.slow
 def test_a_gauge_is_not_differenced_and_reports_only_what_is_new():
     states = [histogram([0, value, 0], gauge=True) for value in (4, 4, 6)]
     opened = archive_of(*snapshots({"g": states, "clock": [[0, 1, 0], [0, 2, 0], [0, 3, 0]]}))

@@ -12,9 +12,9 @@ from owtrend.errors import BinningChangedError, DimsError, NotFoundError, Owtren
 from owtrend.kernels.shapes.anscombe import mean_shares, pulls
 from owtrend.learned.shape_models import MODELS, Autoencoder, Mean, Nmf, Pca, ShapeModel
 from tests.builders import archive_of, snapshots
-from tests.studies import cases, sizes
+from tests.studies import sizes
 
-FLEXIBLE = cases(["pca", "nmf", "autoencoder"], ["pca"])
+FLEXIBLE = ["pca", *(pytest.param(name, marks=pytest.mark.slow) for name in ("nmf", "autoencoder"))]
 
 
 @cache
@@ -26,6 +26,7 @@ def fraction_below(scored, limit=0.01):
     return float((scored.p_value < limit).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FLEXIBLE)
 def test_a_shape_with_a_known_variation_is_no_outlier_though_plain_chi2_says_so(name):
     new = varied(2, 20)
@@ -146,6 +147,7 @@ class Flat:
         return np.repeat(level[:, None], self.bins, axis=1)
 
 
+@pytest.mark.slow
 def test_a_users_own_model_can_be_passed_or_registered():
     rng = np.random.default_rng(2)
     good = histogram(rng.poisson(100, (60, 20)), np.repeat(np.arange(6), 10))
@@ -166,6 +168,7 @@ def test_a_users_own_model_can_be_passed_or_registered():
     assert model.parameters == 1
 
 
+@pytest.mark.slow
 def test_weighted_contents_are_scored_as_effective_counts():
     rng = np.random.default_rng(3)
     gained, runs = rng.poisson(80, (60, 25)), np.repeat(np.arange(6), 10)

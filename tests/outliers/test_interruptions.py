@@ -62,6 +62,7 @@ def test_a_restart_concerns_one_histogram_or_the_whole_subsystem():
     assert found["z"].isna().all()
 
 
+@pytest.mark.slow
 def test_missing_snapshots_are_a_gap():
     late = [[10 * number] * 5 for number in range(8, 14)]
     flags = findings(*snapshots({"a": growing(4)}), *snapshots({"a": late}, minutes=count(7)))
@@ -70,6 +71,7 @@ def test_missing_snapshots_are_a_gap():
     assert found["histograms"] == ()
 
 
+@pytest.mark.slow
 def test_a_missing_histogram_is_found_for_as_long_as_it_is_missing():
     for_a_while = [None if 4 <= number < 7 else row for number, row in enumerate(growing())]
     for_good = [None if number >= 9 else row for number, row in enumerate(growing())]
@@ -138,6 +140,7 @@ def runs_of(*runs):
     return list(chain(*(snapshots(rows, 300000 + n, minutes=count(60 * n)) for n, rows in enumerate(every))))
 
 
+@pytest.mark.slow
 def test_what_is_gone_new_or_binned_anew_between_runs_is_found_once():
     before, after = {"a": 3, "b": 3, "c": 3}, {"a": 3, "c": 6, "d": 4}
     archive = archive_of(*runs_of(before, before, after, after))
@@ -186,9 +189,9 @@ def test_runs_of_another_mode_or_epoch_are_not_compared():
     ("one", "other"),
     [
         pytest.param(builders.labelled("ab"), builders.labelled("bac"), id="labels"),
-        pytest.param(builders.labelled("bac"), builders.labelled("ad"), id="fewer-labels", marks=pytest.mark.slow),
+        pytest.param(builders.labelled("bac"), builders.labelled("ad"), id="fewer-labels", marks=pytest.mark.study),
         pytest.param(Axis.spaced(3, 0, 3), Axis.spaced(3, -9, 3), id="extended-twice"),
-        pytest.param(Axis.spaced(3, -3, 3), Axis.spaced(3, 0, 3), id="no-longer-extended", marks=pytest.mark.slow),
+        pytest.param(Axis.spaced(3, -3, 3), Axis.spaced(3, 0, 3), id="no-longer-extended", marks=pytest.mark.study),
     ],
 )
 def test_other_labels_and_an_extended_axis_are_no_change_between_runs(one, other):

@@ -134,6 +134,7 @@ def test_what_is_written_are_the_bytes_that_root_was_asked_about(every_class):
         assert {json.dumps(path): bytes_digest(one) for path, one in every_class.items()} == answers["bytes"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("subsystems", sizes(["HLT"], ["EMC", "HLT", "TPC"]))
 def test_a_slice_of_all_is_the_slice_of_each(simulated, subsystems):
     archive = owtrend.open(simulated)
@@ -175,6 +176,7 @@ def test_in_reset_mode_the_rows_are_added_up():
     assert (made.interval.restarts, made["h"].sums["entries"]) == (0, 5)
 
 
+@pytest.mark.slow
 def test_reading_in_small_strokes_gives_the_same(simulated, monkeypatch):
     whole = owtrend.open(simulated).time_slice("TPC", 300000, "12:03", "12:25")
     monkeypatch.setattr(subsystem_slice, "STROKE_BYTES", 1)
@@ -260,6 +262,7 @@ def test_a_three_dimensional_histogram_with_variable_edges_and_labels(tmp_path):
     assert_same(SnapshotReader().read(tmp_path / "h.root")["h"], one)
 
 
+@pytest.mark.slow
 def test_a_slice_file_tells_what_is_in_it(simulated, tmp_path):
     path = tmp_path / "slice.root"
     summary = slices.export_slice(simulated, 300000, "HLT", path, "12:05", "12:25", select=["fHistCluster*"])

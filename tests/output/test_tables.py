@@ -13,6 +13,7 @@ from owtrend.output import tables
 from tests.builders import archive_of, histogram, snapshot
 
 
+@pytest.mark.slow
 def test_the_table_has_the_stored_summary_and_computes_what_is_not_stored(simulated):
     archive = owtrend.open(simulated)
     table = tables.run_table(simulated, subsystem="TPC", reductors=["mean"])
@@ -41,6 +42,7 @@ def columns_of(path):
     return {name: [line.get(name) for line in lines] for name in dict.fromkeys(name for line in lines for name in line)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", tables.FORMATS)
 def test_a_table_has_the_trends_of_every_snapshot(simulated, tmp_path, ending):
     archive = owtrend.open(simulated)
@@ -78,6 +80,7 @@ def test_absent_is_not_false_and_subsystems_share_a_table(small_store, tmp_path)
     assert table["t:entries"][6:] == [2, 5, 2, 4]
 
 
+@pytest.mark.slow
 def test_an_export_that_fails_leaves_what_was_there(small_store, tmp_path, monkeypatch):
     path = tmp_path / "t.csv"
     path.write_text("before")

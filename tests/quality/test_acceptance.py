@@ -94,7 +94,7 @@ def test_an_accepted_level_is_quiet_from_its_beginning_on_and_the_next_step_is_a
     assert set(after.findings(runs=NEXT)["histogram"]) <= {"a", "b"}
 
 
-@pytest.mark.slow
+@pytest.mark.study
 def test_no_score_depends_on_batches_where_something_is_accepted(store, monkeypatch):
     archive = owtrend.open(store.location)
     archive.accept(archive.incidents()["id"][0], "as above")
@@ -131,6 +131,7 @@ def test_what_is_undone_is_found_as_before(store):
     assert again.incidents().equals(before.incidents())
 
 
+@pytest.mark.slow
 def test_what_cannot_be_accepted_is_an_error_that_says_why(store):
     archive = owtrend.open(store.location)
     incident = archive.incidents()["id"][0]
@@ -146,6 +147,7 @@ def test_what_cannot_be_accepted_is_an_error_that_says_why(store):
     assert len(archive.accepted) == 1
 
 
+@pytest.mark.slow
 def test_the_command_accepts_lists_and_takes_back_and_notes_cannot_move_the_cursor(store, capsys):
     def call(*arguments):
         main.main([*arguments], standalone_mode=False)

@@ -87,6 +87,7 @@ def test_unreadable_files_are_found_where_a_run_or_a_subsystem_has_no_others(sto
         archive.incidents("TCP")
 
 
+@pytest.mark.slow
 def test_incidents_are_stored_and_read_without_joining_them_again(store, monkeypatch):
     add_to_quarantine(store, 2, 2 * DAY + 2)
     archive = computed(store)

@@ -76,6 +76,7 @@ def test_the_store_keeps_all_rows_and_says_how_many_are_not_shown():
         assert (again.problems, again.rows, again.carried, again.digest) == ([], 12, 2, report.digest)
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_counting_begins_with_what_it_has():
     archive = archive_of(*runs_of(goes_on=True))
     assert archive.carried.empty
@@ -100,7 +101,7 @@ def test_first_rows_of_the_run_before(digests, entries, expected):
     assert carried_over(rows, b"a" * 16) == expected
 
 
-@pytest.mark.slow
+@pytest.mark.study
 def test_live_and_in_one_pass_such_a_run_is_the_same():
     rows, expected, store = runs_of(copies=2), Store.in_memory(), Store.in_memory()
     with appender(expected) as raw:
@@ -152,6 +153,7 @@ def listed(archive):
     return [table.to_dict() for table in tables]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["raw/EMC/summary", "trends/EMC/run_state"])
 def test_what_a_store_lists_is_the_same_without_the_summaries_that_spare_its_rows(several_runs, path):
     before = owtrend.open(several_runs.location)

@@ -25,6 +25,7 @@ def test_a_mean_outside_of_its_axis_is_missing_and_its_width_too(mean, shown):
     assert np.isfinite(row).tolist() == [shown, shown, True]
 
 
+@pytest.mark.slow
 def test_fills_beyond_the_axis_or_negative_weights_explain_a_mean_outside():
     beyond = histogram([0, 10, 20, 30, 40, 900], **sums(1000, 7.0))
     weighted = histogram([0, 10, 20, 30, 40, 0], **(sums(100, 13.0) | {"tsumw2": 300}))

@@ -84,6 +84,7 @@ def test_histograms_that_report_in_alternate_snapshots_have_no_ratio(caplog):
     )
 
 
+@pytest.mark.slow
 def test_intervals_and_whole_runs_are_ratios_of_what_reports_of_both_cover():
     archive, fills, good = sent(passed=range(0, 12, 2), total=[0, 2, 5, 6, 9, 10])
     trend = archive.trend("EMC", "passed", "efficiency(total)", run=300000, every="4min")
@@ -95,6 +96,7 @@ def test_intervals_and_whole_runs_are_ratios_of_what_reports_of_both_cover():
     assert whole.value.item() == pytest.approx(sum(good[:11]) / sum(fills[:11]))
 
 
+@pytest.mark.slow
 def test_a_first_snapshot_with_an_older_report_is_withdrawn():
     archive, fills, good = sent(passed=[0, 1, 4, 6, 8], total=[0, 2, 4, 6, 8])
     trend = archive.trend("EMC", "passed", "efficiency(total)", run=300000)
@@ -114,6 +116,7 @@ def test_a_restart_of_both_begins_anew_and_a_restart_of_one_is_left_out():
     np.testing.assert_allclose(trend.value, [0.8, 0.8, np.nan, 0.8])
 
 
+@pytest.mark.slow
 def test_other_bins_leave_an_interval_out():
     wide = Axis.spaced(8, 0, 4)
     total = [filled([X], np.full(count, 0.5)) for count in (10, 20, 30)]

@@ -31,6 +31,7 @@ def opened(tmp_path_factory):
     return owtrend.open(store)
 
 
+@pytest.mark.slow
 def test_every_reductor_of_every_increment_equals_roots_for_those_fills_alone(opened, answers):
     @cache
     def trends_of(name, *reductors):

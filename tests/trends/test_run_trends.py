@@ -139,6 +139,7 @@ def close(one, other, **more):
         np.testing.assert_allclose(one[name].values, other[name].values, rtol=1e-7, atol=3e-6, **more)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", cases(NAMES, QUICK))
 def test_a_cumulative_run_with_restarts_gives_what_its_rows_alone_give(variants, name):
     archive, _ = variants
@@ -264,6 +265,7 @@ def test_intervals_are_those_of_time_slices(variants, name):
         assert integral.error[number].item() == pytest.approx(float(variance.sum()) ** 0.5, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_means_and_widths_are_those_of_the_fills(variants):
     archive, _ = variants
     fills = Fills(ROWS)
@@ -287,6 +289,7 @@ def test_means_and_widths_are_those_of_the_fills(variants):
         assert weighted.error[row].item() == pytest.approx(np.sqrt(spread2 / effective))
 
 
+@pytest.mark.slow
 def test_slices_add_up(variants):
     archive, _ = variants
     for name in ("h", "w", "h3", "sometimes"):
@@ -297,6 +300,7 @@ def test_slices_add_up(variants):
                 assert archive.trend("EMC", name, spec, **of, every=every).value.sum() == pytest.approx(total)
 
 
+@pytest.mark.slow
 def test_events_are_counted_in_the_slice_across_absent_rows_and_restarts(variants):
     archive, _ = variants
     events = archive.trend("EMC", "sometimes", "events", run=CUMULATIVE)
@@ -365,6 +369,7 @@ def rebinned(*counts, later=(5, 0, 8)):
     return archive_of(*snapshots(rows, 1))
 
 
+@pytest.mark.slow
 def test_statistics_go_on_where_bins_changed_and_bins_do_not():
     archive = rebinned(2, 3, 4, 2, later=(8, 0, 8.0))
     assert archive.trend("EMC", "h", "mean", run=1).value.values.tolist() == [1, 1.5, 2, 1]
@@ -374,6 +379,7 @@ def test_statistics_go_on_where_bins_changed_and_bins_do_not():
     assert archive.trend("EMC", "h", "entries", every="run").value.item() == 11
 
 
+@pytest.mark.slow
 def test_bins_go_on_over_an_axis_that_root_extended():
     archive = rebinned(2, 3, 4, 2, later=(4, 0, 8))
     assert archive.trend("EMC", "h", "mean", run=1).value.values.tolist() == [1, 1.5, 2, 1]
@@ -424,6 +430,7 @@ def test_gaps_lengthen_the_exposure_and_lower_the_rate():
     np.testing.assert_allclose(found.value[1:], fills.size[1:] / [60, 240, 60])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spec", "error", "message"),
     [
@@ -447,12 +454,14 @@ def test_a_reductor_without_a_meaning_is_an_error_that_says_why(variants, spec, 
         variants[0].trend("EMC", "h", spec, run=CUMULATIVE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every", ["ten minutes", "-5min", 0, float("nan"), "NaT", {}])
 def test_what_is_no_length_of_time_is_an_error(variants, every):
     with pytest.raises(UsageError, match=r"not a length of time|longer than nothing"):
         variants[0].trend("EMC", "h", "mean", every=every)
 
 
+@pytest.mark.slow
 def test_intervals_of_several_histograms_are_an_error(variants):
     with pytest.raises(UsageError, match="one histogram at a time; 2 were asked for"):
         variants[0].trends("EMC", ["h", "all"], ["mean"], every="10min")
@@ -475,6 +484,7 @@ def test_the_names_of_reductors_are_the_same_however_they_are_typed():
     assert [parse(name).name for name in DEFAULT] == list(DEFAULT)
 
 
+@pytest.mark.slow
 def test_a_function_of_ones_own_takes_no_range(variants):
     with pytest.raises(UsageError, match=r"takes no range; it can choose bins by owtrend.project"):
         variants[0].trend("EMC", "h", "spread_of_bins(x=0:5)", run=CUMULATIVE)

@@ -8,7 +8,7 @@ import owtrend
 from benchmarks.studies import labelled_runs, rivals
 from benchmarks.studies.incidents import COLUMNS, ReportTimes, timed
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.study
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,6 @@ def test_findings_in_benign_changes_and_in_the_clean_run_are_false(known, report
     assert labelled_runs.false_incidents(known, findings, reports) == expected
 
 
-@pytest.mark.study
 def test_a_baseline_finds_the_hot_channel_and_nothing_in_the_clean_run(known, store, reports):
     findings = timed(rivals.autodqm_by_report(store), reports)
     delays = dict(

@@ -60,6 +60,7 @@ def test_autodqm_by_report_flags_the_hot_bin_from_its_first_report_on(store):
     assert (findings["z"] > rivals.PULL_CUT).all()
 
 
+@pytest.mark.slow
 def test_a_lower_cut_flags_good_reports_too(store):
     findings = rivals.autodqm_by_report(store, pull_cut=0.5)
     assert len(findings) > ROWS - HOT

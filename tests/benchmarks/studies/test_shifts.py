@@ -10,7 +10,7 @@ from benchmarks.studies.incidents import COLUMNS
 from ingest.simulator.faults import FAULTS
 from owtrend.errors import UsageError
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.study
 
 SIZE = {"runs": 4, "snapshots": 31, "scale": 0.0001}
 ARGUMENTS = [f"--{name}={value}" for name, value in SIZE.items()]

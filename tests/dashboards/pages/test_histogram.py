@@ -163,6 +163,7 @@ def test_a_note_above_the_page_says_what_could_not_be_shown(archive):
     assert page.notes.object == ""
 
 
+@pytest.mark.slow
 def test_an_empty_store_has_a_page_too(tmp_path):
     Store.create(tmp_path / "store")
     page, doc = HistogramPage(Session(owtrend.open(tmp_path / "store"))), Document()
@@ -188,6 +189,7 @@ def test_the_signs_of_the_trend_are_explained_if_there_are_any(page):
     assert "restart" in text(page.signs)
 
 
+@pytest.mark.slow
 def test_a_wrong_text_gets_its_complaint_below_the_field_and_stays_there(page):
     widgets = page.controls
     before = page._trend.object
@@ -205,6 +207,7 @@ def test_a_wrong_text_gets_its_complaint_below_the_field_and_stays_there(page):
     assert (widgets.complaints["reductor"].visible, page.session.view.reductor) == (False, "std_x")
 
 
+@pytest.mark.slow
 def test_a_projection_by_the_widgets(page):
     widgets, session = page.controls, page.session
     assert not widgets._projection.visible
@@ -227,6 +230,7 @@ def test_a_projection_by_the_widgets(page):
     assert heights(page._whole.object) == whole.tolist()
 
 
+@pytest.mark.slow
 def test_other_runs_are_added_and_removed_by_the_widgets(page):
     widgets, session = page.controls, page.session
     assert list(widgets.add.options) == ["Add a run…", "300001  ·  2018-06-01 14:01"]
@@ -241,6 +245,7 @@ def test_other_runs_are_added_and_removed_by_the_widgets(page):
     assert (session.view.others, page.key.visible) == ((), False)
 
 
+@pytest.mark.slow
 def test_another_run_is_cut_to_the_same_time_since_it_began(page):
     page.session.choose(others=[300001])
     page.choose_edges(2, 4)
@@ -273,6 +278,7 @@ def test_a_tap_on_another_run_makes_it_the_chosen_one(page):
     assert page.session.view.start is None
 
 
+@pytest.mark.slow
 def test_maps_of_several_runs_say_what_to_do(page):
     page.session.choose(histogram="map", others=[300001])
     assert "choose a projection to see all runs" in text(page.key)

@@ -44,6 +44,7 @@ def test_a_stale_trend_says_how_to_bring_it_up_to_date(scored, earlier_trends):
     assert page.stale.visible
 
 
+@pytest.mark.slow
 def test_stale_scores_are_said_once_together_with_the_trend(scored, earlier_trends, earlier_scores):
     session = Session(scored, run=3, histogram="odd", others=[1])
     assert plain(text.stale(session)).startswith("Trend and scores made by an earlier version")

@@ -60,6 +60,7 @@ def test_axis_titles_and_labels_come_from_root_without_its_markup(whole):
     assert list(labelled.major_label_overrides.values()) == ["minimum bias", "L0", "L1 \N{GREEK SMALL LETTER GAMMA}"]
 
 
+@pytest.mark.slow
 def test_a_logarithmic_axis_leaves_out_bins_at_or_below_zero(whole):
     content = whole("plain")
     content["contents"].values[:4] = [-3, 0, 5, 1000]
@@ -137,6 +138,7 @@ def test_a_logarithmic_map_leaves_out_bins_at_or_below_zero(whole, name):
     assert 0 < mapper.low < mapper.high
 
 
+@pytest.mark.slow
 def test_a_projection_is_drawn_along_the_axis_that_stays(whole):
     content = owtrend.project(whole("map"), "y", x=slice(1, 3))
     picture = histogram.histogram(content)

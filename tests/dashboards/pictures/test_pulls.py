@@ -44,6 +44,7 @@ def test_a_dead_bin_has_a_negative_pull_and_the_others_agree(scored):
     assert np.abs(compare(scored, "odd", 3, stop="14:11").shown["pull"].values).max() < 4
 
 
+@pytest.mark.slow
 def test_bars_point_to_the_side_of_the_pull_in_its_colour(scored):
     data = compare(scored, "odd", 3, start="14:12")
     picture = pulls(data)
@@ -72,6 +73,7 @@ def test_the_whole_first_run_has_nothing_to_be_compared_with(scored):
     assert [len(bars) for bars in layers(pulls(data), hv.Rectangles)] == [0, 0]
 
 
+@pytest.mark.slow
 def test_a_histogram_that_was_binned_anew_is_compared_with_its_own_run():
     three = snapshots({"h": [[0, n, n, n, 0] for n in range(1, 15)]}, 1)
     archive = archive_of(*three, *snapshots({"h": [[0, n, n, 0] for n in range(1, 15)]}, 2))

@@ -31,6 +31,7 @@ def drawn(picture):
     return hv.renderer("bokeh").get_plot(picture)
 
 
+@pytest.mark.slow
 def test_points_have_their_errors_and_what_has_no_value_is_left_out(table):
     table["value"].values[2] = np.nan
     picture = trend(table)
@@ -43,6 +44,7 @@ def test_points_have_their_errors_and_what_has_no_value_is_left_out(table):
     assert np.isfinite(drawn(nothing).handles["y_range"].end)
 
 
+@pytest.mark.slow
 def test_a_snapshot_without_a_report_is_a_tick_on_the_lower_edge_and_not_on_the_line(table):
     table["reported"].values[1] = False
     table["value"].values[1] = -1000  # no measurement, so that it squeezes nothing
@@ -86,6 +88,7 @@ def test_the_time_between_runs_is_cut_out_and_the_chosen_run_stays_where_it_is(b
     assert (line.run_at(first), line.run_at(last), line.run_at(end + (begin - end) / 2)) == (300000, 300001, None)
 
 
+@pytest.mark.slow
 def test_several_runs_have_their_colours_and_true_times_in_the_tooltip(both):
     colours = {300000: theme.BLUE, 300001: theme.RUNS[0]}
     timeline = Timeline.from_table(both, 300000)

@@ -56,6 +56,7 @@ def test_the_reasons_are_the_most_significant_of_each_kind_in_the_slice(page, sc
     assert span in lines[0]
 
 
+@pytest.mark.slow
 def test_a_slice_has_the_reasons_that_overlap_it_and_no_others(page):
     page.session.choose(stop="14:11")
     assert text(page.why) == "✓ No findings in this histogram in this slice."
@@ -123,6 +124,7 @@ def test_scores_lie_under_the_trend_with_the_interval_shaded(page):
     assert "threshold" in text(page.score_signs)
 
 
+@pytest.mark.slow
 def test_moving_the_interval_keeps_the_picture_of_the_scores(page):
     before = page._scores.object
     page.choose_edges(3, 9)
@@ -150,6 +152,7 @@ def test_scores_of_several_runs_lie_side_by_side_whatever_the_trend_shows(page):
     assert len(drawn(page)) == 4
 
 
+@pytest.mark.slow
 def test_missing_rows_are_marked_where_they_are(scored):
     page = HistogramPage(Session(scored, run=3, histogram="steady"))
     assert "steady is missing" in text(page.why)
@@ -225,6 +228,7 @@ def on_time(doc):
     return [one for one in doc.select({"type": figure}) if one.title.text.startswith(("Trend", "Score"))]
 
 
+@pytest.mark.slow
 def test_an_incident_leads_to_its_most_significant_histogram_and_its_interval(page):
     widget, session = page.controls.incidents.list, page.session
     session.choose(run=1, histogram="odd")

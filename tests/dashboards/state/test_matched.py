@@ -14,6 +14,7 @@ def of_runs(*histograms):
     return archive_of(*(one for run, each in enumerate(histograms) for one in snapshots({"h": [each]}, run)))
 
 
+@pytest.mark.slow
 def test_a_change_within_a_run_is_a_note():
     rows = [histogram([0, n, 0, 0], axes=[Axis.spaced(2, 0, 2 if n < 3 else 4)]) for n in range(1, 5)]
     session = Session(archive_of(*snapshots({"h": rows})))
@@ -38,6 +39,7 @@ def test_runs_whose_axes_root_extended_are_drawn_in_common_bins(run):
         assert made.content["contents"].values.tolist() == {0: [1, 2, 3, 4], 1: [3, 7, 1, 1], 2: [1, 2, 3]}[run]
 
 
+@pytest.mark.slow
 def test_pulls_are_by_label():
     run = archive_of(*snapshots({"h": [histogram([0, 400, 50, 100, 0], axes=[labelled("BCA")])]}))
     cumulative = run.histogram("EMC", "h", run=300000)

@@ -56,6 +56,7 @@ def test_an_address_is_readable(archive):
     assert session.view.address == "?run=300000&subsystem=TPC&histogram=plain&reductor=mean_x&stop=2018-06-01T12:03:30"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [" h", "h ", "h[1]", "a&b", "folder/h", "h#2=3", "50 %", "ä+b"])
 def test_an_address_restores_any_name(name):
     archive = archive_of(*snapshots([{"h": [0, 1, 0], name: [0, 2, 0]}]))

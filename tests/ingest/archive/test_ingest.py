@@ -69,7 +69,7 @@ def test_more_rows_than_a_chunk_and_late_files_in_between_land_in_order(tmp_path
     assert contents(tmp_path / "store") == rows
 
 
-@pytest.mark.slow
+@pytest.mark.study
 @settings(max_examples=8)
 @given(data=st.data())
 def test_any_order_and_grouping_and_duplication_gives_the_same_rows(data, tmp_path_factory):
@@ -96,6 +96,7 @@ def test_any_order_and_grouping_and_duplication_gives_the_same_rows(data, tmp_pa
         np.testing.assert_array_equal(got, np.array(present, dtype=float))
 
 
+@pytest.mark.slow
 def test_equal_content_at_one_time_is_dropped_and_at_another_is_flagged_unchanged(tmp_path):
     builders.write_run(tmp_path / "a", {"h": [[0, 1, 0], [0, 1, 0], [0, 2, 0]]})
     first = file_name(snapshot(0))
@@ -107,6 +108,7 @@ def test_equal_content_at_one_time_is_dropped_and_at_another_is_flagged_unchange
     assert builders.ingest(tmp_path / "both", tmp_path / "store").known == 4
 
 
+@pytest.mark.slow
 def test_of_two_contents_at_one_time_the_one_with_more_entries_is_kept_in_any_order(tmp_path):
     for folder, rows in (("few", [[0, 1, 0]]), ("many", [[0, 7, 0]])):
         builders.write_run(tmp_path / folder, {"h": rows})
@@ -143,6 +145,7 @@ def test_a_histogram_that_becomes_non_integer_is_read_as_one_series(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_after_a_change_of_binning_both_are_kept_and_the_error_names_them(tmp_path):
     builders.write_run(tmp_path / "data", {"h": [[0, 1, 0], [0, 2, 0], [0, 1, 2, 0]]})
     builders.ingest(tmp_path / "data", tmp_path / "store")
@@ -179,6 +182,7 @@ def test_a_damaged_file_is_read_again_by_another_decoder_only(tmp_path, monkeypa
     assert len(owtrend.open(tmp_path / "store").quarantine) == 1
 
 
+@pytest.mark.slow
 def test_a_further_call_with_only_damaged_files_makes_no_new_version(tmp_path):
     builders.write_run(tmp_path / "data", {"h": [[0, 1, 0], [0, 2, 0], [0, 3, 0]]})
     sorted((tmp_path / "data").rglob("*.root"))[1].write_bytes(b"")
@@ -207,6 +211,7 @@ def test_rows_of_the_tail_are_folded_even_if_all_new_files_are_damaged(tmp_path)
     assert not store.reader().subsystem("EMC").tail
 
 
+@pytest.mark.slow
 def test_an_unreadable_run_is_quarantined_and_its_files_may_come_again(tmp_path):
     builders.write_run(tmp_path / "good", {"h": [[0, 1, 0]]})
     (good,) = (tmp_path / "good").rglob("*.root")
@@ -219,6 +224,7 @@ def test_an_unreadable_run_is_quarantined_and_its_files_may_come_again(tmp_path)
     assert contents(tmp_path / "store") == [[0, 1, 0]]
 
 
+@pytest.mark.slow
 def test_a_pattern_reads_other_folder_trees_and_the_header_has_the_time(tmp_path):
     path = builders.write(tmp_path / "MID" / "online" / "x.root", builders.histogram([0, 1, 0]))
     found = ingest.find_files([tmp_path], patterns=["{subsystem}/online/*.root"], run=7, timezone="UTC")
@@ -232,6 +238,7 @@ def test_a_pattern_reads_other_folder_trees_and_the_header_has_the_time(tmp_path
         ingest.find_files([tmp_path / "missing"])
 
 
+@pytest.mark.slow
 def test_flat_incoming_names_and_skipped_files_are_counted(tmp_path):
     for name in (
         "EMChistos_300000_C_2018_6_1_12_0_0.root",
@@ -262,6 +269,7 @@ def test_two_worker_processes_give_the_same_store_as_threads(tmp_path):
         assert contents(tmp_path / "threads", run=run) == contents(tmp_path / "processes", run=run)
 
 
+@pytest.mark.slow
 def test_a_second_raw_writer_is_refused_and_readers_are_not(tmp_path):
     builders.write_run(tmp_path / "data", {"h": [[0, 1, 0]]})
     builders.ingest(tmp_path / "data", tmp_path / "store")
@@ -273,6 +281,7 @@ def test_a_second_raw_writer_is_refused_and_readers_are_not(tmp_path):
             pass
 
 
+@pytest.mark.slow
 def test_a_missing_run_is_an_error_that_names_its_neighbours(tmp_path):
     builders.write_run(tmp_path / "data", {"h": [[0, 1, 0]]})
     builders.ingest(tmp_path / "data", tmp_path / "store")
@@ -292,6 +301,7 @@ def test_the_same_files_from_another_folder_change_no_data(tmp_path):
     assert view.per_run["revision"].tolist() == [1]
 
 
+@pytest.mark.slow
 def test_equal_files_in_reset_mode_are_increments_each(tmp_path):
     builders.write_run(tmp_path / "data", {"h": [[0, 1, 0]] * 3})
     builders.ingest(tmp_path / "data", tmp_path / "store", accumulation="reset")
@@ -299,6 +309,7 @@ def test_equal_files_in_reset_mode_are_increments_each(tmp_path):
     assert owtrend.time_slice(histogram).contents.values.tolist() == [3]
 
 
+@pytest.mark.slow
 def test_a_run_does_not_change_its_accumulation_unnoticed(tmp_path):
     builders.write_run(tmp_path / "data", {"h": [[0, 1, 0]]})
     builders.ingest(tmp_path / "data", tmp_path / "store", accumulation="reset")
@@ -317,6 +328,7 @@ def test_shorter_provenance_replaces_longer(tmp_path):
     assert contents(tmp_path / "store") == [[0, 9, 0]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("title", ["energy [\u00b5eV]", "line\u2028break\u0085", "[/red] :smile:"])
 def test_any_text_in_a_title_is_kept(tmp_path, title):
     builders.write_run(tmp_path / "data", {"h": [replace(builders.histogram([0, 1, 0]), title=title)]})
@@ -324,6 +336,7 @@ def test_any_text_in_a_title_is_kept(tmp_path, title):
     assert owtrend.open(tmp_path / "store").histogram("EMC", "h", run=300000).attrs["title"] == title
 
 
+@pytest.mark.slow
 def test_a_damaged_file_that_comes_again_whole_leaves_the_quarantine(tmp_path):
     builders.write_run(tmp_path / "data", {"h": [[0, 1, 0]]})
     (path,) = (tmp_path / "data").rglob("*.root")
@@ -367,6 +380,7 @@ def test_an_interrupted_creation_is_finished_by_the_next_call(tmp_path):
     assert builders.ingest(tmp_path / "data", tmp_path / "store").added == 1
 
 
+@pytest.mark.slow
 def test_a_broken_link_or_header_stops_nothing(tmp_path):
     builders.write_run(tmp_path / "data", {"h": [[0, 1, 0]]})
     link = tmp_path / "data" / file_name(snapshot(1))
@@ -399,6 +413,7 @@ def test_runs_on_both_sides_of_the_clock_change_land_in_their_hour(tmp_path):
     assert not any(file.ambiguous for file in found.files)
 
 
+@pytest.mark.slow
 def test_rows_of_an_ambiguous_hour_are_flagged(tmp_path):
     rows = {"h": [[0, 1, 0], [0, 2, 0]]}
     builders.write_run(tmp_path / "data", rows, minutes=count(minutes_until("2017-10-29T02:10")))
@@ -407,6 +422,7 @@ def test_rows_of_an_ambiguous_hour_are_flagged(tmp_path):
     assert (view.rows(0).flags & RowFlag.AMBIGUOUS_TIME).all()
 
 
+@pytest.mark.slow
 def test_only_selected_histograms_are_ingested(tmp_path):
     builders.write_run(tmp_path / "data", {"h": [[0, 1, 0]], "QA/g": [[0, 1, 0]], "QA/wide": [[0, 1, 0]]})
     builders.write_run(tmp_path / "data", {"t": [[0, 1, 0]]}, subsystem="TPC")
@@ -438,6 +454,7 @@ def test_files_of_one_time_are_rows_of_their_own_whatever_their_order_of_arrival
     assert unreadable(Store.open(tmp_path / "store").reader()) == []
 
 
+@pytest.mark.slow
 def test_of_two_files_of_one_time_and_as_many_entries_one_is_kept_without_an_incident(tmp_path):
     for name, contents in (("a", [0, 3, 1, 0]), ("b", [0, 1, 3, 0])):
         builders.write(tmp_path / "data" / f"{name}_20180601120000.root", builders.histogram(contents))

@@ -15,7 +15,7 @@ from ingest.simulator.simulate import simulate
 from owtrend.store.repository import Store
 from owtrend.store.upkeep.check import check
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.study
 
 RUNS, SNAPSHOTS, SUBSYSTEMS = 6, 4, 3  # three batches for two workers
 INGESTING = """
@@ -98,7 +98,6 @@ def test_whenever_it_is_killed_the_next_call_goes_on_from_whole_runs(undisturbed
     assert_undisturbed(tmp_path / "store", undisturbed)
 
 
-@pytest.mark.study  # tests of the cluster kill a worker that computes
 def test_a_worker_that_is_killed_costs_time_only(undisturbed, tmp_path):
     rng = random.Random(2)
     with begin(undisturbed.data, tmp_path / "store") as process:

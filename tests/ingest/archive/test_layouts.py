@@ -49,6 +49,7 @@ def test_unpadded_times_are_put_in_order_of_time_not_of_name(tmp_path, layout):
     assert seconds(tmp_path / "store").astype(str).tolist() == utc
 
 
+@pytest.mark.slow
 def test_padded_and_unpadded_names_of_one_time_are_one_snapshot(tmp_path):
     write(tmp_path / "data", ["2018_6_1_9_5_0"], layout="incoming")
     write(tmp_path / "data", ["2018_06_01_09_05_00"], layout="incoming")
@@ -56,6 +57,7 @@ def test_padded_and_unpadded_names_of_one_time_are_one_snapshot(tmp_path):
     assert (summary.added, summary.duplicates, summary.quarantined) == (1, 1, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("times", "first"),
     [
@@ -116,6 +118,7 @@ def test_files_of_an_amore_agent_are_of_mode_dqm(tmp_path):
     assert runs.loc[300000, ["subsystems", "mode"]].tolist() == ["DQM", "DQM"]
 
 
+@pytest.mark.slow
 def test_overwatchs_products_and_replays_are_counted_and_left_out(tmp_path):
     data = tmp_path / "data"
     write(data, ["2018_06_01_12_00_05", "2018_06_01_12_01_05"])
@@ -144,6 +147,7 @@ def test_overwatchs_products_and_replays_are_counted_and_left_out(tmp_path):
     assert counts(tmp_path / "store") == [1, 2]
 
 
+@pytest.mark.slow
 def test_placeholders_of_0_and_30_bytes_are_quarantined_with_different_reasons(tmp_path):
     times = ["2018_06_01_12_00_05", "2018_06_01_12_01_05", "2018_06_01_12_02_05", "2018_06_01_12_03_05"]
     write(tmp_path / "data", times)

@@ -83,6 +83,7 @@ def test_memory_that_does_not_suffice_is_a_reason(monkeypatch):
     assert reader.read(FIRST).digest == SnapshotReader().read(FIRST).digest
 
 
+@pytest.mark.slow
 def test_a_file_beyond_its_limits_is_read_again_with_others_only(tmp_path):
     builders.write_run(tmp_path / "data", {"h": [[0, 1, 0], [0, 2, 0]]})
     few, many = Limits(objects=0), Limits()

@@ -264,7 +264,7 @@ def bits(array):
     return np.ascontiguousarray(array).view(np.uint8)
 
 
-@pytest.mark.slow
+@pytest.mark.study
 def test_every_shared_file_is_read_or_named_and_equals_uproot_bit_by_bit(shared):
     """First member by member, then by the template; contents, errors' parts, statistics and edges."""
     read, classes = 0, set()
@@ -322,7 +322,7 @@ def uproot_objects(path):
                 assert "b'CS'" in str(error)
 
 
-@pytest.mark.slow
+@pytest.mark.study
 def test_79_million_cells_are_refused_or_read_in_bounded_memory(shared):
     """A 0.7 MB file; as float64 it would take 630 MB, its own bytes are 158."""
     script = """

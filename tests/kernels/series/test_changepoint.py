@@ -118,6 +118,7 @@ def test_of_series_without_a_change_less_than_five_percent_get_one(n, trials, sh
     assert false < 0.04 + (2 if share == 1 else 4) * scatter  # ten quick ones together may be off by chance
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trials", sizes(500, 3000))
 @pytest.mark.parametrize("estimated", [False, True])
 def test_chances_are_those_of_the_simulated_series(estimated, trials):
@@ -162,6 +163,7 @@ def test_steps_of_two_sigma_at_5_to_55_of_60_are_located_within_three_points(tri
     assert min(rates.values()) >= 0.85 - 0.1 * scatter  # five points from an end: 9 in 100 are not noticed at all
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trials", sizes(50, 1000))
 def test_without_errors_steps_of_two_sigma_are_located_nearly_as_well(trials):
     scatter = 0.1 if trials < 1000 else 0
@@ -169,6 +171,7 @@ def test_without_errors_steps_of_two_sigma_are_located_nearly_as_well(trials):
     assert min(hits(at, False, trials=trials) for at in (5, 55)) >= 0.8 - scatter
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trials", sizes(300, 1500))
 def test_intervals_hold_the_change_as_often_as_they_say(trials):
     rng, inside, noticed = np.random.default_rng(3), 0, 0
@@ -182,6 +185,7 @@ def test_intervals_hold_the_change_as_often_as_they_say(trials):
     assert inside / noticed == pytest.approx(0.95, abs=1.3 / np.sqrt(trials))
 
 
+@pytest.mark.slow
 def test_two_steps_are_found_with_their_number():
     rng = np.random.default_rng(4)
     counts = []
@@ -191,12 +195,14 @@ def test_two_steps_are_found_with_their_number():
     assert np.mean(np.array(counts) == 2) > 0.9
 
 
+@pytest.mark.slow
 def test_errors_half_as_large_as_the_scatter_are_noticed_and_enlarged():
     rng = np.random.default_rng(6)
     false = [len(found(rng.standard_normal(100), np.full(100, 0.5))[2]) > 0 for _ in range(500)]
     assert np.mean(false) < 0.07
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trials", sizes(150, 1000))
 def test_heavy_tails_raise_the_false_rate_less_than_threefold_and_spikes_are_no_levels(trials):
     rng, rates = np.random.default_rng(7), {}
@@ -272,6 +278,7 @@ def test_online_the_delay_is_what_it_takes(trials):
     assert table[1.0][1] < 0.15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given_errors", [True, False])
 def test_online_false_alarms_are_as_rare_as_stated(given_errors):
     rng, count = np.random.default_rng(11), 0

@@ -18,6 +18,7 @@ def found(counts):
     return variations(counts, np.arange(len(counts)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ways", [0, 1, 2, 3])
 @pytest.mark.parametrize("bins", [60, 600])
 def test_the_number_of_variations_is_found(ways, bins):
@@ -31,6 +32,7 @@ def test_fills_in_groups_of_four_are_still_noise():
     assert found(reports(2, 60, 200, 0, noise=4))[2] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trials", sizes(20, 100))
 def test_noise_is_rarely_taken_for_a_variation(trials):
     assert np.mean([found(reports(seed, 40, 100, 0))[2] > 0 for seed in range(trials)]) <= 0.1

@@ -20,6 +20,7 @@ DRAWN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", DRAWN.values(), ids=DRAWN)
 @pytest.mark.parametrize("trials", sizes(40, 200))
 def test_p_values_of_good_scores_are_calibrated(draw, trials):

@@ -16,6 +16,7 @@ from owtrend.store.upkeep.check import check
 from owtrend.store.upkeep.repair import repair
 from tests.builders import snapshot
 from tests.store import faults
+from tests.studies import cases
 
 BEFORE, MINUTES = 58, 70  # stored before the power is cut, and in the end: a full chunk is folded in between
 
@@ -70,7 +71,7 @@ def all_is_there(folder, reported):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", cases(range(4), [0]))
 def test_what_was_reported_survives_a_power_loss(before, tmp_path, monkeypatch, number):
     all_is_there(tmp_path / "store", lose_power_once(before, tmp_path / "store", number, monkeypatch))
 

@@ -20,6 +20,7 @@ def filled(tmp_path):
     return Store.open(tmp_path / "store")
 
 
+@pytest.mark.slow
 def test_a_good_store_has_no_problems_and_one_digest(filled):
     report = check(filled)
     assert report.problems == []

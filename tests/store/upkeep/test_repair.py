@@ -32,6 +32,7 @@ def size(store):
     return sum(path.stat().st_size for path in Path(store.location).rglob("*") if path.is_file())
 
 
+@pytest.mark.slow
 def test_a_removed_run_is_gone_but_not_from_tags_and_can_be_ingested_again(two_runs, tmp_path):
     before = check(two_runs).digest
     two_runs.tag("good")
@@ -127,6 +128,7 @@ def test_cleaning_leaves_a_store_alone_that_somebody_writes_to(two_runs, role):
         two_runs.clean()
 
 
+@pytest.mark.slow
 def test_cleaning_keeps_what_may_be_in_use(two_runs):
     with pytest.raises(UsageError, match="younger than 1 h may be in use"):
         two_runs.clean(timedelta(minutes=50))
