@@ -98,7 +98,7 @@ def check(store: str, digest: bool, deep: bool, as_json: bool) -> None:
         cells = f", {plural(report.cells, 'cell')}" if deep else ""
         digest_text = f", digest {report.digest}" if deep else ""
         click.echo(f"{store}: {plural(report.rows, 'row')}{cells} read{digest_text}")
-        if not problems:
+        if deep and not problems:
             archive = access.open(store)
             _print_recognised(archive.kinds, store, indent="  ")
             if unknown := int((archive.stale["what"] == "trends").sum()):
@@ -113,7 +113,9 @@ def check(store: str, digest: bool, deep: bool, as_json: bool) -> None:
                 f"  {plural(len(problems), 'problem')}; `owtrend repair {store} --dry-run` says what can be done"
             )
         else:
-            click.echo("  everything as it was put in" if deep else "  all rows as they were put in")
+            click.echo(
+                f"  {'everything as it was put in' if deep else 'the list of rows is whole; they were not read'}"
+            )
     if problems:
         sys.exit(1)
 

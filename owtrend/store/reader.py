@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["RawParts", "Reader", "SubsystemReader", "known_not_stored", "read_tail"]
 
 _FEW_RUNS = 8  # that are read one by one
+_RUNS_AT_ONCE = 256
 _CARRIED_REVISION = 2**20  # added to the revision of a run for each row that is not its own: its trends are other ones
 
 
@@ -398,6 +399,19 @@ class SubsystemReader(Displayed):
         mode = bytes(self.group["mode"][run_index]).rstrip(b"\0").decode()
         accumulation = int(self.group["accumulation"][run_index])
         return RunRows(**arrays, provenance=self._stored_provenance(run_index), mode=mode, accumulation=accumulation)
+
+    def tables(self) -> Iterator[tuple[int, RunRows]]:
+        """The rows of all runs, by run index, without provenance; many runs are read at once."""
+        counts = self.stored_per_run["n_rows"]
+        for first in range(0, len(counts), _RUNS_AT_ONCE):
+            of_chunks = [at for at in range(first, min(first + _RUNS_AT_ONCE, len(counts))) if at not in self._tables]
+            width = int(counts[of_chunks].max(initial=0))
+            where = slice(first, first + _RUNS_AT_ONCE), slice(0, width)
+            blocks = {name: self._array(name)[where] for name in (*ROW_ARRAYS, "digest")} if width else {}
+            for run_index in of_chunks if width else ():
+                own = {name: block[run_index - first, : counts[run_index]] for name, block in blocks.items()}
+                yield run_index, RunRows(**own, provenance=())
+        yield from self._tables.items()
 
     def times(self, run_index: int) -> NDArray[np.datetime64]:
         """UTC times of the snapshots of one run."""

@@ -62,7 +62,7 @@ def check(store: Store, progress: Progress | None = None, *, as_of: str | None =
         A version, tag or time; the newest version by default.
     deep
         Read everything. Otherwise only what says which rows there are: neither the cells of histograms nor trends and
-        scores, and there is no digest.
+        scores nor where rows came from, many runs at once, and there is no digest.
     """
     report, hasher, reader = Report(), xxhash.xxh3_128(), store.reader(as_of)
     changed = dict(store.changed_files(reader.version))
@@ -76,7 +76,7 @@ def check(store: Store, progress: Progress | None = None, *, as_of: str | None =
     views = {}
     for name in reader.registered:
         try:
-            damage = list(_damaged_tables(reader, name, unlisted)) or list(_nonsense(reader.subsystem(name)))
+            damage = list(_damaged_tables(reader, name, deep, unlisted)) or list(_nonsense(reader.subsystem(name)))
         except NONSENSE as error:  # arrays that are missing, or of another form
             damage = [_broken(name, error)]
         if damage:
@@ -87,9 +87,12 @@ def check(store: Store, progress: Progress | None = None, *, as_of: str | None =
     done, total = 0, sum(len(view.run_indices) for view in views.values())
     for name, view in views.items():
         report.damage += [Damage(name, problem, Remedy.DROP_SUBSYSTEM) for problem in _registry_problems(view)]
+        if not deep:
+            report.damage += _damaged_rows(view, report)
+            continue
         for run in sorted(view.run_indices):
             try:
-                for line in _run(view, name, run, report, deep):
+                for line in _run(view, name, run, report):
                     hasher.update(line)
             except NONSENSE as error:
                 report.damage.append(_broken(name, error))
@@ -163,7 +166,7 @@ def _histograms(segments: Sequence[Segment], cells: dict[str, NDArray[np.generic
     return histograms
 
 
-def _damaged_tables(reader: Reader, name: str, unlisted: _Unlisted) -> Iterator[Damage]:
+def _damaged_tables(reader: Reader, name: str, deep: bool, unlisted: _Unlisted) -> Iterator[Damage]:
     """Chunks that cannot be read of what says which rows a subsystem has, and lists of chunks of its cells."""
     group = reader.group[f"raw/{name}"]
     for array in sorted(group.array_keys()):
@@ -172,6 +175,8 @@ def _damaged_tables(reader: Reader, name: str, unlisted: _Unlisted) -> Iterator[
         in_cells, in_tail = array in CELL_DIM, array == "tail_rows" or array in TAIL.values()
         if not lists and (in_cells or array in TAIL.values()):
             continue  # with the rows
+        if array == "provenance" and not deep:
+            continue
         for chunks, why in lists if in_cells or array in TAIL.values() else damaged_chunks(group[array], lists):
             listed = (chunks, why) not in lists
             if in_tail and chunks is not None:
@@ -258,13 +263,30 @@ def _run_words(group: zarr.Group, run_indices: Sequence[int]) -> str:
     return f"run {numbers[0]}" if len(numbers) == 1 else f"{len(numbers)} runs, {numbers[0]} to {numbers[-1]}"
 
 
-def _run(view: SubsystemReader, subsystem: str, run: int, report: Report, deep: bool) -> Iterator[bytes]:
+def _damaged_rows(view: SubsystemReader, report: Report) -> Iterator[Damage]:
+    """What is wrong with the rows of all runs, as far as it is seen in them; their chunks have checksums."""
+    runs = {run_index: run for run, run_index in view.run_indices.items()}
+    try:
+        for run_index, rows in view.tables():
+            if run_index in runs:
+                report.rows += len(rows)
+                report.carried += view.carried.get(run_index, 0)
+                for problem in _row_problems(view, rows):
+                    where = f"run {runs[run_index]}"
+                    yield Damage(view.name, problem, Remedy.DROP_RUNS, where, run_indices=(run_index,))
+    except NONSENSE as error:
+        yield _broken(view.name, error)
+
+
+def _run(view: SubsystemReader, subsystem: str, run: int, report: Report) -> Iterator[bytes]:
     """Check the rows of one run; yields for each what goes into the digest."""
     run_index = view.run_indices[run]
     rows = view.rows(run_index)
     where = f"run {run}"
     report.carried += view.carried.get(run_index, 0)
     problems = list(_row_problems(view, rows))
+    if len(rows.provenance) != len(rows):
+        problems.append(f"{len(rows.provenance)} lines of provenance for {len(rows)} rows")
     report.damage += [
         Damage(subsystem, problem, Remedy.DROP_RUNS, where, run_indices=(run_index,)) for problem in problems
     ]
@@ -273,7 +295,7 @@ def _run(view: SubsystemReader, subsystem: str, run: int, report: Report, deep: 
         _rows_damage(subsystem, run, run_index, rows, [number], "time, mode, layout or provenance have changed")
         for number in other
     ]
-    if problems or not deep:
+    if problems:
         report.rows += len(rows)
         return
     for first in range(0, len(rows), TIME_CHUNK):
@@ -375,7 +397,5 @@ def _row_problems(view: SubsystemReader, rows: RunRows) -> Iterator[str]:
         yield "times do not increase"
     if len(rows) and not 0 <= rows.layout.min() <= rows.layout.max() < len(view.layouts):
         yield f"a row has layout {rows.layout.max()} of {len(view.layouts)}"
-    if len(rows.provenance) != len(rows):
-        yield f"{len(rows.provenance)} lines of provenance for {len(rows)} rows"
     if not np.array_equal(RowFlag.UNCHANGED.is_set(rows.flags), unchanged(rows.digest)):
         yield "the mark of unchanged rows does not fit their contents"

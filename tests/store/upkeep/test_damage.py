@@ -184,7 +184,20 @@ def test_a_moved_time_is_found(store):
     assert problem == (
         "EMC run 300001, 2018-06-01T12:05:07 UTC: time, mode, layout or provenance have changed"
     )  # fmt: skip
-    assert check(store, deep=False).problems == [problem]
+
+
+def test_a_quick_check_reads_which_rows_there_are_and_nothing_else(store):
+    faults.spoil(store, "raw/EMC/counts", 1, 0, 0)
+    faults.spoil(store, "raw/EMC/provenance", 1, 0)
+    assert (check(store, deep=False).problems, check(store, deep=False).rows) == ([], 3 * ROWS)
+    with store.writer("raw") as begin:
+        transaction = begin()
+        transaction.group["raw/EMC/time"][1, 5] += 7 * 60 * 10**9
+        transaction.commit("seven minutes")
+    assert check(store, deep=False).problems == ["EMC run 300001: times do not increase"]
+    faults.spoil(store, "raw/EMC/layout", 0, 0)
+    (problem,) = check(store, deep=False).problems
+    assert problem.startswith("EMC: layout of 3 runs")
 
 
 def test_a_removed_run_need_not_be_readable(store, whole):
