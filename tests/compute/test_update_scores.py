@@ -144,7 +144,7 @@ def test_no_score_depends_on_blocks_batches_or_workers(scored, runs, tmp_path, m
     np.testing.assert_array_equal(basis, other_basis)
 
 
-@pytest.mark.study
+@pytest.mark.slow
 def test_runs_that_come_one_by_one_have_the_same_scores(scored, runs):
     archive = archive_of()
     for rows in runs.values():

@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 from tests.builders import ingest, write_run
+from tests.studies import sizes
 
 pytestmark = pytest.mark.slow
 
@@ -384,7 +385,6 @@ COUNT = """async () => {
   await new Promise((then) => setTimeout(then, 500))
   return Bokeh.documents[0]._all_models.size
 }"""
-CHANGES = 12
 # Texts that a reader can see, apart from the pictures: those that lie over each other.
 OVERLAPPING = """() => {
   const boxes = []
@@ -408,9 +408,9 @@ OVERLAPPING = """() => {
 }"""
 
 
-@pytest.mark.study
+@pytest.mark.parametrize("changes", sizes(6, 12))
 def test_a_page_left_open_through_many_changes_and_a_restarted_server_keeps_its_view_and_no_old_models(
-    tmp_path, chromium
+    tmp_path, chromium, changes
 ):
     def grow(rows, run):
         counts = {"h": [[0, n, 2 * n, 0] for n in range(1, rows + 1)]}
@@ -427,15 +427,15 @@ def test_a_page_left_open_through_many_changes_and_a_restarted_server_keeps_its_
         look(page, "/?run=1&histogram=h")
         runs = page.get_by_label("Run", exact=True)
         labels = runs.locator("option").all_inner_texts()
-        for number in range(CHANGES):
+        for number in range(changes):
             label = labels[number % 3]
             runs.select_option(label)
             page.wait_for_url(f"**run={label.split()[0]}**")
-            if number == 9:
+            if number == changes - 3:
                 page.wait_for_function("() => !document.body.classList.contains('busy')")
-                after_ten = page.evaluate(COUNT)
+                models = page.evaluate(COUNT)
         page.wait_for_function("() => !document.body.classList.contains('busy')")
-        assert page.evaluate(COUNT) == after_ten
+        assert page.evaluate(COUNT) == models
         address = page.url
         grow(8, int(label.split()[0]))
         expect(page.get_by_text("New data until")).to_be_visible()
@@ -448,7 +448,7 @@ def test_a_page_left_open_through_many_changes_and_a_restarted_server_keeps_its_
         expect(page.get_by_role("alert")).to_be_hidden()
         expect(page.get_by_text("9 snapshots").first).to_be_visible()
         assert page.url == address
-        assert page.evaluate(COUNT) == after_ten
+        assert page.evaluate(COUNT) == models
         context.close()
 
 

@@ -109,7 +109,7 @@ def test_a_trend_rarely_present_in_good_runs_is_left_out(good):
     assert np.isnan(judge(sparse).pull.sel(histogram="h4", reductor="mean_x")).all()
 
 
-@pytest.mark.study
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_answer(good):
     xr.testing.assert_identical(judge(good, seed=3), judge(good, seed=3))
 

@@ -101,7 +101,7 @@ def test_first_rows_of_the_run_before(digests, entries, expected):
     assert carried_over(rows, b"a" * 16) == expected
 
 
-@pytest.mark.study
+@pytest.mark.slow
 def test_live_and_in_one_pass_such_a_run_is_the_same():
     rows, expected, store = runs_of(copies=2), Store.in_memory(), Store.in_memory()
     with appender(expected) as raw:

@@ -14,8 +14,9 @@ from ingest.archive import ingest as archive
 from ingest.simulator.simulate import simulate
 from owtrend.store.repository import Store
 from owtrend.store.upkeep.check import check
+from tests.studies import sizes
 
-pytestmark = pytest.mark.study
+pytestmark = pytest.mark.slow
 
 RUNS, SNAPSHOTS, SUBSYSTEMS = 6, 4, 3  # three batches for two workers
 INGESTING = """
@@ -76,9 +77,10 @@ def assert_undisturbed(store, undisturbed):
     assert len(owtrend.open(store).quarantine) == 1
 
 
-def test_whenever_it_is_killed_the_next_call_goes_on_from_whole_runs(undisturbed, tmp_path):
+@pytest.mark.parametrize("killed_after", sizes(([10],), ([5, 10],)))  # lines of output: in a later batch, in the first
+def test_whenever_it_is_killed_the_next_call_goes_on_from_whole_runs(undisturbed, tmp_path, killed_after):
     rng, rows_before, workers = random.Random(1), 0, []
-    for lines in (5, 10):  # in its first batch, and in a later one
+    for lines in killed_after:
         with begin(undisturbed.data, tmp_path / "store") as process:
             workers += follow(process, lines, rng)
             process.kill()
@@ -92,12 +94,13 @@ def test_whenever_it_is_killed_the_next_call_goes_on_from_whole_runs(undisturbed
             rows = store.reader().subsystem(subsystem).per_run["n_rows"]
             assert set(rows.tolist()) <= {0, SNAPSHOTS, SNAPSHOTS - (subsystem == "HLT")}
     assert rows_before > 0
-    assert len(workers) == 4
+    assert len(workers) == 2 * len(killed_after)
     assert not psutil.wait_procs(workers, timeout=20)[1], "workers outlive the process that started them"
     assert ingest(undisturbed.data, tmp_path / "store").added == undisturbed.rows - rows_before
     assert_undisturbed(tmp_path / "store", undisturbed)
 
 
+@pytest.mark.study  # tests of the cluster kill a worker that computes
 def test_a_worker_that_is_killed_costs_time_only(undisturbed, tmp_path):
     rng = random.Random(2)
     with begin(undisturbed.data, tmp_path / "store") as process:
