@@ -131,9 +131,11 @@ def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
 
 def _size(text: str) -> int:
     """Columns that a text takes on a terminal."""
+    if text.isascii():
+        return len(text)
     from rich.cells import cell_len
 
-    return len(text) if text.isascii() else cell_len(text)
+    return cell_len(text)
 
 
 def _print_narrow(

@@ -19,15 +19,18 @@ _MOST_CHANGES = 20  # printed
 
 @click.command(name="runs")
 @store_argument
+@click.option("--last", type=click.IntRange(min=1), help="Only the latest so many runs.")
 @as_json
-def runs(store: str, as_json: bool) -> None:
+def runs(store: str, last: int | None, as_json: bool) -> None:
     """List the runs in STORE.
 
-    Example: owtrend runs archive.zarr --json
+    Example: owtrend runs archive.zarr --last 20
     """
     from owtrend import archive
 
     table = archive.open(store).runs.reset_index()
+    if last is not None:
+        table = table.sort_values("start", kind="stable").tail(last)
     rows = [{name: plain(value) for name, value in row.items()} for row in table.to_dict("records")]
     if not as_json:
         rows = [{**row, "stop": time_after(row["stop"], row["start"])} for row in rows]

@@ -23,6 +23,11 @@ def completed(*arguments, incomplete=""):
     return [item.value for item in complete.get_completions(list(arguments), incomplete)]
 
 
+def test_the_latest_runs_alone_are_listed(capsys, small_store):
+    assert call("runs", str(small_store), "--last", "1", "--json") == 0
+    assert [row["run"] for row in json.loads(capsys.readouterr().out)] == [300001]
+
+
 @pytest.mark.slow
 def test_histograms_are_listed_with_class_bins_and_runs(capsys, small_store):
     assert call("histograms", str(small_store), "--json") == 0
