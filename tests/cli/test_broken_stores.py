@@ -116,6 +116,7 @@ def places(whole, tmp_path, store):
     return {"store": store, "out": tmp_path / "out", "data": whole / "data", "other": whole / "other"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FEW)
 def test_some_commands_on_some_broken_stores(broken, whole, tmp_path, capsys, name):
     store = broken(BROKEN[name])
@@ -125,6 +126,7 @@ def test_some_commands_on_some_broken_stores(broken, whole, tmp_path, capsys, na
         assert status == (verb != "runs")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow if name in FEW else pytest.mark.study) for name in BROKEN]
 )
@@ -196,6 +198,7 @@ def test_what_the_machine_refuses_is_one_line(monkeypatch, capsys, error):
     assert words.get(type(error), "the disk is full; free some space") in lines[0]
 
 
+@pytest.mark.slow
 def test_a_store_that_may_not_be_read_is_one_line(broken, capsys):
     store = broken(lambda location: os.chmod(location, 0))
     us = os.geteuid()

@@ -72,6 +72,7 @@ def stored(store):
     return arrays, view.scores.lines([view.run_index(run) for run in RUNS]), view.scores.basis
 
 
+@pytest.mark.slow
 def test_a_hot_channel_is_flagged_while_it_is_there_and_nowhere_else(scored):
     flags = owtrend.open(scored).findings()
     of_bins = flags[flags["score"].isin(SCORES)]
@@ -85,6 +86,7 @@ def test_a_hot_channel_is_flagged_while_it_is_there_and_nowhere_else(scored):
     assert set(flags["run"]) == {RUNS[3]}
 
 
+@pytest.mark.slow
 def test_a_share_that_rises_is_told_of_the_histogram_whose_it_is(scored):
     flags = owtrend.open(scored).findings()
     shares = flags[flags["score"] == "fraction"]
@@ -92,11 +94,13 @@ def test_a_share_that_rises_is_told_of_the_histogram_whose_it_is(scored):
     assert shares["why"].str.startswith("fraction of a in its component: ").all()
 
 
+@pytest.mark.slow
 def test_incidents_join_what_belongs_together(scored):
     (incident,) = owtrend.open(scored).incidents().to_dict("records")
     assert (incident["runs"], incident["subsystems"], incident["histograms"]) == ((RUNS[3],), ("EMC",), 1)
 
 
+@pytest.mark.slow
 def test_scores_are_xarray_over_time_with_their_threshold(scored):
     archive = owtrend.open(scored)
     made = archive.scores("EMC", ["a", "b"], run=RUNS[3])
@@ -114,6 +118,7 @@ def test_scores_are_xarray_over_time_with_their_threshold(scored):
     assert np.unique(every["run"]).tolist() == list(RUNS)
 
 
+@pytest.mark.slow
 def test_what_there_is_no_score_of_is_an_error(scored, runs):
     archive = owtrend.open(scored)
     with pytest.raises(NotFoundError, match="no score 'chi'; there are chi2, bin"):

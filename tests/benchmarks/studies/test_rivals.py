@@ -33,6 +33,7 @@ def store(tmp_path_factory):
     return folder / "store"
 
 
+@pytest.mark.slow
 def test_a_run_is_good_unless_a_fault_changed_its_histograms(store):
     assert rivals.good_runs(store) == {"EMC": list(GOOD)}
 
@@ -67,6 +68,7 @@ def test_a_lower_cut_flags_good_reports_too(store):
     assert findings["z"].min() < 5
 
 
+@pytest.mark.slow
 def test_autodqm_by_run_flags_the_run_at_its_end(store):
     findings = rivals.autodqm_by_run(store)
     assert findings[["run", "histogram"]].values.tolist() == [[BAD, "flat"]]
@@ -75,6 +77,7 @@ def test_autodqm_by_run_flags_the_run_at_its_end(store):
     assert findings["start"].tolist() == [first - np.timedelta64(60, "s")]
 
 
+@pytest.mark.slow
 def test_o2_flags_the_step_of_mean_and_rate_at_its_first_report(store):
     findings = rivals.o2_tpc(store)
     step = START + (120 + HOT) * MINUTE
