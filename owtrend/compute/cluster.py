@@ -81,12 +81,15 @@ class _Cluster:
                 "want of memory; give fewer workers, or each more memory. The same command continues from there"
             ) from error
         except CancelledError as error:
-            raise WorkersLostError(
-                f"{self._where}: no worker for {self._patience:g} s, or the scheduler is gone; start some, then call "
-                "again: the same command continues from there"
-            ) from error
+            raise WorkersLostError(f"{self._lost()}, then call again: the same command continues from there") from error
         finally:
             over.set()
+
+    def _lost(self) -> str:
+        """What is missing when Dask gives up its tasks, and what to do."""
+        if self._client.status == "running":
+            return f"{self._where}: no worker for {self._patience:g} s; start some"
+        return f"{self._where}: it is gone; start it and its workers anew"
 
     def _watch(self, futures: Sequence[Any], over: threading.Event) -> None:
         """Cancel tasks that no worker is there for any more: Dask would wait for ever."""
@@ -101,11 +104,24 @@ class _Cluster:
                 since = None
             elif since is None:
                 since = now
-                _log.warning("%s: no worker left; waiting for %g s", self._where, self._patience)
+                if self._client.status == "running":
+                    _log.warning("%s: no worker left; waiting for %g s", self._where, self._patience)
             elif now - since >= self._patience:
                 with contextlib.suppress(Exception):  # closed meanwhile
                     self._client.cancel(futures)
                 return
+
+
+@contextlib.contextmanager
+def _without_messages_of_dask() -> Iterator[None]:
+    """Print no message of Dask's client: where it loses its scheduler, the error of the tasks says so."""
+    log = logging.getLogger("distributed.client")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def _wait_for_workers(client: Any, where: str, patience: float) -> int:
@@ -169,7 +185,7 @@ def runner(
                 f"scheduler {quoted(scheduler)}: {' '.join(str(error).split())}; expected an address such as "
                 "tcp://host:8786"
             ) from error
-        with client:
+        with _without_messages_of_dask(), client:
             where = f"scheduler {scheduler}"
             yield _Cluster(client, _wait_for_workers(client, where, wait_for_workers), where, wait_for_workers)
         return

@@ -5,13 +5,14 @@ import subprocess
 import sys
 import time
 from functools import partial
+from types import SimpleNamespace
 
 import dask
 import numpy as np
 import pytest
 from distributed import LocalCluster, Security
 
-from owtrend.compute import compute
+from owtrend.compute import cluster, compute
 from owtrend.compute.cluster import interrupts_blocked, local_cluster, runner
 from owtrend.errors import UsageError, WorkersLostError
 from owtrend.store.repository import Store
@@ -101,6 +102,12 @@ def test_workers_that_are_all_lost_end_a_pass(caplog):
         with pytest.raises(WorkersLostError, match=r"no worker for 0.3 s"):
             next(results)
     assert "no worker left; waiting for 0.3 s" in caplog.text
+
+
+@pytest.mark.parametrize(("status", "words"), [("running", "no worker for 3 s"), ("closed", "it is gone")])
+def test_lost_tasks_are_those_of_lost_workers_or_of_a_lost_scheduler(status, words):
+    lost = cluster._Cluster(SimpleNamespace(status=status), 1, "scheduler tcp://host:8786", 3.0)._lost()
+    assert lost.startswith(f"scheduler tcp://host:8786: {words}; start ")
 
 
 def test_a_task_that_kills_its_workers_is_given_up_in_one_line():
