@@ -397,10 +397,11 @@ class Archive(Displayed):
         Returns
         -------
         :
-            ``z`` (time, histogram, score) [normal standard deviations], corrected for overdispersion and the number of
-            bins: positive where a histogram differs from its references. ``total`` (time, histogram): all scores of its
-            bins as one; ``flagged`` (time, histogram) where it exceeds the coord ``threshold``, or the fraction or rate
-            does. NaN where a histogram did not report. ``snapshot`` for ``time`` without ``run``.
+            ``z`` (time, histogram, score) [normal standard deviations], given how much the histogram scatters while
+            nothing is wrong, and the number of bins: positive where it differs from its references. ``total`` (time,
+            histogram): all scores of its bins as one; ``flagged`` (time, histogram) where it exceeds the coord
+            ``threshold``, or the fraction or rate does. NaN where a histogram did not report. ``snapshot`` for ``time``
+            without ``run``.
 
         Raises
         ------

@@ -19,6 +19,7 @@ from owtrend.model.axis import Axis
 from owtrend.model.histogram import DTYPES, Histogram, unfold
 from owtrend.model.rows import Accumulation
 from owtrend.model.snapshot import Snapshot
+from owtrend.outliers.null_model import NullModel
 from owtrend.output import root_writer
 from owtrend.store.append import appender
 from owtrend.store.repository import Store
@@ -196,3 +197,11 @@ def table(
         variables[part] = (("time", *first[part].dims), cells)
     coords = {**first.coords, "time": START + np.arange(len(rows)) * MINUTE, "run": 300000, "additive": True}
     return xr.Dataset(variables, coords=coords, attrs={**first.attrs, "subsystem": "EMC"})
+
+
+def independent_fills() -> NullModel:
+    """What is known of a histogram once many runs have shown that its fills come one by one, alike in each run."""
+    unknown = NullModel.unknown()
+    known = unknown.known.copy()
+    known[..., :2] = 1e6
+    return NullModel(known, 0 * unknown.spread)

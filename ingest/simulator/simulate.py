@@ -22,6 +22,7 @@ import uproot
 from numpy.typing import NDArray
 
 from ingest import naming
+from ingest.simulator.conditions import Conditions
 from ingest.simulator.detector import COMPONENTS, EVENTS, component, histograms
 from ingest.simulator.faults import ALL_FAULTS, Fault, drawn, planned
 from ingest.simulator.histogram import SimulatedHistogram, filled, root_object
@@ -85,6 +86,7 @@ class _Series:
     faults: tuple[Fault, ...]
     scale: float
     statistics: float
+    conditions: Conditions
     seed: tuple[int, ...]
 
 
@@ -96,6 +98,7 @@ def simulate(
     scale: float = 0.1,
     statistics: float = 1.0,
     faults: Literal["planned"] | int | Sequence[str] = "planned",
+    conditions: Conditions = Conditions(),  # noqa: B008 - immutable
     seed: int = 1,
     first_run: int = 300000,
     workers: int = 0,
@@ -124,6 +127,8 @@ def simulate(
     faults
         ``"planned"``: the ten of the demo, in its first five runs; a number: that many of `FAULTS`, drawn; names of
         `FAULTS` or `COUNTER_EVENTS`: one of each, drawn; ``()``: none. Runs of fewer than 30 snapshots have none.
+    conditions
+        How fills scatter while nothing is wrong; by default independently, in the same shapes in every run.
     seed
         Seed of fills, times, reports and drawn faults; the detector itself (gains, dead channels) is always the same.
     workers
@@ -158,6 +163,7 @@ def simulate(
     series = [
         _Series(
             folder=folder, run=run, subsystem=subsystem, times=tuple(ends), scale=scale, statistics=statistics,
+            conditions=conditions,
             age=((run - first_run) % RUNS_PER_FILL * spacing).total_seconds(),
             faults=tuple(fault for fault in chosen if (fault.run, fault.subsystem) == (run, subsystem)),
             seed=(seed, run - first_run, position % len(COMPONENTS), 1),
@@ -175,6 +181,7 @@ def simulate(
         "runs": numbers,
         "fills": [numbers[i : i + RUNS_PER_FILL] for i in range(0, runs, RUNS_PER_FILL)],
         "arguments": {"snapshots": snapshots, "scale": scale, "statistics": statistics, "seed": seed},
+        "conditions": asdict(conditions),
         "beam_lifetime": BEAM_LIFETIME, "report_cycle": [REPORT_CYCLE, REPORT_JITTER],
         "events": simulation.events, "components": simulation.components, "faults": list(map(asdict, chosen)),
     }  # fmt: skip
@@ -283,7 +290,8 @@ def _snapshots(series: _Series) -> Iterator[dict[str, Any]]:
                 assert change is not None
                 counts[i], until = change(histogram, counts[i], jump.size, jump_rng), end
             if until > since:
-                new = rng.poisson(series.statistics * _fills(histogram, series, ages, since, until))
+                expected = series.statistics * _fills(histogram, i, series, ages, since, until)
+                new = series.conditions.fills(rng, expected)
                 counts[i][: len(new)] += new  # those after it, of weights before a Scale(), stay
                 counted[i] = until
             if until > since or histogram.name not in objects:
@@ -298,10 +306,13 @@ def _jumps_at(fault: Fault, times: Sequence[datetime]) -> bool:
 
 
 def _fills(
-    histogram: SimulatedHistogram, series: _Series, ages: dict[datetime, float], since: float, until: float
-) -> NDArray[Any]:
+    histogram: SimulatedHistogram, position: int, series: _Series, ages: dict[datetime, float], since: float,
+    until: float,
+) -> NDArray[Any]:  # fmt: skip
     """Expected fills while the age of the beam is in ``(since, until]``, faults included."""
-    fills = histogram.density * _exposure(since, until)
+    of_run = np.random.default_rng((*series.seed, 2, position))
+    density = series.conditions.density(histogram, (until - series.age) / 3600, of_run)
+    fills = density * _exposure(since, until)
     for fault in series.faults:
         change = ALL_FAULTS[fault.kind].change
         if change and histogram.name in fault.histograms:

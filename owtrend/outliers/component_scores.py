@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from owtrend.kernels.components.rate_deviation import PHASE, RateSeries, deviations
 from owtrend.model.finding import Aspect, Finding, Flagged, Score
 from owtrend.model.rows import State
-from owtrend.model.wording import counted, run_names
+from owtrend.model.wording import counted, name_list, run_names
 from owtrend.outliers.activity import RunActivity, counts_together, in_ns
 from owtrend.outliers.components import Components, learn
 from owtrend.outliers.explain import compared_with
 from owtrend.outliers.histogram_scores import SUMMARIES, ScoreArrays, expected_wait
-from owtrend.outliers.monitor import COMPARISONS, SCORES, Counts, HistogramMonitor
-from owtrend.outliers.null_model import KNOWN_RUNS, NullModel, summary
+from owtrend.outliers.monitor import COMPARISONS, SCATTER, SCORES, Counts, HistogramMonitor
+from owtrend.outliers.null_model import NullModel
 from owtrend.outliers.reference_pool import NULL_RUNS, ScoreSettings, accepted_runs
 from owtrend.store.reader import SubsystemReader
 
@@ -90,7 +90,7 @@ def score_components(
     -------
     :
         For each run ``fraction``, ``rate`` (time, histogram): normal z; ``flagged`` (time, histogram); ``null``
-        (histogram, comparison, score + 1, 3); ``threshold`` (time,); and its findings.
+        (histogram, comparison, 5, 3); ``threshold`` (time,); and its findings.
     """
     past = recalled_components(view, before, settings)
     names = [entry.name for entry in view.registry.histograms.values()]
@@ -304,11 +304,10 @@ class RunComponents:
         self._of_rates = {(row, first): Finding.from_json(line) for row, first, line in state["of_rates"]}
 
     def null(self) -> NDArray[np.float32]:
-        """Normal size of the fractions so far, ``(histogram, comparison, score + 1, 3)``."""
-        out = np.full((len(self.names), len(COMPARISONS), len(SCORES) + 1, 3), np.nan, dtype=np.float32)
+        """How much the fractions scatter, ``(histogram, comparison, 5, 3)``."""
+        out = np.full((len(self.names), len(COMPARISONS), len(SCATTER), 3), np.nan, dtype=np.float32)
         for component in self._with_fractions:
-            if component.monitor.raw:
-                out[component.members] = summary(component.monitor.raw)
+            out[component.members] = component.monitor.scatter()
         return out
 
     def finish(self, activity: RunActivity, entries: NDArray[np.float64], past: PastRuns | None = None) -> None:
@@ -354,19 +353,20 @@ class RunComponents:
         reference = _reference(_since(self._alike, epochs, current.ends[0]), members, self.settings)
         monitor = _monitor(self._alike, reference, members, self.settings)
         nearest = max(before, key=lambda one: len(np.intersect1d(one.members, members)), default=None)
-        raw = []
+        scatter = HistogramMonitor()
         if nearest is not None and len(np.intersect1d(nearest.members, members)):
-            raw = nearest.monitor.raw
+            scatter = nearest.monitor
         later = [epoch for epoch in epochs if epoch >= current.ends[0]]
         component = _Component(members, monitor, [earlier.run for earlier in reference], -1, later)
         bad = np.any(Flagged.FRACTION.is_set(self.arrays["flagged"][:, members]), axis=1)
         for earlier_row in np.flatnonzero(current.activity.reported[:row, members].any(axis=1)).tolist():
-            if current.is_whole(component, earlier_row) and current.known(component, earlier_row).all():
+            if current.known(component, earlier_row).all():
                 self._begin_anew(component, current.ends[earlier_row])
                 if not bad[earlier_row]:
                     component.monitor.accept(current.report(members, earlier_row))
             component.begin = earlier_row
-        component.monitor.raw = list(raw)
+        for name in ("good", "every", "reports"):
+            setattr(component.monitor, name, getattr(scatter, name).copy())
         return component
 
     def _begin_anew(self, component: _Component, time: int) -> None:
@@ -381,10 +381,10 @@ class RunComponents:
         if not current.activity.reported[row, members].any():
             return
         flagged = self.arrays["flagged"]
-        whole, known = current.is_whole(component, row), current.known(component, row)
+        known = current.known(component, row)
         begin, component.begin = component.begin, row
         every, members = members, members[known]
-        if not whole or len(members) < 2:
+        if len(members) < 2:
             flagged[row, every] |= _FRACTION
             return
         self._begin_anew(component, current.ends[row])
@@ -395,22 +395,28 @@ class RunComponents:
         if scores is not None:
             self.arrays["fraction"][row, members] = scores.total
             if scores.total > current.thresholds[row]:
-                worst = int(scores.difference["bin_cell"])
-                if bad.any() and not bad[worst]:
-                    worst = int(np.argmax(bad))  # of two histograms the one whose bins are flagged, too
+                data, reference = monitor.compared(scores, report)
+                worst = monitor.unusual(scores, data, reference, float(current.thresholds[row]))
+                if len(worst) == 1 and len(members) == 2 and bad.any() and not bad[worst[0]]:
+                    worst = [int(np.argmax(bad))]  # of two histograms the one whose bins are flagged, too
                 flagged[row, every] |= _FRACTION
                 flagged[row, members[worst]] |= _CONTRIBUTES
-                data, reference = monitor.compared(scores, report)
-                expected = reference.counts[worst] * scores.ratio
-                name = self.names[members[worst]]
+                names = [self.names[member] for member in members[worst]]
+                seen = float(data.counts[worst].sum())
+                others = data.counts.sum() - seen, reference.counts.sum() - reference.counts[worst].sum()
+                scale = others[0] / others[1] if min(others) > 0 else scores.ratio
+                expected = reference.counts[worst].sum() * scale
+                whose = f"{names[0]} in its" if len(names) == 1 else f"{name_list(names)} in their"
                 why = (
-                    f"fraction of {name} in its component: {counted(data.counts[worst], expected)} "
+                    f"fraction of {whose} component: {counted(seen, expected)} "
                     f"({compared_with(scores, component.runs)})"
                 )
-                side = 1 if data.counts[worst] > expected else -1
-                found = self.finding(current.activity, [name], begin, row, Score.FRACTION, scores.total, why, side)
+                side = 1 if seen > expected else -1
+                found = self.finding(current.activity, names, begin, row, Score.FRACTION, scores.total, why, side)
                 self._of_fractions.append(found)
+                monitor.learn(scores, good=False)
                 return
+            monitor.learn(scores, good=not bad.any())
         if bad.any() or not known.all():
             flagged[row, every] |= _FRACTION
         else:
@@ -490,15 +496,14 @@ class _CurrentRun:
         """A component as one histogram."""
         return Counts(np.ascontiguousarray(self.entries[row, members]), np.array([len(members)], dtype=np.int64))
 
-    def is_whole(self, component: _Component, row: int) -> bool:
-        """False if a histogram was missing since the last report: it counts for longer than the others."""
-        rows = slice(max(component.begin, 0), row + 1)
-        return bool(self.activity.held[rows][:, component.members].all())
-
     def known(self, component: _Component, row: int) -> NDArray[np.bool_]:
-        """Of which members of a component all is known that they gained since its last report."""
-        rows = slice(component.begin + 1, row + 1)
-        return np.logical_not(self.activity.lost[rows][:, component.members].any(axis=0))
+        """Of which members of a component all is known that they gained since its last report.
+
+        Not of one that was missing since: what it gains counts for longer than that of the others.
+        """
+        lost = self.activity.lost[component.begin + 1 : row + 1][:, component.members].any(axis=0)
+        held = self.activity.held[max(component.begin, 0) : row + 1][:, component.members].all(axis=0)
+        return np.asarray(held & ~lost)
 
     @cached_property
     def seconds(self) -> NDArray[np.float64]:
@@ -590,8 +595,7 @@ def _monitor(
     known = [e for e in alike if len(e.summary) > members[0] and np.isfinite(e.summary[members[0]]).any()]
     accepted = accepted_runs([_any_rejected(earlier, members) for earlier in known], settings.adapt_after)
     summaries = [e.summary[members[0]] for e, good in zip(known, accepted, strict=True) if good][-NULL_RUNS:]
-    null_model = NullModel.from_runs(summaries) if len(summaries) >= KNOWN_RUNS else None
-    return HistogramMonitor(counts, null_model, scores=(_BIN,))
+    return HistogramMonitor(counts, NullModel.from_runs(summaries), scores=(_BIN,))
 
 
 def _expected(

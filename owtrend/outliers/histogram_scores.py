@@ -19,8 +19,7 @@ from owtrend.model.registry import HistogramEntry
 from owtrend.model.rows import State
 from owtrend.outliers.activity import RunActivity, in_ns
 from owtrend.outliers.explain import reason
-from owtrend.outliers.monitor import COMPARISONS, SCORES, Counts, HistogramMonitor, RunningCounts
-from owtrend.outliers.null_model import summary
+from owtrend.outliers.monitor import COMPARISONS, SCATTER, SCORES, Counts, HistogramMonitor, RunningCounts
 from owtrend.outliers.reference_pool import ReferencePool, ScoreSettings
 from owtrend.store.reader import SubsystemReader
 from owtrend.trends.intervals import stretches
@@ -29,7 +28,7 @@ __all__ = ["SUMMARIES", "RunScores", "ScoreArrays", "expected_wait", "recalled_p
 
 ScoreArrays = dict[str, NDArray[Any]]
 _UNEVEN = 1.5  # exponential weights: fills come in fewer and larger steps than their variance says
-SUMMARIES = (*SCORES, "excess")  # names, as stored, along the dim of `summary`; "excess" is the overdispersion
+SUMMARIES = SCATTER  # names, as stored, of what a run teaches about how much reports scatter
 
 
 def score_runs(
@@ -51,7 +50,7 @@ def score_runs(
     -------
     :
         For each run ``z`` (time, histogram, score), ``total`` (time, histogram), ``flagged`` (time, histogram) and
-        ``null`` (histogram, comparison, score + 1, 3), and its findings. NaN where a histogram did not report.
+        ``null`` (histogram, comparison, 5, 3), and its findings. NaN where a histogram did not report.
     """
     columns = slice(first, first + len(histograms))
     pools = recalled_pools(view, before, histograms, first, settings)
@@ -129,7 +128,7 @@ def _recall(
         for current, pool in zip(running, pools, strict=True):
             current.finish(pool, run, mode)
     for column, pool in enumerate(pools):
-        pool.add_summary(summaries[column], activity.reported[:, column].sum(), flagged[:, column].sum())
+        pool.add_summary(summaries[column])
 
 
 @dataclass
@@ -145,8 +144,6 @@ class _Running:
     runs: list[int] = field(default_factory=list)  # in its reference
     latest: int | None = None  # report [ns]
     passed: int | None = None  # accepted levels that began before it
-    reports: int = 0
-    flagged: int = 0
 
     def begin(
         self, number: int, axes: tuple[Axis, ...], monitor: HistogramMonitor, common: tuple[Axis, ...] = ()
@@ -156,7 +153,6 @@ class _Running:
         self.total = self.accepted = None
 
     def count(self, report: Counts) -> None:
-        self.reports += 1
         self.total = _added(self.total, report)
 
     def accept(self, report: Counts) -> None:
@@ -242,11 +238,13 @@ class RunScores:
                     with np.errstate(invalid="ignore"):
                         out["z"][row - first, column] = np.fmax.reduce(scores.z, axis=0)
                     out["total"][row - first, column] = scores.total
-                if scores is None or scores.total <= thresholds[row - first]:
+                good = scores is None or bool(scores.total <= thresholds[row - first])
+                if scores is not None:
+                    current.monitor.learn(scores, good=good)
+                if scores is None or good:
                     current.accept(report)
                     continue
                 out["flagged"][row - first, column] = Flagged.BINS
-                current.flagged += 1
                 why = reason(scores, current.monitor.compared(scores, compared), current.common, current.runs)
                 findings.append(
                     Finding(
@@ -269,11 +267,11 @@ class RunScores:
             vars(current).update(known)
 
     def null(self) -> NDArray[np.float32]:
-        """Normal size of the scores of each histogram so far, ``(histogram, comparison, score + 1, 3)``."""
-        shape = len(self._running), len(COMPARISONS), len(SCORES) + 1, 3
+        """How much the reports of each histogram scatter, ``(histogram, comparison, 5, 3)``."""
+        shape = len(self._running), len(COMPARISONS), len(SCATTER), 3
         out = np.full(shape, np.nan, dtype=np.float32)
         for column, current in enumerate(self._running):
-            out[column] = summary(current.monitor.raw)
+            out[column] = current.monitor.scatter()
         return out
 
     def finish(self, pools: Sequence[ReferencePool]) -> None:
@@ -283,7 +281,7 @@ class RunScores:
             if current.passed is not None and current.latest is not None:
                 pool.begins_anew(current.latest)
             current.finish(pool, self.run, self._mode)
-            pool.add_summary(null[column], current.reports, current.flagged)
+            pool.add_summary(null[column])
 
     def _begin_anew(self, column: int, time: int) -> None:
         """Forget the references if a report at ``time`` [ns] is the first of a level that people accepted."""

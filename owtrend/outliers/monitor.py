@@ -13,20 +13,22 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from owtrend.kernels.two_sample.bins import compare_bins
 from owtrend.kernels.two_sample.lines import line_bounds, line_sums
-from owtrend.kernels.two_sample.report import COMPARISONS, SCORES, Group, compare_all, verdict
+from owtrend.kernels.two_sample.report import COMPARISONS, SCATTER, SCORES, Group, compare_all, null_of, verdict
+from owtrend.kernels.two_sample.tails import z_of_log_p
 from owtrend.model.axis import Axis, rearranged
-from owtrend.outliers.null_model import NullModel
+from owtrend.outliers.null_model import NullModel, summary
 
-__all__ = ["COMPARISONS", "RECENT", "SCORES", "Counts", "HistogramMonitor", "ReportScores", "RunningCounts"]
+__all__ = ["COMPARISONS", "RECENT", "SCATTER", "SCORES", "Counts", "HistogramMonitor", "ReportScores", "RunningCounts"]
 
 Floats = NDArray[np.float64]
 
 RECENT = 4  # reports that are tested together
 _NO_MOMENTS = np.empty((3, 0))
 _NOTHING: Group = np.empty(0), np.empty(0), _NO_MOMENTS
-_RELEARN_AFTER = 4  # reports
-_MOST_RAW = 1024  # reports whose scores are remembered; then the earliest quarter is forgotten
+_SURELY_SILENT = 10.0  # counts, of fills that come one by one, where none are
+_WITH_RUNS = 2  # comparisons with other runs; the others come after them
 # Most specific first: such a score is named as the reason if its z is at least 70 % of the largest.
 _MOST_SPECIFIC = tuple(map(SCORES.index, ("bin", "profile_bin", "window", "shift", "profile_chi2", "chi2")))
 _NEARLY_LARGEST = 0.7
@@ -124,11 +126,10 @@ class ReportScores:
 
     Parameters
     ----------
-    raw
-        Normal z of each score by counting statistics alone, then chi2 divided by its expectation; ``(comparison,
-        score + 1)``; NaN where there is none.
     z
-        Normal z of each score, conditional on the null model, ``(comparison, score)``.
+        Normal z of each score, ``(comparison, score)``; NaN where there is none.
+    scatter
+        What the report shows of how much reports scatter, see `owtrend.kernels.two_sample.report.compare`.
     total
         Normal z of the least likely score, after the trials factor of all of them.
     worst
@@ -137,8 +138,8 @@ class ReportScores:
         The worst comparison: a record of `owtrend.kernels.two_sample.report.DIFFERENCE`.
     """
 
-    raw: Floats
     z: Floats
+    scatter: Floats
     total: float
     worst: tuple[int, int]
     difference: np.void
@@ -147,6 +148,10 @@ class ReportScores:
     def ratio(self) -> float:
         """Counts of the data divided by those of the reference."""
         return float(self.difference["data_total"] / self.difference["reference_total"])
+
+
+def _no_scatter() -> Floats:
+    return np.zeros((len(COMPARISONS), len(SCATTER), 3))
 
 
 @dataclass(eq=False)
@@ -161,32 +166,86 @@ class HistogramMonitor:
         Learned from other runs; None if they are too few.
     scores
         Numbers of the `SCORES` that make sense; None: all.
+    good, every
+        What good reports, and all of them, have shown of how much reports scatter, as of
+        `owtrend.kernels.two_sample.report.null_of`.
+    reports
+        How many were tested, and how many of them were bad.
     """
 
     reference: Counts | None = None
     null_model: NullModel | None = None
     scores: tuple[int, ...] | None = None
     accepted: RunningCounts | None = None
-    raw: list[Floats] = field(default_factory=list)
+    good: Floats = field(default_factory=_no_scatter)
+    every: Floats = field(default_factory=_no_scatter)
+    reports: NDArray[np.int64] = field(default_factory=lambda: np.zeros(2, dtype=np.int64))
     _latest: RunningCounts | None = None  # the last accepted reports, and all accepted ones before them
     _earlier: RunningCounts | None = None
-    _own_null: tuple[int, NullModel] = field(default_factory=lambda: (0, NullModel.counting()))
     _recent: deque[Counts] = field(default_factory=lambda: deque(maxlen=RECENT - 1))
 
     def test(self, report: Counts) -> ReportScores | None:
         """Compare a report with its references; None if there is no reference, or no counts."""
-        null = self.null_model or self._null_from_reports()
+        null = self.null_model or NullModel.unknown()
         groups = report, self.reference, self.accepted, self._latest, self._earlier
-        raw, differences = compare_all(*map(_group, groups), report.bounds, null.overdispersion, _MIN_ENTRIES)
+        z, differences, scatter = compare_all(
+            *map(_group, groups), report.bounds, self.good, null.known, null.spread, _MIN_ENTRIES
+        )
         if self.scores is not None:
-            raw[:, [score for score in range(len(SCORES)) if score not in self.scores]] = np.nan
-        z, total, comparison, score = verdict(raw, null.location, null.scale, _MOST_SPECIFIC, _NEARLY_LARGEST)
+            z[:, [score for score in range(len(SCORES)) if score not in self.scores]] = np.nan
+        total, comparison, score = verdict(z, _MOST_SPECIFIC, _NEARLY_LARGEST)
         if comparison < 0:
             return None
-        self.raw.append(raw)
-        if len(self.raw) > _MOST_RAW:
-            del self.raw[: _MOST_RAW // 4]
-        return ReportScores(raw, z, total, (comparison, score), differences[comparison])
+        return ReportScores(z, scatter, total, (comparison, score), differences[comparison])
+
+    def unusual(self, scores: ReportScores, data: Counts, reference: Counts, threshold: float) -> list[int]:
+        """Bins that deviate in the comparison that says most, if bins are what deviates: histograms of a component.
+
+        Those that counted nothing come first. Then one after the other is taken out until the others are alike: at most
+        half of those that are left, as the majority is what is normal.
+        """
+        null = self.null_model or NullModel.unknown()
+        _, dispersion, spread = null_of(self.good, null.known, null.spread, scores.worst[0])[0]
+        chosen = np.flatnonzero((data.counts > 0) | (reference.counts == 0))
+        silent = np.flatnonzero((data.counts == 0) & (reference.counts > 0))
+        found: list[int] = []
+        if len(silent) and data.counts.sum() > 0:
+            alive = chosen[reference.counts[chosen] > 0]
+            scale = data.counts[alive].sum() / max(reference.counts[alive].sum(), 1e-300)
+            expected = reference.counts[silent] * scale
+            found = silent[expected / (dispersion + spread * expected) > _SURELY_SILENT].tolist()
+            chosen = np.setdiff1d(np.arange(len(data.counts)), found)
+        for _ in range(len(chosen) // 2):
+            d, r = data.counts[chosen], reference.counts[chosen]
+            if not (d.sum() > 0 and r.sum() > 0):
+                break
+            both = d.sum() + r.sum()
+            worst = compare_bins(d, r, both, d.sum() / both, dispersion, dispersion, spread)
+            if not (worst.trials and z_of_log_p(worst.log_p + np.log(worst.trials)) > threshold):
+                break
+            found.append(int(chosen[worst.cell]))
+            chosen = np.delete(chosen, worst.cell)
+        return sorted(found) or [int(scores.difference["bin_cell"])]
+
+    def learn(self, scores: ReportScores, *, good: bool) -> None:
+        """Learn how much reports scatter from one that was tested; an array is shared with `among`."""
+        sums = np.nan_to_num(scores.scatter)
+        sums[..., 1:] *= sums[..., :1]
+        self.every += sums
+        self.reports += 1, not good
+        if good:
+            self.good += sums
+
+    def scatter(self) -> Floats:
+        """What this run teaches those after it, see `owtrend.outliers.null_model.summary`.
+
+        How much reports scatter within a run is learned from good ones. How much runs differ, too; unless most reports
+        are bad, for then it may be that which is not known yet.
+        """
+        sums = self.good.copy()
+        if 2 * self.reports[1] > self.reports[0]:
+            sums[:_WITH_RUNS] = self.every[:_WITH_RUNS]
+        return summary(sums)
 
     def among(self, cells: NDArray[np.bool_]) -> Self:
         """The same for some of the cells of one axis, to test reports that have no others; scores go to both."""
@@ -223,13 +282,6 @@ class HistogramMonitor:
         reference = {0: self.reference, 1: self.reference, 2: self.accepted, 3: self._earlier}[comparison]
         assert reference is not None, "a comparison has a reference"
         return data, reference if isinstance(reference, Counts) else reference.to_counts()
-
-    def _null_from_reports(self) -> NullModel:
-        """From the earlier reports of this run, learned anew after every fourth."""
-        known = len(self.raw) // _RELEARN_AFTER * _RELEARN_AFTER
-        if known != self._own_null[0]:
-            self._own_null = known, NullModel.from_reports(self.raw[:known])
-        return self._own_null[1]
 
 
 def _group(counts: Counts | RunningCounts | None) -> Group:

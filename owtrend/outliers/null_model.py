@@ -1,94 +1,69 @@
-"""How the scores of a histogram scatter while nothing is wrong, learned from earlier runs or from the run itself."""
+"""How much the reports of a histogram scatter while nothing is wrong, learned from this run and from earlier ones."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from owtrend.kernels.series.mad import mad_sigma, nan_median
-from owtrend.kernels.two_sample.report import COMPARISONS, SCORES
+from owtrend.kernels.two_sample.report import COMPARISONS, SCATTER
 
-__all__ = ["KNOWN_RUNS", "NullModel", "summary"]
+__all__ = ["NullModel", "summary"]
 
 Floats = NDArray[np.float64]
 
-QUIET_QUANTILE = 0.15  # overdispersion is taken from the quietest 15 % of a run's reports
-MIN_OVERDISPERSION = 1.3  # less is not significant
-KNOWN_RUNS, _KNOWN_REPORTS = 3, 8  # a null model needs at least as many
+_WITHIN = COMPARISONS.index("this run")
+_PRIOR_RUNS = 3  # that what is assumed before anything is known is worth: as many bad runs in a row are the new normal
+# Relative differences that nobody cares about, until it is known how much a histogram really varies: of bins, windows,
+# means (in units of the spread of y), and of the mean along an axis (in units of the spread along it).
+_PRIOR = np.array([[0.02, 0.02, 0.05, 0.05, 0.0]] * 2 + [[0.03, 0.03, 0.03, 0.05, 0.0]] * 2)
+_TYPICAL = 0.7  # quantile of the runs: two bad ones of the first ones, or two among eight, teach nothing
 
 
 @dataclass(frozen=True, eq=False)
 class NullModel:
-    """Scatter of a histogram's scores while nothing is wrong.
+    """Scatter of the reports of a histogram while nothing is wrong.
 
-    It is never narrower than counting statistics. It is wider where fills come in bunches, or where conditions change
-    from run to run.
+    The variance of a count is ``dispersion`` times that of independent fills, since fills come in clusters, plus the
+    square of the expected count times ``spread``, since conditions change.
 
     Parameters
     ----------
-    overdispersion
-        chi2 divided by its expectation, ``(comparison,)``: counts are worth fewer by this factor.
-    location, scale
-        Of z, once counts were divided by the overdispersion, ``(comparison, score)``; 0 and 1: counting statistics.
+    known
+        Sums over the good reports of earlier runs, ``(comparison, 5, 3)``, of `SCATTER`: degrees of freedom; these
+        times dispersion, and times information.
+    spread
+        Variance of true relative differences in each comparison, ``(comparison, 5)``.
     """
 
-    overdispersion: Floats
-    location: Floats
-    scale: Floats
+    known: Floats
+    spread: Floats
 
     @classmethod
     def from_runs(cls, runs: Sequence[Floats]) -> Self:
         """Learn from the `summary` of each of some earlier runs."""
-        plain = cls.counting()
-        if len(runs) < KNOWN_RUNS:
-            return plain
-        stacked = np.stack(runs)
-        count, location, scale = stacked[..., 0], stacked[..., 1], stacked[..., 2]
-        known = (count > 0).sum(axis=0)
-        middle = nan_median(location)
-        wide = np.sqrt(nan_median(scale**2) + mad_sigma(location, middle) ** 2)
-        return cls(*_significant(middle, wide, np.where(known >= KNOWN_RUNS, np.nansum(count, axis=0), 0)))
+        if not runs:
+            return cls.unknown()
+        stacked = np.nan_to_num(np.stack(runs))
+        freedom, dispersion, information = np.moveaxis(stacked, -1, 0)
+        known = (freedom[..., None] * np.stack([np.ones_like(freedom), dispersion, information], axis=-1)).sum(axis=0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            within = np.fmax(known[_WITHIN, :, 1] / known[_WITHIN, :, 0], 1)
+            within = np.where(np.isfinite(within), within, 1)
+            excess = np.where(freedom * information > 0, (dispersion - within) / information, np.nan)
+        prior = np.broadcast_to(_PRIOR**2, (_PRIOR_RUNS, *_PRIOR.shape))
+        spread = np.nanquantile(np.concatenate([prior, excess]), _TYPICAL, axis=0, method="lower")
+        return cls(known, np.fmax(spread, 0))
 
     @classmethod
-    def from_reports(cls, raw: Sequence[Floats]) -> Self:
-        """Learn from `owtrend.outliers.monitor.ReportScores.raw` of earlier reports of the same run.
-
-        For runs without others before them. Only the overdispersion, and only from the quietest reports: a fault in
-        the run must not become normal in it.
-        """
-        plain = cls.counting()
-        if len(raw) < _KNOWN_REPORTS:
-            return plain
-        ordered = np.sort([scores[:, -1] for scores in raw], axis=0)  # NaN last
-        known = np.isfinite(ordered).sum(axis=0)
-        at = (QUIET_QUANTILE * np.maximum(known - 1, 0)).astype(np.intp)
-        quiet = np.where(known >= _KNOWN_REPORTS, ordered[at, np.arange(len(COMPARISONS))], 1.0)
-        return replace(plain, overdispersion=np.where(quiet > MIN_OVERDISPERSION, quiet, 1.0))
-
-    @classmethod
-    def counting(cls) -> Self:
-        """Counting statistics alone."""
-        shape = len(COMPARISONS), len(SCORES)
-        return cls(np.ones(len(COMPARISONS)), np.zeros(shape), np.ones(shape))
+    def unknown(cls) -> Self:
+        """Nothing known yet."""
+        return cls(np.zeros((len(COMPARISONS), len(SCATTER), 3)), _PRIOR**2)
 
 
-def summary(raw: Sequence[Floats]) -> Floats:
-    """Count, median and spread (as sigma) of the raw scores of a run's reports; ``(comparison, score + 1, 3)``."""
-    if not raw:
-        return np.full((len(COMPARISONS), len(SCORES) + 1, 3), np.nan)
-    stacked = np.stack(raw)
-    middle = nan_median(stacked)
-    spread = mad_sigma(stacked, middle)
-    return np.stack([np.isfinite(stacked).sum(axis=0).astype(float), middle, spread], axis=-1)
-
-
-def _significant(location: Floats, scale: Floats, count: Floats) -> tuple[Floats, Floats, Floats]:
-    """Overdispersion, location and scale where they differ from counting statistics by two errors."""
-    known, root = count > 0, np.sqrt(np.maximum(count, 1))
-    error = 2 * 1.25 * scale / root
-    overdispersion = np.where((known & (location - error > 1))[:, -1], location[:, -1], 1.0)
-    moved = np.where(known, location - np.fmax(error, 2 * 1.25 / root), 0.0)
-    wider = np.where(known, scale / (1 + 2 * 1.17 / root), 1.0)
-    return overdispersion, np.fmax(np.nan_to_num(moved[:, :-1]), 0), np.fmax(np.nan_to_num(wider[:, :-1]), 1)
+def summary(learned: Floats) -> Floats:
+    """Degrees of freedom, dispersion and information that a run has shown, ``(comparison, 5, 3)``; NaN where none."""
+    freedom = learned[..., :1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.concatenate([np.where(freedom > 0, freedom, np.nan), learned[..., 1:] / freedom], axis=-1)

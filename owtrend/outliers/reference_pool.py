@@ -13,7 +13,7 @@ from owtrend.kernels.two_sample.tails import z_of
 from owtrend.model.axis import Axis, common_axes
 from owtrend.model.finding import Aspect, Concerned
 from owtrend.outliers.monitor import Counts, RunningCounts
-from owtrend.outliers.null_model import KNOWN_RUNS, NullModel
+from owtrend.outliers.null_model import NullModel
 
 __all__ = ["NULL_RUNS", "PoolEntry", "ReferencePool", "ScoreSettings", "accepted_runs"]
 
@@ -120,7 +120,7 @@ class ReferencePool:
     settings: ScoreSettings
     histogram: str = ""
     entries: deque[PoolEntry] = field(init=False)
-    summaries: deque[tuple[bool, NDArray[np.float64]]] = field(default_factory=lambda: deque(maxlen=NULL_RUNS))
+    summaries: deque[NDArray[np.float64]] = field(default_factory=lambda: deque(maxlen=NULL_RUNS))
 
     def __post_init__(self) -> None:
         self.entries = deque(maxlen=self.settings.warm_up)
@@ -167,16 +167,14 @@ class ReferencePool:
         counts = RunningCounts.from_counts(*(entry.counts.on(entry.axes, joined) for entry in chosen))
         return counts.to_counts(), [entry.run for entry in chosen], joined
 
-    def null_model(self) -> NullModel | None:
-        """The null model of the accepted runs; None if they are too few."""
-        accepted = accepted_runs([rejected for rejected, _ in self.summaries], self.settings.adapt_after)
-        known = [summary for (_, summary), good in zip(self.summaries, accepted, strict=True) if good]
-        return NullModel.from_runs(known) if len(known) >= KNOWN_RUNS else None
+    def null_model(self) -> NullModel:
+        """The null model of the runs so far."""
+        return NullModel.from_runs(self.summaries)
 
-    def add_summary(self, summary: NDArray[np.float64], reported: int, flagged: int) -> None:
-        """Add the scores of a finished run, as `owtrend.outliers.null_model.summary` has them, of so many reports."""
+    def add_summary(self, summary: NDArray[np.float64]) -> None:
+        """Add how much the reports of a finished run scatter, as `owtrend.outliers.null_model.summary` has it."""
         if np.isfinite(summary).any():
-            self.summaries.append((2 * flagged > reported, summary))
+            self.summaries.append(summary)
 
     def add_run(
         self, run: int, mode: str, axes: tuple[Axis, ...], total: RunningCounts | None,

@@ -9,6 +9,7 @@ from owtrend.model.finding import BinRange
 from owtrend.outliers import explain
 from owtrend.outliers.explain import reason
 from owtrend.outliers.monitor import SCORES, Counts, HistogramMonitor
+from tests.builders import independent_fills
 
 AXES = (Axis.spaced(20, 0, 10, "energy [GeV]"),)
 
@@ -16,7 +17,7 @@ AXES = (Axis.spaced(20, 0, 10, "energy [GeV]"),)
 def found(data, reference):
     """Score and reason of a report compared with runs 7 and 8."""
     sizes = np.array([22], dtype=np.int64)
-    monitor = HistogramMonitor(Counts(np.asarray(reference, dtype=float), sizes))
+    monitor = HistogramMonitor(Counts(np.asarray(reference, dtype=float), sizes), independent_fills())
     report = Counts(np.asarray(data, dtype=float), sizes)
     scores = monitor.test(report)
     assert scores is not None

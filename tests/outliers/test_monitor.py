@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from owtrend.outliers.monitor import COMPARISONS, Counts, HistogramMonitor
-from owtrend.outliers.null_model import NullModel, summary
+from owtrend.outliers.null_model import NullModel
+from tests.builders import independent_fills
 
 SIZES = np.array([22], dtype=np.int64)
 SHAPE = np.random.default_rng(0).gamma(3, size=22)
@@ -26,7 +27,7 @@ def test_each_comparison_starts_when_its_reference_exists():
         report = counts(rng)
         scores = monitor.test(report)
         assert scores is not None
-        compared.append(np.isfinite(scores.raw).any(axis=1).tolist())
+        compared.append(np.isfinite(scores.z).any(axis=1).tolist())
         monitor.accept(report)
     assert compared[0] == [True, False, False, False]
     assert compared[1] == [True, True, True, False]
@@ -37,7 +38,7 @@ def test_reports_that_are_not_accepted_are_no_reference():
     rng = np.random.default_rng(3)
     hot = SHAPE.copy()
     hot[7] += SHAPE.sum()
-    monitor = HistogramMonitor()
+    monitor = HistogramMonitor(null_model=independent_fills())
     for _ in range(5):
         monitor.accept(counts(rng))
     totals = []
@@ -55,7 +56,7 @@ def test_totals_of_good_reports_exceed_the_limit_of_one_in_a_thousand_rarely():
     rng = np.random.default_rng(4)
     totals = []
     for _ in range(300):
-        monitor = HistogramMonitor(counts(rng, 100))
+        monitor = HistogramMonitor(counts(rng, 100), independent_fills())
         for _ in range(6):
             report = counts(rng)
             scores = monitor.test(report)
@@ -66,23 +67,70 @@ def test_totals_of_good_reports_exceed_the_limit_of_one_in_a_thousand_rarely():
     assert np.max(totals) > 2
 
 
-@pytest.mark.parametrize("bunch", [1, 9])
-def test_fills_in_bunches_are_normal_after_some_runs(bunch):
-    rng = np.random.default_rng(5)
-
-    def report(times):
-        return Counts(bunch * rng.poisson(times * SHAPE / bunch).astype(float), SIZES)
-
-    summaries, totals = [], []
+def run(rng, monitor, draw, threshold=3.8):
+    """Totals of twelve reports; those below the threshold become part of the references."""
+    totals = []
     for _ in range(12):
-        monitor = HistogramMonitor(report(100), NullModel.from_runs(summaries) if len(summaries) >= 3 else None)
-        for _ in range(12):
-            data = report(20)
-            scores = monitor.test(data)
-            assert scores is not None
+        data = draw(rng)
+        scores = monitor.test(data)
+        good = scores is None or scores.total < threshold
+        if scores is not None:
             totals.append(scores.total)
+            monitor.learn(scores, good=good)
+        if good:
             monitor.accept(data)
-        summaries.append(summary(monitor.raw))
-    assert max(totals[72:]) < 4.5
-    if bunch > 1:
-        assert max(totals[:12]) > 4.5
+    return totals
+
+
+@pytest.mark.parametrize("dispersion", [1.4, 2.0, 5.0])
+def test_fills_in_clusters_are_normal_from_the_first_run_on(dispersion):
+    rng = np.random.default_rng(5)
+    shape = rng.gamma(3, 20, size=102)
+    sizes = np.array([102], dtype=np.int64)
+
+    def draw(rng):
+        clusters = rng.standard_gamma(shape / (dispersion - 1)) * (dispersion - 1)
+        return Counts(rng.poisson(clusters).astype(float), sizes)
+
+    totals, summaries, reference = [], [], None
+    for _ in range(20):
+        monitor = HistogramMonitor(reference, NullModel.from_runs(summaries))
+        totals += run(rng, monitor, draw)
+        summaries.append(monitor.scatter())
+        reference = monitor.accepted.to_counts()
+    assert max(totals) < 4.2
+    hot = shape.copy()
+    hot[40] *= 6
+    shape = hot
+    assert min(run(rng, HistogramMonitor(reference, NullModel.from_runs(summaries)), draw)[:3]) > 5
+
+
+def test_bins_that_vary_from_run_to_run_are_normal_once_runs_have_shown_by_how_much():
+    rng = np.random.default_rng(6)
+    sizes = np.array([102], dtype=np.int64)
+    shape = rng.gamma(3, 3000, size=102)
+    totals, summaries, reference = [], [], None
+    for _ in range(10):
+        varied = shape * np.exp(rng.normal(0, 0.06, size=102))
+        monitor = HistogramMonitor(reference, NullModel.from_runs(summaries))
+        totals.append(max(run(rng, monitor, lambda rng, varied=varied: Counts(rng.poisson(varied) + 0.0, sizes))))
+        summaries.append(monitor.scatter())
+        reference = monitor.accepted.to_counts() if monitor.accepted is not None else reference
+    assert max(totals[1:3]) > 5
+    assert max(totals[7:]) < 4
+
+
+def test_a_change_that_stays_does_not_become_the_spread_from_run_to_run():
+    rng = np.random.default_rng(7)
+    sizes = np.array([102], dtype=np.int64)
+    shape = rng.gamma(3, 3000, size=102)
+    summaries, reference = [], Counts(rng.poisson(60 * shape) + 0.0, sizes)
+    for _ in range(6):
+        monitor = HistogramMonitor(reference, NullModel.from_runs(summaries))
+        run(rng, monitor, lambda rng: Counts(rng.poisson(shape) + 0.0, sizes))
+        summaries.append(monitor.scatter())
+    changed = shape * np.exp(rng.normal(0, 0.1, size=102))
+    for _ in range(2):
+        monitor = HistogramMonitor(reference, NullModel.from_runs(summaries))
+        assert min(run(rng, monitor, lambda rng: Counts(rng.poisson(changed) + 0.0, sizes))) > 5
+        summaries.append(monitor.scatter())

@@ -29,7 +29,7 @@ def expected(run, number, name):
     later = run > STEP or (run == STEP and number >= SNAPSHOTS // 2)
     shape = np.full(6, 60.0)
     if name == "a" and later:
-        shape[2] *= 4  # a hot bin, which also raises the fraction of the histogram
+        shape[2] *= 5  # a hot bin, which also raises the fraction of the histogram
     if name == "a" and run >= NEXT:
         shape[4] *= 4
     if name in ("e", "f") and later:

@@ -61,3 +61,19 @@ def test_what_does_not_fit_is_refused():
         rate_zscore(trend(noise()), xr.DataArray(np.ones(100), {"time": TIME + pd.Timedelta("1s")}, "time"))
     with pytest.raises(DimsError, match="expected a trend"):
         zscore(xr.Dataset())
+
+
+@pytest.mark.parametrize("with_errors", [True, False])
+def test_errors_that_shrink_with_a_fault_do_not_hide_it(with_errors):
+    rng = np.random.default_rng(0)
+    value = rng.poisson(70000, 600) * rng.normal(1, 0.03, 600)
+    value[300:420] *= 0.02  # a sector is lost
+    trend = xr.Dataset({"value": ("time", value)}, coords={"time": pd.date_range("2020", periods=600, freq="min")})
+    if with_errors:
+        trend["error"] = "time", np.sqrt(value)
+    score = np.abs(mad_zscore(trend, window=400)["score"].values)
+    assert score[300:420].min() > 8
+    assert np.median(score[300:420]) > 15
+    good = np.concatenate([score[100:300], score[420:]])
+    assert np.median(good) < 1.5
+    assert np.mean(good > 5) < 0.01

@@ -48,7 +48,7 @@ def against_median(
     ----------
     value, error
         Shape ``(point,)``, of `owtrend.kernels.series.noise.usable_errors`; ``given``: whether errors are real. Then
-        they are enlarged only where the past scatters more than they tell.
+        they are enlarged only where the past scatters more than they allow.
     window
         Points before it; 0: all.
     least
@@ -57,20 +57,26 @@ def against_median(
     Returns
     -------
     :
-        ``expected``: the median with weights 1 / error; ``sigma`` of the point about it, the uncertainty of the median
-        included; ``freedom`` of Student's t that the score follows, inf for a normal one.
+        ``expected``: the median with weights 1 / error, where no point counts more than a typical one: errors of counts
+        shrink with a fault, and some faulty points would outweigh all others. ``sigma`` of the point about it, the
+        uncertainty of the median included; ``freedom`` of Student's t that the score follows, inf for a normal one.
     """
     n = len(value)
     expected, sigma, freedom = np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan)
     for i in range(max(least, 3), n):
         first = max(0, i - window) if window else 0
-        past, its = value[first:i], error[first:i]
+        past = value[first:i]
         if len(past) < max(least, 3):
             continue
+        typical = np.median(error[first:i])
+        its = np.maximum(error[first:i], typical)
         middle = weighted_median(past, 1 / its)
         scale, freedom[i] = _scale((past - middle) / its, 1, given)
-        expected[i] = middle
-        sigma[i] = scale * np.sqrt(error[i] ** 2 + np.pi / 2 / (1 / its**2).sum())
+        # Scatter beyond the errors does not shrink with them.
+        more = (scale**2 - 1) * typical**2
+        its = np.sqrt(its**2 + more)
+        expected[i] = weighted_median(past, 1 / its)
+        sigma[i] = np.sqrt(error[i] ** 2 + more + np.pi / 2 / (1 / its**2).sum())
     return expected, sigma, freedom
 
 
@@ -116,9 +122,10 @@ def against_line(
     expected, sigma, freedom = np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan)
     for i in range(max(least, 4), n):
         first = max(0, i - window) if window else 0
-        y, its, at = value[first:i], error[first:i], cause[first:i]
+        y, at = value[first:i], cause[first:i]
         if len(y) < max(least, 4):
             continue
+        its = np.maximum(error[first:i], np.median(error[first:i]))  # as in `against_median`
         robust, scale = np.ones(len(y)), 1.0
         middle = level = slope = sw = sxx = 0.0
         for _ in range(8):

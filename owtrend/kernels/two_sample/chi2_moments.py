@@ -78,11 +78,15 @@ def three_moments(n: float, whole: float, k: float, h: float, h2: float) -> tupl
 
 
 @compiled(error_model="numpy")
-def z_of_chi2(chi2: float, mean: float, variance: float, skewness: float) -> float:
-    """Normal z of a gamma variable of these moments: Wilson & Hilferty, Proc. Natl. Acad. Sci. 17 (1931) 684."""
+def z_of_chi2(chi2: float, mean: float, variance: float, skewness: float, freedom: float = np.inf) -> float:
+    """Normal z of a gamma variable of these moments: Wilson & Hilferty, Proc. Natl. Acad. Sci. 17 (1931) 684.
+
+    If its unit was learned from so many degrees of freedom, of a ratio of two: Paulson, Ann. Math. Stat. 13 (1942) 233.
+    """
     shape = 4 / max(skewness, 1e-3) ** 2
     ratio = max(1 + (chi2 - mean) / math.sqrt(variance * shape), 0.0)
-    return (ratio ** (1 / 3) - (1 - 1 / (9 * shape))) * math.sqrt(9 * shape)
+    a, b, root = 1 / (9 * shape), 2 / (9 * max(freedom, 0.5)), ratio ** (1 / 3)
+    return ((1 - b) * root - (1 - a)) / math.sqrt(b * root * root + a)
 
 
 @compiled(error_model="numpy")

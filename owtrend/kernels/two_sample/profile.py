@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from owtrend.kernels.compiled import compiled
+from owtrend.kernels.two_sample.bins import typical
 from owtrend.kernels.two_sample.tails import log_upper
 
 __all__ = ["MeanDifference", "compare_means"]
@@ -14,20 +15,31 @@ __all__ = ["MeanDifference", "compare_means"]
 Floats = NDArray[np.float64]
 
 _LOG_2 = 0.6931471805599453
+_BLOCK, _FEW_CELLS = 16, 256  # bins of a block; of histograms with fewer cells, a block has a quarter
 
 
 class MeanDifference(NamedTuple):
-    """Sum of the squared pulls of ``bins`` means, and the least likely of them."""
+    """Sum of the squared pulls of ``bins`` means, and the least likely of them.
+
+    ``information``, n r / (n + r) of its entries, is the inverse variance of the difference of both means in units of
+    the spread of y; ``dispersion`` and ``freedom`` as of `owtrend.kernels.two_sample.bins.BinDifference`.
+    """
 
     chi2: float
     bins: int
     log_p: float
     cell: int
     sign: float
+    information: float
+    mean_information: float
+    dispersion: float
+    freedom: float
 
 
 @compiled(error_model="numpy")
-def compare_means(data: Floats, reference: Floats, min_entries: float) -> MeanDifference:
+def compare_means(
+    data: Floats, reference: Floats, min_entries: float, dispersion: float, spread: float
+) -> MeanDifference:  # fmt: skip
     """Compare means bin by bin: Welch's pull, with the spread of both samples together.
 
     Parameters
@@ -35,18 +47,23 @@ def compare_means(data: Floats, reference: Floats, min_entries: float) -> MeanDi
     data, reference
         Bin entries, sums of y and of y**2; shape ``(3, cell)``.
     min_entries
-        Entries that a bin needs in the data, and in the reference.
+        Entries that a bin needs in the data, and in the reference; of clusters, as many more.
+    dispersion, spread
+        By how much the variance of a pull exceeds 1: clusters, and the variance of true differences, in units of the
+        spread of y.
 
     Returns
     -------
     :
         ``log_p`` is two-sided, before the trials factor, which is ``bins``; NaN without such bins.
     """
-    total, bins = 0.0, 0
-    top, cell, sign = 0.0, -1, 0.0
+    total, bins, whole, fewest = 0.0, 0, 0.0, min_entries * dispersion
+    top, cell, sign, information = 0.0, -1, 0.0, 0.0
+    block = _BLOCK if data.shape[1] >= _FEW_CELLS else _BLOCK // 4
+    ratios, weights = np.zeros(data.shape[1] // block + 1), np.zeros(data.shape[1] // block + 1)
     for c in range(data.shape[1]):
         n, r = data[0, c], reference[0, c]
-        if not (n >= min_entries and r >= min_entries):
+        if not (n >= fewest and r >= fewest):
             continue
         mean, known = data[1, c] / n, reference[1, c] / r
         squares = max(data[2, c] - n * mean * mean, 0.0) + max(reference[2, c] - r * known * known, 0.0)
@@ -58,18 +75,27 @@ def compare_means(data: Floats, reference: Floats, min_entries: float) -> MeanDi
         # A t variable made a normal one (Wallace 1959).
         pull = math.copysign(math.sqrt(freedom * math.log1p(pull * pull / freedom)), pull)
         pull *= (8 * freedom + 1) / (8 * freedom + 3)
+        ratios[bins // block] += pull * pull
+        weights[bins // block] += 1
+        both = n * r / (n + r)
+        width = dispersion + spread * both
+        pull /= math.sqrt(width)
         if mean * known > 0 and variance < 9 * known * known:
             # Amplitudes fall off slowly to one side: means of gamma variables with this spread, whose ratio is F (a
             # normal one by Paulson, Ann. Math. Stat. 13 (1942) 233). The less significant of both pulls counts.
-            a, b = variance / (9 * known * known * n), variance / (9 * known * known * r)
+            a, b = width * variance / (9 * known * known * n), width * variance / (9 * known * known * r)
             root = (mean / known) ** (1 / 3)
             other = ((1 - b) * root - (1 - a)) / math.sqrt(b * root * root + a)
             if abs(other) < abs(pull):
                 pull = other
         total += pull * pull
+        whole += both
         bins += 1
         if abs(pull) > top:
-            top, cell, sign = abs(pull), c, math.copysign(1.0, pull)
+            top, cell, sign, information = abs(pull), c, math.copysign(1.0, pull), both
     if bins == 0:
-        return MeanDifference(np.nan, 0, np.nan, -1, 0.0)
-    return MeanDifference(total, bins, min(log_upper(top) + _LOG_2, 0.0), cell, sign)
+        return MeanDifference(np.nan, 0, np.nan, -1, 0.0, 0.0, 0.0, np.nan, 0.0)
+    blocks = (bins - 1) // block + 1
+    mean, known, _ = typical(ratios[:blocks] / weights[:blocks], weights[:blocks])
+    log_p = min(log_upper(top) + _LOG_2, 0.0)
+    return MeanDifference(total, bins, log_p, cell, sign, information, whole / bins, mean, known)

@@ -15,9 +15,10 @@ from owtrend.kernels.two_sample.bins import compare_bins
 from owtrend.kernels.two_sample.chi2_moments import three_moments, z_of_chi2
 from owtrend.kernels.two_sample.lines import worst_shift, worst_window
 from owtrend.kernels.two_sample.profile import compare_means
-from owtrend.kernels.two_sample.tails import log_upper, z_of_log_p
+from owtrend.kernels.two_sample.tails import log_upper, student, z_of_log_p
 
-__all__ = ["COMPARISONS", "DIFFERENCE", "SCORES", "Group", "Verdict", "compare", "compare_all", "scores", "verdict"]
+__all__ = ["COMPARISONS", "DIFFERENCE", "SCATTER", "SCORES", "Group", "Verdict", "compare", "compare_all", "null_of",
+           "scores", "verdict"]  # fmt: skip
 
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
@@ -28,7 +29,14 @@ Group = tuple[Floats, Floats, Floats]
 COMPARISONS = ("other runs", "run so far", "this run", "last reports")  # what a report is compared with
 SCORES = ("chi2", "bin", "window", "shift", "profile_chi2", "profile_bin")
 _CHI2, _BIN, _WINDOW, _SHIFT, _PROFILE_CHI2, _PROFILE_BIN = range(len(SCORES))
-_OVERDISPERSION = len(SCORES)  # column behind the scores: chi2 divided by its expectation
+# What shows how much histograms scatter while nothing is wrong, each with three numbers: the degrees of freedom from
+# which it is known, the dispersion (variance divided by that of independent fills), and the mean information.
+SCATTER = ("cells", "lines", "means", "axes", "blocks")
+_CELLS, _LINES, _MEANS, _AXES, _BLOCKS = range(len(SCATTER))
+_WITHIN = COMPARISONS.index("this run")  # shows how much reports scatter within a run
+_ENOUGH = 4  # degrees of freedom
+_ASSUMED, _ASSUMED_DISPERSION = 20.0, 1.4  # degrees of freedom, and their dispersion, before anything was seen
+_SPARSE = 0.15  # of what clusters add: as much too little shows in bins with few counts, `benchmarks/studies` has it
 
 # A comparison: totals; fields of `BinDifference`, `WindowDifference`, `ShiftDifference` and `MeanDifference`.
 DIFFERENCE = np.dtype(
@@ -43,15 +51,16 @@ DIFFERENCE = np.dtype(
 class Verdict(NamedTuple):
     """All scores of a report as one; see `verdict`."""
 
-    z: Floats
     total: float
     comparison: int
     score: int
 
 
 @compiled(error_model="numpy")
-def compare(data: Group, reference: Group, bounds: Numbers, min_entries: float, result: np.void) -> None:
-    """Compare two groups of counts; ``result`` is a record of `DIFFERENCE`, filled here.
+def compare(
+    data: Group, reference: Group, bounds: Numbers, min_entries: float, null: Floats, result: np.void, scatter: Floats
+) -> None:  # fmt: skip
+    """Compare two groups of counts; ``result``, a record of `DIFFERENCE`, and ``scatter`` are filled here.
 
     Trials are 0, and log-probabilities NaN, where a test is not possible.
 
@@ -61,6 +70,10 @@ def compare(data: Group, reference: Group, bounds: Numbers, min_entries: float, 
         See `owtrend.kernels.two_sample.lines.line_bounds`.
     min_entries
         See `owtrend.kernels.two_sample.profile.compare_means`.
+    null
+        Degrees of freedom, dispersion and spread of each of `SCATTER`, ``(5, 3)``.
+    scatter
+        Degrees of freedom, dispersion and information that these data show, ``(5, 3)``.
     """
     counts, sums, moments = data
     reference_counts, reference_sums, reference_moments = reference
@@ -68,39 +81,51 @@ def compare(data: Group, reference: Group, bounds: Numbers, min_entries: float, 
     result["data_total"], result["reference_total"] = n, whole
     result["bins"] = result["bin_trials"] = result["window_trials"] = result["shift_trials"] = 0
     result["chi2"] = result["bin_log_p"] = result["window_log_p"] = result["shift_log_p"] = np.nan
+    scatter[:] = 0.0
     if n > 0 and whole > 0:
         p = n / (n + whole)
-        bins = compare_bins(counts, reference_counts, p)
+        bins = compare_bins(counts, reference_counts, n + whole, p, null[_CELLS, 1], null[_LINES, 1], null[_CELLS, 2])
         result["bins"], result["chi2"] = bins.bins, bins.chi2
         result["inverse"], result["inverse2"] = bins.inverse, bins.inverse2
-        result["bin_log_p"], result["bin_trials"] = bins.log_p, bins.trials
+        result["bin_log_p"], result["bin_trials"] = student(bins.log_p, null[_CELLS, 0]), bins.trials
         result["bin_cell"], result["bin_sign"] = bins.cell, bins.sign
+        scatter[_CELLS] = bins.freedom, bins.dispersion, n * whole / (n + whole) / max(bins.bins, 1)
+        scatter[_BLOCKS] = float(bins.blocks), bins.uneven, 0.0
         if bins.trials > 0:
-            window = worst_window(sums, reference_sums, bounds, p)
-            result["window_log_p"], result["window_trials"] = window.log_p, window.trials
+            window = worst_window(sums, reference_sums, bounds, p, null[_LINES, 1], null[_LINES, 2])
+            result["window_log_p"], result["window_trials"] = student(window.log_p, null[_LINES, 0]), window.trials
             result["window_axis"], result["window_sign"] = window.axis, window.sign
             result["window_first"], result["window_last"] = window.first, window.last
-            shift = worst_shift(sums, reference_sums, bounds)
-            result["shift_log_p"], result["shift_trials"] = shift.log_p, shift.trials
+            scatter[_LINES] = window.freedom, window.dispersion, window.mean_information
+            shift = worst_shift(sums, reference_sums, bounds, null[_AXES, 1], null[_AXES, 2])
+            result["shift_log_p"], result["shift_trials"] = student(shift.log_p, null[_AXES, 0]), shift.trials
             result["shift_axis"], result["shift_sign"] = shift.axis, shift.sign
-    means = compare_means(moments, reference_moments, min_entries)
+            scatter[_AXES] = float(shift.trials), shift.dispersion, n * whole / (n + whole)
+    means = compare_means(moments, reference_moments, min_entries, null[_MEANS, 1], null[_MEANS, 2])
     result["profile_chi2"], result["profile_bins"] = means.chi2, means.bins
-    result["profile_log_p"], result["profile_cell"], result["profile_sign"] = means.log_p, means.cell, means.sign
+    result["profile_log_p"] = student(means.log_p, null[_MEANS, 0])
+    result["profile_cell"], result["profile_sign"] = means.cell, means.sign
+    scatter[_MEANS] = means.freedom, means.dispersion, means.mean_information
 
 
 @compiled(error_model="numpy")
-def scores(difference: np.void) -> Floats:
-    """Normal z of `SCORES`, then chi2 divided by its expectation, from a record of `DIFFERENCE`; NaN where none is."""
-    out = np.full(len(SCORES) + 1, np.nan)
+def scores(difference: np.void, null: Floats) -> Floats:
+    """Normal z of `SCORES` from a record of `DIFFERENCE`, with the null it was made with; NaN where there is none."""
+    out = np.full(len(SCORES), np.nan)
     d = difference
     if d["bins"] > 1:
+        factor = null[_CELLS, 1]
         mean, variance, skewness = three_moments(
-            d["data_total"], d["reference_total"], float(d["bins"]), d["inverse"], d["inverse2"]
-        )
+            d["data_total"] / factor, d["reference_total"] / factor, float(d["bins"]), d["inverse"] * factor,
+            d["inverse2"] * factor * factor,
+        )  # fmt: skip
         # With two bins, or one count where hardly any is expected, chi2 has few possible values: bins say more.
         if variance > 0.05 * (d["bins"] - 1) and skewness < 3.5:
-            out[_CHI2] = z_of_chi2(d["chi2"], mean, variance, skewness)
-            out[_OVERDISPERSION] = d["chi2"] / mean
+            uneven = null[_BLOCKS, 1]
+            wider = max(2 * mean * uneven / variance, 1.0)
+            out[_CHI2] = z_of_chi2(
+                d["chi2"], mean, variance * wider, skewness * math.sqrt(wider), null[_CELLS, 0] / uneven
+            )  # fmt: skip
     if d["bin_trials"] > 0:
         out[_BIN] = z_of_log_p(d["bin_log_p"] + math.log(d["bin_trials"]))
     if d["window_trials"] > 0:
@@ -108,9 +133,8 @@ def scores(difference: np.void) -> Floats:
     if d["shift_trials"] > 0:
         out[_SHIFT] = z_of_log_p(d["shift_log_p"] + math.log(d["shift_trials"]))
     if d["profile_bins"] > 0:
-        n = d["profile_bins"]
-        # chi2 made a normal variable (Wilson & Hilferty 1931).
-        out[_PROFILE_CHI2] = ((d["profile_chi2"] / n) ** (1 / 3) - (1 - 2 / (9 * n))) * math.sqrt(4.5 * n)
+        n = float(d["profile_bins"])
+        out[_PROFILE_CHI2] = z_of_chi2(d["profile_chi2"], n, 2 * n, math.sqrt(8 / n), null[_MEANS, 0])
         out[_PROFILE_BIN] = z_of_log_p(d["profile_log_p"] + math.log(n))
     return out
 
@@ -121,8 +145,54 @@ def _sum(first: Group, second: Group) -> Group:
 
 
 @compiled
-def _scaled(group: Group, factor: float) -> Group:
-    return group[0] * factor, group[1] * factor, group[2] * factor
+def null_of(learned: Floats, known: Floats, spread: Floats, number: int) -> Floats:
+    """How much a histogram scatters in one comparison while nothing is wrong.
+
+    Parameters
+    ----------
+    learned
+        Sums over the good reports of this run, ``(comparison, 5, 3)``, of `SCATTER`: degrees of freedom; these times
+        dispersion, and times information.
+    known
+        The same of earlier runs.
+    spread
+        Variance of true differences in each comparison, ``(comparison, 5)``.
+    number
+        Of the comparison.
+
+    Returns
+    -------
+    :
+        Degrees of freedom, dispersion and spread of each, ``(5, 3)``.
+    """
+    out = np.zeros((len(SCATTER), 3))
+    for part in range(len(SCATTER)):
+        within = learned[_WITHIN, part] + known[_WITHIN, part]
+        if within[0] > 0 or number >= _WITHIN:
+            _assume(out[part], within[0], within[1])
+        else:  # runs of one report: all that they scatter is how much they differ
+            _assume(out[part], known[number, part, 0], known[number, part, 0])
+        out[part, 2] = spread[number, part]
+    _complete(out)
+    return out
+
+
+@compiled
+def _assume(null: Floats, freedom: float, total: float) -> None:
+    """Degrees of freedom and dispersion, from so many that were seen and their sum; a few are assumed."""
+    null[0] = freedom + _ASSUMED
+    dispersion = max((total + _ASSUMED * _ASSUMED_DISPERSION) / null[0], 1.0)
+    null[1] = dispersion + _SPARSE * (dispersion - 1)
+
+
+@compiled
+def _complete(null: Floats) -> None:
+    """Lines scatter no less than cells, and shifts no less than lines; where little is known of them, as much."""
+    for part, other in ((_LINES, _CELLS), (_AXES, _LINES)):
+        if null[part, 0] < _ASSUMED + _ENOUGH and null[part, 1] <= null[other, 1]:
+            null[part, 0] = null[other, 0]
+        null[part, 1] = max(null[part, 1], null[other, 1])
+    null[_BLOCKS, 1] = max(null[_BLOCKS, 1], 1.0)
 
 
 @compiled
@@ -133,27 +203,31 @@ def compare_all(
     latest: Group,
     earlier: Group,
     bounds: Numbers,
-    overdispersion: Floats,
+    learned: Floats,
+    known: Floats,
+    spread: Floats,
     min_entries: float,
-) -> tuple[Floats, NDArray[np.void]]:
+) -> tuple[Floats, NDArray[np.void], Floats]:
     """A report compared with all its references in one call; see `COMPARISONS`.
 
     Parameters
     ----------
     report, reference, accepted, latest, earlier
         The report, other runs, and of its own run all accepted reports, the last ones, and those before these.
-    overdispersion
-        By which counts are divided in each comparison, ``(comparison,)``.
+    learned, known, spread
+        As of `null_of`.
     bounds, min_entries
         As of `compare`.
 
     Returns
     -------
     :
-        `scores` of each comparison, ``(comparison, score + 1)``, NaN where there is none; records of `DIFFERENCE`.
+        `scores` of each comparison, ``(comparison, score)``, NaN where there is none; records of `DIFFERENCE`; what
+        each showed of its `SCATTER`, ``(comparison, 5, 3)``.
     """
-    raw = np.full((len(COMPARISONS), len(SCORES) + 1), np.nan)
+    raw = np.full((len(COMPARISONS), len(SCORES)), np.nan)
     differences = np.zeros(len(COMPARISONS), dtype=DIFFERENCE)
+    scatter = np.zeros((len(COMPARISONS), len(SCATTER), 3))
     for number in range(len(COMPARISONS)):
         data, other = report, reference
         if number == 1:
@@ -168,54 +242,53 @@ def compare_all(
                 data = _sum(latest, report)
         if not len(other[0]):
             continue
-        if overdispersion[number] != 1:
-            factor = 1 / overdispersion[number]
-            data, other = _scaled(data, factor), _scaled(other, factor)
-        compare(data, other, bounds, min_entries, differences[number])
-        row = scores(differences[number])
+        null = null_of(learned, known, spread, number)
+        # Nothing is known of the first two reports of all: they show themselves how much they scatter.
+        for _ in range(2 if learned[_WITHIN, _CELLS, 0] + known[:, _CELLS, 0].sum() == 0 else 0):
+            compare(data, other, bounds, min_entries, null, differences[number], scatter[number])
+            for part in range(len(SCATTER)):
+                if scatter[number, part, 0] > 0:
+                    _assume(null[part], scatter[number, part, 0], scatter[number, part, 0] * scatter[number, part, 1])
+            _complete(null)
+        compare(data, other, bounds, min_entries, null, differences[number], scatter[number])
+        row = scores(differences[number], null)
         for score in range(len(row)):  # as one assignment it takes 5 s longer to compile
             raw[number, score] = row[score]
-        raw[number, _OVERDISPERSION] *= overdispersion[number]
-    return raw, differences
+    return raw, differences, scatter
 
 
 @compiled
-def verdict(raw: Floats, location: Floats, scale: Floats, most_specific: tuple[int, ...], nearly: float) -> Verdict:
+def verdict(raw: Floats, most_specific: tuple[int, ...], nearly: float) -> Verdict:
     """All scores in all comparisons as one.
 
     Parameters
     ----------
     raw
-        Rows of `scores`, shape ``(comparison, score + 1)``.
-    location, scale
-        Of each z while nothing is wrong, ``(comparison, score)``.
+        Rows of `scores`, shape ``(comparison, score)``.
     most_specific, nearly
         Scores by how much they say about where it is; one is preferred to the largest z from this fraction of it on.
 
     Returns
     -------
     :
-        z conditional on location and scale; the least likely one after the trials factor; comparison and score that
-        say most, -1 if there is no score.
+        The least likely one after the trials factor; comparison and score that say most, -1 if there is no score.
     """
-    comparisons, count = location.shape
-    z = np.empty((comparisons, count))
+    comparisons, count = raw.shape
     largest, trials = -np.inf, 0
     best, at = np.full(count, -np.inf), np.zeros(count, dtype=np.int64)
     for i in range(comparisons):
         for j in range(count):
-            z[i, j] = (raw[i, j] - location[i, j]) / scale[i, j]
-            if z[i, j] == z[i, j]:
+            if raw[i, j] == raw[i, j]:
                 trials += 1
-                if z[i, j] > best[j]:
-                    best[j], at[j] = z[i, j], i
-                largest = max(largest, z[i, j])
+                if raw[i, j] > best[j]:
+                    best[j], at[j] = raw[i, j], i
+                largest = max(largest, raw[i, j])
     if trials == 0:
-        return Verdict(z, np.nan, -1, -1)
+        return Verdict(np.nan, -1, -1)
     total = z_of_log_p(min(log_upper(largest) + math.log(trials), 0.0))
     score = 0
     for j in most_specific:
         if best[j] >= min(nearly * largest, largest):
             score = j
             break
-    return Verdict(z, total, at[score], score)
+    return Verdict(total, at[score], score)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from owtrend.kernels.compiled import compiled
 from owtrend.kernels.two_sample.beta_binomial import normal_quantile
 
-__all__ = ["log_tail", "log_upper", "z_of", "z_of_log_p"]
+__all__ = ["clustered_tail", "log_tail", "log_upper", "student", "z_of", "z_of_log_p"]
 
 Floats = NDArray[np.float64]
 
@@ -68,6 +68,49 @@ def z_of_log_p(log_p: float) -> float:
     if log_p <= -_LOG_2:
         return normal_quantile(log_p)
     return -normal_quantile(math.log(max(-math.expm1(min(log_p, 0.0)), _NEAR_ONE)))
+
+
+@compiled
+def clustered_tail(d: float, r: float, p: float, dispersion: float) -> float:
+    """As `log_tail`, of counts whose variance is ``dispersion`` times that of independent fills.
+
+    Where it is more, both are negative binomial, and d given the sum d + r = m is beta-binomial, with m p / (dispersion
+    - 1) and m q / (dispersion - 1). It is less for a bin with much of all counts, whose total is fixed.
+    """
+    m, q = d + r, 1 - p
+    if d < m * p:
+        d, r, p, q = r, d, q, p
+    if dispersion < 1.0001:
+        upper = max((d - 0.5) / dispersion + 0.5, 0.0)  # a count stays a count
+        return log_tail(upper, max(m / dispersion - upper, 0.0), p)
+    if m * p * q > 1500 * dispersion and r > 20 * dispersion:  # its skewness is small
+        return log_tail(d / dispersion, r / dispersion, p)
+    a, b = m * p / (dispersion - 1), m * q / (dispersion - 1)
+    log_point = math.lgamma(m + 1) - math.lgamma(d + 1) - math.lgamma(r + 1)
+    log_point += math.lgamma(d + a) + math.lgamma(r + b) - math.lgamma(m + a + b)
+    log_point -= math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+    total, term = 1.0, 1.0
+    while r >= 1:
+        term *= r * (a + d) / ((d + 1) * (b + r - 1))
+        if term < 1e-12 * total:
+            break
+        total += term
+        d += 1
+        r -= 1
+    return min(log_point + math.log(total), -0.0)
+
+
+@compiled
+def student(log_p: float, freedom: float) -> float:
+    """Log of a two-sided tail of a deviation whose unit was itself learned from so many degrees of freedom.
+
+    The normal z becomes Student's t, which is made a normal variable again (Wallace, Ann. Math. Stat. 30 (1959) 1124).
+    """
+    if not (freedom < 1e4 and log_p < -_LOG_2):
+        return log_p
+    z = z_of_log_p(log_p - _LOG_2)
+    z = math.sqrt(freedom * math.log1p(z * z / freedom)) * (8 * freedom + 1) / (8 * freedom + 3)
+    return min(log_upper(z) + _LOG_2, 0.0)
 
 
 @compiled

@@ -281,8 +281,7 @@ def _damaged_rows(view: SubsystemReader, report: Report) -> Iterator[Damage]:
 def _run(view: SubsystemReader, subsystem: str, run: int, report: Report) -> Iterator[bytes]:
     """Check the rows of one run; yields for each what goes into the digest."""
     run_index = view.run_indices[run]
-    rows = view.rows(run_index)
-    where = f"run {run}"
+    rows, where = view.rows(run_index), f"run {run}"
     report.carried += view.carried.get(run_index, 0)
     problems = list(_row_problems(view, rows))
     if len(rows.provenance) != len(rows):

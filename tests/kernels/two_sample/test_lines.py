@@ -28,7 +28,7 @@ def test_a_dead_module_is_a_window_though_cells_begin_with_the_underflow(channel
     reference, data = rng.poisson(20, (40, 66)).astype(float), rng.poisson(2, (40, 66)).astype(float)
     module = slice(1 + 2 * channels, 1 + 3 * channels)
     data[:, module] = 0
-    window = lines.worst_window(*along_axes(data, reference))
+    window = lines.worst_window(*along_axes(data, reference), 1.0, 0.0)
     assert (window.axis, window.first, window.last, window.sign) == (0, module.start, module.stop - 1, -1)
     assert window.log_p < -400
 
@@ -36,14 +36,14 @@ def test_a_dead_module_is_a_window_though_cells_begin_with_the_underflow(channel
 def test_a_flow_cell_is_a_window_by_itself():
     reference, data = np.full((40, 66), 20.0), np.full((40, 66), 2.0)
     data[:, 65] = 20
-    window = lines.worst_window(*along_axes(data, reference))
+    window = lines.worst_window(*along_axes(data, reference), 1.0, 0.0)
     assert (window.axis, window.first, window.last, window.sign) == (0, 65, 65, 1)
 
 
 def test_a_shift_is_the_rank_sum_of_mann_and_whitney():
     rng = np.random.default_rng(4)
     reference, data = rng.poisson(9, 30).astype(float), rng.poisson(np.linspace(3, 4, 30)).astype(float)
-    shift = lines.worst_shift(*along_axes(data, reference)[:3])
+    shift = lines.worst_shift(*along_axes(data, reference)[:3], 1.0, 0.0)
     filled = [np.repeat(np.arange(30), counts.astype(int)) for counts in (data, reference)]
     u = stats.mannwhitneyu(*filled, method="asymptotic", use_continuity=False)
     n, m = map(len, filled)
@@ -55,5 +55,5 @@ def test_no_window_and_no_shift_without_counts():
     data, reference = np.zeros(12), np.zeros(12)
     data[0] = reference[0] = 3
     sums = along_axes(data, reference)
-    assert lines.worst_window(*sums).axis == -1
-    assert lines.worst_shift(*sums[:3]).trials == 0
+    assert lines.worst_window(*sums, 1.0, 0.0).axis == -1
+    assert lines.worst_shift(*sums[:3], 1.0, 0.0).trials == 0
