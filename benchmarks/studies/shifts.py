@@ -131,8 +131,10 @@ def prepared(
     simulation = simulate.Simulation.load(place)
     truth = json.loads((place / "truth.json").read_text())
     arguments = truth["arguments"] | {"conditions": truth["conditions"]}
-    expected = {"snapshots": snapshots, "scale": scale, "statistics": 1.0, "seed": seed}
-    expected["conditions"] = asdict(CONDITIONS[conditions])
+    expected = {
+        "snapshots": snapshots, "scale": scale, "statistics": 1.0, "seed": seed,
+        "conditions": asdict(CONDITIONS[conditions]),
+    }  # fmt: skip
     if arguments != expected or len(simulation.runs) != runs:
         raise UsageError(
             f"{place} was simulated with {arguments} in {len(simulation.runs)} runs, not {expected} in {runs}"
@@ -151,7 +153,7 @@ def judged(detector: Detector, faulty: Shift, clean: Shift) -> Result:
         tuple(match_fault(fault, findings, faulty.reports) for fault in faulty.faults),
         tuple(match_fault(fault, clean_findings, clean.reports) for fault in faulty.faults),
         len(true), len(found) - len(true), len(true) - len(same), len(found_clean),
-        sum(incident.start >= clean.third for incident in found_clean), _hours(found_clean), faulty.hours,
+        sum(bool(incident.start >= clean.third) for incident in found_clean), _hours(found_clean), faulty.hours,
         faulty.hours * max(len(clean.runs) - 2, 0) / len(clean.runs),
     )  # fmt: skip
 
