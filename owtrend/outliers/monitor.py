@@ -228,7 +228,7 @@ class HistogramMonitor:
         return sorted(found) or [int(scores.difference["bin_cell"])]
 
     def learn(self, scores: ReportScores, *, good: bool) -> None:
-        """Learn how much reports scatter from one that was tested; an array is shared with `among`."""
+        """Learn how much reports scatter from one that was tested. What `among` made of this learns with it."""
         sums = np.nan_to_num(scores.scatter)
         sums[..., 1:] *= sums[..., :1]
         self.every += sums

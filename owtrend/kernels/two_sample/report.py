@@ -244,13 +244,16 @@ def compare_all(
             continue
         null = null_of(learned, known, spread, number)
         # Nothing is known of the first two reports of all: they show themselves how much they scatter.
-        for _ in range(2 if learned[_WITHIN, _CELLS, 0] + known[:, _CELLS, 0].sum() == 0 else 0):
+        rounds = 3 if learned[_WITHIN, _CELLS, 0] + known[:, _CELLS, 0].sum() == 0 else 1
+        for this in range(rounds):
             compare(data, other, bounds, min_entries, null, differences[number], scatter[number])
-            for part in range(len(SCATTER)):
-                if scatter[number, part, 0] > 0:
-                    _assume(null[part], scatter[number, part, 0], scatter[number, part, 0] * scatter[number, part, 1])
-            _complete(null)
-        compare(data, other, bounds, min_entries, null, differences[number], scatter[number])
+            if this < rounds - 1:
+                for part in range(len(SCATTER)):
+                    if scatter[number, part, 0] > 0:
+                        _assume(
+                            null[part], scatter[number, part, 0], scatter[number, part, 0] * scatter[number, part, 1]
+                        )
+                _complete(null)
         row = scores(differences[number], null)
         for score in range(len(row)):  # as one assignment it takes 5 s longer to compile
             raw[number, score] = row[score]
