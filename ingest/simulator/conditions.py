@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ingest.simulator.histogram import SimulatedHistogram
 
-__all__ = ["CONDITIONS", "Conditions"]
+__all__ = ["CONDITIONS", "INDEPENDENT", "Conditions"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -82,8 +82,9 @@ def _smeared(rng: np.random.Generator, hits: Integers, axis: int) -> Integers:
     return np.moveaxis(out, -1, axis)
 
 
+INDEPENDENT = Conditions()
 CONDITIONS = {
-    "independent": Conditions(),
+    "independent": INDEPENDENT,
     "clusters of 1.4": Conditions(dispersion=1.4),
     "clusters of 2": Conditions(dispersion=2.0),
     "clusters of 5": Conditions(dispersion=5.0),

@@ -22,7 +22,7 @@ import uproot
 from numpy.typing import NDArray
 
 from ingest import naming
-from ingest.simulator.conditions import Conditions
+from ingest.simulator.conditions import INDEPENDENT, Conditions
 from ingest.simulator.detector import COMPONENTS, EVENTS, component, histograms
 from ingest.simulator.faults import ALL_FAULTS, Fault, drawn, planned
 from ingest.simulator.histogram import SimulatedHistogram, filled, root_object
@@ -98,7 +98,7 @@ def simulate(
     scale: float = 0.1,
     statistics: float = 1.0,
     faults: Literal["planned"] | int | Sequence[str] = "planned",
-    conditions: Conditions = Conditions(),  # noqa: B008 - immutable
+    conditions: Conditions = INDEPENDENT,
     seed: int = 1,
     first_run: int = 300000,
     workers: int = 0,

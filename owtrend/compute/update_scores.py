@@ -209,5 +209,5 @@ def _write(
 
 
 def outcome_of(flagged: NDArray[np.uint8], null: NDArray[np.float32]) -> bytes:
-    """Digest of what a run leaves to later ones: which reports are good, and the normal size of its scores."""
+    """Digest of what a run leaves to later ones: which reports are good, and how much they scatter."""
     return hashlib.blake2b(flagged.tobytes() + null.tobytes(), digest_size=16).digest()

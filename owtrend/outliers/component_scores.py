@@ -135,7 +135,7 @@ class PastRuns(deque[_PastRun]):
         self, run: int, mode: str, activity: RunActivity, entries: NDArray[np.float64], flagged: NDArray[np.uint8],
         summaries: NDArray[np.float64],
     ) -> None:  # fmt: skip
-        """Add a run that has ended, with its flags and the normal size of its fractions."""
+        """Add a run that has ended, with its flags and how much its fractions scatter."""
         self.append(_past_run(run, mode, activity, entries, flagged, summaries, self._settings))
 
 

@@ -22,8 +22,7 @@ _BLOCK, _FEW_CELLS = 16, 256  # cells of a block; of histograms with fewer, a bl
 class BinDifference(NamedTuple):
     """chi2 of ``bins`` merged bins with the sums of 1 / m and 1 / m**2; the least likely bin of ``trials``.
 
-    ``information`` of that bin, m p (1 - p), is the inverse variance of the logarithm of d / r if fills are
-    independent. ``dispersion``: by which factor variances exceed that, known from ``freedom`` degrees of freedom.
+    ``dispersion``: variances divided by those of independent fills, known from ``freedom`` degrees of freedom.
     ``uneven``: the same of the variance of chi2, of some ``blocks`` of neighbours.
     """
 
@@ -35,7 +34,6 @@ class BinDifference(NamedTuple):
     cell: int
     sign: float
     trials: int
-    information: float
     dispersion: float
     freedom: float
     uneven: float
@@ -198,12 +196,11 @@ def compare_bins(
                 best = clustered_tail(data[c], reference[c], p, width)
                 break
     if filled < 2:
-        return BinDifference(bins, total * scale, inverse, inverse2, np.nan, -1, 0.0, 0, 0.0, np.nan, 0.0, np.nan, 0)
+        return BinDifference(bins, total * scale, inverse, inverse2, np.nan, -1, 0.0, 0, np.nan, 0.0, np.nan, 0)
     mean, known, uneven = typical(ratios[:blocks], weights[:blocks])
     if bins > 1:  # one normalisation was free
         mean *= bins / (bins - 1)
-    information = (data[cell] + reference[cell]) * variance if cell >= 0 else 0.0
     return BinDifference(
-        bins, total * scale, inverse, inverse2, min(best + _LOG_2, 0.0), cell, sign, filled, information,
-        mean, max(known - 1.0, 0.0), uneven, blocks,
+        bins, total * scale, inverse, inverse2, min(best + _LOG_2, 0.0), cell, sign, filled, mean,
+        max(known - 1.0, 0.0), uneven, blocks,
     )  # fmt: skip

@@ -26,7 +26,8 @@ _LONGEST = 16  # bins of a window that shows how windows scatter
 class WindowDifference(NamedTuple):
     """The least likely window of ``trials``: bins ``first`` to ``last`` of an axis.
 
-    ``information``, ``dispersion`` and ``freedom`` as of `owtrend.kernels.two_sample.bins.BinDifference`.
+    ``information``: mean m p (1 - p), the inverse variance of the logarithm of d / r of a window of independent fills;
+    ``dispersion`` and ``freedom`` as of `owtrend.kernels.two_sample.bins.BinDifference`.
     """
 
     log_p: float
@@ -36,7 +37,6 @@ class WindowDifference(NamedTuple):
     sign: float
     trials: int
     information: float
-    mean_information: float
     dispersion: float
     freedom: float
 
@@ -121,7 +121,7 @@ def worst_window(
     """
     variance = p * (1 - p)
     limit, best, fewest = 9 * variance, 0.0, 2 * dispersion / variance
-    worst_axis, worst_first, worst_last, sign, trials, information = -1, -1, -1, 0.0, 0, 0.0
+    worst_axis, worst_first, worst_last, sign, trials = -1, -1, -1, 0.0, 0
     axes, everything = len(bounds) - 1, data[bounds[1] - 1] + reference[bounds[1] - 1]
     ratios, count, freedom, whole = np.empty(4 * bounds[-1]), 0, 0.0, 0.0
     for axis in range(axes):
@@ -143,14 +143,14 @@ def worst_window(
                 if off * off > limit * max(1.0, -best / 9) * m * width:
                     log_p = clustered_tail(d, r, p, width)
                     if log_p < best:
-                        best, sign, information = log_p, math.copysign(1.0, off), m * variance
+                        best, sign = log_p, math.copysign(1.0, off)
                         worst_axis, worst_first, worst_last = axis, begin - first, end - first - 1
             length *= 2
     log_p = min(best + _LOG_2, 0.0) if trials > 0 else np.nan
     mean, known, _ = typical(ratios[:count], np.ones(count))
     freedom *= 0.5 * known / max(count, 1)  # as those of one length do with those of the next
     return WindowDifference(
-        log_p, worst_axis, worst_first, worst_last, sign, trials, information, whole / max(count, 1), mean,
+        log_p, worst_axis, worst_first, worst_last, sign, trials, whole / max(count, 1), mean,
         max(freedom - axes, 0.0),
     )  # fmt: skip
 

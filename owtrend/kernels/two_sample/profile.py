@@ -21,7 +21,7 @@ _BLOCK, _FEW_CELLS = 16, 256  # bins of a block; of histograms with fewer cells,
 class MeanDifference(NamedTuple):
     """Sum of the squared pulls of ``bins`` means, and the least likely of them.
 
-    ``information``, n r / (n + r) of its entries, is the inverse variance of the difference of both means in units of
+    ``information``: mean n r / (n + r) of entries, the inverse variance of the difference of two means in units of
     the spread of y; ``dispersion`` and ``freedom`` as of `owtrend.kernels.two_sample.bins.BinDifference`.
     """
 
@@ -31,7 +31,6 @@ class MeanDifference(NamedTuple):
     cell: int
     sign: float
     information: float
-    mean_information: float
     dispersion: float
     freedom: float
 
@@ -58,7 +57,7 @@ def compare_means(
         ``log_p`` is two-sided, before the trials factor, which is ``bins``; NaN without such bins.
     """
     total, bins, whole, fewest = 0.0, 0, 0.0, min_entries * dispersion
-    top, cell, sign, information = 0.0, -1, 0.0, 0.0
+    top, cell, sign = 0.0, -1, 0.0
     block = _BLOCK if data.shape[1] >= _FEW_CELLS else _BLOCK // 4
     ratios, weights = np.zeros(data.shape[1] // block + 1), np.zeros(data.shape[1] // block + 1)
     for c in range(data.shape[1]):
@@ -92,10 +91,10 @@ def compare_means(
         whole += both
         bins += 1
         if abs(pull) > top:
-            top, cell, sign, information = abs(pull), c, math.copysign(1.0, pull), both
+            top, cell, sign = abs(pull), c, math.copysign(1.0, pull)
     if bins == 0:
-        return MeanDifference(np.nan, 0, np.nan, -1, 0.0, 0.0, 0.0, np.nan, 0.0)
+        return MeanDifference(np.nan, 0, np.nan, -1, 0.0, 0.0, np.nan, 0.0)
     blocks = (bins - 1) // block + 1
     mean, known, _ = typical(ratios[:blocks] / weights[:blocks], weights[:blocks])
     log_p = min(log_upper(top) + _LOG_2, 0.0)
-    return MeanDifference(total, bins, log_p, cell, sign, information, whole / bins, mean, known)
+    return MeanDifference(total, bins, log_p, cell, sign, whole / bins, mean, known)

@@ -96,7 +96,7 @@ def compare(
             result["window_log_p"], result["window_trials"] = student(window.log_p, null[_LINES, 0]), window.trials
             result["window_axis"], result["window_sign"] = window.axis, window.sign
             result["window_first"], result["window_last"] = window.first, window.last
-            scatter[_LINES] = window.freedom, window.dispersion, window.mean_information
+            scatter[_LINES] = window.freedom, window.dispersion, window.information
             shift = worst_shift(sums, reference_sums, bounds, null[_AXES, 1], null[_AXES, 2])
             result["shift_log_p"], result["shift_trials"] = student(shift.log_p, null[_AXES, 0]), shift.trials
             result["shift_axis"], result["shift_sign"] = shift.axis, shift.sign
@@ -105,7 +105,7 @@ def compare(
     result["profile_chi2"], result["profile_bins"] = means.chi2, means.bins
     result["profile_log_p"] = student(means.log_p, null[_MEANS, 0])
     result["profile_cell"], result["profile_sign"] = means.cell, means.sign
-    scatter[_MEANS] = means.freedom, means.dispersion, means.mean_information
+    scatter[_MEANS] = means.freedom, means.dispersion, means.information
 
 
 @compiled(error_model="numpy")
