@@ -1,0 +1,5 @@
+"""What people set in a YAML file: trends, scores, rules, alarms."""
+
+from owtrend.config.settings import Config, ScoreConfig, SubsystemConfig, from_json, load
+
+__all__ = ["Config", "ScoreConfig", "SubsystemConfig", "from_json", "load"]
