@@ -8,8 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from owtrend.errors import StoreError, UsageError
-from owtrend.quality import journal as journals
-from owtrend.quality.journal import FILE, Action, Journal
+from owtrend.quality.journal import FILE, Action, Journal, database
 
 HOSTILE = "'); DROP TABLE journal; -- <script>alert(1)</script>\n\x1b[31m"
 
@@ -54,7 +53,7 @@ def test_processes_that_write_at_once_wait_for_each_other(tmp_path):
 
 def test_a_writer_that_never_ends_is_an_error_in_the_end(tmp_path, monkeypatch):
     note(Journal(tmp_path), 1)
-    monkeypatch.setattr(journals, "_WAIT", 0.01)
+    monkeypatch.setattr(database, "_WAIT", 0.01)
     with sqlite3.connect(tmp_path / FILE, isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreError, match=r"journal cannot be written \(database is locked\)"):

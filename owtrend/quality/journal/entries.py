@@ -2,30 +2,22 @@
 
 import getpass
 import json
-import os
-import stat
 from collections.abc import Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from owtrend.errors import StoreError, UsageError
+from owtrend.quality.journal.database import Database
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from sqlalchemy import Table
 
-    from sqlalchemy import Connection, Engine, Table
+__all__ = ["Action", "Entry", "Journal", "login_name"]
 
-__all__ = ["FILE", "Action", "Entry", "Journal", "login_name"]
-
-FILE = "journal.sqlite"  # in the folder of a local store
-_WAIT = 30.0  # seconds, for another process that writes
 _MOST = 10_000  # characters of a note
-_in_memory: dict[str, "Engine"] = {}  # by location of the store
 
 
 class Action(StrEnum):
@@ -58,27 +50,8 @@ class Entry:
     details: Mapping[str, Any]
 
 
-class Journal:
-    """The journal of one store: SQLite in its folder, or a database at a URL.
-
-    Parameters
-    ----------
-    location
-        Of the store.
-    url
-        Database URL as SQLAlchemy takes it; only from a configuration on this machine, never from a store.
-    """
-
-    def __init__(self, location: str | Path, url: str | None = None) -> None:
-        self.location, self._url = str(location), url
-        self._local = None if url or "://" in self.location else Path(location) / FILE
-
-    @property
-    def exists(self) -> bool:
-        """Whether there is one to read; a remote store without a URL has none."""
-        if self._local is not None:
-            return self._local.exists()
-        return self._url is not None or self.location in _in_memory
+class Journal(Database):
+    """The journal of one store: SQLite in its folder, or a database at a URL."""
 
     def entries(self) -> list[Entry]:
         """All entries, oldest first.
@@ -92,7 +65,7 @@ class Journal:
             return []
         from sqlalchemy import inspect, select
 
-        with self._connection(writes=False) as connection:
+        with self.connection(writes=False) as connection:
             if not inspect(connection).has_table("journal"):
                 return []
             rows = connection.execute(select(_table()).order_by(_table().c.number)).mappings().all()
@@ -117,47 +90,10 @@ class Journal:
         }  # fmt: skip
         from sqlalchemy import insert
 
-        with self._connection(writes=True) as connection:
+        with self.connection(writes=True) as connection:
             _table().metadata.create_all(connection)
             number = connection.execute(insert(_table()).values(values)).inserted_primary_key[0]  # type: ignore[index]
         return Entry(int(number), now, who, action, subject, note, details)
-
-    @contextmanager
-    def _connection(self, *, writes: bool) -> "Iterator[Connection]":
-        from sqlalchemy.exc import SQLAlchemyError
-
-        try:
-            engine = self._engine(writes=writes)
-            with engine.begin() as connection:
-                if writes and engine.dialect.name == "sqlite":
-                    connection.exec_driver_sql("BEGIN IMMEDIATE")  # the lock first: two writers wait for each other
-                yield connection
-        except SQLAlchemyError as error:
-            what = "written" if writes else "read"
-            reason = str(error.__cause__ or error).splitlines()[0]
-            raise StoreError(f"{self._local or self.location}: the journal cannot be {what} ({reason})") from error
-
-    def _engine(self, *, writes: bool) -> "Engine":
-        from sqlalchemy import create_engine
-        from sqlalchemy.pool import NullPool, StaticPool
-
-        if self._url is not None:
-            return create_engine(self._url, poolclass=NullPool)
-        if self._local is not None:
-            # Not in WAL mode: its readers must be able to write next to the file.
-            mode = "rwc" if writes else "ro"
-            if self._local.exists() and not stat.S_ISREG(os.lstat(self._local).st_mode):
-                raise StoreError(f"{self._local}: not a file of its own; the journal of a store is never elsewhere")
-            return create_engine(
-                f"sqlite:///file:{_quoted(self._local)}?mode={mode}&uri=true", poolclass=NullPool,
-                connect_args={"timeout": _WAIT, "isolation_level": None},
-            )  # fmt: skip
-        if self.location.startswith("memory://"):
-            if self.location not in _in_memory:
-                arguments = {"check_same_thread": False, "isolation_level": None}
-                _in_memory[self.location] = create_engine("sqlite://", poolclass=StaticPool, connect_args=arguments)
-            return _in_memory[self.location]
-        raise UsageError(f"{self.location}: its journal needs a database; name its URL as `journal` in a configuration")
 
 
 def login_name() -> str:
@@ -166,12 +102,6 @@ def login_name() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return "unknown"
-
-
-def _quoted(path: Path) -> str:
-    from urllib.parse import quote
-
-    return quote(str(path.absolute()))
 
 
 @cache

@@ -1,0 +1,94 @@
+"""The database of a store: SQLite in its folder, or any that SQLAlchemy reaches by a URL."""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from owtrend.errors import StoreError, UsageError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+__all__ = ["FILE", "Database"]
+
+FILE = "journal.sqlite"  # in the folder of a local store
+_WAIT = 30.0  # seconds, for another process that writes
+_in_memory: dict[str, "Engine"] = {}  # by location of the store
+
+
+class Database:
+    """The database of one store.
+
+    Parameters
+    ----------
+    location
+        Of the store.
+    url
+        Database URL as SQLAlchemy takes it; only from a configuration on this machine, never from a store.
+    """
+
+    def __init__(self, location: str | Path, url: str | None = None) -> None:
+        self.location, self._url = str(location), url
+        self._local = None if url or "://" in self.location else Path(location) / FILE
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is one to read; a remote store without a URL has none."""
+        if self._local is not None:
+            return self._local.exists()
+        return self._url is not None or self.location in _in_memory
+
+    @contextmanager
+    def connection(self, *, writes: bool) -> "Iterator[Connection]":
+        """A transaction: all that is written in it is on disk when it ends, or nothing of it.
+
+        Raises
+        ------
+        StoreError
+            If the database cannot be read, or written.
+        UsageError
+            If the store needs a database URL.
+        """
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            engine = self._engine(writes=writes)
+            with engine.begin() as connection:
+                if writes and engine.dialect.name == "sqlite":
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")  # the lock first: two writers wait for each other
+                yield connection
+        except SQLAlchemyError as error:
+            what = "written" if writes else "read"
+            reason = str(error.__cause__ or error).splitlines()[0]
+            raise StoreError(f"{self._local or self.location}: the journal cannot be {what} ({reason})") from error
+
+    def _engine(self, *, writes: bool) -> "Engine":
+        from sqlalchemy import create_engine
+        from sqlalchemy.pool import NullPool, StaticPool
+
+        if self._url is not None:
+            return create_engine(self._url, poolclass=NullPool)
+        if self._local is not None:
+            # Not in WAL mode: its readers must be able to write next to the file.
+            mode = "rwc" if writes else "ro"
+            if self._local.exists() and not stat.S_ISREG(os.lstat(self._local).st_mode):
+                raise StoreError(f"{self._local}: not a file of its own; the journal of a store is never elsewhere")
+            return create_engine(
+                f"sqlite:///file:{_quoted(self._local)}?mode={mode}&uri=true", poolclass=NullPool,
+                connect_args={"timeout": _WAIT, "isolation_level": None},
+            )  # fmt: skip
+        if self.location.startswith("memory://"):
+            if self.location not in _in_memory:
+                arguments = {"check_same_thread": False, "isolation_level": None}
+                _in_memory[self.location] = create_engine("sqlite://", poolclass=StaticPool, connect_args=arguments)
+            return _in_memory[self.location]
+        raise UsageError(f"{self.location}: its journal needs a database; name its URL as `journal` in a configuration")
+
+
+def _quoted(path: Path) -> str:
+    from urllib.parse import quote
+
+    return quote(str(path.absolute()))
