@@ -13,7 +13,8 @@ from owtrend.compute import compute, update_scores
 from owtrend.compute.stale import Stale
 from owtrend.errors import AmbiguousNameError, NotFoundError, UsageError
 from owtrend.model.axis import Axis
-from owtrend.quality import acceptance, journal
+from owtrend.quality import acceptance
+from owtrend.quality.journal import database
 from owtrend.store.repository import Store
 from tests import builders
 
@@ -62,9 +63,9 @@ def filled_store():
 @pytest.fixture
 def store(filled_store, monkeypatch):
     """The store with an empty journal, as it was computed before anything was accepted."""
-    monkeypatch.setattr(journal, "_in_memory", {})
+    monkeypatch.setattr(database, "_in_memory", {})
     yield filled_store
-    monkeypatch.setattr(journal, "_in_memory", {})
+    monkeypatch.setattr(database, "_in_memory", {})
     compute.compute(filled_store.location, workers=0)
 
 
