@@ -1,0 +1,1 @@
+"""Alarms: what rules and incidents become for people; each is announced once and resolved once."""
