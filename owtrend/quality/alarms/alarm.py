@@ -37,6 +37,11 @@ class Subject(NamedTuple):
     subsystem: str
     histogram: str = ""
 
+    @property
+    def source(self) -> str:
+        """Name of its rule; ``incident`` or ``source`` where there is none, since nobody types their names."""
+        return self.name if self.kind is Kind.RULE else self.kind.value
+
 
 class State(StrEnum):
     """Where an alarm is in its life, as stored and shown."""

@@ -27,12 +27,15 @@ class Item:
     ----------
     id
         Under which the journal keeps the alarm; that of its first record, however often it was computed anew.
+    round
+        How often people were sent word of it anew: two messages of the same news and round are one.
     guidance, owner
         Of its rule: what to do (text or an address), and whose it is.
     """
 
     id: str
     alarm: Alarm
+    round: int = 0
     guidance: str = ""
     owner: str = ""
 

@@ -2,7 +2,7 @@
 
 import getpass
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -13,18 +13,24 @@ from owtrend.errors import StoreError, UsageError
 from owtrend.quality.journal.database import Database
 
 if TYPE_CHECKING:
-    from sqlalchemy import Table
+    from sqlalchemy import Connection, Table
 
-__all__ = ["Action", "Entry", "Journal", "login_name"]
+__all__ = ["Action", "Entry", "Journal", "add", "entries", "login_name"]
 
 _MOST = 10_000  # characters of a note
 
 
 class Action(StrEnum):
-    """What people do, as stored."""
+    """What people do, and what owtrend notes about alarms, as stored."""
 
     ACCEPT = "accept"  # an incident is the new normal
     UNDO_ACCEPT = "undo accept"
+    ACKNOWLEDGE = "acknowledge"  # somebody looks after an alarm
+    COMMENT = "comment"
+    CLOSE = "close"  # an alarm that no data will end
+    SILENCE = "silence"
+    END_SILENCE = "end silence"
+    ALARM = "alarm"  # what became of one
 
 
 @dataclass(frozen=True)
@@ -53,8 +59,8 @@ class Entry:
 class Journal(Database):
     """The journal of one store: SQLite in its folder, or a database at a URL."""
 
-    def entries(self) -> list[Entry]:
-        """All entries, oldest first.
+    def entries(self, actions: Collection[Action] = (), subjects: Collection[str] | None = None) -> list[Entry]:
+        """Entries, oldest first: all, or those of some actions and subjects.
 
         Raises
         ------
@@ -63,13 +69,8 @@ class Journal(Database):
         """
         if not self.exists:
             return []
-        from sqlalchemy import inspect, select
-
         with self.connection(writes=False) as connection:
-            if not inspect(connection).has_table("journal"):
-                return []
-            rows = connection.execute(select(_table()).order_by(_table().c.number)).mappings().all()
-        return [_entry(dict(row)) for row in rows]
+            return entries(connection, actions, subjects)
 
     def add(self, action: Action, subject: str, *, note: str, who: str, details: Mapping[str, Any]) -> Entry:
         """Append an entry; it is on disk when this returns.
@@ -81,19 +82,44 @@ class Journal(Database):
         StoreError
             If the database cannot be written.
         """
-        if len(note) > _MOST:
-            raise UsageError(f"a note of {len(note):,} characters; at most {_MOST:,} are kept")
-        now = datetime.now(UTC)
-        values = {
-            "time": now.isoformat(timespec="microseconds"), "who": who, "action": action.value, "subject": subject,
-            "note": note, "details": json.dumps(details),
-        }  # fmt: skip
-        from sqlalchemy import insert
-
         with self.connection(writes=True) as connection:
-            _table().metadata.create_all(connection)
-            number = connection.execute(insert(_table()).values(values)).inserted_primary_key[0]  # type: ignore[index]
-        return Entry(int(number), now, who, action, subject, note, details)
+            return add(connection, action, subject, note=note, who=who, details=details)
+
+
+def entries(
+    connection: "Connection", actions: Collection[Action] = (), subjects: Collection[str] | None = None
+) -> list[Entry]:
+    """`Journal.entries` within a transaction."""
+    from sqlalchemy import inspect, select
+
+    if not inspect(connection).has_table("journal"):
+        return []
+    table = _table()
+    chosen = select(table).order_by(table.c.number)
+    if actions:
+        chosen = chosen.where(table.c.action.in_([action.value for action in actions]))
+    if subjects is not None:
+        chosen = chosen.where(table.c.subject.in_([*subjects]))
+    return [_entry(dict(row)) for row in connection.execute(chosen).mappings()]
+
+
+def add(
+    connection: "Connection", action: Action, subject: str, *, note: str, who: str, details: Mapping[str, Any],
+    time: datetime | None = None,
+) -> Entry:  # fmt: skip
+    """`Journal.add` within a transaction; ``time`` is now, if it is not given."""
+    from sqlalchemy import insert
+
+    if len(note) > _MOST:
+        raise UsageError(f"a note of {len(note):,} characters; at most {_MOST:,} are kept")
+    now = datetime.now(UTC) if time is None else time
+    values = {
+        "time": now.isoformat(timespec="microseconds"), "who": who, "action": action.value, "subject": subject,
+        "note": note, "details": json.dumps(details),
+    }  # fmt: skip
+    _table().metadata.create_all(connection)
+    number = connection.execute(insert(_table()).values(values)).inserted_primary_key[0]  # type: ignore[index]
+    return Entry(int(number), now, who, action, subject, note, details)
 
 
 def login_name() -> str:
