@@ -57,7 +57,7 @@ class Record:
         """
         fields = {**fields, "stop": fields["over"]}
         own = {name: fields.pop(name) for name in (*_TIMES, *_REST, "over")}
-        times = {name: None if own[name] is None else datetime.fromisoformat(own[name]) for name in _TIMES}
+        times: dict[str, Any] = {name: (own[name] and datetime.fromisoformat(own[name])) for name in _TIMES}
         known = None if own["announced_as"] is None else Quality(own["announced_as"])
         rest = {name: own[name] for name in _REST} | {"announced_as": known}
         return cls(id=identity, alarm=Alarm.from_dict(fields), **times, **rest)
