@@ -4,9 +4,10 @@ The alarms of now are computed from the data alone, so that neither the order in
 them. What was recorded says what people know. This module finds the difference, and has no clock and no database.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from owtrend.quality.alarms.alarm import Alarm, State, Subject
 from owtrend.quality.alarms.notice import Item, News, Notice
@@ -111,19 +112,17 @@ def _updated(
         record = replace(record, alarm=replace(record.alarm, subject=subject))
         of_subject.setdefault(subject, []).append(record)
     records = dict(before)
-    for alarm in sorted(alarms, key=lambda one: (one.start, one.subject)):
-        if alarm.fired is None:
-            continue
-        same = next((record for record in of_subject.get(alarm.subject, ()) if record.alarm.same_problem(alarm)), None)
+    fired = sorted((alarm for alarm in alarms if alarm.fired is not None), key=lambda one: (one.start, one.subject))
+    for same, alarm in _pairs(fired, of_subject):
         if same is None:
-            records[alarm.id] = Record(id=alarm.id, alarm=alarm)
+            identity = _unused(alarm.id, records)
+            records[identity] = Record(id=identity, alarm=alarm)
+        elif same.alarm.state is State.CLOSED:
             continue
-        of_subject[alarm.subject].remove(same)
-        if same.alarm.state is not State.CLOSED:
-            again = same.settled and not alarm.state.over
+        elif same.settled and not alarm.state.over:  # people were sent word that it is over
+            records[same.id] = replace(same, alarm=alarm, settled=False, announced=None, round=same.round + 1)
+        else:
             records[same.id] = replace(same, alarm=alarm)
-            if again:  # people were sent word that it is over
-                records[same.id] = replace(same, alarm=alarm, settled=False, announced=None, round=same.round + 1)
     for left in (record for of in of_subject.values() for record in of):
         if not left.alarm.state.over:
             gone = replace(left.alarm, state=State.WITHDRAWN, stop=left.alarm.latest)
@@ -133,6 +132,37 @@ def _updated(
             closed = replace(record.alarm, state=State.CLOSED, stop=record.alarm.latest)
             records[record.id] = replace(record, alarm=closed)
     return records
+
+
+def _pairs(
+    alarms: Sequence[Alarm], of_subject: Mapping[Subject, list[Record]]
+) -> Iterator[tuple[Record | None, Alarm]]:
+    """Each alarm and its record, with the same beginning or else an overlap; those left in ``of_subject`` have none."""
+    for same in (_begins_with, Alarm.same_problem):
+        left = []
+        for alarm in alarms:
+            records = of_subject.get(alarm.subject, [])
+            found = next((record for record in records if same(record.alarm, alarm)), None)
+            if found is None:
+                left.append(alarm)
+            else:
+                records.remove(found)
+                yield found, alarm
+        alarms = left
+    for alarm in alarms:
+        yield None, alarm
+
+
+def _begins_with(one: Alarm, other: Alarm) -> bool:
+    return one.start == other.start
+
+
+def _unused(identity: str, records: Mapping[str, Record]) -> str:
+    """An id that no record has."""
+    number = 1
+    while (unused := identity if number == 1 else f"{identity}-{number}") in records:
+        number += 1
+    return unused
 
 
 def _what(record: Record, before: Record | None) -> str:
@@ -165,10 +195,9 @@ class _News:
     def notices(self) -> list[Notice]:
         """In the order of the alarms; those of one group and kind together."""
         found: dict[tuple[News, tuple[str, str], tuple[str, ...]], list[Item]] = {}
-        for identity, record in [*self.records.items()]:
-            record, news = self._news(record)
-            self.records[identity] = record
-            if news is not None:
+        for identity in [*self.records]:
+            while (news := self._next(identity)) is not None:
+                record = self.records[identity]
                 policy = self.settings.policy(record.alarm.subject)
                 receivers = policy.receivers
                 if news is News.ESCALATED and self.settings.escalate_to:
@@ -182,33 +211,36 @@ class _News:
             for (news, (_, group), receivers), items in found.items()
         ]
 
-    def _news(self, record: Record) -> tuple[Record, News | None]:
-        """The record once people were sent word of it, and of what."""
-        alarm, silence = record.alarm, self.silenced[record.id]
+    def _next(self, identity: str) -> News | None:
+        """The next that people are to learn of an alarm; from now on they know it."""
+        record = self.records[identity]
         if record.settled:
-            return record, None
+            return None
+        news, changes = self._news(record)
+        self.records[identity] = replace(record, **changes)
+        return news
+
+    def _news(self, record: Record) -> tuple[News | None, dict[str, Any]]:
+        """What people are to learn of an alarm, and how its record changes by that."""
+        alarm, silence = record.alarm, self.silenced[record.id]
+        quiet = bool(silence) or self._quiet(record)
+        if record.announced is None and not quiet and not self._grouped(record):  # it may be over by now
+            return News.FIRING, {"announced": self.now, "announced_as": alarm.worst, "silenced": ""}
         if not alarm.state.on:
-            record = replace(record, settled=True, silenced="")
-            return record, News.RESOLVED if record.announced is not None else None
-        spoke = bool(record.silenced) and not silence
-        record = replace(record, silenced=silence)
-        if silence or self._quiet(record):
-            return record, None
-        if record.announced is None:
-            if self._grouped(record):
-                return record, None
-            return replace(record, announced=self.now, announced_as=alarm.worst), News.FIRING
+            told = record.announced is not None
+            waits = not told and not quiet  # for others of its group
+            return News.RESOLVED if told else None, {"settled": not waits, "silenced": ""}
+        if quiet or record.announced is None:
+            return None, {"silenced": silence}
         if alarm.worst is Quality.ERROR and record.announced_as is not Quality.ERROR:
-            return replace(record, announced_as=alarm.worst), News.WORSE
-        if spoke:
-            return replace(record, round=record.round + 1), News.STILL
+            return News.WORSE, {"announced_as": alarm.worst, "silenced": ""}
+        if record.silenced:
+            return News.STILL, {"round": record.round + 1, "silenced": ""}
         after = self.settings.policy(alarm.subject).escalate_after
-        waited = self.now - record.announced
-        if not after or record.escalated is not None or waited < timedelta(seconds=after):
-            return record, None
-        if self.people.acknowledged(record.id) is not None:
-            return record, None
-        return replace(record, escalated=self.now), News.ESCALATED
+        waited = (self.now - record.announced).total_seconds()
+        if after and record.escalated is None and waited >= after and not self.people.acknowledged(record.id):
+            return News.ESCALATED, {"escalated": self.now}
+        return None, {}
 
     def _quiet(self, record: Record) -> bool:
         """True if nothing is sent about an alarm now: it is old, or another one says it."""
