@@ -86,6 +86,7 @@ class Report(NamedTuple):
     quality: Quality
     recovered: bool
     why: str = ""
+    run: int = 0
 
 
 @dataclass(frozen=True)
@@ -123,8 +124,10 @@ class Alarm:
         When the last report ended that was looked at [ns UTC].
     quality, worst
         As last known; at its worst since it began.
-    why
+    why, run
         Of the report that made it what it is at its worst.
+    histogram
+        The one to look at: that of the subject, or the most significant one of an incident; empty: there is none.
     bad, missed
         Bad reports so far; reports in a row without a value.
     fired, good_since, stop
@@ -138,6 +141,8 @@ class Alarm:
     quality: Quality
     worst: Quality
     why: str = ""
+    run: int = 0
+    histogram: str = ""
     bad: int = 1
     missed: int = 0
     fired: int | None = None
@@ -211,12 +216,14 @@ def advance(alarm: Alarm | None, report: Report, subject: Subject, timing: Timin
 def _bad(alarm: Alarm | None, report: Report, subject: Subject, timing: Timing) -> Alarm:
     if alarm is None:
         alarm = Alarm(
-            subject, State.PENDING, report.start, report.stop, report.quality, report.quality, report.why, bad=0
-        )
+            subject, State.PENDING, report.start, report.stop, report.quality, report.quality, report.why, report.run,
+            subject.histogram, bad=0,
+        )  # fmt: skip
     worse = _RANK[report.quality] > _RANK[alarm.worst]
     alarm = replace(
         alarm, latest=report.stop, quality=report.quality, bad=alarm.bad + 1, missed=0, good_since=None,
         worst=report.quality if worse else alarm.worst, why=report.why if worse else alarm.why,
+        run=report.run if worse else alarm.run,
     )  # fmt: skip
     if alarm.fired is not None:
         return replace(alarm, state=State.FIRING)
