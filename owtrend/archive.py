@@ -472,6 +472,20 @@ class Archive(Displayed):
         )  # fmt: skip
 
     @property
+    def alarms(self) -> pd.DataFrame:
+        """Alarms, oldest first: what rules and incidents became for people, as `owtrend compute` left them.
+
+        Columns ``id``, ``state`` (see `owtrend.quality.alarms.alarm.State`), ``quality`` (at its worst), ``start``,
+        ``fired`` and ``stop`` (UTC; NaT: it is on), ``run``, ``subsystem``, ``source`` (rule, incident or source),
+        ``name`` (of the rule, or id of the incident), ``histogram``, ``why``, ``acknowledged`` (by whom), ``silenced``
+        and ``announced`` (when people were first sent word of it).
+        """
+        from owtrend.quality.alarms.table import alarm_table
+        from owtrend.quality.journal import Journal
+
+        return alarm_table(Journal(self.location))
+
+    @property
     def accepted(self) -> pd.DataFrame:
         """Incidents accepted as the new normal, oldest first: id, runs, why (it is one), note, who, when (UTC)."""
         from owtrend.quality.acceptance import accepted_table

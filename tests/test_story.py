@@ -77,3 +77,14 @@ def test_stored_trends_equal_those_of_the_increments(story):
 def test_the_page_is_made_for_every_histogram_of_the_store(story):
     store, _, _ = story
     assert create_app(store)() is not None
+
+
+def test_each_incident_is_an_alarm_and_those_of_old_data_are_recorded_and_not_sent(story):
+    archive = owtrend.open(story[0])
+    alarms, incidents = archive.alarms, archive.incidents()
+    assert list(alarms["name"]) == list(incidents["id"])
+    assert (alarms["start"].values == incidents["start"].values).all()
+    assert alarms["announced"].isna().all()
+    over = alarms[alarms["state"] == "resolved"]
+    assert (over["stop"].values > incidents["stop"].values[alarms["state"] == "resolved"]).all()
+    assert len(over) > 2

@@ -21,8 +21,12 @@ __all__ = ["leave", "main", "run", "status"]
 # By verb its module in this folder and its name there. Other packages add theirs as entry points `owtrend.commands`.
 _OWN = {
     "accept": ("accepting", "accept"),
+    "ack": ("alarms", "ack"),
+    "alarms": ("alarms", "alarms"),
     "check": ("storing", "check"),
     "clean": ("storing", "clean"),
+    "close": ("alarms", "close"),
+    "comment": ("alarms", "comment"),
     "compute": ("computing", "compute"),
     "export": ("results", "export"),
     "histograms": ("results", "list_histograms"),
@@ -32,6 +36,7 @@ _OWN = {
     "remove": ("storing", "remove"),
     "repair": ("storing", "repair"),
     "runs": ("storing", "runs"),
+    "silence": ("alarms", "silence"),
     "slice": ("results", "slice_"),
     "status": ("storing", "status"),
     "trends": ("results", "trends"),

@@ -12,6 +12,7 @@ from owtrend.compute import cluster
 from owtrend.compute.live import Live
 from owtrend.compute.stale import stale_trends
 from owtrend.compute.tasks import HistogramBlock, bin_count, blocks, join
+from owtrend.compute.update_alarms import update_alarms
 from owtrend.compute.update_incidents import rejoin
 from owtrend.compute.update_scores import rescore
 from owtrend.config import Config
@@ -50,13 +51,17 @@ class TrendTask:
 
 @dataclass(repr=False)
 class ComputeSummary(DisplayedFields):
-    """Summary of one call of `compute`; ``bytes`` is the size of the reduced cells as float64."""
+    """Summary of one call of `compute`.
+
+    ``bytes`` is the size of the reduced cells as float64, ``alarms`` how many are on.
+    """
 
     runs: int = 0
     unchanged: int = 0
     trends: int = 0
     points: int = 0
     scored: int = 0
+    alarms: int = 0
     bytes: int = 0
     seconds: float = 0.0
 
@@ -129,7 +134,8 @@ def compute(
                 summary.points += sum(int(np.isfinite(arrays["value"]).sum()) for arrays in trends.values())
             if scores:
                 journal = None if config is None else config.journal
-                accepted = accepted_lines(Journal(store.location, journal), reader)
+                kept = Journal(store.location, journal)
+                accepted = accepted_lines(kept, reader)
                 summary.scored = rescore(
                     store, begin, runner, settings, accepted=accepted, force=force, runs=runs, progress=say
                 )
@@ -137,6 +143,8 @@ def compute(
                     _go_on(Live(store, begin, journal), growing, say)
                     summary.scored += len(growing)
                 rejoin(store.reader(), begin, accepted)
+                if kept.writable:
+                    summary.alarms = sum(one.alarm.state.on for one in update_alarms(store.reader(), kept).records)
     summary.runs = len(wanted) + len(growing)
     summary.seconds = time.perf_counter() - began
     return summary

@@ -41,6 +41,11 @@ class Database:
             return self._local.exists()
         return self._url is not None or self.location in _in_memory
 
+    @property
+    def writable(self) -> bool:
+        """Whether there is a place to write one: a remote store without a URL has none."""
+        return self._local is not None or self._url is not None or self.location.startswith("memory://")
+
     @contextmanager
     def connection(self, *, writes: bool) -> "Iterator[Connection]":
         """A transaction: all that is written in it is on disk when it ends, or nothing of it.
