@@ -18,7 +18,7 @@ from owtrend.errors import OwtrendError
 
 __all__ = ["leave", "main", "run", "status"]
 
-# By verb its module in this folder and its name there. Other packages add theirs as entry points `owtrend.commands`.
+# By verb its module in `verbs` and its name there. Other packages add theirs as entry points `owtrend.commands`.
 _OWN = {
     "accept": ("accepting", "accept"),
     "ack": ("alarms", "ack"),
@@ -53,7 +53,7 @@ class _Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _OWN:
             module, name = _OWN[cmd_name]
-            return getattr(import_module(f"owtrend.cli.{module}"), name)
+            return getattr(import_module(f"owtrend.cli.verbs.{module}"), name)
         return _entry_points()[cmd_name].load() if cmd_name in _entry_points() else None
 
 

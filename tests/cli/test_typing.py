@@ -8,8 +8,9 @@ from click.shell_completion import ShellComplete
 from rich.console import Console
 from rich.table import Table
 
-from owtrend.cli import completing, main, output, results, unexpected
+from owtrend.cli import completing, main, output, unexpected
 from owtrend.cli.ports import require_free
+from owtrend.cli.verbs import results
 from owtrend.errors import UsageError
 from owtrend.quality.incident import Part
 
