@@ -346,7 +346,9 @@ class Transaction:
         """Keep the state from which the scores of one run of a subsystem go on, in place of that of another."""
         group = self.group.require_group(f"state/{subsystem}")
         if "bytes" not in group:
-            create_array(group, "bytes", ("byte",), "uint8", (2**20,), 0, {"long_name": "see owtrend.compute.packed"})
+            create_array(
+                group, "bytes", ("byte",), "uint8", (2**20,), 0, {"long_name": "see owtrend.compute.live.packed"}
+            )
         group["bytes"].resize((len(state),))
         group["bytes"][:] = np.frombuffer(state, dtype=np.uint8)
         group.attrs.update({"run": run, "made_from": made_from})

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from owtrend.compute import live_run
 from owtrend.compute.compute import compute
 from owtrend.compute.live import live
+from owtrend.compute.live import run as live_run
 from owtrend.config import Config
 from owtrend.histograms.prefetch import Prefetched
 from owtrend.model.axis import Axis

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from owtrend import __version__
-from owtrend.compute.live_rows import LiveRows
-from owtrend.compute.live_run import LiveRun, LiveUpdate, Past
-from owtrend.compute.packed import pack, unpack
+from owtrend.compute.live.packed import pack, unpack
+from owtrend.compute.live.rows import LiveRows
+from owtrend.compute.live.run import LiveRun, LiveUpdate, Past
 from owtrend.compute.stale import reference_digest, runs_before, runs_in_time, score_settings
 from owtrend.compute.update_incidents import rejoin
 from owtrend.compute.update_scores import AXES, outcome_of

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from owtrend.compute.live_rows import LiveRows
+from owtrend.compute.live.rows import LiveRows
 from owtrend.config import Config
 from owtrend.errors import NotFoundError, OutOfStepError
 from owtrend.histograms import run_histogram
