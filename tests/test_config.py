@@ -24,7 +24,7 @@ EXAMPLE = Path(__file__).parents[1] / "examples" / "owtrend.yaml"
     [
         (
             "modul: []",
-            "modul: no such setting; did you mean modules. There are modules, rename, scores, journal, subsystems",
+            "modul: no such setting; did you mean modules. There are modules, rename, scores, journal, alarms",
         ),
         ("subsystems: {EMC: {event: h}}", "subsystems.EMC.event: no such setting; did you mean events"),
         ("subsystems: {EMC: {reductors: {h: mean}}}", "subsystems.EMC.reductors.h: Input should be a valid list"),

@@ -4,13 +4,16 @@ import functools
 import json
 import logging
 import operator
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
+from owtrend.config.alarms import AlarmConfig
+from owtrend.config.strict import Strict
 from owtrend.display import printable
 from owtrend.errors import StoreError, UsageError, hint, reading
 
@@ -21,11 +24,7 @@ _MOST_RUNS = 10_000
 _log = logging.getLogger(__name__)
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class SubsystemConfig(_Strict):
+class SubsystemConfig(Strict):
     """Settings of one subsystem."""
 
     events: str | None = Field(default=None, description="Displayed name of the histogram that counts events.")
@@ -49,7 +48,7 @@ class SubsystemConfig(_Strict):
         return [name for names in fitting for name in names]
 
 
-class ScoreConfig(_Strict):
+class ScoreConfig(Strict):
     """Settings of the search for outliers."""
 
     false_alarms: float = Field(
@@ -73,7 +72,7 @@ class ScoreConfig(_Strict):
     )
 
 
-class Config(_Strict):
+class Config(Strict):
     """All settings, each with a default."""
 
     modules: list[str] = Field(default_factory=list, description="Python modules with your own reductors.")
@@ -84,6 +83,10 @@ class Config(_Strict):
     journal: str | None = Field(
         default=None, exclude=True,
         description="Database URL of the journal, for a store that is no local folder. A store never keeps it.",
+    )  # fmt: skip
+    alarms: AlarmConfig = Field(
+        default_factory=AlarmConfig, exclude=True,
+        description="Who is notified of what. A store never keeps it, and what a store has there counts for nothing.",
     )  # fmt: skip
     subsystems: dict[str, SubsystemConfig] = Field(default_factory=dict, description="By name of the subsystem.")
 
@@ -134,6 +137,8 @@ def from_json(text: str, where: str = "") -> Config:
     remedy = "give one by `owtrend compute STORE --config FILE`"
     with reading(f"{where}: the configuration in the store", remedy):
         settings = json.loads(text)
+        if isinstance(settings, dict):  # who is notified, and the database of the journal, are for this machine to say
+            settings = {name: value for name, value in settings.items() if name not in ("alarms", "journal")}
     unknown = []
     while True:
         try:
@@ -159,6 +164,27 @@ def _problem(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"]) or "settings"
     if error["type"] != "extra_forbidden":
         return f"{where}: {error['msg']}"
-    owner = Config if len(error["loc"]) == 1 else ScoreConfig if error["loc"][0] == "scores" else SubsystemConfig
+    owner = _owner(error["loc"])
     near = hint(str(error["loc"][-1]), owner.model_fields, limit=1, quote=False)
     return f"{where}: no such setting{near or '.'} There are {', '.join(owner.model_fields)}"
+
+
+def _owner(path: Sequence[str | int]) -> type[BaseModel]:
+    """The settings in which the last name of a path was looked for."""
+    owner: type[BaseModel] = Config
+    inside: list[type[BaseModel]] = []
+    for part in path[:-1]:
+        if part in owner.model_fields and not inside:
+            inside = _settings_in(owner.model_fields[str(part)].annotation)
+        elif len(inside) > 1:  # of several kinds, the one that its type names
+            inside = [one for one in inside if part in get_args(one.model_fields["type"].annotation)] or inside
+        if len(inside) == 1:
+            owner, inside = inside[0], []
+    return owner
+
+
+def _settings_in(annotation: Any) -> list[type[BaseModel]]:
+    """All classes of settings that an annotation speaks of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [one for argument in get_args(annotation) for one in _settings_in(argument)]

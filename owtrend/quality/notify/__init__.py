@@ -1,0 +1,1 @@
+"""Notifications: what people are to learn of alarms, as messages that arrive once."""
