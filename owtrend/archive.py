@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from owtrend.comparison.reference import Reference
+    from owtrend.conditions.stored import Conditions
     from owtrend.config import Config
     from owtrend.histograms.subsystem_slice import TimeSlice
     from owtrend.learned.shape import Learned
@@ -112,6 +113,47 @@ class Archive(Displayed):
         A run with nothing but unreadable files has no snapshots and no subsystems.
         """
         return runs_table(self._reader)
+
+    @cached_property
+    def conditions(self) -> pd.DataFrame:
+        """Conditions that were added, one value for each run: ``archive.runs.join(archive.conditions)``.
+
+        A condition is a column of a table; ``table.column`` where several tables have one of that name. Of values over
+        time, numbers are averaged over the run; of others, integers included, the one that holds longest is taken.
+        """
+        return self._conditions.of_archive(self.runs)
+
+    @property
+    def condition_tables(self) -> pd.DataFrame:
+        """Where each condition comes from: table, condition, what it is joined on, rows, values, source, who, added."""
+        return self._conditions.listing()
+
+    def condition(self, name: str, run: int, subsystem: str | None = None) -> xr.DataArray:
+        """A condition at each snapshot of a run, dim ``time``: the value that held when the snapshot ended.
+
+        Parameters
+        ----------
+        subsystem
+            Whose snapshots; None: the first that has the run.
+
+        Raises
+        ------
+        NotFoundError, AmbiguousNameError
+            If there is no such condition, run or subsystem, or several conditions have that name.
+        """
+        import xarray as xr
+
+        having = [one for one in self.subsystems if run in self._reader.subsystem(one).run_indices]
+        name_of = subsystem or (having or [*self.subsystems, ""])[0]
+        times = self._reader.subsystem(name_of).times(self._reader.subsystem(name_of).run_index(run))
+        values = self._conditions.at(name, run, times)
+        return xr.DataArray(values, {"time": times, "run": run}, ("time",), name=name)
+
+    @cached_property
+    def _conditions(self) -> Conditions:
+        from owtrend.conditions.stored import Conditions
+
+        return Conditions(self._reader)
 
     def last_time(self, subsystem: str) -> pd.Timestamp:
         """When the newest snapshot of a subsystem ended, UTC."""
@@ -296,7 +338,7 @@ class Archive(Displayed):
 
     def trend(
         self, subsystem: str, name: str | Path, reductor: str, run: int | None = None,
-        *, runs: slice | Sequence[int] | None = None, every: Any = None,
+        *, runs: slice | Sequence[int] | None = None, every: Any = None, against: str | None = None,
     ) -> xr.Dataset:  # fmt: skip
         """One reductor of one histogram's increments over time, stored or else computed now.
 
@@ -309,6 +351,8 @@ class Archive(Displayed):
         every
             Length of intervals to sum over, such as ``"10min"``, from the first snapshot of each run; ``"run"``: whole
             runs; None: each snapshot.
+        against
+            A condition, whose values become a coordinate by its name: to plot or group by.
 
         Returns
         -------
@@ -328,6 +372,8 @@ class Archive(Displayed):
         made = self.trends(subsystem, [name], [reductor], run, runs=runs, every=every)
         one = made.isel(histogram=0, reductor=0).load()
         names = {"name": str(one["histogram"].item()), "reductor": str(one["reductor"].item())}
+        if against is not None:
+            one = one.assign_coords({against: self._conditions.along(against, one)})
         return one.drop_vars(("histogram", "reductor")).assign_attrs(names)
 
     def trends(
@@ -541,7 +587,8 @@ class Archive(Displayed):
             One run or several; an interval of a single one, as in `time_slice`.
         like, last, rate_within, leave_out
             Instead of ``runs``: the newest ``last`` runs before run ``like`` that are comparable with it, see
-            `owtrend.comparison.reference.comparable`.
+            `owtrend.comparison.reference.comparable`. Rates are those of the condition that the configuration names
+            as ``scores.rate``, if there is one, else of what counts events.
         select
             As in `time_slice`.
 
@@ -555,12 +602,22 @@ class Archive(Displayed):
         if (runs is None) == (like is None):
             raise UsageError("a reference: give its runs, or the run that it is to be like")
         if like is not None:
+            rates = None if rate_within is None else self._rates
             chosen = comparable(
-                self._reader, self.config, subsystem, like, last=last, rate_within=rate_within, leave_out=leave_out
-            )
+                self._reader, self.config, subsystem, like, last=last, rate_within=rate_within, rates=rates,
+                leave_out=leave_out,
+            )  # fmt: skip
         else:
             chosen = [runs] if isinstance(runs, int) else list(runs or ())
         return reference(self._reader, self.config, subsystem, chosen, start, stop, select=select)
+
+    @property
+    def _rates(self) -> dict[int, float] | None:
+        """Rate of each run, from the condition that has it; None if there is none."""
+        name = self.config.scores.rate
+        if name not in self._conditions.places:
+            return None
+        return {run: float(rate) for run, rate in self.conditions[name].items() if rate is not None}
 
     @overload
     def components(self, subsystem: str, *, runs: slice | Sequence[int] | None = None) -> pd.DataFrame: ...

@@ -28,6 +28,7 @@ _OWN = {
     "close": ("alarms", "close"),
     "comment": ("alarms", "comment"),
     "compute": ("computing", "compute"),
+    "conditions": ("operating.conditions", "conditions"),
     "export": ("results", "export"),
     "histograms": ("results", "list_histograms"),
     "kinds": ("storing", "kinds"),

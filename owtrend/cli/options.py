@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,9 @@ __all__ = [
     "Number", "as_json", "cluster_options", "file_option", "modules_option", "runs_option", "store_argument",
     "subsystem_option", "trend_options",
 ]  # fmt: skip
+
+
+_WHERE = "owtrend.where"
 
 
 class Number(click.FloatRange):
@@ -36,8 +39,21 @@ store_argument = click.argument("store", type=str, is_eager=True, shell_complete
 
 def _run_numbers(ctx: click.Context, _: click.Parameter, text: str | None) -> list[int] | None:
     """The runs that are meant. Only a range can be wider than what the store holds: it takes those that there are."""
-    if text is None or ctx.resilient_parsing:
+    filters: Sequence[str] = ctx.meta.get(_WHERE, ())
+    if ctx.resilient_parsing or (text is None and not filters):
         return None
+    if filters:
+        from owtrend.conditions.selection import fitting_runs, run_spans
+        from owtrend.conditions.stored import Conditions
+        from owtrend.store.repository import Store
+
+        conditions = Conditions(Store.open(ctx.params["store"]).reader())
+        fitting = fitting_runs(conditions, run_spans(conditions), filters)
+        return fitting if text is None else sorted({*fitting} & {*(_listed_runs(ctx, text))})
+    return _listed_runs(ctx, str(text))
+
+
+def _listed_runs(ctx: click.Context, text: str) -> list[int]:
     ranges = [_run_range(part.strip()) for part in text.split(",")]
     if all(first == last for first, last in ranges):
         return sorted({first for first, _ in ranges})
@@ -63,10 +79,23 @@ def _run_range(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2] or match[1])
 
 
-runs_option = click.option(
-    "--runs", callback=_run_numbers, shell_complete=completing.runs,
-    help="Only these runs: 300000, 300000,300005, 300000-300002 or a mixture.",
-)  # fmt: skip
+def _keep_filters(ctx: click.Context, _: click.Parameter, filters: tuple[str, ...]) -> None:
+    ctx.meta[_WHERE] = filters  # for the runs, which are chosen when the store is known
+
+
+def runs_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that choose runs, by number or by their conditions."""
+    where = click.option(
+        "--where", multiple=True, is_eager=True, expose_value=False, callback=_keep_filters,
+        help="Only runs with such a condition: period=LHC18b, 'energy>=6500'. Repeatable.",
+    )  # fmt: skip
+    runs = click.option(
+        "--runs", callback=_run_numbers, shell_complete=completing.runs,
+        help="Only these runs: 300000, 300000,300005, 300000-300002 or a mixture.",
+    )  # fmt: skip
+    return runs(where(function))
+
+
 subsystem_option = click.option(
     "--subsystem", shell_complete=completing.subsystems, help="Only this subsystem.  [default: all]"
 )

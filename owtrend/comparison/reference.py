@@ -1,6 +1,6 @@
 """References for a time slice: other slices of the same subsystem, summed, or as a template with its spread."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -179,7 +179,7 @@ def reference(
 
 def comparable(
     reader: Reader, config: Config, subsystem: str, run: int, *, last: int = 5, rate_within: float | None = None,
-    leave_out: Sequence[int] = (), shortest: float = 600,
+    rates: Mapping[int, float] | None = None, leave_out: Sequence[int] = (), shortest: float = 600,
 ) -> list[int]:  # fmt: skip
     """The newest runs before ``run`` that are like it: same mode, long enough, similar rate.
 
@@ -188,7 +188,9 @@ def comparable(
     last
         Number of runs, at most.
     rate_within
-        Largest difference of the mean event rate, relative to the rate of ``run``; None: any rate.
+        Largest difference of the rate, relative to the rate of ``run``; None: any rate.
+    rates
+        By run, from a condition; None: the mean rate of what counts events. A run without a rate is like no other.
     leave_out
         Runs known to be bad.
     shortest
@@ -206,6 +208,8 @@ def comparable(
     modes, starts, stops = (view.per_run[name] for name in ("mode", "start", "stop"))
 
     def rate(of_run: int) -> float:
+        if rates is not None:
+            return rates.get(of_run, np.nan)
         counter = event_counter(view, of_run, config, subsystem)
         if counter is None:
             raise UsageError(f"{view.where}: nothing counts events; name a histogram as `events` in the configuration")
@@ -213,13 +217,17 @@ def comparable(
         return float(counter.total[-1] / max(stops[index] - starts[index], 1))
 
     run_rate = rate(run) if rate_within is not None else 0.0
+    if run_rate != run_rate:
+        raise NotFoundError(
+            f"{view.where}: run {run} has no rate in the conditions; leave out rate_within, or name runs"
+        )
     before = sorted((other for other in view.run_indices if other < run and other not in leave_out), reverse=True)
     chosen: list[int] = []
     for other in before:
         index = view.run_index(other)
         if stops[index] - starts[index] < 1e9 * shortest or modes[index] != modes[run_index]:
             continue
-        if rate_within is not None and abs(rate(other) - run_rate) > rate_within * run_rate:
+        if rate_within is not None and not abs(rate(other) - run_rate) <= rate_within * run_rate:  # NaN is like nothing
             continue
         chosen.append(other)
         if len(chosen) == last:

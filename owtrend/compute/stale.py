@@ -4,11 +4,13 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
+from numbers import Real
 
 import numpy as np
 import pandas as pd
 
-from owtrend.config import Config
+from owtrend.conditions.stored import Conditions
+from owtrend.config import Config, ScoreConfig
 from owtrend.model.finding import Concerned, Finding
 from owtrend.outliers.reference_pool import NULL_RUNS, ScoreSettings
 from owtrend.quality.acceptance import accepted_lines
@@ -74,9 +76,20 @@ def score_settings(config: Config, reader: Reader, accepted: Sequence[str]) -> d
             tests=tests, budget=scores.false_alarms, last=scores.last, adapt_after=scores.adapt_after,
             epochs=_first_runs(reader.subsystem(name), scores.epochs.get(name, ())),
             accepted=tuple(level for level in levels if level.subsystem == name),
+            rate_within=scores.rate_within, rates=_rates(reader, reader.subsystem(name), scores),
         )
         for name in reader.subsystems
     }  # fmt: skip
+
+
+def _rates(reader: Reader, view: SubsystemReader, scores: ScoreConfig) -> tuple[tuple[int, float], ...]:
+    """Rates of the runs of a subsystem, where they are to be compared and there is a condition that has them."""
+    if scores.rate_within is None or scores.rate not in (conditions := Conditions(reader)).places:
+        return ()
+    begins, ends = view.per_run["start"].tolist(), view.per_run["stop"].tolist()
+    spans = {run: (begins[run_index], ends[run_index]) for run, run_index in sorted(view.run_indices.items())}
+    rates = conditions.of_runs(scores.rate, spans).items()
+    return tuple((run, float(rate)) for run, rate in rates if isinstance(rate, Real) and rate == rate)
 
 
 def _first_runs(view: SubsystemReader, epochs: Sequence[int]) -> tuple[int, ...]:
@@ -86,17 +99,13 @@ def _first_runs(view: SubsystemReader, epochs: Sequence[int]) -> tuple[int, ...]
     return tuple(run for run in later if run is not None)
 
 
-def stale_score(
-    view: SubsystemReader, order: Sequence[int], number: int, settings: ScoreSettings, unknown: Sequence[int] = ()
-) -> Stale | None:
+def stale_score(view: SubsystemReader, order: Sequence[int], number: int, settings: ScoreSettings) -> Stale | None:
     """Why the stored scores of a run are not those that `compute` would give now; None if they are.
 
     Parameters
     ----------
     order, number
         All runs that have trends, in order of time, and which of them it is.
-    unknown
-        Runs whose scores are about to change.
     """
     run_index, scores = view.run_index(order[number]), view.scores
     if not scores.revisions[run_index]:
@@ -108,7 +117,7 @@ def stale_score(
         return Stale.FORMULA
     if scores.settings[run_index].tobytes() != settings.digest:
         return Stale.SETTINGS
-    digest = reference_digest(view, order, number, settings, unknown=unknown)
+    digest = reference_digest(view, order, number, settings)
     return None if scores.basis[run_index].tobytes() == digest else Stale.REFERENCE
 
 
@@ -129,13 +138,13 @@ def runs_before(order: Sequence[int], number: int, settings: ScoreSettings) -> S
 
 def reference_digest(
     view: SubsystemReader, order: Sequence[int], number: int, settings: ScoreSettings, *,
-    unknown: Sequence[int] = (), made: Mapping[int, bytes] | None = None,
+    made: Mapping[int, bytes] | None = None,
 ) -> bytes:  # fmt: skip
     """Digest of what a run is compared with: what the runs before gave to its references, and what is accepted.
 
     Parameters
     ----------
-    order, number, unknown
+    order, number
         As of `stale_score`.
     made
         Outcomes that are not stored yet.
@@ -144,11 +153,13 @@ def reference_digest(
     pieces = []
     for run in before:
         name, outcome = known[run]
-        pieces += [name, b"?" if run in unknown else given.get(run, outcome)]
+        pieces += [name, given.get(run, outcome)]
     if settings.accepted:
         first, last = view.run_index([*before, order[number]][0]), view.run_index(order[number])
         start, stop = view.per_run["start"][first], view.per_run["stop"][last]
         pieces += [level.to_json().encode() for level in sorted(settings.accepted) if start <= level.start < stop]
+    if settings.rate_within is not None:
+        pieces += [b"%r " % settings.rate_of(run) for run in (*before, order[number])]
     return hashlib.blake2b(b"".join(pieces), digest_size=16).digest()
 
 

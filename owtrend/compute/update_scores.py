@@ -127,14 +127,15 @@ def _batch(
 ) -> tuple[list[int], list[int], int] | None:  # fmt: skip
     """The next runs in a row that are to be scored, those before them, and where to go on; None if there are none.
 
-    ``begin`` is the place in the order of time before which all is up to date.
+    ``begin`` is the place in the order of time before which all is up to date. Runs that are stale only if those chosen
+    leave something else to later runs than before are not among them: the next batch knows.
     """
     order = runs_in_time(view)
     chosen: list[int] = []
     number = begin
     for number in range(begin, len(order)):
         run = order[number]
-        stale = (force and run not in done) or stale_score(view, order, number, settings, chosen) is not None
+        stale = (force and run not in done) or stale_score(view, order, number, settings) is not None
         wanted = stale and (only is None or (run in only and run not in done))
         if wanted and run in settings.epochs and chosen:
             break

@@ -70,6 +70,18 @@ class ScoreConfig(Strict):
         default_factory=dict,
         description="By subsystem, runs from which on earlier runs are no reference.",
     )
+    rate: str = Field(
+        default="interaction_rate",
+        description="Condition that is the interaction rate of a run, see `owtrend conditions`; "
+        "`table.column` where several have one name.",
+    )
+    rate_within: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Compare a run only with runs whose rate differs by at most this part of its own, as far as the "
+        "rates are known; none: with runs of any rate.",
+    )
 
 
 class Config(Strict):

@@ -225,7 +225,9 @@ class RunComponents:
         self.run, self.rows_done = run, 0
         self.names, self.arrays = list(names), _empty_arrays(0, len(names))
         self._subsystem, self._mode, self._past, self.settings = subsystem, mode, past, settings
-        self._alike = [earlier for earlier in past if earlier.mode == mode]
+        self._alike = [
+            earlier for earlier in past if earlier.mode == mode and settings.comparable(run, earlier.run)
+        ]  # fmt: skip
         self._components = learn(np.zeros((0, len(names)), dtype=bool))
         self._with_fractions: list[_Component] = []
         self._learn_at = 1  # rows

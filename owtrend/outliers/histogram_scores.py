@@ -298,7 +298,7 @@ class RunScores:
         current, pool = self._running[column], self._pool_of(column)
         current.finish(pool, self.run, self._mode)
         profile = piece.segment.class_name.startswith("TProfile")
-        reference, current.runs, common = pool.reference(piece.axes, self._mode, profile=profile)
+        reference, current.runs, common = pool.reference(piece.axes, self.run, self._mode, profile=profile)
         current.begin(number, piece.axes, HistogramMonitor(reference, pool.null_model()), common)
 
 

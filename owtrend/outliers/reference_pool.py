@@ -5,6 +5,7 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,8 @@ class ScoreSettings:
         Runs of the subsystem with which another epoch begins.
     accepted
         Histograms of the subsystem whose level a person accepted as the new normal, since when.
+    rate_within, rates
+        Largest difference of the rates of runs that are compared, relative; the rates that are known, by run, sorted.
     """
 
     tests: int
@@ -46,6 +49,23 @@ class ScoreSettings:
     adapt_after: int = 3
     epochs: tuple[int, ...] = ()
     accepted: tuple[Concerned, ...] = ()
+    rate_within: float | None = None
+    rates: tuple[tuple[int, float], ...] = ()
+
+    @cached_property
+    def _rate_of(self) -> dict[int, float]:
+        return dict(self.rates)
+
+    def rate_of(self, run: int) -> float:
+        """The rate of a run; NaN if it is not known."""
+        return self._rate_of.get(run, np.nan)
+
+    def comparable(self, run: int, earlier: int) -> bool:
+        """False if the rate of an earlier run differs too much from that of a run; true where one is not known."""
+        if self.rate_within is None:
+            return True
+        rate = self.rate_of(run)
+        return not abs(self.rate_of(earlier) - rate) > self.rate_within * abs(rate)
 
     def begins_anew(self, aspect: Aspect, histograms: Collection[str]) -> tuple[int, ...]:
         """When what was before ceased to be a reference of any of these histograms [ns], in order of time."""
@@ -56,7 +76,8 @@ class ScoreSettings:
     @property
     def digest(self) -> bytes:
         """Hash of the settings that a score depends on in addition to its references; 8 bytes."""
-        return hashlib.blake2b(f"{self.budget} {self.last} {self.adapt_after}".encode(), digest_size=8).digest()
+        rate = "" if self.rate_within is None else f" {self.rate_within}"
+        return hashlib.blake2b(f"{self.budget} {self.last} {self.adapt_after}{rate}".encode(), digest_size=8).digest()
 
     @property
     def warm_up(self) -> int:
@@ -148,10 +169,15 @@ class ReferencePool:
         return other
 
     def reference(
-        self, axes: tuple[Axis, ...], mode: str, *, profile: bool
+        self, axes: tuple[Axis, ...], run: int, mode: str, *, profile: bool
     ) -> tuple[Counts | None, list[int], tuple[Axis, ...]]:  # fmt: skip
-        """The last good runs of this mode that are on common axes, added; their run numbers; and the common axes."""
-        alike = [entry for entry in self.entries if entry.mode == mode and entry.is_like(axes, profile=profile)]
+        """The last good runs of this mode and a rate like that of ``run`` that are on common axes, added; their run
+        numbers; and the common axes.
+        """
+        alike = [
+            entry for entry in self.entries
+            if entry.mode == mode and self.settings.comparable(run, entry.run) and entry.is_like(axes, profile=profile)
+        ]  # fmt: skip
         accepted = accepted_runs([entry.rejected for entry in alike], self.settings.adapt_after)
         chosen: list[PoolEntry] = []
         joined = axes

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from owtrend.conditions.stored import Conditions
 from owtrend.config import Config
 from owtrend.display import DisplayedFields
 from owtrend.errors import NotFoundError, UsageError
@@ -96,7 +97,7 @@ def run_table(
 
 def export_trends(
     location: str | Path, path: Path, *, subsystem: str | None = None, histograms: Sequence[str] = (),
-    reductors: Sequence[str] = (), runs: Sequence[int] | None = None,
+    reductors: Sequence[str] = (), runs: Sequence[int] | None = None, conditions: Sequence[str] = (),
     progress: Callable[[str, int, int], None] | None = None,
 ) -> ExportSummary:  # fmt: skip
     """Write trends as a table: one row per run, subsystem and snapshot.
@@ -114,6 +115,8 @@ def export_trends(
         ``.ndjson`` (an object per line, without what is empty).
     subsystem, histograms, reductors, runs
         As in `run_table`.
+    conditions
+        Conditions of runs, each a column by its name: the value that held at the time of the snapshot. ``*``: all.
     progress
         Called with the name of the step, the number of runs done and their total.
 
@@ -136,17 +139,38 @@ def export_trends(
                 if one.reductors[which].other:
                     columns |= {f"{name}:exposure": "seconds"}
             columns |= {f"{label}:exposure": "seconds", f"{label}:reported": "bool"}
+    joined = _Joined(Conditions(Store.open(location).reader()), conditions)
+    columns |= joined.columns
     total, done, rows = sum(len(one.runs) for one in chosen), 0, 0
     with whole_file(path) as unfinished, FORMATS[path.suffix](unfinished, columns) as write:
         for one in chosen:
             for run, table in _tables(one, config):
                 count = len(table["time"])
-                write({"run": np.full(count, run), "subsystem": np.full(count, one.subsystem, dtype=object), **table})
+                names = {"run": np.full(count, run), "subsystem": np.full(count, one.subsystem, dtype=object)}
+                write(names | table | joined.of(run, table["time"]))
                 rows, done = rows + count, done + 1
                 if progress:
                     progress("exporting trends", done, total)
     numbers = {run for one in chosen for run in one.runs}
     return ExportSummary(file=str(path), rows=rows, trends=len(trends), runs=len(numbers), bytes=path.stat().st_size)
+
+
+class _Joined:
+    """Columns of conditions in a table of trends."""
+
+    def __init__(self, conditions: Conditions, names: Sequence[str]) -> None:
+        wanted = list(conditions.places) if "*" in names else names
+        self._conditions, self._names = conditions, dict[str, str]()
+        self.columns: dict[str, str] = {}
+        for name in wanted:
+            table, column = conditions.find(name)
+            label = f"{table.name}.{column}" if name in ("run", "subsystem", "time") else name
+            self._names[label] = name
+            self.columns[label] = {"b": "bool", "O": "string"}.get(table.columns[column].dtype.kind, "float64")
+
+    def of(self, run: int, times: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Values at the times of the snapshots of a run."""
+        return {label: self._conditions.at(name, run, times) for label, name in self._names.items()}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,7 +61,15 @@ def updated_incidents(reader: Reader, now: Sequence[Origin], unreadable: Sequenc
     while (first := min((min(of) for of in places if max(of) >= same), default=same)) < same:
         same = first  # an incident that begins before what changed, and reaches into it, is joined anew
     known = [incident for incident, of in zip(stored, places, strict=True) if max(of) < same]
-    return incidents(_run_findings(reader, now[same:], unreadable), known)
+    unchanged = {run for run in _unchanged(now, lines) if run not in place}
+    having = {part[:2] for incident in stored for part in incident.parts}  # subsystems and runs
+    return incidents(_run_findings(reader, now[same:], unreadable, unchanged, having), known)
+
+
+def _unchanged(now: Sequence[Origin], lines: Sequence[str]) -> set[int]:
+    """Runs that have the findings of when incidents were stored: the parts of these say whether there are any."""
+    before = set(lines)
+    return {origin.run for origin in now if origin.to_json() in before}
 
 
 def origins(reader: Reader, unreadable: Sequence[str] | None = None) -> list[Origin]:
@@ -117,13 +125,18 @@ def _made_from(view: SubsystemReader) -> list[bytes]:
     ]
 
 
-def _run_findings(reader: Reader, runs: Sequence[Origin], unreadable: Iterable[str]) -> Iterator[RunFindings]:
+def _run_findings(
+    reader: Reader, runs: Sequence[Origin], unreadable: Iterable[str], unchanged: Collection[int],
+    having: Collection[tuple[str, int]],
+) -> Iterator[RunFindings]:  # fmt: skip
+    """Findings of some runs; of ``unchanged`` ones only those ``having`` any are read: each takes 1 ms."""
     of_files: dict[int, list[Finding]] = {}
     for finding in map(Finding.from_json, unreadable):
         of_files.setdefault(finding.run, []).append(finding)
     of_runs: dict[int, list[Finding]] = {}
     for view in map(reader.subsystem, reader.subsystems):
-        for line in view.scores.lines([view.run_indices[one.run] for one in runs if one.run in view.run_indices]):
+        numbers = [one.run for one in runs if one.run not in unchanged or (view.name, one.run) in having]
+        for line in view.scores.lines([view.run_indices[run] for run in numbers if run in view.run_indices]):
             finding = Finding.from_json(line)
             of_runs.setdefault(finding.run, []).append(finding)
     for origin in runs:

@@ -14,6 +14,8 @@ the trends in ``trends/<subsystem>``, the scores in ``scores/<subsystem>``, and 
     unreadable, incidents, origin, accepted (byte)   JSON lines: findings of files that cannot be read; incidents of all
                                   findings; for each run what its findings were made from; levels that people accepted
 
+and in ``conditions`` a log of JSON lines for each table of run conditions, by its name.
+
 A missing chunk is not stored, so the rectangle costs nothing.
 """
 

@@ -118,6 +118,18 @@ class Reader:
         group = self.group.get("quality")
         return None if group is None else read_log(group, name)
 
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """Names of the tables of conditions."""
+        group = self.group.get("conditions")
+        with reading(f"{self.location}: the tables of conditions"):
+            return () if group is None else tuple(sorted(group.array_keys()))
+
+    def condition_lines(self, name: str) -> list[str]:
+        """JSON lines of a table of conditions."""
+        with reading(f"{self.location}: the conditions {name}", "`owtrend conditions remove` drops them"):
+            return read_log(self.group["conditions"], name)
+
     @cached_property
     def quarantine(self) -> list[str]:
         """JSON lines on what could not be taken in."""

@@ -270,7 +270,10 @@ class Store:
             words = f"versions younger than {duration(_LEAST_AGE)} may be in use; give more, or --force if nobody reads"
             raise UsageError(f"{words} this store")
         self._require_whole()
-        with locks.role(self.location, "raw"), locks.role(self.location, "derived"), locks.commit_lock(self.location):
+        with contextlib.ExitStack() as held:
+            for role in ("raw", "derived", "conditions"):
+                held.enter_context(locks.role(self.location, role))
+            held.enter_context(locks.commit_lock(self.location))
             self._require_equal_clocks()
             before, checksums = _now() - older_than, self._checksums
             size = checksums.nbytes if checksums else 0
@@ -328,7 +331,7 @@ class Store:
 
     @contextlib.contextmanager
     def writer(self, role: str) -> Iterator[Any]:
-        """Hold the role ``raw`` or ``derived``; yields a function that begins a transaction.
+        """Hold the role ``raw``, ``derived`` or ``conditions``; yields a function that begins a transaction.
 
         Raises
         ------
@@ -358,7 +361,7 @@ class Store:
                 if "timestamp ordering" not in str(error):
                     raise
                 raise self._clock_behind() from error
-            if alone and role == "derived":
+            if alone and role != "raw":
                 _raw_versions[self.location] = version, self._raw_version(before)
         return version
 

@@ -365,6 +365,13 @@ class Transaction:
         for name, of_log in lines.items():
             replace_log(group, name, of_log)
 
+    def write_conditions(self, name: str, lines: Sequence[str]) -> None:
+        """Keep a table of conditions, as JSON lines, in place of one by the same name."""
+        group = self.group.require_group("conditions")
+        if name in group:
+            del group[name]
+        replace_log(group, name, lines)
+
 
 def _grow(group: zarr.Group, registry: Registry, runs: int, times: int) -> None:
     """Make the raw arrays of a subsystem at least this large."""

@@ -11,6 +11,7 @@ from owtrend.model.histogram import Histogram
 from owtrend.quality import results
 from owtrend.quality.incident import incidents
 from owtrend.store import quarantine, versions
+from owtrend.store.derived import StoredScores
 from owtrend.store.repository import Store
 from tests import builders
 from tests.builders import MINUTE, START
@@ -123,6 +124,25 @@ def test_only_runs_that_changed_are_read_again(store, monkeypatch):
     monkeypatch.setattr(versions, "INCIDENTS", versions.INCIDENTS + 1)
     assert owtrend.open(store.location).incidents()["runs"].tolist() == [(1,), (3,)]
     assert read == [3, 1, 2, 3]
+
+
+@pytest.mark.slow
+def test_of_later_runs_only_those_with_findings_are_read_when_an_earlier_one_changes(store, monkeypatch):
+    filled_run(store, 3, absent=(3, 4))
+    filled_run(store, 4)
+    before, read = computed(store).incidents(), []
+    add_to_quarantine(store, 2, 2 * DAY + 6)
+
+    def spy(scores, run_indices):
+        read.extend(run_indices)
+        return lines(scores, run_indices)
+
+    lines = StoredScores.lines
+    monkeypatch.setattr(StoredScores, "lines", spy)
+    after = computed(store).incidents()
+    assert read == [1, 2]  # by run index: of runs 2 and 3
+    assert after["runs"].tolist() == [(1,), (2,), (3,)]
+    assert after[after["run"] != 2].reset_index(drop=True).equals(before)
 
 
 @pytest.mark.slow

@@ -270,11 +270,12 @@ def _as_json(value: Any) -> Any:
 @click.command(name="export")
 @store_argument
 @trend_options
+@click.option("--conditions", default="", help="Also these conditions of runs, separated by commas; '*': all.")
 @file_option(".parquet", ".csv", ".ndjson")
 @as_json
 def export(
     store: str, subsystem: str | None, histograms: tuple[str, ...], reductors: tuple[str, ...],
-    runs: list[int] | None, output: Path, as_json: bool,
+    runs: list[int] | None, conditions: str, output: Path, as_json: bool,
 ) -> None:  # fmt: skip
     """Write the trends in STORE as a table: a row per run, subsystem and snapshot, two columns per trend.
 
@@ -289,7 +290,7 @@ def export(
     with progress_bar() as progress:
         summary = tables.export_trends(
             store, output, subsystem=subsystem, histograms=histograms, reductors=reductors, runs=runs,
-            progress=progress,
+            conditions=[one.strip() for one in conditions.split(",") if one.strip()], progress=progress,
         )  # fmt: skip
     if as_json:
         click.echo(json.dumps(vars(summary)))

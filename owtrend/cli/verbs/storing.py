@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from owtrend.cli import completing
-from owtrend.cli.options import Number, as_json, store_argument, subsystem_option
+from owtrend.cli.options import Number, as_json, runs_option, store_argument, subsystem_option
 from owtrend.cli.output import plain, print_quarantine, print_table, progress_bar, time_after
 from owtrend.errors import StoreDamagedWarning
 
@@ -20,15 +20,19 @@ _MOST_CHANGES = 20  # printed
 @click.command(name="runs")
 @store_argument
 @click.option("--last", type=click.IntRange(min=1), help="Only the latest so many runs.")
+@runs_option
+@click.option("--conditions", is_flag=True, help="With the conditions of each run.")
 @as_json
-def runs(store: str, last: int | None, as_json: bool) -> None:
+def runs(store: str, last: int | None, runs: list[int] | None, conditions: bool, as_json: bool) -> None:
     """List the runs in STORE.
 
     Example: owtrend runs archive.zarr --last 20
     """
-    from owtrend import archive
+    from owtrend import archive as access
 
-    table = archive.open(store).runs.reset_index()
+    archive = access.open(store)
+    table = archive.runs.join(archive.conditions.add_prefix("condition: ")) if conditions else archive.runs
+    table = (table if runs is None else table[table.index.isin(runs)]).reset_index()
     if last is not None:
         table = table.sort_values("start", kind="stable").tail(last)
     rows = [{name: plain(value) for name, value in row.items()} for row in table.to_dict("records")]

@@ -238,10 +238,12 @@ def _damaged_logs(reader: Reader, unlisted: _Unlisted) -> Iterator[Damage]:
     for log in sorted(reader.group.array_keys()):
         for why in _log_problems(reader.group, log, unlisted[log]):
             yield Damage("", f"{log}: {why}", Remedy.EMPTY_LOG, path=log)
-    quality = reader.group.get("quality")
-    for log in [] if quality is None else sorted(quality.array_keys()):
-        for why in _log_problems(quality, log, unlisted[f"quality/{log}"]):
-            yield Damage("", f"{log}: {why}", Remedy.DELETE, path="quality")
+    for name in ("quality", "conditions"):
+        group = reader.group.get(name)
+        for log in [] if group is None else sorted(group.array_keys()):
+            for why in _log_problems(group, log, unlisted[f"{name}/{log}"]):
+                path = name if name == "quality" else f"{name}/{log}"
+                yield Damage("", f"{log}: {why}", Remedy.DELETE, path=path)
 
 
 def _log_problems(group: zarr.Group, log: str, unlisted: Sequence[tuple[Extent, str]]) -> Iterator[str]:

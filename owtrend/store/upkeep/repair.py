@@ -114,6 +114,8 @@ def _actions(damage: Iterable[Damage], reader: Reader) -> list[str]:
                 line = f"drop the latest snapshots of {name}, those not in full chunks yet"
             case Remedy.COMPUTE_AGAIN:
                 line = f"drop the damaged {computed} of {name}"
+            case Remedy.DELETE if computed == "conditions":
+                line = f"drop the {one.path.replace('/', ' ')}"
             case Remedy.DELETE:
                 line = f"drop all {computed}{f' of {name}' if name else ''}"
             case Remedy.EMPTY_LOG:

@@ -1,0 +1,1 @@
+"""Verbs of those who run a store: conditions, good runs, passes, the schedule."""
