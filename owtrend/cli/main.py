@@ -28,7 +28,7 @@ _OWN = {
     "close": ("alarms", "close"),
     "comment": ("alarms", "comment"),
     "compute": ("computing", "compute"),
-    "conditions": ("operating.conditions", "conditions"),
+    "conditions": ("conditions", "conditions"),
     "export": ("results", "export"),
     "histograms": ("results", "list_histograms"),
     "kinds": ("storing", "kinds"),

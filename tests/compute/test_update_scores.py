@@ -10,6 +10,8 @@ import pytest
 import owtrend
 from owtrend.compute import compute, update_scores
 from owtrend.compute.stale import Stale
+from owtrend.conditions.columns import table_of
+from owtrend.conditions.stored import add
 from owtrend.config import Config, ScoreConfig
 from owtrend.errors import NotFoundError
 from owtrend.kernels.two_sample.tails import z_of
@@ -365,3 +367,27 @@ def test_what_comes_while_it_computes_is_for_the_next_call(monkeypatch, when):
     for name in ("EMC", "TPC"):
         view = store.reader().subsystem(name)
         assert view.scores.revisions.tolist() == view.per_run["revision"].tolist()
+
+
+@pytest.mark.slow
+def test_runs_of_another_rate_are_no_reference_where_the_configuration_says_so(runs, tmp_path):
+    store = tmp_path / "store"
+    append(store, chain(*(runs[run] for run in RUNS[:3])))
+    rates = {"run": RUNS[:3], "interaction_rate": [100.0, 500.0, 105.0]}
+    add(Store.open(store), table_of(rates, "rates"))
+    compute.compute(store, workers=0)
+
+    def last():
+        view = owtrend.open(store).stored("EMC")
+        return view.scores.block("z", view.run_index(RUNS[2]))
+
+    of_all = last()
+    config = Config(scores=ScoreConfig(rate_within=0.1))
+    assert compute.compute(store, workers=0, config=config).scored == 3
+    assert not np.array_equal(of_all, last(), equal_nan=True)
+    add(Store.open(store), table_of(rates | {"interaction_rate": [100.0, 100.0, 105.0]}, "rates"))
+    assert set(owtrend.open(store).stale["reason"]) == {Stale.REFERENCE.value}
+    assert compute.compute(store, workers=0).scored == 2  # the one whose rate changed and the one after
+    np.testing.assert_array_equal(last(), of_all)
+    compute.compute(store, workers=0, config=Config())
+    np.testing.assert_array_equal(last(), of_all)

@@ -1,1 +1,0 @@
-"""Verbs of those who run a store: conditions, good runs, passes, the schedule."""
