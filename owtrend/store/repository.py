@@ -270,10 +270,7 @@ class Store:
             words = f"versions younger than {duration(_LEAST_AGE)} may be in use; give more, or --force if nobody reads"
             raise UsageError(f"{words} this store")
         self._require_whole()
-        with contextlib.ExitStack() as held:
-            for role in ("raw", "derived", "conditions"):
-                held.enter_context(locks.role(self.location, role))
-            held.enter_context(locks.commit_lock(self.location))
+        with locks.all_roles(self.location), locks.commit_lock(self.location):
             self._require_equal_clocks()
             before, checksums = _now() - older_than, self._checksums
             size = checksums.nbytes if checksums else 0

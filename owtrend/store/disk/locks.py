@@ -11,7 +11,7 @@ from pathlib import Path
 from owtrend.errors import StoreError, StoreLockedError
 from owtrend.store.storage import is_local
 
-__all__ = ["commit_lock", "creation", "lock_file", "require_empty", "role"]
+__all__ = ["all_roles", "commit_lock", "creation", "lock_file", "require_empty", "role"]
 
 # What Icechunk writes, in this order, before the branch that makes it a repository; "#1" ends a file half-written.
 _BEFORE_THE_BRANCH = re.compile(
@@ -35,6 +35,19 @@ def role(location: str | Path, name: str) -> Iterator[None]:
             raise StoreLockedError(
                 f"{location}: another process is the {name} writer; wait for it or stop it"
             ) from error
+        yield
+
+
+@contextlib.contextmanager
+def all_roles(location: str | Path) -> Iterator[None]:
+    """Hold the roles of all writers.
+
+    Raises
+    ------
+    StoreLockedError
+        If another process holds one of them.
+    """
+    with role(location, "raw"), role(location, "derived"), role(location, "conditions"):
         yield
 
 

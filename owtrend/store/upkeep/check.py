@@ -239,11 +239,9 @@ def _damaged_logs(reader: Reader, unlisted: _Unlisted) -> Iterator[Damage]:
         for why in _log_problems(reader.group, log, unlisted[log]):
             yield Damage("", f"{log}: {why}", Remedy.EMPTY_LOG, path=log)
     for name in ("quality", "conditions"):
-        group = reader.group.get(name)
-        for log in [] if group is None else sorted(group.array_keys()):
+        for log in sorted(group.array_keys()) if (group := reader.group.get(name)) is not None else []:
             for why in _log_problems(group, log, unlisted[f"{name}/{log}"]):
-                path = name if name == "quality" else f"{name}/{log}"
-                yield Damage("", f"{log}: {why}", Remedy.DELETE, path=path)
+                yield Damage("", f"{log}: {why}", Remedy.DELETE, path=name if name == "quality" else f"{name}/{log}")
 
 
 def _log_problems(group: zarr.Group, log: str, unlisted: Sequence[tuple[Extent, str]]) -> Iterator[str]:
