@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
+from owtrend.config.lengths import UNITS, Length
 from owtrend.config.receivers import Receiver, checked_url
 from owtrend.config.strict import Strict
 
@@ -16,9 +17,7 @@ __all__ = ["AlarmConfig", "Rate", "Route"]
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _BETWEEN = re.compile(r"(\d{2}):(\d{2})-(\d{2}):(\d{2})", re.ASCII)
 _RATE = re.compile(r"(\d{1,6}) per (?:(\d{1,6}) ?)?(s|second|min|minute|h|hour|d|day)s?", re.ASCII)
-_LENGTH = re.compile(r"(\d{1,9}(?:\.\d{1,3})?) ?(s|min|h|d)", re.ASCII)
-_UNITS = {"s": 1, "second": 1, "min": 60, "minute": 60, "h": 3600, "hour": 3600, "d": 86400, "day": 86400}
-_LONGEST = timedelta(days=3660)
+_UNITS = {**UNITS, "second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
 
 class Rate(NamedTuple):
@@ -40,16 +39,6 @@ def _parse_rate(given: object) -> object:
     return Rate(int(found[1]), timedelta(seconds=int(found[2] or 1) * _UNITS[found[3]]))
 
 
-def _parse_length(given: object) -> object:
-    if given is None or isinstance(given, timedelta):
-        return given
-    found = _LENGTH.fullmatch(given.strip()) if isinstance(given, str) else None
-    length = timedelta(seconds=float(found[1]) * _UNITS[found[2]]) if found else None
-    if length is None or length > _LONGEST:
-        raise ValueError("not a length of time; expected for example `5min`, `12h` or `0s`, ten years at most")
-    return length
-
-
 def _zone(name: str) -> str:
     try:
         ZoneInfo(name)
@@ -68,9 +57,6 @@ def _between(text: str) -> str:
     return text
 
 
-Length = Annotated[
-    timedelta, BeforeValidator(_parse_length), PlainSerializer(lambda one: f"{one.total_seconds():g}s", str)
-]
 Zone = Annotated[str, AfterValidator(_zone)]
 
 

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AfterValidator, AliasChoices, BaseModel, Field, ValidationError
 
 from owtrend.config.alarms import AlarmConfig
+from owtrend.config.rules import RuleConfig, unique
 from owtrend.config.strict import Strict
 from owtrend.display import printable
 from owtrend.errors import StoreError, UsageError, hint, reading
@@ -101,6 +102,9 @@ class Config(Strict):
         description="Who is notified of what. A store never keeps it, and what a store has there counts for nothing.",
     )  # fmt: skip
     subsystems: dict[str, SubsystemConfig] = Field(default_factory=dict, description="By name of the subsystem.")
+    rules: Annotated[tuple[RuleConfig, ...], AfterValidator(unique)] = Field(
+        default=(), description="Rules by which reports are judged."
+    )
 
     def for_subsystem(self, subsystem: str) -> SubsystemConfig:
         """Settings of a subsystem."""
@@ -177,8 +181,14 @@ def _problem(error: Any) -> str:
     if error["type"] != "extra_forbidden":
         return f"{where}: {error['msg']}"
     owner = _owner(error["loc"])
-    near = hint(str(error["loc"][-1]), owner.model_fields, limit=1, quote=False)
-    return f"{where}: no such setting{near or '.'} There are {', '.join(owner.model_fields)}"
+    names = [_typed(name, field.validation_alias) for name, field in owner.model_fields.items()]
+    near = hint(str(error["loc"][-1]), names, limit=1, quote=False)
+    return f"{where}: no such setting{near or '.'} There are {', '.join(names)}"
+
+
+def _typed(name: str, alias: Any) -> str:
+    """The name of a setting as people type it."""
+    return str(alias.choices[0]) if isinstance(alias, AliasChoices) else name
 
 
 def _owner(path: Sequence[str | int]) -> type[BaseModel]:

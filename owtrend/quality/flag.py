@@ -28,6 +28,8 @@ class Flag:
         Name of the rule.
     why
         The values that decided, in words.
+    recovered
+        Whether it is good enough for an alarm to end: beyond the recovery threshold, where the rule has one.
     """
 
     subsystem: str
@@ -38,3 +40,4 @@ class Flag:
     rule: str
     quality: Quality
     why: str = ""
+    recovered: bool = False
