@@ -574,6 +574,27 @@ class Archive(Displayed):
         change = acceptance.undo if undo else acceptance.accept
         change(self._reader, incident, note=note, user=user, url=journal)
 
+    def good_runs(
+        self, *, subsystems: Sequence[str] = (), without: Sequence[str] = (), having: Sequence[str] = (),
+        signed: bool = False, whole: bool = False, journal: str | None = None,
+    ) -> pd.DataFrame:  # fmt: skip
+        """Intervals of good data, a row each: run, start, stop (UTC, start excluded), seconds, signed_by.
+
+        Parameters
+        ----------
+        subsystems, without, having, signed, whole
+            See `owtrend.quality.good_runs.Choice`: which subsystems must be good; flags whose intervals are left out,
+            by default all *bad* ones; flags that a run must have; only runs that two people signed off; only runs of
+            which nothing is left out.
+        journal
+            Database URL of the journal, for a store that is no local folder.
+        """
+        from owtrend.quality import good_runs
+        from owtrend.quality.journal import Journal
+
+        choice = good_runs.Choice(subsystems=subsystems, without=without, having=having, signed=signed, whole=whole)
+        return good_runs.good_table(good_runs.good_runs(self._reader, Journal(self.location, journal), choice))
+
     def reference(
         self, subsystem: str, runs: int | Sequence[int] | None = None, start: Any = None, stop: Any = None, *,
         like: int | None = None, last: int = 5, rate_within: float | None = None, leave_out: Sequence[int] = (),

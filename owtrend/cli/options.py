@@ -150,16 +150,16 @@ def cluster_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def file_option(*endings: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def file_option(*endings: str, required: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """The option for the file to write; the ending of its name is the format."""
 
-    def known(_: click.Context, __: click.Parameter, path: Path) -> Path:
-        if path.suffix not in endings:
+    def known(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
+        if path is not None and path.suffix not in endings:
             raise click.BadParameter(f"{str(path)!r}: expected a name that ends with {' or '.join(endings)}")
         return path
 
     metavar = f"FILE{'|'.join(endings)}"
     return click.option(
-        "-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), callback=known,
+        "-o", "--output", required=required, type=click.Path(dir_okay=False, path_type=Path), callback=known,
         metavar=metavar, help="The file to write; an existing one is replaced.",
     )  # fmt: skip

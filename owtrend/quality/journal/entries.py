@@ -31,6 +31,10 @@ class Action(StrEnum):
     SILENCE = "silence"
     END_SILENCE = "end silence"
     ALARM = "alarm"  # what became of one
+    FLAG = "flag"  # an interval of a run
+    UNFLAG = "undo flag"
+    SIGN_OFF = "sign off"  # a run
+    UNDO_SIGN_OFF = "undo sign off"
 
 
 @dataclass(frozen=True)
