@@ -60,7 +60,7 @@ def test_every_line_of_the_readme_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = (ROOT / "README.md").read_text()
     commands = [shlex.split(line, comments=True) for line in code_of(text, "")[0].splitlines()]
-    assert len(commands) == 12
+    assert len(commands) == 13
     for _, verb, *options in commands:
         if verb == "accept":
             options[1] = owtrend.open(options[0]).incidents().query("not certain")["id"].iloc[0]
