@@ -16,11 +16,13 @@ from owtrend.compute.update_alarms import update_alarms
 from owtrend.compute.update_incidents import rejoin
 from owtrend.compute.update_scores import rescore
 from owtrend.config import Config
+from owtrend.config.alarms import AlarmConfig
 from owtrend.display import DisplayedFields
 from owtrend.errors import NotFoundError
 from owtrend.modules import Origin, import_local, other_code, require_same
 from owtrend.quality.acceptance import accepted_lines
 from owtrend.quality.journal import Journal
+from owtrend.quality.notify.deliver import deliver
 from owtrend.store.layout import TIME_CHUNK
 from owtrend.store.reader import Reader
 from owtrend.store.repository import Store
@@ -53,7 +55,7 @@ class TrendTask:
 class ComputeSummary(DisplayedFields):
     """Summary of one call of `compute`.
 
-    ``bytes`` is the size of the reduced cells as float64, ``alarms`` how many are on.
+    ``bytes`` is the size of the reduced cells as float64, ``alarms`` how many are on, ``messages`` how many were sent.
     """
 
     runs: int = 0
@@ -62,6 +64,7 @@ class ComputeSummary(DisplayedFields):
     points: int = 0
     scored: int = 0
     alarms: int = 0
+    messages: int = 0
     bytes: int = 0
     seconds: float = 0.0
 
@@ -102,6 +105,8 @@ def compute(
     store = Store.open(location)
     summary = ComputeSummary()
     say = progress or (lambda *_: None)
+    alarms, journal = (AlarmConfig(), None) if config is None else (config.alarms, config.journal)
+    kept = Journal(store.location, journal)
     with store.writer("derived") as begin:
         reader = store.reader()
         if config is not None:
@@ -133,8 +138,6 @@ def compute(
                 _write(begin(), reader, trends, names, settings)
                 summary.points += sum(int(np.isfinite(arrays["value"]).sum()) for arrays in trends.values())
             if scores:
-                journal = None if config is None else config.journal
-                kept = Journal(store.location, journal)
                 accepted = accepted_lines(kept, reader)
                 summary.scored = rescore(
                     store, begin, runner, settings, accepted=accepted, force=force, runs=runs, progress=say
@@ -144,7 +147,13 @@ def compute(
                     summary.scored += len(growing)
                 rejoin(store.reader(), begin, accepted)
                 if kept.writable:
-                    summary.alarms = sum(one.alarm.state.on for one in update_alarms(store.reader(), kept).records)
+                    status = update_alarms(store.reader(), kept, settings, alarms)
+                    summary.alarms = sum(one.alarm.state.on for one in status.records)
+    if scores:
+        delivered = deliver(kept, alarms)
+        summary.messages = delivered.sent
+        for name, problem in delivered.problems.items():
+            _log.warning("a message to %s waits to be sent: %s", name, problem)
     summary.runs = len(wanted) + len(growing)
     summary.seconds = time.perf_counter() - began
     return summary

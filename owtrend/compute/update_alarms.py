@@ -1,23 +1,45 @@
 """Alarms brought up to date once a store has its trends, scores and incidents."""
 
-from datetime import UTC, datetime
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from owtrend.quality.alarms.engine import Observed, Status, update
+import numpy as np
+from numpy.typing import NDArray
+
+from owtrend.conditions import Conditions
+from owtrend.config import Config, RuleConfig
+from owtrend.config.alarms import AlarmConfig
+from owtrend.errors import OwtrendError
+from owtrend.quality.alarms.alarm import Timing
+from owtrend.quality.alarms.engine import Observed, Status, people, records, update, window
 from owtrend.quality.alarms.reconcile import Settings
-from owtrend.quality.alarms.sources import coverage
-from owtrend.quality.flag import Quality
+from owtrend.quality.alarms.record import Policy
+from owtrend.quality.alarms.sources import Coverage, coverage, rule_reports
+from owtrend.quality.flag import Flag, Quality
 from owtrend.quality.journal import Journal
+from owtrend.quality.notify import outbox
 from owtrend.quality.results import store_incidents
+from owtrend.quality.rules.flags import Judged, judged
 from owtrend.store.reader import Reader
 
 __all__ = ["update_alarms"]
 
+_log = logging.getLogger(__name__)
 
-def update_alarms(reader: Reader, journal: Journal, now: datetime | None = None) -> Status:
-    """Bring the alarms of a store up to date.
+
+def update_alarms(
+    reader: Reader, journal: Journal, config: Config, alarms: AlarmConfig, now: datetime | None = None
+) -> Status:
+    """Bring the alarms of a store up to date, and put messages for people into the outbox.
 
     Parameters
     ----------
+    config
+        Has the rules.
+    alarms
+        Who is notified of what; from a configuration on this machine.
     now
         Time; None: that of the clock.
 
@@ -26,7 +48,82 @@ def update_alarms(reader: Reader, journal: Journal, now: datetime | None = None)
     StoreError, UsageError
         If the journal cannot be written, or needs a database.
     """
-    observed = Observed(incidents=store_incidents(reader), covered=coverage(reader))
-    return update(
-        journal, observed, Settings(), now=datetime.now(UTC) if now is None else now, incident_quality=Quality.ERROR
+    time = datetime.now(UTC) if now is None else now
+    covered = coverage(reader)
+    begin = window(covered)
+    on = {record.alarm.subject for record in records(journal)[0] if record.alarm.state.on}
+    observed = Observed(
+        incidents=store_incidents(reader), covered=covered, begin=begin,
+        reports=rule_reports(_judged(reader, config.rules, covered, begin, people(journal).acceptable), on),
+        timings={rule.name: _timing(rule) for rule in config.rules},
     )  # fmt: skip
+    return update(
+        journal, observed, _settings(config.rules, alarms), now=time, incident_quality=Quality(alarms.incidents),
+        stale_after=_ns(alarms.stale_after),
+        queue=lambda connection, notices: outbox.queue(connection, notices, alarms, time, store=reader.location),
+    )  # fmt: skip
+
+
+def _timing(rule: RuleConfig) -> Timing:
+    """How patient the alarms of a rule are."""
+    keep = _ns(rule.keep_firing_for)
+    if isinstance(rule.hold, int):
+        return Timing(hold_reports=rule.hold, keep=keep, no_data_after=rule.no_data_after)
+    return Timing(hold=_ns(rule.hold), keep=keep, no_data_after=rule.no_data_after)
+
+
+def _settings(rules: Sequence[RuleConfig], alarms: AlarmConfig) -> Settings:
+    escalate_after = _ns(alarms.escalate_after) / 1e9
+    policies = {
+        rule.name: Policy(
+            group=rule.group, inhibits=rule.inhibits, receivers=rule.receivers, guidance=rule.guidance,
+            owner=rule.owner,
+            escalate_after=_ns(rule.escalate_after) / 1e9 or escalate_after,
+        )
+        for rule in rules
+    }  # fmt: skip
+    return Settings(
+        policies=policies, default=Policy(escalate_after=escalate_after), max_age=alarms.max_age,
+        group_interval=alarms.group_interval, escalate_to=tuple(alarms.escalate_to),
+    )  # fmt: skip
+
+
+def _ns(length: timedelta | None) -> int:
+    return 0 if length is None else int(length.total_seconds() * 1e9)
+
+
+def _judged(
+    reader: Reader, rules: Sequence[RuleConfig], covered: Mapping[str, Coverage], begin: int,
+    accepted: Callable[[Flag], bool],
+) -> list[Judged]:  # fmt: skip
+    """The newest runs by all rules; a rule that cannot be used is a warning, and stops no other."""
+    if not rules:
+        return []
+    runs = {run for of in covered.values() for run, start, _, _ in of.runs if start >= begin}
+    conditions = _look_up(Conditions(reader))
+    try:
+        return judged(reader, rules, runs, conditions=conditions, accepted=accepted)
+    except OwtrendError:
+        found = []
+        for rule in rules:
+            try:
+                found += judged(reader, [rule], runs, conditions=conditions, accepted=accepted)
+            except OwtrendError as error:
+                _log.warning("%s", error)
+        return found
+
+
+def _look_up(conditions: Conditions) -> Any:
+    """Conditions as rules ask for them: in some reports, given the run and the end [ns UTC] of each."""
+
+    def of_reports(name: str, _: str, runs: NDArray[np.int64], times: NDArray[np.int64]) -> NDArray[Any]:
+        pieces = [
+            (runs == run, conditions.at(name, run, times[runs == run].view("datetime64[ns]")))
+            for run in np.unique(runs).tolist()
+        ]
+        values = np.empty(len(runs), dtype=np.result_type(*(piece for _, piece in pieces)) if pieces else np.float64)
+        for where, piece in pieces:
+            values[where] = piece
+        return values
+
+    return of_reports

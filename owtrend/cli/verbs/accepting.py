@@ -1,13 +1,30 @@
 """owtrend accept"""
 
 import json
+from typing import Any
 
 import click
 
 from owtrend.cli.options import as_json, store_argument
 from owtrend.cli.output import plain, print_table
+from owtrend.errors import NotFoundError
 
 __all__ = ["accept"]
+
+
+def _accept_warning(journal: Any, alarm: str, note: str, user: str | None, undo: bool) -> bool:
+    """Accept the warnings of an alarm, or take that back, if there is such an alarm of a rule."""
+    from owtrend.quality.alarms import people, table
+
+    try:
+        record = table.find(journal, alarm)
+    except NotFoundError:
+        return False
+    if undo:
+        people.undo_accept_warning(journal, record, note, user)
+    else:
+        people.accept_warning(journal, record, note, user)
+    return True
 
 
 @click.command()
@@ -23,9 +40,10 @@ def accept(
 ) -> None:
     """Accept INCIDENT in STORE as the new normal; without INCIDENT, list what is accepted.
 
-    INCIDENT is an id from `owtrend outliers`, or how it begins. From its beginning on, its histograms are compared with
-    nothing before it, all others as before; `owtrend compute` then scores anew from there. The journal of the store
-    keeps who accepted what, when and why: journal.sqlite in its folder, or the database that --config names.
+    INCIDENT is an id from `owtrend outliers`, or how it begins; or that of a rule's warning from `owtrend alarms`. From
+    its beginning on, its histograms are compared with nothing before it, all others as before; `owtrend compute` then
+    scores anew from there. The journal of the store keeps who accepted what, when and why: journal.sqlite in its
+    folder, or the database that --config names.
 
     Example: owtrend accept archive.zarr 0b41a1446430 --note "new alignment since run 1010"
     """
@@ -43,7 +61,11 @@ def accept(
     archive = access.open(store)
     journal = Journal(archive.location, url)
     if incident is not None:
-        archive.accept(incident, note, user=user, undo=undo, journal=url)
+        try:
+            archive.accept(incident, note, user=user, undo=undo, journal=url)
+        except NotFoundError:
+            if not _accept_warning(journal, incident, note, user, undo):
+                raise
     elif undo or note:
         raise click.UsageError("name the incident; `owtrend outliers` lists them")
     accepted = acceptance.accepted_table(journal)

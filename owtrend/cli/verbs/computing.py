@@ -53,5 +53,7 @@ def compute(
         click.echo(
             f"{store}: {plural(summary.points, 'trend point')} of {summary.runs} run x subsystem computed in "
             f"{summary.seconds:.1f} s ({summary.bytes / 1e6 / max(summary.seconds, 1e-9):,.0f} MB/s of float64 cells), "
-            f"{summary.unchanged} unchanged; {summary.scored} scored"
+            f"{summary.unchanged} unchanged; {summary.scored} scored; {plural(summary.alarms, 'alarm')} on"
+            + f", {plural(summary.messages, 'message')} sent"
+            * bool(summary.messages)
         )

@@ -21,7 +21,7 @@ from owtrend.quality.journal.entries import add, entries
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["ENGINE", "Observed", "Status", "records", "update", "window"]
+__all__ = ["ENGINE", "Observed", "Status", "people", "records", "update", "window"]
 
 ENGINE = "owtrend"  # who, in entries of the journal that no person makes
 _RUNS = 2  # newest ones of each subsystem, whose reports are judged anew each time: late rows may change them
@@ -107,9 +107,9 @@ def update(
             *source_alarms(observed.covered, of_known, at, stale_after),
         ]
         alarms = aged(fired, observed.covered, at, stale_after)
-        people = People(entries(connection, ACTIONS))
+        acts = People(entries(connection, ACTIONS))
         renamed = merged(of_known, observed.incidents)
-        outcome = reconcile(known, alarms, people, settings, now, renamed)
+        outcome = reconcile(known, alarms, acts, settings, now, renamed)
         pending = tuple(alarm for alarm in alarms if alarm.state is State.PENDING)
         tables.save(connection, {record.id: record.to_dict() for record in outcome.records})
         tables.save_progress(
@@ -125,6 +125,11 @@ def update(
     changed = {record.id: record for record in outcome.records}
     every = {record.id: record for record in known} | changed
     return Status(tuple(every.values()), pending, outcome.notices)
+
+
+def people(journal: Journal) -> People:
+    """What people did about alarms."""
+    return People(journal.entries(ACTIONS))
 
 
 def records(journal: Journal) -> tuple[list[Record], list[Alarm]]:

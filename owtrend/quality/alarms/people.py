@@ -1,29 +1,37 @@
 """What people do about alarms: acknowledge, silence, comment, close; each is an entry of the journal."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import Any
 
 from owtrend.errors import UsageError
+from owtrend.quality.alarms.alarm import Kind
 from owtrend.quality.alarms.record import Record
+from owtrend.quality.flag import Flag, Quality
 from owtrend.quality.journal import Action, Entry, Journal, login_name
 
 __all__ = [
     "ACTIONS",
     "People",
     "Silence",
+    "accept_warning",
     "acknowledge",
     "close",
     "comment",
     "end_silence",
     "ended",
     "silence",
+    "undo_accept_warning",
 ]
 
-ACTIONS = (Action.ACKNOWLEDGE, Action.COMMENT, Action.CLOSE, Action.SILENCE, Action.END_SILENCE)
+ACTIONS = (
+    Action.ACKNOWLEDGE, Action.COMMENT, Action.CLOSE, Action.SILENCE, Action.END_SILENCE, Action.ACCEPT_WARNING,
+    Action.UNDO_ACCEPT_WARNING, Action.ACCEPT, Action.UNDO_ACCEPT,
+)  # fmt: skip
 _LONGEST = timedelta(days=90)  # of a silence: one that nobody remembers hides a fault
 
 
@@ -79,6 +87,17 @@ class People:
         """The entry by which a person closed an alarm."""
         return self._latest(Action.CLOSE, alarm)
 
+    def accepted(self, record: Record) -> Entry | None:
+        """The entry by which a person accepted the warnings of an alarm, or its incident as the new normal."""
+        last: Entry | None = None
+        for entry in self.entries:
+            if entry.subject in (record.id, record.alarm.subject.name):
+                if entry.action in (Action.ACCEPT, Action.ACCEPT_WARNING):
+                    last = entry
+                elif entry.action in (Action.UNDO_ACCEPT, Action.UNDO_ACCEPT_WARNING):
+                    last = None
+        return last
+
     def comments(self, alarm: str) -> list[Entry]:
         """Comments on an alarm, oldest first."""
         return [entry for entry in self.entries if (entry.action, entry.subject) == (Action.COMMENT, alarm)]
@@ -94,6 +113,24 @@ class People:
                     entry, None if until is None else datetime.fromisoformat(until), **details
                 )
             elif entry.action is Action.END_SILENCE:
+                found.pop(entry.subject, None)
+        return list(found.values())
+
+    def acceptable(self, flag: Flag) -> bool:
+        """True if a person accepted warnings of this rule for this histogram, from a time before this one on."""
+        return any(
+            (one["rule"], one["subsystem"], one["histogram"]) == (flag.rule, flag.subsystem, flag.histogram)
+            and flag.start >= one["start"]
+            for one in self._accepted
+        )
+
+    @cached_property
+    def _accepted(self) -> list[Mapping[str, Any]]:
+        found: dict[str, Mapping[str, Any]] = {}
+        for entry in self.entries:
+            if entry.action is Action.ACCEPT_WARNING:
+                found[entry.subject] = entry.details
+            elif entry.action is Action.UNDO_ACCEPT_WARNING:
                 found.pop(entry.subject, None)
         return list(found.values())
 
@@ -121,6 +158,38 @@ def comment(journal: Journal, alarm: str, note: str, who: str | None = None) -> 
 def close(journal: Journal, alarm: str, note: str, who: str | None = None) -> Entry:
     """End an alarm that no data will end, such as that of a histogram that is gone; raises as `acknowledge`."""
     return _add(journal, Action.CLOSE, alarm, note, who)
+
+
+def accept_warning(journal: Journal, record: Record, note: str, who: str | None = None) -> Entry:
+    """Take the warnings of a rule for a histogram as acceptable, from the beginning of an alarm on.
+
+    Raises
+    ------
+    UsageError, StoreError
+        As `acknowledge`; or if it is an error, or comes from no rule.
+    """
+    subject = record.alarm.subject
+    if subject.kind is not Kind.RULE or record.alarm.worst is not Quality.WARNING:
+        raise UsageError(f"alarm {record.id}: only a warning of a rule can be accepted; an error is to be mended")
+    details = {
+        "rule": subject.name, "subsystem": subject.subsystem, "histogram": subject.histogram,
+        "start": record.alarm.start,
+    }  # fmt: skip
+    return _add(journal, Action.ACCEPT_WARNING, record.id, note, who, details)
+
+
+def undo_accept_warning(journal: Journal, record: Record, note: str = "", who: str | None = None) -> Entry:
+    """Take back what `accept_warning` did.
+
+    Raises
+    ------
+    UsageError, StoreError
+        If they are not accepted, or the journal cannot be written.
+    """
+    entry = People(journal.entries(ACTIONS)).accepted(record)
+    if entry is None or entry.action is not Action.ACCEPT_WARNING:
+        raise UsageError(f"alarm {record.id}: its warnings are not accepted")
+    return journal.add(Action.UNDO_ACCEPT_WARNING, record.id, note=note, who=who or login_name(), details={})
 
 
 def silence(

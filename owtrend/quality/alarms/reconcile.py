@@ -17,8 +17,6 @@ from owtrend.quality.flag import Quality
 
 __all__ = ["Outcome", "Settings", "reconcile"]
 
-INCIDENT = "incident"  # name of the policy of all incidents
-
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -27,7 +25,9 @@ class Settings:
     Parameters
     ----------
     policies
-        By name of the rule, or ``incident``; others have the default.
+        By name of the rule.
+    default
+        Of all others.
     max_age
         Nothing is sent about problems whose data ended longer ago.
     group_interval
@@ -37,13 +37,14 @@ class Settings:
     """
 
     policies: Mapping[str, Policy] = field(default_factory=dict)
+    default: Policy = field(default_factory=Policy)
     max_age: timedelta = timedelta(hours=12)
     group_interval: timedelta = timedelta(minutes=5)
     escalate_to: tuple[str, ...] = ()
 
     def policy(self, subject: Subject) -> Policy:
         """Of the alarms of a subject."""
-        return self.policies.get(subject.source) or Policy()
+        return self.policies.get(subject.source, self.default)
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def reconcile(
     news = _News(records, people, settings, now, silenced)
     notices = news.notices()
     history = [
-        (identity, record.alarm.state, _what(record, before.get(identity)))
+        (identity, record.alarm.state, _what(record, before.get(identity), people))
         for identity, record in records.items()
         if identity not in before or before[identity].alarm.state is not record.alarm.state
     ]
@@ -125,7 +126,8 @@ def _updated(
             records[same.id] = replace(same, alarm=alarm)
     for left in (record for of in of_subject.values() for record in of):
         if not left.alarm.state.over:
-            gone = replace(left.alarm, state=State.WITHDRAWN, stop=left.alarm.latest)
+            state = State.CLOSED if people.accepted(left) else State.WITHDRAWN
+            gone = replace(left.alarm, state=state, stop=left.alarm.latest)
             records[left.id] = replace(left, alarm=gone)
     for record in [*records.values()]:
         if record.alarm.state.on and people.closed(record.id):
@@ -165,7 +167,11 @@ def _unused(identity: str, records: Mapping[str, Record]) -> str:
     return unused
 
 
-def _what(record: Record, before: Record | None) -> str:
+def _what(record: Record, before: Record | None, people: People) -> str:
+    """Words on a new state, for the history."""
+    if record.alarm.state is State.CLOSED:
+        entry = people.accepted(record) or people.closed(record.id)
+        return "" if entry is None else f"{entry.action} by {entry.who}: {entry.note}"
     if record.alarm.state is State.WITHDRAWN:
         return "no longer there after a recomputation, or part of another incident"
     if before is not None and record.alarm.state is State.FIRING and before.alarm.state.over:

@@ -1,17 +1,24 @@
 """Where alarms come from: incidents, reports judged by rules, subsystems that no longer send."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from owtrend.model.finding import Aspect
 from owtrend.quality.alarms.alarm import Alarm, Kind, Report, State, Subject, Timing, advance, at_time, lives
 from owtrend.quality.flag import Quality
 from owtrend.quality.incident import Incident, Part
+from owtrend.quality.rules.flags import Judged
+from owtrend.quality.rules.rule import QUALITIES
 from owtrend.store.reader import Reader
 
-__all__ = ["Coverage", "coverage", "incident_alarms", "merged", "rule_alarms", "source_alarms"]
+__all__ = [
+    "Coverage", "aged", "coverage", "incident_alarms", "merged", "rule_alarms", "rule_reports", "source_alarms",
+]  # fmt: skip
 
 _REPORTS_AFTER = 2  # without a finding, before an incident is over: later findings do not join it
+_BAD = QUALITIES.index(Quality.WARNING)  # from here on
 _REPORTS_OF_NEXT_RUN = 5  # the same in a later run, which finds a level anew only when it has enough counts
 
 
@@ -103,6 +110,34 @@ def merged(known: Iterable[Alarm], incidents: Iterable[Incident]) -> dict[Subjec
                     found[subject] = Subject(Kind.INCIDENT, incident.id, incident.parts[0].subsystem)
                     break
     return found
+
+
+def rule_reports(
+    judged: Iterable[Judged], on: Collection[Subject]
+) -> dict[Subject, list[Report]]:  # fmt: skip
+    """Reports by rule and histogram, from the first that is bad; none where all are well and no alarm is on.
+
+    Parameters
+    ----------
+    on
+        Subjects whose alarm is on: all of their reports are given.
+    """
+    found = {}
+    for one in judged:
+        subject = Subject(Kind.RULE, one.rule.name, one.rule.subsystem, one.histogram)
+        bad = np.flatnonzero(one.quality >= _BAD)
+        if subject in on or len(bad):
+            first = 0 if subject in on else int(bad[0])
+            found[subject] = list(_reports(one, first))
+    return found
+
+
+def _reports(judged: Judged, first: int) -> Iterator[Report]:
+    columns = (one.tolist() for one in (judged.start, judged.stop, judged.quality, judged.recovered, judged.run))
+    for number, (start, stop, quality, recovered, run) in enumerate(zip(*columns, strict=True)):
+        if number >= first:
+            why = judged.why(number) if quality >= _BAD else ""
+            yield Report(start, stop, QUALITIES[quality], recovered, why, run)
 
 
 def rule_alarms(

@@ -27,6 +27,8 @@ class Action(StrEnum):
     UNDO_ACCEPT = "undo accept"
     ACKNOWLEDGE = "acknowledge"  # somebody looks after an alarm
     COMMENT = "comment"
+    ACCEPT_WARNING = "accept warning"  # of a rule, for a histogram
+    UNDO_ACCEPT_WARNING = "undo accept warning"
     CLOSE = "close"  # an alarm that no data will end
     SILENCE = "silence"
     END_SILENCE = "end silence"

@@ -71,7 +71,7 @@ class Detector:
 
 def days_of(days, faults, seed, step=7):
     """Notices of some days, an update every few minutes; each is one of a process of its own."""
-    detector, sent, journal = Detector(days, faults, seed), [], Journal(f"memory://{seed}")
+    detector, sent, journal = Detector(days, faults, seed), [], Journal(f"memory://days {seed}")
     for minute in range(10, days * DAY, step):
         queue = lambda _, notices: sent.extend(notices)  # noqa: E731
         update(

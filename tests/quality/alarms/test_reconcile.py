@@ -181,7 +181,7 @@ def test_the_order_in_which_reports_come_changes_no_alarm(texts):
     subjects = {Subject(Kind.RULE, name, "EMC", "h"): text for name, text in texts.items()}
     found = []
     for order in [*permutations(range(7))][::97]:
-        desk = Desk(location=f"memory://{order}")
+        desk = Desk(location=f"memory://order {order}")
         known = dict.fromkeys(subjects, "?" * 8)
         for minute in order:
             for subject, text in subjects.items():
