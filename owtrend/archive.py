@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path as FilePath
@@ -223,9 +223,104 @@ class Archive(Displayed):
         Columns: path, class, kind (``counter`` or ``gauge``), dims, bins (flow excluded), axes (titles), title,
         reductors, first_run and last_run.
         """
+        from owtrend.detectors.listing import home
         from owtrend.trends.reductors import applicable
 
-        return histograms_table(self._reader.subsystem(subsystem), run, applicable)
+        of = home(self._reader, subsystem, run)
+        table = histograms_table(of.view, run, applicable)
+        return table[table["path"].isin([entry.path for entry in of.entries])] if of.hosted else table
+
+    @property
+    def hosted(self) -> dict[str, str]:
+        """Subsystems whose histograms lie in the files of another one, by name that one; a plug-in says which."""
+        from owtrend.detectors.listing import hosted_subsystems
+
+        return hosted_subsystems(self._reader)
+
+    def groups(self, subsystem: str, run: int | None = None) -> pd.DataFrame:
+        """Histograms of a subsystem (in one run, if given) as its plug-in groups them, and what is derived from them.
+
+        Returns
+        -------
+        :
+            In order of the groups, indexed by displayed name: ``group``, ``title``, ``kind`` (``stored``,
+            ``projection``, ``overlay`` or ``ratio``), ``sources`` (of a derived one) and ``grid``, true for those that
+            belong side by side.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such subsystem or run.
+        """
+        from owtrend.detectors.listing import group_table, home
+
+        return group_table(home(self._reader, subsystem, run), self.histograms(subsystem, run).index.tolist())
+
+    def derived(
+        self, subsystem: str, run: int, start: Any = None, stop: Any = None, *, select: Sequence[str] = (),
+        options: Mapping[str, Any] | None = None,
+    ) -> dict[str, xr.Dataset]:  # fmt: skip
+        """Derived histograms of one interval of a run, by name: projections, overlays and ratios that a plug-in
+        declares.
+
+        Parameters
+        ----------
+        start, stop
+            As in `time_slice`.
+        select
+            Patterns of their names; all, if there are none.
+        options
+            Options of the plug-in; ``scale_events=False`` leaves overlays as they were counted.
+
+        Returns
+        -------
+        :
+            A projection is a histogram without rows, see `owtrend.project`. An overlay has ``value`` and ``error`` over
+            ``histogram`` and the bins, a ratio ``value`` and ``error``.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such subsystem, run, derived histogram or option, or no snapshot in the interval.
+        UsageError
+            If an option has a wrong value.
+        """
+        from owtrend.detectors.interval import derived
+
+        return derived(self._reader, self.config, subsystem, run, start, stop, select=select, options=options)
+
+    def hot_channels(
+        self, subsystem: str, run: int, start: Any = None, stop: Any = None, *, select: Sequence[str] = (),
+        options: Mapping[str, Any] | None = None,
+    ) -> pd.DataFrame:  # fmt: skip
+        """Channels with more content per event than a threshold, in one interval of a run.
+
+        Parameters
+        ----------
+        start, stop
+            As in `time_slice`. Events are those of this interval.
+        select
+            Patterns of histograms; those for which the plug-in has a threshold, if there are none.
+        options
+            Options of the plug-in, such as ``hot_channel_threshold``.
+
+        Returns
+        -------
+        :
+            ``histogram``, ``channel`` (from 0 on), ``bin``, its edges ``low`` and ``high``, ``rate`` per event and its
+            ``error``, the ``threshold``, and ``place`` in words; of each histogram the hottest first.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such subsystem, run, histogram or option, no histogram with a threshold, no snapshot in the
+            interval, or nobody counts events.
+        UsageError
+            If an option has a wrong value, or a histogram no channels along one axis.
+        """
+        from owtrend.detectors.interval import hot_channels
+
+        return hot_channels(self._reader, self.config, subsystem, run, start, stop, select=select, options=options)
 
     def histogram(
         self, subsystem: str, name: str | Path, run: int | None = None, *, runs: slice | Sequence[int] | None = None,
@@ -236,7 +331,7 @@ class Archive(Displayed):
         Parameters
         ----------
         name
-            Displayed name, or the tuple of its path.
+            Displayed name, or the tuple of its path; also that of a projection that a plug-in derives, see `groups`.
         run
             One run: dim ``time``. Without it all runs, or those of ``runs`` (a list, or a slice of run numbers, both
             ends included): dim ``snapshot`` with coords ``run`` and ``time``.
@@ -262,11 +357,19 @@ class Archive(Displayed):
         BinningChangedError
             If the binning changed and none was chosen.
         """
+        from owtrend.detectors.listing import home
         from owtrend.histograms import run_histogram
         from owtrend.histograms.labelled import labelled
 
-        view = self._reader.subsystem(subsystem)
-        entry = view.registry.find(name, view.where)
+        of = home(self._reader, subsystem, run)
+        if (made := of.find_derived(name)) is not None:
+            from owtrend.detectors.derive import projected
+
+            made.require_projection()
+            source = self.histogram(subsystem, made.sources[0], run, runs=runs, flow=True, binning=binning)
+            dataset = projected(made, source, flow)
+            return dataset if chunks is None else dataset.chunk(chunks)
+        view, entry = of.view, of.find(name)
         if run is not None:
             pieces = [run_histogram.find(view, run, entry, binning)]
         else:
@@ -299,9 +402,9 @@ class Archive(Displayed):
         NotFoundError
             If there is no such subsystem or run, no snapshot in the interval, or a pattern selects nothing.
         """
-        from owtrend.histograms.subsystem_slice import time_slices
+        from owtrend.detectors.interval import subsystem_slice
 
-        return time_slices(self._reader, subsystem, run, start, stop, select=select)
+        return subsystem_slice(self._reader, subsystem, run, start, stop, select=select)
 
     def dataset(
         self, subsystem: str, array: str = "counts", *, runs: slice | Sequence[int] | None = None
@@ -369,6 +472,17 @@ class Archive(Displayed):
         UsageError
             If the reductor takes something else in its brackets, or ``every`` is no length of time.
         """
+        from owtrend.detectors.listing import home
+
+        of = home(self._reader, subsystem, run)
+        if (derived := of.find_derived(name)) is not None:
+            from owtrend.detectors.derive import source_reductor
+
+            derived.require_projection()
+            (source,) = derived.sources
+            spec = source_reductor(derived, reductor, of.find(source).first.axes)
+            found = self.trend(subsystem, source, spec, run, runs=runs, every=every)
+            return found.assign_attrs(name=derived.name, reductor=reductor)
         made = self.trends(subsystem, [name], [reductor], run, runs=runs, every=every)
         one = made.isel(histogram=0, reductor=0).load()
         names = {"name": str(one["histogram"].item()), "reductor": str(one["reductor"].item())}
@@ -399,12 +513,13 @@ class Archive(Displayed):
             reductor has no meaning for a histogram. Coords as of `trend`, ``start``, ``exposure``, ``reported`` and
             ``restart`` of each histogram.
         """
+        from owtrend.detectors.listing import home
         from owtrend.trends.query import over_intervals, require_fitting, row_by_row, run_by_run
         from owtrend.trends.reductors import DEFAULT, axis_words, parse
         from owtrend.trends.settings import parse_stored
 
-        view = self._reader.subsystem(subsystem)
-        entries = select_histograms(view, histograms)
+        place = home(self._reader, subsystem, run)
+        view, entries = place.view, place.select(histograms)
         for name in reductors or ():
             if words := axis_words(name, (entry.first for entry in entries)):
                 _log.warning("%s", words)
@@ -420,7 +535,7 @@ class Archive(Displayed):
             view.run_index(known)
         if not wanted:
             raise NotFoundError(f"{view.where}: none of the runs asked for")
-        of = (view, subsystem, self._existing_config, wanted, entries, chosen)
+        of = (view, view.name, self._existing_config, wanted, entries, chosen)
         if every == "run":
             return run_by_run(*of)
         if every is None:
@@ -454,13 +569,15 @@ class Archive(Displayed):
         NotFoundError
             If there is no such subsystem, run, histogram or score, or nothing was scored yet.
         """
+        from owtrend.detectors.listing import home
         from owtrend.outliers.results import score_dataset
 
-        view = self._reader.subsystem(subsystem)
+        of = home(self._reader, subsystem, run)
+        view = of.view
         wanted = [run] if run is not None else select_runs(view.run_indices, runs)
         if not wanted:
             raise NotFoundError(f"{view.where}: none of the runs asked for")
-        return score_dataset(view, wanted, select_histograms(view, histograms), scores, ragged=run is None)
+        return score_dataset(view, wanted, of.select(histograms), scores, ragged=run is None)
 
     def findings(
         self, subsystem: str | None = None, *, runs: slice | Sequence[int] | int | None = None
@@ -474,13 +591,16 @@ class Archive(Displayed):
             concerns several, or whole snapshots), ``start`` and ``stop`` (UTC, start excluded), ``score``, ``z`` (NaN
             if certain), ``certain`` (no statistical statement, such as a restart), ``why`` in words, ``histograms``
             (all names; none for whole snapshots), ``bins`` and ``side`` (where, and whether there is more or less than
-            expected, see `owtrend.model.finding.Finding`) and ``report``, the typical time between reports.
+            expected, see `owtrend.model.finding.Finding`), ``report``, the typical time between reports, and ``place``,
+            the part of the detector that ``bins`` stand for, in words (empty if a plug-in does not name it).
         """
+        from owtrend.detectors.plugins import places
         from owtrend.outliers.results import finding_table
         from owtrend.quality.unreadable import chosen_runs
 
         chosen = chosen_runs(self._reader, subsystem, runs)
-        return finding_table(self._reader, None if subsystem is None else [subsystem], chosen)
+        table = finding_table(self._reader, None if subsystem is None else [subsystem], chosen)
+        return table.assign(place=places(zip(table["subsystem"], table["histograms"], table["bins"], strict=True)))
 
     def not_scored(self, subsystem: str | None = None, *, runs: slice | Sequence[int] | int | None = None) -> list[int]:
         """Runs in whose present data nobody has looked for outliers yet, in a subsystem or in any of them."""
@@ -502,20 +622,25 @@ class Archive(Displayed):
             Columns ``id`` (of the first finding), ``start`` and ``stop`` (UTC, start excluded), ``runs`` in order of
             time (a level that changed and holds: since the first of them), ``subsystems``, ``histograms`` (how many; 0
             if it concerns whole snapshots), ``findings`` (how many), of the most significant finding ``run``,
-            ``subsystem``, ``histogram``, ``score``, ``z``, ``certain``, ``why``, and ``parts``: subsystem, run, start,
-            stop [ns UTC] and number of findings of each subsystem in each run.
+            ``subsystem``, ``histogram``, ``score``, ``z``, ``certain``, ``why``, ``place`` (as of `findings`), and
+            ``parts``: subsystem, run, start, stop [ns UTC] and number of findings of each subsystem in each run.
         """
+        from owtrend.detectors.plugins import places
         from owtrend.quality.results import incident_table, store_incidents
         from owtrend.quality.unreadable import chosen_runs
 
         chosen = chosen_runs(self._reader, subsystem, runs)
-        return incident_table(
+        found = [
             incident for incident in store_incidents(self._reader)
             if any(
                 (subsystem is None or part.subsystem == subsystem) and (chosen is None or part.run in chosen)
                 for part in incident.parts
             )
-        )  # fmt: skip
+        ]  # fmt: skip
+        table = incident_table(found)
+        named = places((one.top.subsystem, one.top.histograms, one.top.bins) for one in found)
+        table.insert(table.columns.get_loc("parts"), "place", named)
+        return table
 
     @property
     def alarms(self) -> pd.DataFrame:

@@ -97,7 +97,7 @@ def why(session: Session) -> str:
         start, stop = (np.datetime64(end, "ns") for end in (same_kind["start"].min(), same_kind["stop"].max()))
         _, sign, name = SIGNS[sign_of(top["score"], top["certain"])]
         reports = f", {len(same_kind)} reports" if len(same_kind) > 1 else ""
-        words = escape(theme.plain(top["why"]))
+        words = escape(theme.plain(f"{top['place']}: {top['why']}" if top["place"] else top["why"]))
         lines.append(
             f'<li title="{words}"><span class="sign" title="{name}">{sign}</span>'
             f"<b>{time_text(start)} to {time_text(stop)}</b>{reports} · {words}</li>"

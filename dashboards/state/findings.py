@@ -111,12 +111,13 @@ def latest(archive: owtrend.Archive) -> tuple[Incident, ...]:
             of_name = [part for part in incident.parts if part.subsystem == name]
             part = next((part for part in of_name if part.run == incident.run), of_name[0])
             start, stop = np.datetime64(part.start, "ns"), np.datetime64(part.stop, "ns")
-            histogram, score, joined = incident.histogram, incident.score, ""
+            histogram, score, place, joined = incident.histogram, incident.score, incident.place, ""
             if name != incident.subsystem:
                 top = _most_significant(archive, name, part.run, start, stop)
                 histogram, score = (top["histograms"][0] if top["histograms"] else None), top["score"]
+                place = top["place"]
                 joined = f"  ·  with {incident.subsystem}"
-            words = [name, *([histogram] if histogram else []), score.replace("_", " ")]
+            words = [name, *([histogram] if histogram else []), score.replace("_", " "), *([place] if place else [])]
             label = f"{pd.Timestamp(start):%m-%d %H:%M}  ·  {' '.join(words)}{joined}{since}"
             while label in found:
                 label += " "  # a widget needs distinct options

@@ -3,17 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from owtrend.detectors.interval import subsystem_slice
 from owtrend.display import DisplayedFields
-from owtrend.histograms.subsystem_slice import Interval, time_slices
+from owtrend.histograms.subsystem_slice import Interval
 from owtrend.model.histogram import display_name
 from owtrend.output.whole_file import whole_file
 from owtrend.store.repository import Store
 
-__all__ = ["SliceSummary", "export_slice"]
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["SliceSummary", "export_slice", "write_histograms"]
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -62,7 +66,7 @@ def export_slice(
     """
     from owtrend.output import root_writer
 
-    made = time_slices(Store.open(location).reader(), subsystem, run, start, stop, select=select)
+    made = subsystem_slice(Store.open(location).reader(), subsystem, run, start, stop, select=select)
     with whole_file(path) as unfinished:
         names = root_writer.write(unfinished, made.histograms)
     whole = _interval(made.interval)
@@ -83,6 +87,18 @@ def export_slice(
             if any(_interval(interval)[name] != whole[name] for name in ends)
         },
     )  # fmt: skip
+
+
+def write_histograms(path: Path, histograms: Sequence["xr.Dataset"]) -> int:
+    """Write labelled histograms without rows as ROOT's own, each by its name; returns how many."""
+    from owtrend.histograms.labelled import to_hist
+    from owtrend.model.histogram import Histogram
+    from owtrend.output import root_writer
+
+    made = {one.path: one for one in (Histogram.from_hist(to_hist(each), each.attrs["path"]) for each in histograms)}
+    with whole_file(path) as unfinished:
+        root_writer.write(unfinished, made)
+    return len(made)
 
 
 def _interval(interval: Interval) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from owtrend.conditions.stored import Conditions
 from owtrend.config import Config
+from owtrend.detectors.listing import home
 from owtrend.display import DisplayedFields
 from owtrend.errors import NotFoundError, UsageError
 from owtrend.model.registry import HistogramEntry, matching
@@ -201,9 +202,10 @@ def _chosen(
     """What exists of the store's configuration; the chosen runs, histograms and reductors, by subsystem."""
     reader = Store.open(location).reader()
     config = existing(reader.config, reader)
-    views = {name: reader.subsystem(name) for name in (reader.subsystems if subsystem is None else (subsystem,))}
-    where = reader.location if subsystem is None else views[subsystem].where
-    every = [entry for view in views.values() for entry in view.registry.histograms.values()]
+    homes = [home(reader, name) for name in (reader.subsystems if subsystem is None else (subsystem,))]
+    views = {of.view.name: of.view for of in homes}
+    where = reader.location if subsystem is None else homes[0].view.where
+    every = [entry for of in homes for entry in of.entries]
     asked = set(matching(every, histograms, where))
     missing = set(runs or ()) - {run for view in views.values() for run in view.run_indices}
     for name in names:

@@ -369,7 +369,8 @@ def continuing(
     """
     one = pieces[number]
     ranges = {} if single is None else single.bins(one.axes)
-    increments = Increments.from_rows(one, rows, ranges=ranges)
+    cells = ("contents",) if single is not None and single.kind.of_cells else ()
+    increments = Increments.from_rows(one, rows, ranges=ranges, parts=cells)
     before = _before(pieces, number) if rows.start == 0 else None
     if before is not None:
         first = np.arange(len(increments)) == 0

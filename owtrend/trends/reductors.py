@@ -30,7 +30,8 @@ __all__ = ["DEFAULT", "REDUCTORS", "Kind", "Reductor", "applicable", "axis_words
 class Kind:
     """A family of reductors: how to call it, and whether `compute` keeps it of every histogram.
 
-    ``numbers`` are how many it takes in brackets, ``of_profiled`` whether it has a meaning for a profiled quantity.
+    ``numbers`` are how many it takes in brackets, ``of_profiled`` whether it has a meaning for a profiled quantity,
+    ``of_cells`` whether it needs every bin of two or three axes.
     """
 
     function: Callable[..., reductions.Estimate]
@@ -40,6 +41,7 @@ class Kind:
     numbers: tuple[int, ...] = (0,)
     other: bool = False
     custom: bool = False
+    of_cells: bool = False
 
 
 REDUCTORS: dict[str, Kind] = {
@@ -49,6 +51,7 @@ REDUCTORS: dict[str, Kind] = {
     "events": Kind(reductions.events, per_axis=False),
     "per_event": Kind(reductions.per_event, per_axis=False),
     "maximum": Kind(reductions.maximum, per_axis=False),
+    "highest": Kind(reductions.highest, per_axis=False, of_cells=True),
     "mean": Kind(reductions.mean, stored=True, of_profiled=True),
     "std": Kind(reductions.std, stored=True, of_profiled=True),
     "skewness": Kind(reductions.skewness, stored=True),
@@ -100,7 +103,7 @@ class Reductor:
     @property
     def plain(self) -> bool:
         """True if it needs nothing but the increments of all bins."""
-        return not (self.ranges or self.kind.custom or self.other)
+        return not (self.ranges or self.kind.custom or self.other or self.kind.of_cells)
 
     def bins(self, axes: Sequence[Axis]) -> Ranges:
         """Its ranges in bins."""

@@ -80,7 +80,7 @@ def test_an_incident_of_two_subsystems_gives_the_strongest_reason_of_each():
     times = pd.to_datetime(["2018-06-01 12:00", "2018-06-01 12:05", "2018-06-01 12:10", "2018-06-01 18:00"])
     reasons = [("weak", "t", 5.0), ("strong", "u", 9.0), ("elsewhere", "v", 99.0)]
     found = [
-        {"start": start, "stop": stop, "z": z, "certain": False, "why": why, "histograms": [name]}
+        {"start": start, "stop": stop, "z": z, "certain": False, "why": why, "place": "", "histograms": [name]}
         for start, stop, (why, name, z) in zip(times[:-1], times[1:], reasons, strict=True)
     ]
     start, stop = times[0].value, times[2].value

@@ -155,16 +155,17 @@ def list_histograms(
 
     Example: owtrend histograms archive.zarr '*Amp*' --subsystem EMC
     """
+    from owtrend.detectors.listing import home
     from owtrend.histograms.listing import histogram_rows
     from owtrend.model.registry import matching
     from owtrend.model.wording import plural, run_names
     from owtrend.store.repository import Store
 
     reader = Store.open(store).reader()
-    views = [reader.subsystem(name) for name in (reader.subsystems if subsystem is None else (subsystem,))]
-    every = [entry for view in views for entry in view.registry.histograms.values()]
+    homes = [home(reader, name) for name in (reader.subsystems if subsystem is None else (subsystem,))]
+    every = [entry for of in homes for entry in of.entries]
     asked = set(matching(every, patterns, reader.location))
-    rows = [row for view in views for row in histogram_rows(view, asked, runs)]
+    rows = [{**row, "subsystem": of.name} for of in homes for row in histogram_rows(of.view, asked, runs)]
     if as_json:
         print_table(rows, True)
         return
@@ -210,7 +211,7 @@ def outliers(store: str, subsystem: str | None, runs: list[int] | None, everythi
             {
                 "id": row["id"], "from": row["start"], "to": time_after(row["stop"], row["start"]),
                 "run": f"since {runs_shown[0]}, {len(runs_shown)} runs" if len(runs_shown) > 1 else str(runs_shown[0]),
-                "subsystem": where, "histogram": what, "sigma": sigma, "why": row["why"],
+                "subsystem": where, "histogram": what, "sigma": sigma, "why": _named(row),
             }
         )  # fmt: skip
         if not everything and len(row["subsystems"]) > 1:
@@ -225,6 +226,11 @@ def outliers(store: str, subsystem: str | None, runs: list[int] | None, everythi
         if accepted:
             click.echo(f"Accepted since they were found: {', '.join(accepted)}; `owtrend compute {store}` scores anew.")
         click.echo(f"Is a new level right? `owtrend accept {store} ID --note WHY` makes it the new normal.")
+
+
+def _named(row: Mapping[str, Any]) -> str:
+    """The reason, after the name of the part of the detector if it has one."""
+    return f"{row['place']}: {row['why']}" if row["place"] else str(row["why"])
 
 
 def _findings_of_others(
@@ -256,7 +262,7 @@ def _other_reasons(findings: Mapping[tuple[str, int], list[dict[str, Any]]], inc
             first = next(iter(strongest["histograms"]), "")
             named = not first or strongest["why"].startswith((f"{first}:", f"{first} "))
             where = [name] if named else [name, first]
-            lines += f"\n{': '.join([*where, strongest['why']])}"
+            lines += f"\n{': '.join([*where, _named(strongest)])}"
     return lines
 
 
