@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 
-from owtrend.detectors import emcal_geometry
+from owtrend.detectors.alice import emcal_geometry
 from owtrend.detectors.protocol import (
     Detector,
     Display,

@@ -2,8 +2,8 @@ import math
 
 import pytest
 
-from owtrend.detectors.emcal_geometry import CHANNELS, FastOR, channel_words, position_words
-from owtrend.detectors.emcal_geometry import TRU_GRID as GRID
+from owtrend.detectors.alice.emcal_geometry import CHANNELS, FastOR, channel_words, position_words
+from owtrend.detectors.alice.emcal_geometry import TRU_GRID as GRID
 from owtrend.model.finding import BinRange
 
 
