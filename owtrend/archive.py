@@ -37,9 +37,10 @@ if TYPE_CHECKING:
 
     from owtrend.comparison.reference import Reference
     from owtrend.conditions.stored import Conditions
-    from owtrend.config import Config
+    from owtrend.config import Config, RuleConfig
     from owtrend.histograms.subsystem_slice import TimeSlice
     from owtrend.learned.shape import Learned
+    from owtrend.quality.rules.readings import Conditions as ConditionLookup
 
 __all__ = ["Archive", "open"]
 
@@ -608,6 +609,48 @@ class Archive(Displayed):
         from owtrend.quality.unreadable import chosen_runs
 
         return not_scored(self._reader, subsystem, chosen_runs(self._reader, subsystem, runs))
+
+    def flags(
+        self, rules: str | FilePath | Sequence[RuleConfig] | None = None, *,
+        runs: slice | Sequence[int] | int | None = None, conditions: ConditionLookup | None = None,
+    ) -> pd.DataFrame:  # fmt: skip
+        """Flags: intervals of one quality by each rule, of each histogram that it watches.
+
+        Adjacent reports of equal quality are one interval; time without a report is unknown.
+
+        Parameters
+        ----------
+        rules
+            A YAML file with ``rules``, or rules; None: those of the configuration that the store keeps.
+        runs
+            As in `findings`.
+        conditions
+            Looks up run conditions, see `owtrend.quality.rules.readings.Conditions`; None: those of the store.
+
+        Returns
+        -------
+        :
+            Columns ``subsystem``, ``run``, ``start`` and ``stop`` (UTC, start excluded), ``histogram``, ``rule``,
+            ``quality`` (``ok``, ``acceptable``, ``unknown``, ``warning`` or ``error``), ``reports`` (how many) and
+            ``why``: the values that decided about the first report. Ordered by rule, histogram and time.
+
+        Raises
+        ------
+        UsageError
+            If the file is not readable, or an expression means nothing; the text has its column.
+        NotFoundError
+            If there is no such run.
+        """
+        from owtrend import config
+        from owtrend.quality.rules.flags import judged
+        from owtrend.quality.rules.intervals import flag_table
+        from owtrend.quality.unreadable import chosen_runs
+
+        if rules is None or isinstance(rules, str | FilePath):
+            rules = (self.config if rules is None else config.load(rules)).rules
+        chosen = chosen_runs(self._reader, None, runs)
+        listed = None if chosen is None else sorted(chosen)
+        return flag_table(self._reader, judged(self._reader, rules, listed, conditions=conditions), listed)
 
     def incidents(
         self, subsystem: str | None = None, *, runs: slice | Sequence[int] | int | None = None

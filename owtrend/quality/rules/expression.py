@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from owtrend.display import quoted
 from owtrend.errors import NotFoundError, UsageError, hint
-from owtrend.quality.rules.functions import FUNCTIONS, INPUTS, LONGEST_WINDOW, Argument, Function, Kind
+from owtrend.quality.rules.functions import FUNCTIONS, INPUTS, LONGEST_WINDOW, SCORES, Argument, Function, Kind
 from owtrend.quality.rules.overwatch import require_sensible
 from owtrend.quality.rules.tokens import ExpressionError, Translated, parsed, translate
 from owtrend.quality.rules.windows import TRUE, UNKNOWN, Reports, compared, finite
@@ -283,6 +283,8 @@ class _Compiler:
             raise ExpressionError(f"{name}: {wrong}", column)
         if function.arguments[0].kind in (Kind.TEXT, Kind.REDUCTOR):
             (what,) = given.values()
+            if name == "score" and what not in SCORES:
+                raise ExpressionError(f"no score {quoted(what, 60)}{hint(str(what), SCORES, limit=1)}", column)
             part = self.input(name, str(what), text, column)
             return _Part(Kind.NUMBER, text, column, part.values, str(what), condition=name == "condition")
 

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from owtrend.config import Config, RuleConfig
-from owtrend.errors import NotFoundError, hint
+from owtrend.errors import hint
 from owtrend.model.registry import HistogramEntry, like
 from owtrend.model.rows import State
 from owtrend.quality.flag import Flag, Quality
-from owtrend.quality.rules.readings import Conditions, HistogramReports, Span, read, spans
+from owtrend.quality.rules.readings import Conditions, HistogramReports, Span, StoredConditions, read, spans
 from owtrend.quality.rules.rule import QUALITIES, Reasons, Rule, compile_rules
 from owtrend.store.reader import Reader, SubsystemReader
 from owtrend.trends.run_trends import path_of
@@ -81,7 +81,7 @@ def evaluate(
     runs
         Runs that are judged; None: all. Those of them that a subsystem does not have are left out.
     conditions
-        Looks up run conditions; without it they are missing.
+        Looks up run conditions; None: those that were added to the store.
     accepted
         Whether a person accepted a warning, which then is acceptable.
 
@@ -89,8 +89,8 @@ def evaluate(
     ------
     UsageError
         If an expression means nothing.
-    NotFoundError
-        If a rule names a score, condition or reductor that does not exist.
+
+    What does not exist in the store, such as a histogram, is a warning of the log.
     """
     found = judged(reader, rules, runs, conditions=conditions, accepted=accepted)
     return [flag for one in found for flag in one.flags()]
@@ -114,7 +114,7 @@ def judged(
             continue
         view = reader.subsystem(subsystem)
         chosen = [run for run in (view.run_indices if asked is None else asked) if run in view.run_indices]
-        watched = _Watched(view, config, sorted(chosen), asked is None, conditions)
+        watched = _Watched(view, config, sorted(chosen), asked is None, conditions or StoredConditions(reader))
         for number, one in watched.judged(numbered):
             found[number, one.histogram] = one if accepted is None else _with_accepted(one, accepted)
     return [found[key] for key in sorted(found, key=lambda key: key[0])]
@@ -128,7 +128,7 @@ class _Watched:
     config: Config
     runs: list[int]
     every: bool
-    conditions: Conditions | None
+    conditions: Conditions
 
     def judged(self, rules: Sequence[tuple[int, Rule]]) -> Iterator[tuple[int, Judged]]:
         """What rules, each with a number, say of the histograms that they watch."""
@@ -157,10 +157,10 @@ class _Watched:
             if all(any(one.fits(segment) for _, segment in entries[place].segments) for one in used)
         ]  # fmt: skip
         if fitting and not usable:
-            raise NotFoundError(
-                f"rule {rule.name!r}: {', '.join(one.name for one in used)} of {pattern!r}: no such histogram in "
-                f"{self.view.where} has all of these"
-            )
+            _log.warning(
+                "rule %r: no histogram like %r in %s has %s",
+                rule.name, pattern, self.view.where, ", ".join(one.name for one in used),
+            )  # fmt: skip
         return usable
 
     def of_histograms(

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from owtrend.model.finding import Aspect, Score
 from owtrend.quality.rules import overwatch
 from owtrend.quality.rules.windows import WINDOWS, Reports, finite
 
-__all__ = ["FUNCTIONS", "INPUTS", "LONGEST_WINDOW", "WINDOW", "Argument", "Function", "Kind"]
+__all__ = ["FUNCTIONS", "INPUTS", "LONGEST_WINDOW", "SCORES", "WINDOW", "Argument", "Function", "Kind"]
 
 WINDOW = 20  # reports, where nobody says how many
 LONGEST_WINDOW = 1000
@@ -123,4 +124,5 @@ FUNCTIONS |= {
     for name, join in overwatch.AGGREGATES.items()
 }
 
+SCORES = ("total", "threshold", *(score.value for score in Score if score.aspect is not Aspect.EVENT))
 INPUTS = {"score": ("score", "total"), "z": ("score", "total"), "threshold": ("score", "threshold")}

@@ -1,24 +1,28 @@
 """What rules read of a store: reports of histograms in order of time, with the values that expressions name."""
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from owtrend.conditions import stored
 from owtrend.config import Config
-from owtrend.errors import NotFoundError, hint
+from owtrend.errors import NotFoundError
 from owtrend.kernels.series.mad import nan_median
 from owtrend.model.registry import HistogramEntry
 from owtrend.model.rows import State
 from owtrend.quality.rules.windows import Reports
-from owtrend.store.reader import SubsystemReader
+from owtrend.store.reader import Reader, SubsystemReader
 from owtrend.trends.query import row_by_row, run_by_run
 from owtrend.trends.settings import parse_stored
 
-__all__ = ["Conditions", "HistogramReports", "Span", "read", "spans"]
+__all__ = ["Conditions", "HistogramReports", "Span", "StoredConditions", "read", "spans"]
 
+_log = logging.getLogger(__name__)
 _RUNS_AT_ONCE = 128  # whose scores are read
 _NEVER = int(np.iinfo(np.int64).min)
 
@@ -27,14 +31,35 @@ class Conditions(Protocol):
     """Looks up run conditions."""
 
     def __call__(self, name: str, subsystem: str, runs: NDArray[np.int64], times: NDArray[np.int64]) -> NDArray[Any]:
-        """A condition in some reports, given the run and the end [ns UTC] of each: numbers, or texts, None if missing.
+        """A condition in some reports, given the run and the end [ns UTC] of each.
 
-        Raises
-        ------
-        NotFoundError
-            If there is no such condition.
+        Numbers, or texts; None where it is missing.
         """
         ...
+
+
+@dataclass(frozen=True)
+class StoredConditions:
+    """Looks up the conditions that were added to a store; one that is not there is missing, and reported once."""
+
+    reader: Reader
+
+    def __call__(self, name: str, subsystem: str, runs: NDArray[np.int64], times: NDArray[np.int64]) -> NDArray[Any]:
+        """A condition in some reports, see `Conditions`."""
+        try:
+            table, column = self._stored.find(name)
+        except NotFoundError as error:
+            _log.warning("subsystem %s: %s; rules take it for missing", subsystem, error)
+            return np.full(len(runs), np.nan)
+        pieces = {run: table.at(column, run, times[runs == run]) for run in np.unique(runs).tolist()}
+        found = np.full(len(runs), None, dtype=object)
+        for run, values in pieces.items():
+            found[runs == run] = values
+        return found
+
+    @cached_property
+    def _stored(self) -> stored.Conditions:
+        return stored.Conditions(self.reader)
 
 
 @dataclass(frozen=True, order=True)
@@ -111,7 +136,7 @@ class _Rows:
 
 def read(
     view: SubsystemReader, config: Config, entries: Sequence[HistogramEntry], inputs: Iterable[tuple[str, str]],
-    read_spans: Sequence[Span], wanted: Iterable[int], conditions: Conditions | None = None,
+    read_spans: Sequence[Span], wanted: Iterable[int], conditions: Conditions,
 ) -> Iterator[HistogramReports]:  # fmt: skip
     """The reports of some histograms in some spans, with what rules depend on.
 
@@ -123,11 +148,6 @@ def read(
         As `owtrend.quality.rules.expression.Expression.inputs`.
     wanted
         Runs that are asked for; all others only fill windows.
-
-    Raises
-    ------
-    NotFoundError
-        If there is no such score or condition.
     """
     names: dict[str, list[str]] = {}
     for what, name in sorted(inputs):
@@ -158,9 +178,8 @@ def read(
     if "reference" in names:
         values |= _references(rows, config, entries, names["reference"])
     for name in names.get("condition", ()):
-        found = None if conditions is None else conditions(name, view.name, rows.run, time)
-        if found is not None:
-            values["condition", name] = np.repeat(np.asarray(found)[:, None], len(entries), axis=1)
+        found = conditions(name, view.name, rows.run, time)
+        values["condition", name] = np.repeat(found[:, None], len(entries), axis=1)
     state = trends["state"].values
     asked = np.isin(rows.run, np.fromiter(wanted, dtype=np.int64))
     for column, entry in enumerate(entries):
@@ -198,9 +217,7 @@ def _scores(rows: _Rows, entries: Sequence[HistogramEntry], names: Sequence[str]
     view, scores = rows.view, rows.view.scores
     if not names or not scores.names:
         return {}
-    known = ["total", "threshold", *scores.names]
-    if missing := [name for name in names if name not in known]:
-        raise NotFoundError(f"{view.where}: no score {missing[0]!r}{hint(missing[0], known, limit=1)}")
+    names = [name for name in names if name in ("total", "threshold", *scores.names)]
     out = {name: np.full((len(rows.run), len(entries)), np.nan) for name in names}
     order = {path: number for number, path in enumerate(view.registry.histograms)}
     columns = np.array([order[entry.path] for entry in entries])

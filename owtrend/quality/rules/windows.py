@@ -38,9 +38,11 @@ WINDOWS: dict[str, Callable[[Numbers], Numbers]] = {
 }
 
 
-def finite(values: Any) -> Numbers:
-    """Numbers with NaN for all that are not finite: what a division by zero gives is missing."""
-    numbers = np.asarray(values, dtype=np.float64)
+def finite(values: NDArray[Any]) -> Numbers:
+    """Numbers with NaN for all that are not finite, such as a division by zero, and for what is no number."""
+    if values.dtype.kind not in "biuf":
+        values = np.array([one if isinstance(one, int | float) else np.nan for one in values.tolist()])
+    numbers = values.astype(np.float64)
     known: Numbers = np.where(np.isfinite(numbers), numbers, np.nan)
     return known
 

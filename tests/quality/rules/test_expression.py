@@ -135,6 +135,7 @@ def test_values_that_decide_are_those_of_calls_and_names():
         ("quantile_x(2) > 1", 1, "from 0 to 1"),
         ("entries > quantile_x", 11, "takes 1 numbers"),
         ("mean(y=2:5) > 3", 9, "mean_x(y=2:5)"),
+        ('score("chi3") > 5', 1, "did you mean 'chi2'"),
         ('"a" == "b"', 1, "run condition"),
         ("z > not entries", 5, "brackets"),
         ("!z > 3", 2, "expected a condition"),
@@ -257,7 +258,7 @@ VALID = [
     "abs ( mean_x - median ( mean_x ) ) > 4 * mad ( mean_x ) and entries > 1",
     "! ( z > 5 && count ( entries < 3 , n= 2 ) >= 1 ) || quantile_x(0.9) <= 3 ** 2",
     "AndAlarm ( BetweenValuesAlarm ( mean_x , minVal= 0 ) , CheckLastNAlarm ( entries , 1 , 5 ) )",
-    'error ( mean_x ) / previous ( mean_x ) != - 1 or 0 < reference ( entries ) < score ( "a" )',
+    'error ( mean_x ) / previous ( mean_x ) != - 1 or 0 < reference ( entries ) < score ( "bin" )',
 ]  # fmt: skip
 
 

@@ -7,8 +7,10 @@ import pytest
 
 import owtrend
 from owtrend.compute import compute
+from owtrend.conditions import stored
+from owtrend.conditions.columns import table_of
 from owtrend.config import RuleConfig
-from owtrend.errors import NotFoundError, UsageError
+from owtrend.errors import UsageError
 from owtrend.quality.flag import Quality
 from owtrend.quality.rules.flags import evaluate, judged
 from owtrend.store.repository import Store
@@ -133,7 +135,19 @@ def test_conditions_come_from_a_lookup(reader):
 
     rules = rule(error='condition("energy") > 8')
     assert qualities(reader, rules, conditions=lookup) == ["error"] * 4 + ["unknown"] * 2
-    assert qualities(reader, rules) == ["unknown"] * 6
+
+
+def test_a_condition_that_nobody_added_is_missing_and_reported(reader, caplog):
+    assert qualities(reader, rule(error='condition("energy") > 8')) == ["unknown"] * 6
+    assert "no condition 'energy'" in caplog.text
+
+
+def test_conditions_of_the_store_are_inputs():
+    archive = builders.archive_of(*snapshots(1, [(1, 0)]), *snapshots(2, [(1, 0), (2, 0)], day=1))
+    table = table_of({"run": [1, 2], "beam": ["pp", "PbPb"], "energy": [13, 5]}, "fills")
+    stored.add(archive._store, table)
+    rules = rule(error='condition("beam") == "pp"', warning='condition("energy") < 8')
+    assert qualities(archive.latest()._reader, rules) == ["error", "warning", "warning"]
 
 
 def test_a_reference_is_the_median_of_whole_earlier_runs():
@@ -157,9 +171,13 @@ def test_a_rule_for_what_does_not_exist_is_reported_with_the_nearest_name(reader
     assert "did you mean 'h'" in caplog.text
 
 
-def test_a_reductor_without_a_meaning_for_any_histogram_is_an_error(reader):
-    with pytest.raises(NotFoundError, match=r"rule 'r': mean_y of 'h'"):
-        evaluate(reader, [rule(error="mean_y > 1")])
+def test_a_reductor_without_a_meaning_for_any_histogram_is_reported(reader, caplog):
+    assert evaluate(reader, [rule(error="mean_y > 1")]) == []
+    assert "no histogram like 'h'" in caplog.text
+    assert "has mean_y" in caplog.text
+
+
+def test_an_expression_without_a_meaning_is_an_error(reader):
     with pytest.raises(UsageError, match=r"rule 'r', recovery, column 5: no name 'entris'; did you mean 'entries'"):
         evaluate(reader, [rule(error="entries > 1", recovery="0 < entris")])
 
@@ -186,8 +204,6 @@ def test_scores_are_inputs(scored):
         for time in archive.scores("EMC", ["h"]).where(lambda s: s["total"] > s["threshold"], drop=True)["time"].values
     ]
     assert any(flag.rule == "s" and flag.quality == "error" and flag.run == 4 for flag in flags)
-    with pytest.raises(NotFoundError, match=r"no score 'chi3'; did you mean 'chi2'"):
-        evaluate(scored, [rule(error='score("chi3") > 5')])
     assert evaluate(scored, [rule(error="z > threshold")], [4]) == [
         flag for flag in flags if flag.run == 4 and flag.rule == "r"
     ]
