@@ -199,10 +199,11 @@ def _of_histogram(
     stop, run = rows.time[reports], rows.run[reports]
     firsts = rows.firsts
     after = np.minimum(firsts + 1, len(rows.time) - 1)
-    step = np.where(rows.run[after] == rows.run[firsts], rows.time[after] - rows.time[firsts], 60 * 10**9)
+    step = rows.time[after] - rows.time[firsts]
+    step[(rows.run[after] != rows.run[firsts]) | (step <= 0)] = 60 * 10**9
     of_run = np.searchsorted(firsts, reports, side="right") - 1
     first = rows.time[firsts][of_run]
-    start = np.where(first < stop, first, stop - np.maximum(step, 1)[of_run])
+    start = np.where(first < stop, first, stop - step[of_run])
     same = np.diff(run, prepend=-1) == 0
     start[same] = np.roll(stop, 1)[same]
     order = np.lexsort((run, stop))
