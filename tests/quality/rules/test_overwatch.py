@@ -29,8 +29,8 @@ SEQUENCES = {
     "BetweenValuesAlarm(mean_x, minVal=20)": "(0) 20 100 (101)",
     "AbsolutePreviousValueAlarm(mean_x)": "1 2 (3.5) 2.5",
     "RelativePreviousValueAlarm(mean_x)": "0 0 (1) 2 (5)",
-    "MeanInRangeAlarm(mean_x)": "0 0 0 0 (0) 1 600 (1)",
-    "CheckLastNAlarm(mean_x)": "1 1 1 0 0 (0) 5 5 5",
+    "MeanInRangeAlarm(mean_x)": "0 0 0 0 (0) 1 (600) (1)",
+    "CheckLastNAlarm(mean_x)": "1 1 1 0 0 (0) (5) (5) 5",
     # The example's own values, by its rules on borders and their conjunction
     "BetweenValuesAlarm(mean_x, minVal=0, maxVal=70)": "3 14 15 (92) 65 35 (89) (79)",
     "AndAlarm(BetweenValuesAlarm(mean_x, minVal=0, maxVal=50), CheckLastNAlarm(mean_x, 0, 70, 0.6, 3))":
@@ -67,9 +67,9 @@ def test_alarms_may_be_nested():
 @pytest.mark.parametrize(
     ("name", "sequence"),
     [
-        ("mean, last values", "1 1 0 0 (0) 1 1 1 100 100 (100)"),
+        ("mean, last values", "1 1 0 0 (0) (1) (1) 1 100 100 (100)"),
         ("mean", "0 50 (51) (-1) 3"),
-        ("standard deviation", "1 1 1 1 1 1000 (3)"),
+        ("standard deviation", "1 1 1 1 1 (1000) (3)"),
         ("maximum", "0 300 (301) 5"),
     ],
 )
