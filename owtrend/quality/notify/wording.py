@@ -73,10 +73,11 @@ def notice_message(
 
 def summary_message(identity: str, held: Sequence[Message], rate: str, place: Place, now: datetime) -> Message:
     """One message in place of several that a receiver would have got too fast."""
-    ordered = sorted(held, key=lambda one: one.level != "error")
-    errors = sum(one.level == "error" for one in held)
-    over = sum(one.news == News.RESOLVED for one in held)
-    subject = f"{plural(len(held), 'message')} held back: {errors} on errors, {over} on what is resolved"
+    ordered = sorted(held, key=_urgency)
+    errors, warnings, over = (sum(_urgency(one) == urgency for one in held) for urgency in range(3))
+    counts = [plural(errors, "error"), plural(warnings, "warning"), f"{over} resolved"]
+    found = ", ".join(words for words in counts if not words.startswith("0 "))
+    subject = f"{plural(len(held), 'message')} held back: {found}"
     alarms = [name for one in ordered for name in one.alarms]
     return Message(
         id=identity, news="summary", level="error" if errors else "warning", subject=subject,
@@ -84,6 +85,11 @@ def summary_message(identity: str, held: Sequence[Message], rate: str, place: Pl
         title="Held back", lines=tuple(one.subject for one in ordered[:_SUMMARY]), more=max(0, len(held) - _SUMMARY),
         alarms=tuple(dict.fromkeys(alarms)), thread=identity, link=place.address or "", created=_ns(now),
     )  # fmt: skip
+
+
+def _urgency(message: Message) -> int:
+    """0 for an error, 1 for a warning, 2 for what is resolved."""
+    return 2 if message.news == News.RESOLVED else 0 if message.level == "error" else 1
 
 
 def lasted(ns: int) -> str:
