@@ -43,6 +43,7 @@ _OWN = {
     "remove": ("storing", "remove"),
     "repair": ("storing", "repair"),
     "runs": ("storing", "runs"),
+    "schedule": ("scheduling", "schedule"),
     "sign-off": ("flagging", "sign_off"),
     "silence": ("alarms", "silence"),
     "slice": ("results", "slice_"),

@@ -3,6 +3,7 @@
 import json
 import sys
 import warnings
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -10,6 +11,7 @@ import click
 from owtrend.cli import completing
 from owtrend.cli.options import Number, as_json, runs_option, store_argument, subsystem_option
 from owtrend.cli.output import plain, print_quarantine, print_table, progress_bar, time_after
+from owtrend.cli.verbs.scheduling import print_jobs
 from owtrend.errors import StoreDamagedWarning
 
 __all__ = ["check", "clean", "kinds", "merge", "remove", "repair", "runs", "status", "upgrade"]
@@ -240,6 +242,8 @@ def status(store: str, as_json: bool) -> None:
     Example: owtrend status archive.zarr
     """
     from owtrend import archive as access
+    from owtrend.compute.schedule.loop import job_rows, known_jobs
+    from owtrend.quality.journal import Journal
 
     archive = access.open(store)
     rows = []
@@ -254,14 +258,14 @@ def status(store: str, as_json: bool) -> None:
                 "last snapshot (UTC)": plain(archive.last_time(name)),
             }
         )
-    quarantine = _plain(archive.quarantine)
+    quarantine, jobs = _plain(archive.quarantine), known_jobs(Journal(archive.location))
     if as_json:
         stale = archive.stale.to_dict("records")
         state = {
             "version": archive.version, "subsystems": rows, "stale": stale, "quarantine": quarantine,
             "other_code": archive.other_code, "not_stored": archive.not_stored.to_dict("records"),
             "carried": archive.carried.to_dict("records"), "recognised": _recognised(archive.kinds),
-            "changes": _plain(archive.changes),
+            "changes": _plain(archive.changes), "jobs": job_rows(jobs, datetime.now(UTC)),
         }  # fmt: skip
         click.echo(json.dumps(state, indent=1))
         return
@@ -281,6 +285,8 @@ def status(store: str, as_json: bool) -> None:
         print_table(changes[-_MOST_CHANGES:], False, title=title)
         if len(changes) > _MOST_CHANGES:
             click.echo(f"and {len(changes) - _MOST_CHANGES:,} earlier ones; all with --json")
+    if jobs:
+        print_jobs(jobs, store, as_json=False)
     print_quarantine(quarantine)
 
 
