@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from owtrend.cli.options import as_json, store_argument
+from owtrend.cli.options import as_json, runs_option, store_argument
 from owtrend.cli.output import plain, print_table, time_after
 
 __all__ = ["ack", "alarms", "close", "comment", "silence"]
@@ -32,15 +32,32 @@ def _journal(store: str, config: str | None) -> Any:
 @click.option("--all", "everything", is_flag=True, help="Also those that are over.")
 @click.option("--history", metavar="ALARM", help="What became of one alarm, and what people did about it.")
 @_config
+@click.option("--backtest", metavar="RULES", help="What the rules of this file would have done, alarm by alarm.")
+@click.option("--known", metavar="FILE", help="Known problems for --backtest, JSON.  [default: the incidents]")
+@click.option("--diff", nargs=2, metavar="OLD NEW", help="Intervals that two files of rules judge differently.")
+@click.option("--load", is_flag=True, help="Alarms a day, standing and chattering ones; with --backtest by its rules.")
+@runs_option
 @as_json
-def alarms(store: str, everything: bool, history: str | None, config: str | None, as_json: bool) -> None:
+def alarms(
+    store: str, everything: bool, history: str | None, config: str | None, backtest: str | None, known: str | None,
+    diff: tuple[str, str] | None, load: bool, runs: list[int] | None, as_json: bool,
+) -> None:  # fmt: skip
     """Show the alarms of STORE that are on: since when, why, who looks after them. Times are UTC.
 
     Each incident is an alarm, and each rule that has been broken for long enough; `owtrend compute` looks for them. An
     alarm without data stays until data show that it is over.
 
+    Rules are judged before they are switched on by --backtest, --diff and --load: over the archive, or some --runs.
+
     Example: owtrend alarms archive.zarr --all
+
+    Example: owtrend alarms archive.zarr --backtest rules.yaml
     """
+    if backtest or diff or load:
+        _judge(store, backtest, known, diff, runs, load=load, as_json=as_json)
+        return
+    if known is not None or runs is not None:
+        raise click.UsageError("--known and --runs belong to --backtest, --diff or --load")
     from owtrend.model.wording import plural
     from owtrend.quality.alarms import table
 
@@ -75,6 +92,23 @@ def alarms(store: str, everything: bool, history: str | None, config: str | None
     print_table(shown, False, title=f"{plural(len(shown), 'alarm')}{which} in {store}, times in UTC")
     if any(row["state"] in ("firing", "no data", "stale") and not row["acknowledged"] for row in rows):
         click.echo(f"Do you look after one? `owtrend ack {store} ID --note WHAT` lets everybody know.")
+
+
+def _judge(
+    store: str, backtest: str | None, known: str | None, diff: tuple[str, str] | None, runs: list[int] | None, *,
+    load: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Print what rules would have done."""
+    from owtrend.cli.verbs import judging
+
+    if diff:
+        if backtest or known or load:
+            raise click.UsageError("give --diff alone")
+        judging.show_changes(store, *diff, runs, as_json=as_json)
+    elif load:
+        judging.show_load(store, backtest, runs, as_json=as_json)
+    elif backtest:
+        judging.show_backtest(store, backtest, known, runs, as_json=as_json)
 
 
 @click.command()
