@@ -23,15 +23,15 @@ _numbers = count()
 def item(
     number: int = 0, *, kind: Kind = Kind.RULE, name: str = "too many hot channels", subsystem: str = "EMC",
     histogram: str = "EMCTRQA_histFastORL0Amp", quality: Quality = Quality.ERROR,
-    why: str = "24 channels above 5 sigma", minutes: int | None = None, **more,
+    why: str = "24 channels above 5 sigma", minutes: int | None = None, run: int = 300004, **more,
 ) -> Item:  # fmt: skip
     """One alarm; with ``minutes`` it is resolved after that time."""
     state, stop = (State.FIRING, None) if minutes is None else (State.RESOLVED, SINCE + minutes * MINUTE)
     alarm = Alarm(
         Subject(kind, name, subsystem, histogram), state, SINCE, stop or SINCE + 3 * MINUTE, quality, quality, why,
-        fired=SINCE + MINUTE, stop=stop,
+        fired=SINCE + MINUTE, stop=stop, run=run,
     )  # fmt: skip
-    return Item(id=f"{number:012x}", alarm=alarm, **{"run": 300004, **more})
+    return Item(id=f"{number:012x}", alarm=alarm, **more)
 
 
 def notice(*items: Item, news: News = News.FIRING, group: str = "EMC", **more) -> Notice:

@@ -22,7 +22,7 @@ from owtrend.errors import NotFoundError
 from owtrend.modules import Origin, import_local, other_code, require_same
 from owtrend.quality.acceptance import accepted_lines
 from owtrend.quality.journal import Journal
-from owtrend.quality.notify.deliver import deliver
+from owtrend.quality.notify.deliver import Picture, deliver
 from owtrend.store.layout import TIME_CHUNK
 from owtrend.store.reader import Reader
 from owtrend.store.repository import Store
@@ -73,6 +73,7 @@ def compute(
     location: str | Path, *, config: Config | None = None, runs: Sequence[int] | None = None, force: bool = False,
     scores: bool = True, workers: int | None = None, scheduler: str | None = None,
     wait_for_workers: float = cluster.WAIT, progress: Callable[[str, int, int], None] | None = None,
+    pictures: Picture | None = None,
 ) -> ComputeSummary:  # fmt: skip
     """Bring stored trends and scores up to date, for the runs that changed.
 
@@ -93,6 +94,8 @@ def compute(
         See `owtrend.compute.cluster.runner`.
     progress
         Called with a word on what is being done, and how many tasks of how many are done.
+    pictures
+        Draws the pictures of messages, see `owtrend.output.picture.picture_maker`; None: they have none.
 
     Raises
     ------
@@ -150,7 +153,7 @@ def compute(
                     status = update_alarms(store.reader(), kept, settings, alarms)
                     summary.alarms = sum(one.alarm.state.on for one in status.records)
     if scores:
-        delivered = deliver(kept, alarms)
+        delivered = deliver(kept, alarms, pictures=pictures)
         summary.messages = delivered.sent
         for name, problem in delivered.problems.items():
             _log.warning("a message to %s waits to be sent: %s", name, problem)

@@ -149,7 +149,8 @@ class AlarmConfig(Strict):
         for where, names in named:
             if unknown := sorted({*names} - {*self.receivers}):
                 there = ", ".join(sorted(self.receivers)) or "none"
-                raise ValueError(f"{where}: no receiver {unknown[0]!r}; there are {there}")
+                shown = repr(unknown[0]) if re.fullmatch(r"[\w.-]{1,64}", unknown[0]) else "of such a name"
+                raise ValueError(f"{where}: no receiver {shown}; there are {there}")
         if self.address is not None:
             checked_url(self.address)
         return self

@@ -62,6 +62,15 @@ def checked_url(url: str) -> str:
     return url
 
 
+def _file(text: str) -> str:
+    if not text.startswith("/") or not text.isprintable():
+        raise ValueError("not the whole path of a file; it begins with /")
+    return text
+
+
+# Whoever writes the secret itself in place of its name gets an error that does not repeat it.
+Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=100)]
+File = Annotated[str, AfterValidator(_file)]
 MailAddress = Annotated[str, AfterValidator(_mail_address)]
 Host = Annotated[str, AfterValidator(_host)]
 Url = Annotated[str, AfterValidator(checked_url)]
@@ -84,11 +93,11 @@ class SmtpReceiver(Strict):
         default="starttls", description="none: only for a relay that wants no password."
     )
     user: str | None = None
-    password_env: str | None = Field(default=None, description="Environment variable with the password.")
-    password_file: str | None = Field(default=None, description="File with the password.")
+    password_env: Variable | None = Field(default=None, description="Environment variable with the password.")
+    password_file: File | None = Field(default=None, description="File with the password.")
     sender: MailAddress
     to: list[MailAddress] = Field(min_length=1, max_length=50)
-    ca_file: str | None = Field(default=None, description="Further certificates to trust, PEM.")
+    ca_file: File | None = Field(default=None, description="Further certificates to trust, PEM.")
     timeout: Timeout = Field(default=10.0, description="For each answer of the server [s].")
 
     @model_validator(mode="after")
@@ -102,14 +111,14 @@ class SmtpReceiver(Strict):
 
 
 class _Web(Strict):
-    ca_file: str | None = Field(default=None, description="Further certificates to trust, PEM.")
+    ca_file: File | None = Field(default=None, description="Further certificates to trust, PEM.")
     proxy: Url | None = Field(default=None, description="Proxy; those of the environment are not used.")
     timeout: Timeout = Field(default=10.0, description="For each step of a request [s].")
 
 
 class _IncomingWebhook(_Web):
-    url_env: str | None = Field(default=None, description="Environment variable with the address, which is a secret.")
-    url_file: str | None = Field(default=None, description="File with the address.")
+    url_env: Variable | None = Field(default=None, description="Environment variable with the address.")
+    url_file: File | None = Field(default=None, description="File with the address.")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -135,10 +144,10 @@ class WebhookReceiver(_Web):
 
     type: Literal["webhook"]
     url: Url | None = Field(default=None, description="Address, if it is no secret.")
-    url_env: str | None = None
-    url_file: str | None = None
-    key_env: str | None = Field(default=None, description="Environment variable with the key of the signature.")
-    key_file: str | None = Field(default=None, description="File with the key of the signature.")
+    url_env: Variable | None = None
+    url_file: File | None = None
+    key_env: Variable | None = Field(default=None, description="Environment variable with the key of the signature.")
+    key_file: File | None = Field(default=None, description="File with the key of the signature.")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -158,8 +167,8 @@ class AppriseReceiver(Strict):
     """Anything that apprise reaches; needs the extra `apprise`."""
 
     type: Literal["apprise"]
-    url_env: str | None = Field(default=None, description="Environment variable with apprise's address.")
-    url_file: str | None = Field(default=None, description="File with apprise's address.")
+    url_env: Variable | None = Field(default=None, description="Environment variable with apprise's address.")
+    url_file: File | None = Field(default=None, description="File with apprise's address.")
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -29,6 +29,7 @@ def _journal(store: str, config: str | None) -> Any:
 
 @click.command()
 @store_argument
+@click.argument("receiver", required=False)
 @click.option("--all", "everything", is_flag=True, help="Also those that are over.")
 @click.option("--history", metavar="ALARM", help="What became of one alarm, and what people did about it.")
 @_config
@@ -39,7 +40,8 @@ def _journal(store: str, config: str | None) -> Any:
 @runs_option
 @as_json
 def alarms(
-    store: str, everything: bool, history: str | None, config: str | None, backtest: str | None, known: str | None,
+    store: str, receiver: str | None, everything: bool, history: str | None, config: str | None,
+    backtest: str | None, known: str | None,
     diff: tuple[str, str] | None, load: bool, runs: list[int] | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Show the alarms of STORE that are on: since when, why, who looks after them. Times are UTC.
@@ -49,10 +51,19 @@ def alarms(
 
     Rules are judged before they are switched on by --backtest, --diff and --load: over the archive, or some --runs.
 
+    `owtrend alarms test RECEIVER -c FILE` sends a message to a receiver of a configuration, and prints its answer.
+
     Example: owtrend alarms archive.zarr --all
 
     Example: owtrend alarms archive.zarr --backtest rules.yaml
     """
+    if receiver is not None:
+        from owtrend.cli.notifying import send_test_message
+
+        if store != "test":
+            raise click.UsageError("one STORE; or `test RECEIVER`, to send it a message")
+        click.echo(send_test_message(receiver, config))
+        return
     if backtest or diff or load:
         _judge(store, backtest, known, diff, runs, load=load, as_json=as_json)
         return

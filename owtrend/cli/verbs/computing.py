@@ -30,6 +30,7 @@ def compute(
 
     Example: owtrend compute archive.zarr --config owtrend.yaml
     """
+    from owtrend.cli.notifying import pictures_of
     from owtrend.compute import compute
     from owtrend.config import load
     from owtrend.model.wording import plural
@@ -46,6 +47,7 @@ def compute(
             scheduler=scheduler,
             wait_for_workers=wait_for_workers,
             progress=progress,
+            pictures=pictures_of(store),
         )
     if as_json:
         click.echo(json.dumps(vars(summary)))

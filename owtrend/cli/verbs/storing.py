@@ -237,15 +237,17 @@ def upgrade(store: str) -> None:
 @store_argument
 @as_json
 def status(store: str, as_json: bool) -> None:
-    """Show what STORE holds, which trends and scores are stale and why, and what could not be taken in.
+    """Show what STORE holds, which trends and scores are stale and why, and what could not be taken in or sent.
 
     Example: owtrend status archive.zarr
     """
     from owtrend import archive as access
+    from owtrend.cli.notifying import undelivered, undelivered_words
     from owtrend.compute.schedule.loop import job_rows, known_jobs
     from owtrend.quality.journal import Journal
 
     archive = access.open(store)
+    waiting = undelivered(Journal(archive.location))
     rows = []
     for name in archive.subsystems:
         histograms = archive.histograms(name)
@@ -266,8 +268,9 @@ def status(store: str, as_json: bool) -> None:
             "other_code": archive.other_code, "not_stored": archive.not_stored.to_dict("records"),
             "carried": archive.carried.to_dict("records"), "recognised": _recognised(archive.kinds),
             "changes": _plain(archive.changes), "jobs": job_rows(jobs, datetime.now(UTC)),
+            "undelivered": waiting,
         }  # fmt: skip
-        click.echo(json.dumps(state, indent=1))
+        click.echo(json.dumps(state, indent=1, default=str))
         return
     print_table(rows, False, title=f"{store}, version {archive.version}")
     for row in archive.carried.to_dict("records"):
@@ -277,6 +280,8 @@ def status(store: str, as_json: bool) -> None:
     for sentence in archive.other_code:
         click.echo(sentence)
     _print_stale(store, archive)
+    for message in waiting:
+        click.echo(undelivered_words(message))
     if len(archive.not_stored):
         title = "Not stored, since they are no histograms (objects of one file at most)"
         print_table(archive.not_stored.to_dict("records"), False, title=title)

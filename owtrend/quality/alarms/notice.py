@@ -31,8 +31,6 @@ class Item:
         How often people were sent word of it anew: two messages of the same news and round are one.
     guidance, owner
         Of its rule: what to do (text or an address), and whose it is.
-    run
-        In which it began, for the link to the page and the picture; None: not known.
     """
 
     id: str
@@ -40,7 +38,6 @@ class Item:
     round: int = 0
     guidance: str = ""
     owner: str = ""
-    run: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,16 +50,12 @@ class Notice:
         What they have in common, for a person: the name of the group, or of the rule, or the subsystem.
     receivers
         Only these, by name; none: as the routes say.
-    round
-        Which time this news is said of these alarms: 1 for the second silence that ended, or the second escalation.
-        The same news of the same alarm in the same round goes out once.
     """
 
     news: News
     group: str
     items: tuple[Item, ...]
     receivers: tuple[str, ...] = ()
-    round: int = 0
 
     @property
     def quality(self) -> Quality:

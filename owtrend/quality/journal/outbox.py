@@ -20,7 +20,6 @@ __all__ = [
     "has_any",
     "hold",
     "in_window",
-    "known_to",
     "next_due",
     "overview",
     "postpone",
@@ -76,15 +75,6 @@ def said(connection: "Connection", alarms: Collection[str]) -> set[Said]:
     for some in _chunks(sorted(alarms)):
         rows = connection.execute(select(table).where(table.c.alarm.in_(some)))
         found |= {Said(row.receiver, row.alarm, row.news, row.round) for row in rows}
-    return found
-
-
-def known_to(everything: Iterable[Said], *, but: str) -> dict[str, set[str]]:
-    """By alarm the receivers that were to learn of it, from other news than ``but``."""
-    found: dict[str, set[str]] = {}
-    for one in everything:
-        if one.news != but:
-            found.setdefault(one.alarm, set()).add(one.receiver)
     return found
 
 

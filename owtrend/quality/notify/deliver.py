@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from owtrend.config.alarms import AlarmConfig
@@ -27,6 +27,7 @@ __all__ = ["DeliverySummary", "Picture", "deliver", "status"]
 
 Picture = Callable[[Drawing], bytes | None]
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _THREADS = 4
 _GIVE_UP = 2  # failures in a row, after which the other messages to a receiver wait
 _log = logging.getLogger(__name__)
@@ -244,4 +245,5 @@ def _length(time: Any) -> int:
 
 
 def _datetime(ns: int) -> datetime:
-    return datetime.fromtimestamp(ns / 1e9, UTC)
+    """A time to the microsecond, rounded up: what is due then is due."""
+    return _EPOCH + timedelta(microseconds=-(-ns // 1000))

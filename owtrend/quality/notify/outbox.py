@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from owtrend.config.alarms import AlarmConfig
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["nanoseconds", "queue"]
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _log = logging.getLogger(__name__)
 
 
@@ -28,7 +29,7 @@ def queue(
     """Put messages into the outbox; they are there if and only if the transaction of ``connection`` is.
 
     - News of an alarm goes to the receivers that its notice names, or else to those of all routes that fit now.
-    - That it is resolved goes to everybody who was to learn of it before, at any time of day, and to nobody else.
+    - That it is resolved goes to everybody who was to learn that it is on, at any time of day, and to nobody else.
     - The same news of the same alarm in the same round is queued once for each receiver.
 
     Parameters
@@ -53,13 +54,13 @@ def queue(
     place = Place(store, settings.address, settings.timezone)
     ids = []
     for notice in notices:
-        known = outbox.known_to(said, but=News.RESOLVED)
+        known = _knowing(said)
         for receiver, items in _by_receiver(notice, settings, known, now).items():
-            news = {item.id: outbox.Said(receiver, item.id, notice.news.value, notice.round) for item in items}
+            news = {item.id: outbox.Said(receiver, item.id, notice.news.value, item.round) for item in items}
             new = [item for item in items if news[item.id] not in said]
             if not new:
                 continue
-            identity = message_id(receiver, notice.news, [item.id for item in new], notice.round)
+            identity = message_id(receiver, notice.news, [(item.id, item.round) for item in new])
             message = notice_message(identity, notice.news, notice.group, new, place, now)
             row = outbox.Row(
                 0, identity, receiver, message.level == "error" and notice.news is not News.RESOLVED,
@@ -71,9 +72,9 @@ def queue(
     return ids
 
 
-def message_id(receiver: str, news: str, alarms: Collection[str], number: int) -> str:
-    """Identity of a message: the same for the same news of the same alarms to the same receiver in the same round."""
-    text = json.dumps([receiver, news, sorted(alarms), number])
+def message_id(receiver: str, news: str, alarms: Collection[tuple[str, int]]) -> str:
+    """Identity of a message: the same for the same news of the same alarms, each with its round, to one receiver."""
+    text = json.dumps([receiver, news, sorted(alarms)])
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
@@ -87,7 +88,21 @@ def nanoseconds(time: datetime) -> int:
     """
     if time.tzinfo is None:
         raise ValueError("a time without a zone")
-    return round(time.timestamp() * 1e6) * 1000
+    return (time - _EPOCH) // timedelta(microseconds=1) * 1000
+
+
+def _knowing(said: Iterable[outbox.Said]) -> dict[str, set[str]]:
+    """By alarm the receivers that were to learn that it is on, and not yet, in that round or later, that it is over."""
+    on: dict[tuple[str, str], int] = {}
+    over: dict[tuple[str, str], int] = {}
+    for one in said:
+        rounds, key = over if one.news == News.RESOLVED else on, (one.alarm, one.receiver)
+        rounds[key] = max(one.round, rounds.get(key, -1))
+    found: dict[str, set[str]] = {}
+    for (alarm, receiver), last in on.items():
+        if last > over.get((alarm, receiver), -1):
+            found.setdefault(alarm, set()).add(receiver)
+    return found
 
 
 def _by_receiver(

@@ -54,7 +54,7 @@ def notice_message(
     error = any(item.alarm.worst is Quality.ERROR for item in items)
     level = "error" if error else "warning"
     what = _what(first) if len(items) == 1 else _together(group, items)
-    runs = {item.run for item in items if item.run is not None}
+    runs = {item.alarm.run for item in items if item.alarm.run}
     run = f", run {runs.pop()}" if len(runs) == 1 else ""
     if news is News.RESOLVED:
         stop = max(item.alarm.stop or item.alarm.latest for item in items)
@@ -137,7 +137,7 @@ def _line(item: Item, now: datetime) -> str:
     when = f"since {_clock(alarm.start, now)} UTC"
     if alarm.stop is not None:
         when = f"{when}, for {lasted(alarm.stop - alarm.start)}"
-    run = "" if item.run is None else f", run {item.run}"
+    run = f", run {alarm.run}" if alarm.run else ""
     return f"{_what(item)} {when}{run} ({alarm.worst}) [{printable(item.id, 40)}]"
 
 
@@ -150,8 +150,8 @@ def _facts(news: News, items: Sequence[Item], place: Place) -> list[tuple[str, s
     facts.append(("Since", _times(start, place)))
     if news is News.RESOLVED:
         facts.append(("Until", _times(max(item.alarm.stop or item.alarm.latest for item in items), place)))
-    if first.run is not None:
-        facts.append(("Run", str(first.run)))
+    if first.alarm.run:
+        facts.append(("Run", str(first.alarm.run)))
     if first.alarm.subject.histogram:
         facts.append(("Histogram", printable(first.alarm.subject.histogram, 300)))
     if news is not News.RESOLVED:
@@ -197,9 +197,9 @@ def _link(item: Item, place: Place) -> str:
     if not place.address:
         return ""
     subject, alarm = item.alarm.subject, item.alarm
-    chosen = {"run": "" if item.run is None else str(item.run), "subsystem": subject.subsystem}
+    chosen = {"run": str(alarm.run or ""), "subsystem": subject.subsystem}
     chosen["histogram"] = subject.histogram
-    if item.run is not None:
+    if alarm.run:
         chosen["start"], chosen["stop"] = _iso(alarm.start), _iso(alarm.stop or alarm.latest)
         chosen["pulls"] = "1" if subject.histogram else ""
     query = urlencode({name: value for name, value in chosen.items() if value}, safe="/:,()=")
@@ -212,6 +212,6 @@ def _iso(ns: int) -> str:
 
 def _drawing(item: Item) -> Drawing | None:
     subject, alarm = item.alarm.subject, item.alarm
-    if item.run is None or not subject.histogram:
+    if not alarm.run or not subject.histogram:
         return None
-    return Drawing(subject.subsystem, item.run, subject.histogram, alarm.start, alarm.stop or alarm.latest)
+    return Drawing(subject.subsystem, alarm.run, subject.histogram, alarm.start, alarm.stop or alarm.latest)

@@ -104,7 +104,7 @@ def test_a_message_that_is_refused_holds_up_nothing_and_status_names_it():
     assert run(journal, settings, box, later(40)).sent == 0
     (row,) = status(journal, settings)
     assert (row["waiting"], row["refused"], row["answer"], row["oldest"]) == (1, 1, "404 Not Found", NOW)
-    assert run(journal, settings, box, later(61)).sent == 1
+    assert run(journal, settings, box, later(76)).sent == 1
 
 
 def test_a_process_that_dies_between_claim_and_answer_loses_nothing():

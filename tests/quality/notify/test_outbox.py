@@ -42,7 +42,7 @@ def test_an_alarm_that_was_announced_in_another_group_is_not_announced_again():
 
 def test_a_second_round_of_the_same_news_is_another_message():
     journal, settings = memory(), named("a")
-    rounds = [queued(journal, settings, notice(news=News.ESCALATED, round=number)) for number in (0, 1, 1)]
+    rounds = [queued(journal, settings, notice(item(round=number), news=News.STILL)) for number in (0, 1, 1)]
     assert [len(ids) for ids in rounds] == [1, 1, 0]
 
 
@@ -63,6 +63,21 @@ def test_resolved_goes_to_everybody_who_knows_of_it_and_to_nobody_else():
     assert [one.news for one in got["boss"]] == ["escalated", "resolved"]
     assert [one.alarms for one in got["day"]][-1] == (item().id,)
     assert got["night"] == []
+
+
+def test_an_alarm_that_is_there_again_is_announced_and_resolved_again_to_those_who_then_learn_of_it():
+    settings = named("day", "night", routes=[{"to": ["day"], "between": "08:00-19:00"},
+                                             {"to": ["night"], "between": "19:00-08:00"}])  # fmt: skip
+    journal = memory()
+    queued(journal, settings, notice(), notice(item(minutes=3), news=News.RESOLVED))
+    again = notice(item(round=1)), notice(item(round=1), news=News.ESCALATED), notice(item(round=2), news=News.STILL)
+    queued(journal, settings, *again, now=later(120))
+    for _ in range(2):
+        queued(journal, settings, notice(item(minutes=150, round=2), news=News.RESOLVED), now=later(150))
+    got = {name: [one.news for one in messages] for name, messages in delivered(journal, settings, later(150)).items()}
+    assert got == {
+        "day": ["firing", "resolved"], "night": ["firing", "escalated", "still there", "resolved"],
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(("route", "fits"), [

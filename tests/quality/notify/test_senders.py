@@ -4,9 +4,11 @@ import hashlib
 import hmac
 import json
 import logging
+import re
 import shutil
 import socket
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +25,7 @@ from owtrend.quality.notify.wording import Place, notice_message
 from tests.notices import HOSTILE, NOW, item
 from tests.servers import MID_ANSWER, OK, RESET, SILENT, certificate, mail_server, web_server
 
+ROOT = Path(__file__).parents[3]
 PASSWORD = "correct horse"
 SECRET_PATH = "/services/T0123/B4567/xyzzyplughfoobar"
 PLACE = Place("archive.zarr", "https://page.example.org", "Europe/Zurich")
@@ -112,6 +115,13 @@ def test_a_webhook_is_signed_so_that_its_receiver_can_check_body_and_time(monkey
     signed = headers["Owtrend-Timestamp"].encode() + b"." + body
     expected = "v1=" + hmac.new(PASSWORD.encode(), signed, hashlib.sha256).hexdigest()
     assert hmac.compare_digest(expected, headers["Owtrend-Signature"])
+    page = (ROOT / "docs" / "explanation" / "notifications.md").read_text()
+    (example,) = re.findall(r"^```python\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+    names: dict = {}
+    exec(example, names)
+    assert names["is_genuine"](PASSWORD.encode(), headers, body)
+    assert not names["is_genuine"](PASSWORD.encode(), headers, body + b" ")
+    assert not names["is_genuine"](b"other", headers, body)
     fields = json.loads(body)
     assert headers["Idempotency-Key"] == fields["id"] == "0123abcd"
     assert (fields["version"], fields["news"], fields["level"]) == (1, "firing", "error")

@@ -28,7 +28,7 @@ def message(*items, news=News.FIRING, group="EMC", place=PLACE, now=NOW):
          "EMC: too many hot channels: EMCTRQA_histFastORL0Amp since 18:06 UTC, run 300004 (error)"),
         ([item(quality=Quality.WARNING)], News.STILL,
          "Still there: EMC: too many hot channels: EMCTRQA_histFastORL0Amp since 18:06 UTC, run 300004 (warning)"),
-        ([item(kind=Kind.SOURCE, name="", histogram="", run=None)], News.FIRING,
+        ([item(kind=Kind.SOURCE, name="", histogram="", run=0)], News.FIRING,
          "EMC: no data since 18:06 UTC (error)"),
         ([item(kind=Kind.INCIDENT, name="0b41", why="col 16 to 18: 9,232 counts where 40 are expected")],
          News.ESCALATED,
@@ -89,7 +89,7 @@ def test_the_link_opens_the_page_at_the_histogram_and_the_time():
     assert link.startswith("https://page.example.org/owtrend/?")
     assert parse_qs(urlsplit(link).query) == parse_qs(view.address[1:])
     assert message(place=replace(PLACE, address=None)).link == ""
-    assert message(item(kind=Kind.SOURCE, histogram="", run=None)).link.endswith("/?subsystem=EMC")
+    assert message(item(kind=Kind.SOURCE, histogram="", run=0)).link.endswith("/?subsystem=EMC")
 
 
 def test_hostile_names_stay_on_their_line():
