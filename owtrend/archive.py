@@ -158,7 +158,9 @@ class Archive(Displayed):
 
     def last_time(self, subsystem: str) -> pd.Timestamp:
         """When the newest snapshot of a subsystem ended, UTC."""
-        per_run = self._reader.subsystem(subsystem).per_run
+        from owtrend.detectors.listing import home
+
+        per_run = home(self._reader, subsystem).view.per_run
         return pd.Timestamp(int(per_run["stop"][per_run["n_snapshots"] > 0].max()))
 
     @property
@@ -245,8 +247,8 @@ class Archive(Displayed):
         -------
         :
             In order of the groups, indexed by displayed name: ``group``, ``title``, ``kind`` (``stored``,
-            ``projection``, ``overlay`` or ``ratio``), ``sources`` (of a derived one) and ``grid``, true for those that
-            belong side by side.
+            ``projection``, ``overlay`` or ``ratio``), ``sources`` (of a derived one), ``axes`` (of a projection) and
+            ``grid``, true for those that belong side by side.
 
         Raises
         ------
@@ -599,6 +601,11 @@ class Archive(Displayed):
         from owtrend.outliers.results import finding_table
         from owtrend.quality.unreadable import chosen_runs
 
+        if subsystem is not None and (host := self.hosted.get(subsystem)) is not None:
+            own = {*self.histograms(subsystem).index}
+            found = self.findings(host, runs=runs)
+            concerned = [not names or not own.isdisjoint(names) for names in found["histograms"]]
+            return found[np.array(concerned, dtype=bool)]
         chosen = chosen_runs(self._reader, subsystem, runs)
         table = finding_table(self._reader, None if subsystem is None else [subsystem], chosen)
         return table.assign(place=places(zip(table["subsystem"], table["histograms"], table["bins"], strict=True)))

@@ -30,6 +30,8 @@ class Controls(pn.viewable.Viewer):
         self.add = pn.widgets.Select(label="Compare with", options={"Add a run…": 0}, value=0, **wide)
         self.others = pn.widgets.CheckBoxGroup(inline=True, **wide | {"margin": (-2, 0, 6, 0)})
         self.search = pn.widgets.TextInput(label="Histogram", placeholder="Search…", **close)
+        self.group = pn.widgets.Select(label="Group", **close | {"visible": False})
+        self._grouped: tuple[str, ...] = ()
         self.histogram = pn.widgets.Select(size=6, **wide | {"sizing_mode": "stretch_both", "css_classes": ["list"]})
         self.axes = pn.widgets.Select(label="Projection", **wide | {"width": 110, "sizing_mode": None})
         self.region = pn.widgets.TextInput(label="Range", **wide)
@@ -49,6 +51,7 @@ class Controls(pn.viewable.Viewer):
              "pulls", "cumulative", "complaints", "archive"],
         )  # fmt: skip
         self.search.param.watch(self._follow, "value_input")
+        self.group.param.watch(self._follow, "value")
         for name in ("run", "others", "histogram", "reductor", "every", "axes", "log", "normalised", "pulls"):
             getattr(self, name).param.watch(lambda event, name=name: session.choose(**{name: event.new}), "value")
         self.subsystem.param.watch(self._go, "value")
@@ -56,16 +59,24 @@ class Controls(pn.viewable.Viewer):
         self.region.param.watch(self._type_region, "value")
         self.add.param.watch(self._add, "value")
 
-    def matching(self, words: str) -> list[str]:
-        """Histograms with all of some words in their name or title, and the chosen one."""
+    def matching(self, words: str, group: str = "") -> list[str]:
+        """Histograms of a group with all of some words in their name, title or label, and the chosen one.
+
+        They are in the order of their groups.
+        """
         table, chosen = self.session.loaded.histograms, self.session.view.histogram
         wanted = words.lower().split()
-        titles = table["title"] if len(table) else ()
-        return [
-            name
-            for name, title in zip(table.index, titles, strict=True)
-            if name == chosen or all(word in f"{name} {title}".lower() for word in wanted)
+        if not len(table):
+            return []
+        columns = zip(table.index, table["title"], table["label"], table["group"], strict=True)
+        found = [
+            (name, of)
+            for name, title, label, of in columns
+            if name == chosen
+            or (group in ("", of) and all(word in f"{name} {title} {label} {of}".lower() for word in wanted))
         ]
+        order = {title: number for number, title in enumerate(self._grouped)}
+        return [name for name, _ in sorted(found, key=lambda one: order.get(one[1], len(order)))]
 
     def _go(self, event: Any) -> None:
         """Choose another subsystem and its first histogram; nothing to do if the widget only follows the view."""
@@ -95,9 +106,15 @@ class Controls(pn.viewable.Viewer):
         self.run.param.update(options=labels, value=view.run)
         self._show_others(labels)
         self.subsystem.param.update(options=session.subsystems, value=view.subsystem or None)
-        names: Any = self.matching(self.search.value_input)
+        self._show_groups()
+        names: Any = self.matching(self.search.value_input, self.group.value or "")
+        labels_of = session.loaded.histograms.get("label")
+        if labels_of is not None and len(self._grouped) > 1:
+            names = {labels_of[name]: name for name in names}
         if session.asked:
-            names = {"choose one…": view.histogram} | {name: name for name in names}
+            names = {"choose one…": view.histogram} | (
+                names if isinstance(names, dict) else {name: name for name in names}
+            )
         self.histogram.param.update(options=names, value=view.histogram or None)
         self._show_projection()
         titles = theme.axis_titles(content)
@@ -116,6 +133,15 @@ class Controls(pn.viewable.Viewer):
             why = session.complaints.get(name, "")
             pane.param.update(object=f'<div class="wrong">{escape(why)}</div>', visible=bool(why))
         self._show_texts()
+
+    def _show_groups(self) -> None:
+        """The groups of the plug-in, those of an expert first; all of them again for another subsystem or run."""
+        table = self.session.loaded.histograms
+        groups = tuple(self.session.groups) if len(table) else ()
+        if groups != self._grouped:
+            self._grouped = groups
+            self.group.param.update(options={"All": ""} | {title: title for title in groups}, value="")
+        self.group.visible = len(groups) > 1
 
     def _show_texts(self) -> None:
         """Show typed texts as the view has them; a wrong one stays, to be corrected."""
@@ -152,9 +178,10 @@ class Controls(pn.viewable.Viewer):
     def __panel__(self) -> pn.viewable.Viewable:
         row: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": 0, "styles": {"gap": "8px"}}
         return pn.Column(
-            self.incidents, self.run, pn.Row(self.subsystem, self.add, **row), self.others, self.search, self.histogram,
-            self._projection, self.complaints["region"], pn.Row(self.reductor, self.every, **row), self.typed,
-            self.complaints["reductor"], pn.Row(self.log, self.normalised, **row), self.pulls,
+            self.incidents, self.run, pn.Row(self.subsystem, self.add, **row), self.others,
+            pn.Row(self.search, self.group, **row), self.histogram, self._projection, self.complaints["region"],
+            pn.Row(self.reductor, self.every, **row), self.typed, self.complaints["reductor"],
+            pn.Row(self.log, self.normalised, **row), self.pulls,
             sizing_mode="stretch_both", margin=0,
         )  # fmt: skip
 

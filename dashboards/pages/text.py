@@ -104,6 +104,8 @@ def why(session: Session) -> str:
         )
     if lines:
         return f'<ul class="why">{"".join(lines)}</ul>'
+    if source := session.loaded.cumulative.attrs.get("derived_from"):
+        return f"<p>Made of {escape(theme.plain(source))}, which is scored.</p>"
     if found.is_gauge:
         return "<p>No findings. A gauge shows a state, not counts, and is not scored.</p>"
     if view.run in found.unscored:

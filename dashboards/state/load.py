@@ -2,6 +2,7 @@
 
 import json
 import weakref
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -73,21 +74,47 @@ def runs(archive: owtrend.Archive) -> pd.DataFrame:
 
 def subsystems(archive: owtrend.Archive, run: int) -> list[str]:
     """The subsystems in a run."""
-    return str(archive.runs.loc[run, "subsystems"]).split(", ")
+    own = str(archive.runs.loc[run, "subsystems"]).split(", ")
+    return own + [name for name, host in archive.hosted.items() if host in own]
 
 
 def histograms(archive: owtrend.Archive, run: int, subsystem: str) -> pd.DataFrame:
     """The histograms of a subsystem in a run, as from `Archive.histograms`, each with an index of its own.
 
+    Projections that a plug-in derives are among them, at the end. ``group`` and ``label`` are as its plug-in says.
     Two may have the same displayed name: ``b`` in the folder ``a``, and ``a/b``. Their index has quotes:
     ``"a" / "b"`` and ``"a/b"``.
     """
     table = archive.histograms(subsystem, run=run)
+    groups = archive.groups(subsystem, run)
+    table = pd.concat([table, _projections(table, groups)]) if (groups["kind"] == "projection").any() else table
     double = table.index.duplicated(keep=False)
     if double.any():
         quoted = [" / ".join(json.dumps(part, ensure_ascii=False) for part in path) for path in table["path"]]
         table.index = pd.Index(np.where(double, quoted, table.index), name=table.index.name)
+    shown = dict(zip(groups.index, zip(groups["group"], groups["title"], strict=True), strict=True))
+    names = [display_name(path) for path in table["path"]]
+    alone = dict.fromkeys(title for title, count in Counter(groups["title"]).items() if count == 1)
+    labels = [
+        own if double_name else shown[name][1] if shown[name][1] in alone else f"{shown[name][1]}  ·  {own}"
+        for own, name, double_name in zip(table.index, names, double, strict=True)
+    ]
+    table = table.assign(group=[shown[name][0] for name in names], label=labels)
+    table.attrs["groups"] = list(dict.fromkeys(groups["group"][groups["kind"].isin(["stored", "projection"])]))
     return table
+
+
+def _projections(table: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the projections that a plug-in derives from the histograms in a table."""
+    rows = []
+    for name, row in groups[groups["kind"] == "projection"].iterrows():
+        axes, (source,) = str(row["axes"]), row["sources"]
+        reductors = [one for one in table.loc[source, "reductors"] if "_" not in one or one[-1] in axes]
+        kept = {column: table.loc[source, column] for column in ("kind", "first_run", "last_run")}
+        rows.append(
+            {**kept, "name": name, "path": (name,), "title": row["title"], "dims": len(axes), "reductors": reductors}
+        )
+    return pd.DataFrame(rows).set_index("name").reindex(columns=table.columns)
 
 
 def namesakes(table: pd.DataFrame, name: str | None) -> tuple[str, ...]:

@@ -64,6 +64,12 @@ class Session:
         return [] if self.view.run is None else load.subsystems(self.archive, self.view.run)
 
     @property
+    def groups(self) -> list[str]:
+        """Groups of the histograms, in the order of the plug-in; one alone says nothing."""
+        table = self.loaded.histograms
+        return [] if self.view.run is None or not len(table) else list(dict.fromkeys(table.attrs["groups"]))
+
+    @property
     def reductors(self) -> list[str]:
         """The reductors that are stored for the histogram."""
         return self.loaded.reductors(self.view.histogram)
@@ -168,7 +174,8 @@ class Session:
         runs = sorted([run, *further])
         every = _length(wanted["every"], notes)
         kept_reductors = Loaded(histograms=table).reductors(histogram)
-        default = "mean_x" if "mean_x" in kept_reductors else next(iter(kept_reductors), "entries")
+        means = [name for name in kept_reductors if name.startswith("mean_")]
+        default = next(iter([*means, *kept_reductors]), "entries")
         reductor, trend, errors = "", None, list[str]()
         if cumulative is not None:
             possible = (wanted["reductor"], view.reductor, default)

@@ -17,6 +17,7 @@ from owtrend.compute.update_incidents import rejoin
 from owtrend.compute.update_scores import rescore
 from owtrend.config import Config
 from owtrend.config.alarms import AlarmConfig
+from owtrend.detectors.trends import with_trends
 from owtrend.display import DisplayedFields
 from owtrend.errors import NotFoundError
 from owtrend.modules import Origin, import_local, other_code, require_same
@@ -77,7 +78,8 @@ def compute(
 ) -> ComputeSummary:  # fmt: skip
     """Bring stored trends and scores up to date, for the runs that changed.
 
-    Trends are `owtrend.trends.reductors.DEFAULT` of all histograms, scores those of `owtrend.outliers.monitor`.
+    Trends are `owtrend.trends.reductors.DEFAULT` of all histograms and those that plug-ins of detectors declare, scores
+    those of `owtrend.outliers.monitor`.
 
     Parameters
     ----------
@@ -114,7 +116,9 @@ def compute(
         reader = store.reader()
         if config is not None:
             import_local(config.modules)
-        settings = existing(reader.config if config is None else config, reader, _log.warning)
+        base = reader.config if config is None else config
+        wider = with_trends(base, reader)
+        settings = existing(wider, reader, _log.warning)
         names = {name: tuple(kept_reductors(settings, name)) for name in reader.subsystems}
         own = own_reductors(settings)
         for sentence in other_code(named_origins(settings, reader.own_reductors), own):
@@ -126,8 +130,9 @@ def compute(
             (name, run): _tasks(reader, store.address, name, run, names[name], settings, own) for name, run in wanted
         }
         _make_room(
-            begin(), reader, [*wanted, *growing], names, config, named_origins(settings, reader.own_reductors) | own
-        )
+            begin(), reader, [*wanted, *growing], names, None if wider is base and config is None else wider,
+            named_origins(settings, reader.own_reductors) | own,
+        )  # fmt: skip
         total, done = sum(map(len, tasks.values())), 0
         with cluster.runner(workers, scheduler, tasks=total, wait_for_workers=wait_for_workers) as runner:
             for first in range(0, len(wanted), RUNS_PER_COMMIT):

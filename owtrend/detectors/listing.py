@@ -18,7 +18,7 @@ from owtrend.store.reader import Reader, SubsystemReader
 __all__ = ["DerivedHistogram", "Home", "derived_histograms", "group_rows", "group_table", "home", "hosted_subsystems"]
 
 UNGROUPED = "Other histograms"
-_COLUMNS = ("group", "title", "kind", "sources", "grid")
+_COLUMNS = ("group", "title", "kind", "sources", "axes", "grid")
 
 
 @dataclass(frozen=True)
@@ -176,6 +176,7 @@ def group_rows(of: Home, names: Iterable[str]) -> Iterator[dict[str, object]]:
             "title": of.detector.title(name) if made is None else made.title,
             "kind": "stored" if made is None else made.kind,
             "sources": () if made is None else made.sources,
+            "axes": "" if made is None else getattr(made.declared, "axes", ""),
             "grid": group is not None and bool(group.grid) and fnmatchcase(name, group.grid),
         }
 

@@ -11,7 +11,7 @@ from owtrend.detectors.protocol import Detector
 from owtrend.errors import OwtrendError
 from owtrend.model.registry import HistogramEntry
 from owtrend.store.reader import Reader
-from owtrend.trends.reductors import parse
+from owtrend.trends.reductors import DEFAULT, parse
 
 __all__ = ["kept_trends", "with_trends"]
 
@@ -36,16 +36,20 @@ def kept_trends(detector: Detector, entries: Iterable[HistogramEntry]) -> dict[s
 
 
 def with_trends(config: Config, reader: Reader) -> Config:
-    """A configuration with the trends of the plug-ins added to its own, for the subsystems that a store holds."""
+    """A configuration with the trends that plug-ins declare added to its own; the same one if it has them all.
+
+    Trends that `owtrend compute` keeps of every histogram are not added.
+    """
     subsystems = dict(config.subsystems)
     for name, known in detectors().items():
-        if name in reader.subsystems and known.trends:
-            settings = config.for_subsystem(name)
-            kept = kept_trends(known, reader.subsystem(name).registry.histograms.values())
-            more = {escape(histogram): names for histogram, names in kept.items()}
-            added = {
-                histogram: list(dict.fromkeys([*settings.reductors.get(histogram, ()), *names]))
-                for histogram, names in more.items()
-            }
-            subsystems[name] = settings.model_copy(update={"reductors": {**settings.reductors, **added}})
-    return config.model_copy(update={"subsystems": subsystems})
+        if name not in reader.subsystems or not known.trends:
+            continue
+        settings = config.for_subsystem(name)
+        reductors = {pattern: list(names) for pattern, names in settings.reductors.items()}
+        for histogram, names in kept_trends(known, reader.subsystem(name).registry.histograms.values()).items():
+            has = {*settings.for_histogram(histogram), *DEFAULT}
+            if more := [one for one in names if one not in has]:
+                reductors.setdefault(escape(histogram), []).extend(more)
+        if reductors != settings.reductors:
+            subsystems[name] = settings.model_copy(update={"reductors": reductors})
+    return config if subsystems == config.subsystems else config.model_copy(update={"subsystems": subsystems})

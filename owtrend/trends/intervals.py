@@ -361,7 +361,7 @@ def stretches(pieces: Sequence[RunHistogram], first: int, last: int) -> Iterator
 
 def continuing(
     pieces: Sequence[RunHistogram], number: int, rows: slice, events: Events | None = None,
-    single: Reductor | None = None,
+    single: Reductor | None = None, *, cells: bool = False,
 ) -> Increments:  # fmt: skip
     """The increments of some rows of one binning; where it goes on from the binning before, its statistics do.
 
@@ -369,8 +369,8 @@ def continuing(
     """
     one = pieces[number]
     ranges = {} if single is None else single.bins(one.axes)
-    cells = ("contents",) if single is not None and single.kind.of_cells else ()
-    increments = Increments.from_rows(one, rows, ranges=ranges, parts=cells)
+    cells = cells or (single is not None and single.kind.of_cells)
+    increments = Increments.from_rows(one, rows, ranges=ranges, parts=("contents",) if cells else ())
     before = _before(pieces, number) if rows.start == 0 else None
     if before is not None:
         first = np.arange(len(increments)) == 0

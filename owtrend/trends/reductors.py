@@ -103,7 +103,7 @@ class Reductor:
     @property
     def plain(self) -> bool:
         """True if it needs nothing but the increments of all bins."""
-        return not (self.ranges or self.kind.custom or self.other or self.kind.of_cells)
+        return not (self.ranges or self.kind.custom or self.other)
 
     def bins(self, axes: Sequence[Axis]) -> Ranges:
         """Its ranges in bins."""

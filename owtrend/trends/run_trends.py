@@ -85,9 +85,14 @@ class _Column:
     events: float = 0.0  # in the reports that are not pending
     pending: list[_Pending] = field(default_factory=list)
 
+    @property
+    def cells(self) -> bool:
+        """True if a reductor needs every bin of two or three axes."""
+        return any(single.plain and single.kind.of_cells for _, single in self.reductors)
+
     def alike(self, pieces: Pieces) -> Hashable:
         """Equal for histograms that are reduced together; None for one that is reduced by itself."""
-        if len(pieces) != 1 or not all(single.plain for _, single in self.reductors):
+        if len(pieces) != 1 or self.cells or not all(single.plain for _, single in self.reductors):
             return None
         of_rows = pieces[0].alike
         return of_rows and (of_rows, tuple(target for target, _ in self.reductors))
@@ -319,7 +324,7 @@ class RunTrends:
     ) -> Part:  # fmt: skip
         """The trends of some rows of one binning of one histogram; returns these rows and their increments."""
         piece = pieces[binning]
-        increments = continuing(pieces, binning, rows, events)
+        increments = continuing(pieces, binning, rows, events, cells=column.cells)
         at = piece.rows[rows] - first
         out["state"][at, number] = increments.state
         for target, single in column.reductors:

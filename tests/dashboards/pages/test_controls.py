@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+
+from dashboards.pages import text
+from dashboards.pages.controls import Controls
+from dashboards.state.session import Session
+from owtrend.model.axis import Axis
+from tests.builders import archive_of, histogram, snapshot
+
+NAMES = (
+    "EMCTRQA_histEvents",
+    "EMCTRQA_histFastORL0Amp_SM3",
+    "EMCTRQA_histFastORL0Amp_SM4",
+    "EMCTRQA_histAmpEdgePosEMCL0",
+)
+TRACKS = "TPCQA/h_tpc_track_pos_recvertex_0_5_7"
+
+
+@pytest.fixture(scope="module")
+def controls():
+    rows = []
+    for minute in (1, 2):
+        rows.append(snapshot(minute, *(histogram([0, minute, 0], name) for name in NAMES)))
+        axes = [Axis.spaced(16, 0, 160), Axis.spaced(2, -1.5, 1.5), Axis(np.array([0.01, 0.45, 20.0]), regular=False)]
+        rows.append(snapshot(minute, histogram(minute * np.ones((18, 4, 4)), TRACKS, axes), subsystem="TPC"))
+        rows.append(snapshot(minute, histogram([0, minute, 0], "fHistVZERO_SPDClusters"), subsystem="HLT"))
+    return Controls(Session(archive_of(*rows)))
+
+
+@pytest.fixture(autouse=True)
+def emc(controls):
+    controls.search.value_input = ""
+    controls.session.choose(subsystem="EMC", histogram=NAMES[0])
+
+
+def test_the_list_has_the_groups_and_titles_of_the_plug_in(controls):
+    assert list(controls.group.options) == ["All", "FastOR L0 amplitude", "L0 trigger", "Other EMC"]
+    assert controls.histogram.options == {
+        "SM 3": NAMES[1],
+        "SM 4": NAMES[2],
+        "AmpEdgePosEMCL0": NAMES[3],
+        "Events": NAMES[0],
+    }
+    controls.group.value = "FastOR L0 amplitude"
+    assert [*controls.histogram.options.values()] == [NAMES[1], NAMES[2], NAMES[0]]  # and the chosen one
+    controls.session.choose(subsystem="TPC", histogram=None)
+    assert controls.group.value == ""
+
+
+def test_a_search_finds_titles_and_groups(controls):
+    controls.search.value_input = "sm amplitude 4"
+    assert [*controls.histogram.options] == ["SM 4", "Events"]
+
+
+def test_a_derived_histogram_is_chosen_like_any_other(controls):
+    session = controls.session
+    session.choose(subsystem="TPC", histogram="Eta_postracks")
+    assert session.notes == []
+    assert controls.histogram.value == "Eta_postracks"
+    assert session.loaded.cumulative["contents"].values.tolist() == [[9, 9], [18, 18]]  # 9 of 16 bins of clusters
+    assert (session.view.reductor, session.loaded.trend["value"].values[-1]) == ("mean_y", 0.0)
+    assert text.why(session).startswith(f"<p>Made of {TRACKS} onto y, x=70:160, z=0.01:0.45")
+
+
+def test_a_hosted_subsystem_can_be_chosen(controls):
+    session = controls.session
+    assert session.subsystems == ["EMC", "HLT", "TPC", "V0"]
+    session.choose(subsystem="V0", histogram=None)
+    assert (session.view.histogram, session.notes) == ("fHistVZERO_SPDClusters", [])
+    assert session.loaded.trend["value"].values.tolist() == [0.5, 0.5]
