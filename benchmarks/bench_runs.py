@@ -15,6 +15,7 @@ from benchmarks.inputs import Record, Size
 from dashboards.state.session import Session
 from owtrend.cli.main import main
 from owtrend.compute import compute
+from owtrend.config import RuleConfig
 
 RUNS = {"tiny": (2, 3), "S": (33, 3300), "M": (33, 3300)}
 # What is printed does not grow with the number of runs, but for the findings that `outliers` counts.
@@ -69,6 +70,19 @@ def test_what_people_wait_for(few_and_many: list[tuple[str, str]], record: Recor
             for store, measured in times.items():
                 measured.append(cpu_seconds(partial(wait, store)))
         record(what, many_label, min(times[many]), "s", few_label, min(times[few]), target=">= 0.67 x")
+
+
+def test_a_rule_over_all_runs(few_and_many: list[tuple[str, str]], record: Record) -> None:
+    """CPU seconds to open a store and judge every report of a histogram by a band over its last twenty reports; with
+    3,300 runs against 33.
+    """
+    (few_label, few), (many_label, many) = few_and_many
+    band = RuleConfig(
+        name="band", subsystem="EMC", histogram="hits", error="abs(mean_x - median(mean_x)) > 6 * mad(mean_x)",
+        warning="z > threshold",
+    )  # fmt: skip
+    seconds = [cpu_seconds(lambda store=store: owtrend.open(store).flags([band])) for store in (few, many)]
+    record("one rule, all runs", many_label, seconds[1], "s", few_label, seconds[0], target="< 10 s")
 
 
 def test_one_more_run(few_and_many: list[tuple[str, str]], record: Record) -> None:

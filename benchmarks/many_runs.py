@@ -48,7 +48,7 @@ def snapshots(subsystem: str, run: int) -> Iterator[Snapshot]:
     shapes = [np.exp(-0.5 * ((np.arange(size) - size / 2) / (size / 5)) ** 2) for size in (30, 48, 20)]
     gains = [rng.poisson(200 * shape, (ROWS, len(shape))).cumsum(axis=0) for shape in shapes]
     if kind == KINDS - 1:
-        gains[0][2:, 7] += np.array([400, 800])
+        gains[0][2:, 7] += 400 * np.arange(1, ROWS - 1)
     for number in range(ROWS):
         hits, time, energy = (gain[number] for gain in gains)
         yield Snapshot(
