@@ -24,6 +24,7 @@ from owtrend.modules import Origin, import_local, other_code, require_same
 from owtrend.quality.acceptance import accepted_lines
 from owtrend.quality.journal import Journal
 from owtrend.quality.notify.deliver import Picture, deliver
+from owtrend.quality.rules.rule import compile_rules
 from owtrend.store.layout import TIME_CHUNK
 from owtrend.store.reader import Reader
 from owtrend.store.repository import Store
@@ -105,6 +106,8 @@ def compute(
         If there is no such store, or another process computes on it.
     NotFoundError
         If a worker lacks a module of reductors, or has other code.
+    UsageError
+        If an expression of a rule means nothing.
     """
     began = time.perf_counter()
     store = Store.open(location)
@@ -116,6 +119,7 @@ def compute(
         reader = store.reader()
         if config is not None:
             import_local(config.modules)
+            compile_rules(config.rules, reader.own_reductors)
         base = reader.config if config is None else config
         wider = with_trends(base, reader)
         settings = existing(wider, reader, _log.warning)

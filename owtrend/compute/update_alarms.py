@@ -3,20 +3,14 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from owtrend.conditions import Conditions
 from owtrend.config import Config, RuleConfig
 from owtrend.config.alarms import AlarmConfig
 from owtrend.errors import OwtrendError
-from owtrend.quality.alarms.alarm import Timing
 from owtrend.quality.alarms.engine import Observed, Status, people, records, update, window
 from owtrend.quality.alarms.reconcile import Settings
 from owtrend.quality.alarms.record import Policy
-from owtrend.quality.alarms.sources import Coverage, coverage, rule_reports
+from owtrend.quality.alarms.sources import Coverage, coverage, rule_reports, timing_of
 from owtrend.quality.flag import Flag, Quality
 from owtrend.quality.journal import Journal
 from owtrend.quality.notify import outbox
@@ -55,21 +49,13 @@ def update_alarms(
     observed = Observed(
         incidents=store_incidents(reader), covered=covered, begin=begin,
         reports=rule_reports(_judged(reader, config.rules, covered, begin, people(journal).acceptable), on),
-        timings={rule.name: _timing(rule) for rule in config.rules},
+        timings={rule.name: timing_of(rule) for rule in config.rules},
     )  # fmt: skip
     return update(
         journal, observed, _settings(config.rules, alarms), now=time, incident_quality=Quality(alarms.incidents),
         stale_after=_ns(alarms.stale_after),
         queue=lambda connection, notices: outbox.queue(connection, notices, alarms, time, store=reader.location),
     )  # fmt: skip
-
-
-def _timing(rule: RuleConfig) -> Timing:
-    """How patient the alarms of a rule are."""
-    keep = _ns(rule.keep_firing_for)
-    if isinstance(rule.hold, int):
-        return Timing(hold_reports=rule.hold, keep=keep, no_data_after=rule.no_data_after)
-    return Timing(hold=_ns(rule.hold), keep=keep, no_data_after=rule.no_data_after)
 
 
 def _settings(rules: Sequence[RuleConfig], alarms: AlarmConfig) -> Settings:
@@ -100,30 +86,13 @@ def _judged(
     if not rules:
         return []
     runs = {run for of in covered.values() for run, start, _, _ in of.runs if start >= begin}
-    conditions = _look_up(Conditions(reader))
     try:
-        return judged(reader, rules, runs, conditions=conditions, accepted=accepted)
+        return judged(reader, rules, runs, accepted=accepted)
     except OwtrendError:
         found = []
         for rule in rules:
             try:
-                found += judged(reader, [rule], runs, conditions=conditions, accepted=accepted)
+                found += judged(reader, [rule], runs, accepted=accepted)
             except OwtrendError as error:
                 _log.warning("%s", error)
         return found
-
-
-def _look_up(conditions: Conditions) -> Any:
-    """Conditions as rules ask for them: in some reports, given the run and the end [ns UTC] of each."""
-
-    def of_reports(name: str, _: str, runs: NDArray[np.int64], times: NDArray[np.int64]) -> NDArray[Any]:
-        pieces = [
-            (runs == run, conditions.at(name, run, times[runs == run].view("datetime64[ns]")))
-            for run in np.unique(runs).tolist()
-        ]
-        values = np.empty(len(runs), dtype=np.result_type(*(piece for _, piece in pieces)) if pieces else np.float64)
-        for where, piece in pieces:
-            values[where] = piece
-        return values
-
-    return of_reports

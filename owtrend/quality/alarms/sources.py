@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from owtrend.config import RuleConfig
 from owtrend.model.finding import Aspect
 from owtrend.quality.alarms.alarm import Alarm, Kind, Report, State, Subject, Timing, advance, at_time, lives
 from owtrend.quality.flag import Quality
@@ -138,6 +139,16 @@ def _reports(judged: Judged, first: int) -> Iterator[Report]:
         if number >= first:
             why = judged.why(number) if quality >= _BAD else ""
             yield Report(start, stop, QUALITIES[quality], recovered, why, run)
+
+
+def timing_of(rule: RuleConfig) -> Timing:
+    """How patient the alarms of a rule are."""
+    hold, keep = rule.hold, rule.keep_firing_for
+    return Timing(
+        hold=0 if isinstance(hold, int) else int(hold.total_seconds() * 1e9),
+        hold_reports=hold if isinstance(hold, int) else 1,
+        keep=int(keep.total_seconds() * 1e9), no_data_after=rule.no_data_after,
+    )  # fmt: skip
 
 
 def rule_alarms(

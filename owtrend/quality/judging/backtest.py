@@ -7,17 +7,18 @@ from functools import cached_property
 import numpy as np
 
 from owtrend.config import RuleConfig
-from owtrend.quality.alarms.alarm import Alarm, Kind, Report, Subject, Timing, lives
+from owtrend.quality.alarms.alarm import Alarm, lives
+from owtrend.quality.alarms.sources import rule_reports, timing_of
 from owtrend.quality.flag import Quality
 from owtrend.quality.judging.problems import Problem
 from owtrend.quality.rules.flags import Judged
 from owtrend.quality.rules.rule import QUALITIES
 from owtrend.store.reader import Reader
 
-__all__ = ["SHIFT", "Backtest", "Caught", "RuleResult", "backtest", "rule_lives", "timing_of", "watched_time"]
+__all__ = ["SHIFT", "Backtest", "Caught", "RuleResult", "backtest", "rule_lives", "watched_time"]
 
 SHIFT = 8 * 3600 * 10**9  # [ns]
-_UNKNOWN, _WARNING = QUALITIES.index(Quality.UNKNOWN), QUALITIES.index(Quality.WARNING)
+_UNKNOWN = QUALITIES.index(Quality.UNKNOWN)
 
 
 @dataclass(frozen=True)
@@ -140,26 +141,8 @@ def _during(alarm: Alarm, problem: Problem) -> bool:
 
 def rule_lives(one: Judged) -> list[Alarm]:
     """Alarms of a rule on one histogram, as the alarm engine makes them; pending ones that came to nothing left out."""
-    if not (one.quality >= _WARNING).any():
-        return []
-    subject = Subject(Kind.RULE, one.rule.name, one.rule.subsystem, one.histogram)
-    first = int(np.argmax(one.quality >= _WARNING))  # before it nothing can fire
-    columns = (of[first:].tolist() for of in (one.start, one.stop, one.quality, one.recovered, one.run))
-    reports = (
-        Report(start, stop, QUALITIES[quality], recovered, one.why(number) if quality >= _WARNING else "", run=run)
-        for number, (start, stop, quality, recovered, run) in enumerate(zip(*columns, strict=True), start=first)
-    )
-    return [alarm for alarm in lives(reports, subject, timing_of(one.rule)) if alarm.fired is not None]
-
-
-def timing_of(rule: RuleConfig) -> Timing:
-    """How patient the alarms of a rule are."""
-    hold = rule.hold
-    reports = hold if isinstance(hold, int) else 1
-    return Timing(
-        hold=0 if isinstance(hold, int) else round(hold.total_seconds() * 1e9), hold_reports=reports,
-        keep=round(rule.keep_firing_for.total_seconds() * 1e9), no_data_after=rule.no_data_after,
-    )  # fmt: skip
+    made = (lives(of, subject, timing_of(one.rule)) for subject, of in rule_reports([one], ()).items())
+    return [alarm for alarms in made for alarm in alarms if alarm.fired is not None]
 
 
 def watched_time(reader: Reader, runs: Iterable[int] | None = None) -> dict[str, int]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import owtrend
+from owtrend import config
 from owtrend.compute import compute
 from owtrend.conditions import stored
 from owtrend.conditions.columns import table_of
@@ -207,3 +208,16 @@ def test_scores_are_inputs(scored):
     assert evaluate(scored, [rule(error="z > threshold")], [4]) == [
         flag for flag in flags if flag.run == 4 and flag.rule == "r"
     ]
+
+
+@pytest.mark.slow
+def test_a_store_keeps_rules_and_another_rule_makes_nothing_stale(scored):
+    settings = config.Config(rules=(rule(error="entries > 1000"),))
+    compute.compute(scored.location, config=settings, workers=0)
+    archive = owtrend.open(scored.location)
+    assert archive.config.rules == settings.rules
+    assert archive.flags()["quality"].isin(["ok", "error"]).all()
+    assert archive.stale.empty
+    wrong = config.Config(rules=(rule(error="entris > 1000"),))
+    with pytest.raises(UsageError, match=r"rule 'r', error, column 1: no name 'entris'"):
+        compute.compute(scored.location, config=wrong, workers=0)
