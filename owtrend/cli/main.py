@@ -27,6 +27,7 @@ _OWN = {
     "clean": ("storing", "clean"),
     "close": ("alarms", "close"),
     "comment": ("alarms", "comment"),
+    "compare-passes": ("computing", "compare_passes"),
     "compute": ("computing", "compute"),
     "conditions": ("conditions", "conditions"),
     "derived": ("detectors", "derived"),

@@ -18,8 +18,8 @@ from owtrend.compute.update_scores import rescore
 from owtrend.config import Config
 from owtrend.config.alarms import AlarmConfig
 from owtrend.detectors.trends import with_trends
-from owtrend.display import DisplayedFields
-from owtrend.errors import NotFoundError
+from owtrend.display import DisplayedFields, quoted
+from owtrend.errors import NotFoundError, UsageError
 from owtrend.modules import Origin, import_local, other_code, require_same
 from owtrend.quality.acceptance import accepted_lines
 from owtrend.quality.journal import Journal
@@ -73,7 +73,7 @@ class ComputeSummary(DisplayedFields):
 
 def compute(
     location: str | Path, *, config: Config | None = None, runs: Sequence[int] | None = None, force: bool = False,
-    scores: bool = True, workers: int | None = None, scheduler: str | None = None,
+    scores: bool = True, tag: str | None = None, workers: int | None = None, scheduler: str | None = None,
     wait_for_workers: float = cluster.WAIT, progress: Callable[[str, int, int], None] | None = None,
     pictures: Picture | None = None,
 ) -> ComputeSummary:  # fmt: skip
@@ -93,6 +93,8 @@ def compute(
         Also what has not changed.
     scores
         Whether to look for outliers, too.
+    tag
+        Name of the version that results, which keeps it for good.
     workers, scheduler, wait_for_workers
         See `owtrend.compute.cluster.runner`.
     progress
@@ -111,6 +113,8 @@ def compute(
     """
     began = time.perf_counter()
     store = Store.open(location)
+    if tag is not None and tag in store.tags:
+        raise UsageError(f"{store.location}: there is a tag {quoted(tag)} already; give another name")
     summary = ComputeSummary()
     say = progress or (lambda *_: None)
     alarms, journal = (AlarmConfig(), None) if config is None else (config.alarms, config.journal)
@@ -161,6 +165,8 @@ def compute(
                 if kept.writable:
                     status = update_alarms(store.reader(), kept, settings, alarms)
                     summary.alarms = sum(one.alarm.state.on for one in status.records)
+        if tag is not None:
+            store.tag(tag)
     if scores:
         delivered = deliver(kept, alarms, pictures=pictures)
         summary.messages = delivered.sent

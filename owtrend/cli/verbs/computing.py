@@ -1,13 +1,16 @@
-"""owtrend compute"""
+"""owtrend compute | compare-passes"""
 
 import json
+import sys
+from datetime import UTC, datetime
 
 import click
 
 from owtrend.cli.options import as_json, cluster_options, runs_option, store_argument
-from owtrend.cli.output import progress_bar
+from owtrend.cli.output import print_table, progress_bar
+from owtrend.display import printable
 
-__all__ = ["compute"]
+__all__ = ["compare_passes", "compute"]
 
 
 @click.command()
@@ -16,11 +19,12 @@ __all__ = ["compute"]
 @click.option("-c", "--config", type=click.Path(dir_okay=False), help="YAML file of settings; STORE keeps them.")
 @click.option("--force", is_flag=True, help="Also compute what has not changed.")
 @click.option("--trends-only", is_flag=True, help="Do not look for outliers.")
+@click.option("--tag", help="Keep the result for good by this name; %Y-%m-%d stands for today's date, UTC.")
 @cluster_options
 @as_json
 def compute(
-    store: str, runs: list[int] | None, config: str | None, force: bool, trends_only: bool, workers: int | None,
-    scheduler: str | None, wait_for_workers: float, as_json: bool,
+    store: str, runs: list[int] | None, config: str | None, force: bool, trends_only: bool, tag: str | None,
+    workers: int | None, scheduler: str | None, wait_for_workers: float, as_json: bool,
 ) -> None:  # fmt: skip
     """Compute trends and outliers of what changed in STORE, and keep them next to the data.
 
@@ -43,6 +47,7 @@ def compute(
             runs=runs,
             force=force,
             scores=not trends_only,
+            tag=datetime.now(UTC).strftime(tag) if tag else None,
             workers=workers,
             scheduler=scheduler,
             wait_for_workers=wait_for_workers,
@@ -59,3 +64,49 @@ def compute(
             + f", {plural(summary.messages, 'message')} sent"
             * bool(summary.messages)
         )
+
+
+@click.command(name="compare-passes")
+@store_argument
+@click.argument("first")
+@click.argument("second")
+@click.option("--deep", is_flag=True, help="Also read runs that were made from the same in both passes.")
+@as_json
+def compare_passes(store: str, first: str, second: str, deep: bool, as_json: bool) -> None:
+    """Compare two passes over STORE: tags of `owtrend compute --tag`, or versions; exit status 1 if they differ.
+
+    Trends that differ by more than rounding, scores, reports that only one pass flags, findings and incidents that
+    appeared or are gone, by subsystem and run; and what the passes were made from that is another.
+
+    Example: owtrend compare-passes archive.zarr before after --json
+    """
+    from owtrend.model.wording import run_names
+    from owtrend.output import passes
+    from owtrend.store.repository import Store
+
+    with progress_bar() as progress:
+        found = passes.compare_passes(Store.open(store), first, second, deep=deep, progress=progress)
+    if as_json:
+        click.echo(json.dumps(found.to_dict(), indent=1))
+        sys.exit(not found.equal)
+    if found.equal:
+        click.echo(f"{store}: {first} and {second} have the same trends and scores of {found.compared} run x subsystem")
+        return
+    rows = [
+        {
+            "subsystem": one.subsystem, "run": str(one.run), "rows": one.rows, "trends": one.trends,
+            "scores": one.scores, "flags": one.flags, "findings": f"+{len(one.appeared)} -{len(one.gone)}",
+            "such as": one.where, "other": one.why,
+        }
+        for one in found.runs
+    ]  # fmt: skip
+    rows = [
+        {name: printable(cell, 120) if isinstance(cell, str) else cell for name, cell in row.items()} for row in rows
+    ]
+    print_table(rows, False, title=f"{len(rows)} of {found.compared} run x subsystem differ from {first} to {second}")
+    for what, incidents in (("appeared", found.appeared), ("is gone", found.gone)):
+        for one in incidents:
+            click.echo(f"incident {one.id} {what}: {run_names(one.runs)}, {printable(one.top.why, 300)}")
+    for text in found.only_in_one:
+        click.echo(f"in one of them only: {printable(text, 300)}")
+    sys.exit(1)

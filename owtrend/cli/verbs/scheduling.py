@@ -24,9 +24,9 @@ __all__ = ["print_jobs", "schedule"]
 def schedule(store: str, config: str | None, listing: bool, as_json: bool) -> None:
     """Run verbs of owtrend on STORE when they are due, until SIGTERM or Ctrl-C.
 
-    Jobs are in the configuration: jobs: {nightly: {run: [compute, --tag, nightly], at: "30 3 * * *", zone:
-    Europe/Zurich}}, or with on: [run ended]. A job never overlaps itself. What was missed while the schedule was
-    stopped is done once. `owtrend status STORE` shows how they are.
+    Jobs are in the configuration: jobs: {tidy: {run: [clean], at: "30 3 * * *", zone: Europe/Zurich}}, or with
+    on: [run ended]. A job never overlaps itself. What was missed while the schedule was stopped is done once.
+    `owtrend status STORE` shows how they are.
 
     Example: owtrend schedule archive.zarr -c owtrend.yaml
     """
