@@ -82,3 +82,9 @@ def test_the_shipped_configuration_judges_as_overwatch_does(name, sequence):
         (expression,) = rule.expressions.values()
         ((_, trend),) = expression.inputs
         assert raised(expression, **{trend: values}) == ["(" in one for one in sequence.split()]
+
+
+@pytest.mark.parametrize("name", ["overwatch", "owtrend", "rules"])
+def test_the_rules_of_each_example_mean_something(name):
+    rules = config.load(Path(__file__).parents[3] / "examples" / f"{name}.yaml").rules
+    assert len(compile_rules(rules)) == len(rules) > 0
