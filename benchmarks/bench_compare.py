@@ -80,11 +80,12 @@ def test_one_comparison(counts: tuple[NDArray, NDArray], compare: Compare) -> No
     bounds, moments = line_bounds(reference.shape), np.empty((3, 0))
     known = reference, line_sums(reference, sizes), moments
     result, scatter = np.zeros(1, dtype=report.DIFFERENCE), np.zeros((len(report.SCATTER), 3))
+    plain = np.zeros(len(report.SCATTER))
     null = np.array([[np.inf, 1.0, 0.0]] * len(report.SCATTER))  # independent fills, known for certain
 
     def ours() -> None:
         for row in data:
-            report.compare((row, line_sums(row, sizes), moments), known, bounds, 10.0, null, result[0], scatter)
+            report.compare((row, line_sums(row, sizes), moments), known, bounds, 10.0, null, result[0], scatter, plain)
 
     def theirs() -> None:
         for row in data:

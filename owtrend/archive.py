@@ -592,7 +592,8 @@ class Archive(Displayed):
         :
             Columns ``id`` (the same however often it is found again), ``subsystem``, ``run``, ``histogram`` (None if it
             concerns several, or whole snapshots), ``start`` and ``stop`` (UTC, start excluded), ``score``, ``z`` (NaN
-            if certain), ``certain`` (no statistical statement, such as a restart), ``why`` in words, ``histograms``
+            if certain), ``certain`` (no statistical statement, such as a restart), ``size`` and ``size_error`` (how
+            large it is, see `owtrend.model.finding.Finding`), ``why`` in words, ``histograms``
             (all names; none for whole snapshots), ``bins`` and ``side`` (where, and whether there is more or less than
             expected, see `owtrend.model.finding.Finding`), ``report``, the typical time between reports, and ``place``,
             the part of the detector that ``bins`` stand for, in words (empty if a plug-in does not name it).

@@ -55,4 +55,6 @@ class Kind:
     # Counts at the first snapshot after its start, or at each one, from those before, the size and a generator.
     jump: Callable[[SimulatedHistogram, NDArray[Any], float, np.random.Generator], NDArray[Any]] | None = None
     each_snapshot: bool = False
+    # Fills of a report during the fault, from those drawn for it, those of the report before, and a generator.
+    report: Callable[[SimulatedHistogram, NDArray[Any], NDArray[Any], np.random.Generator], NDArray[Any]] | None = None
     kept: Callable[[SimulatedHistogram, NDArray[Any], float], Histogram] | None = None  # by ROOT, after its start

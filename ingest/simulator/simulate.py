@@ -31,7 +31,7 @@ from owtrend.display import DisplayedFields
 from owtrend.errors import UsageError
 from owtrend.model.histogram import Histogram
 
-__all__ = ["Fault", "Simulation", "simulate"]
+__all__ = ["Fault", "Simulation", "exposure", "simulate"]
 
 FIRST_START = datetime(2018, 6, 1, 12, 0, tzinfo=UTC)  # 14:00 at CERN
 RUN_SPACING = timedelta(minutes=90)
@@ -312,16 +312,14 @@ def _fills(
     """Expected fills while the age of the beam is in ``(since, until]``, faults included."""
     of_run = np.random.default_rng((*series.seed, 2, position))
     density = series.conditions.density(histogram, (until - series.age) / 3600, of_run)
-    fills = density * _exposure(since, until)
+    fills = density * exposure(since, until)
     for fault in series.faults:
         change = ALL_FAULTS[fault.kind].change
         if change and histogram.name in fault.histograms:
             start, stop = ages[fault.start], ages[fault.stop]
             first, last = max(since, start), min(until, stop)
             if last > first:
-                fills += change(histogram, fault, ((first + last) / 2 - start) / (stop - start)) * _exposure(
-                    first, last
-                )
+                fills += change(histogram, fault, ((first + last) / 2 - start) / (stop - start)) * exposure(first, last)
     return fills.clip(min=0)
 
 
@@ -336,7 +334,7 @@ def _kept(
     return filled(histogram, counts)
 
 
-def _exposure(since: float, until: float) -> float:
+def exposure(since: float, until: float) -> float:
     """Minutes with a fresh beam that give as many fills as the ages ``(since, until]``."""
     return float(np.exp(-since / BEAM_LIFETIME) - np.exp(-until / BEAM_LIFETIME)) * BEAM_LIFETIME / 60
 

@@ -29,7 +29,10 @@ __all__ = [
     "table",
 ]
 
-COLUMNS = ("id", "subsystem", "run", "histogram", "start", "stop", "score", "z", "certain", "why", "histograms")
+COLUMNS = (
+    "id", "subsystem", "run", "histogram", "start", "stop", "score", "z", "certain", "size", "size_error", "why",
+    "histograms",
+)  # fmt: skip
 
 
 class Aspect(StrEnum):
@@ -62,6 +65,7 @@ class Score(StrEnum):
     BINNING = "binning"
     AFTER_END = "after_end"
     UNREADABLE = "unreadable"
+    STUCK = "stuck"  # the same increment again
     GONE = "gone"  # in this run; comparable runs before had it
     NEW = "new"  # worth a word, but nothing is wrong: it is no incident
 
@@ -231,6 +235,10 @@ class Finding:
         Where, a range per axis; none: everywhere, or a score that names no place.
     side
         1 if there are more counts, or the mean is larger, than expected; -1 if fewer or smaller; 0: neither.
+    size, size_error
+        How large the deviation is, and its statistical error. Relative change of the counts in ``bins``, of a fraction
+        or of a rate; root mean square of the relative changes of all bins (`Score.CHI2`); change of a mean along an
+        axis, or of y of a profile, in their units. NaN where there is none.
     """
 
     subsystem: str
@@ -245,6 +253,8 @@ class Finding:
     certain: bool = False
     bins: tuple[BinRange, ...] = ()
     side: int = 0
+    size: float = math.nan
+    size_error: float = math.nan
 
     @cached_property
     def id(self) -> str:
@@ -264,11 +274,13 @@ class Finding:
         fields = {"id": self.id, **asdict(self), "bins": [place.to_dict() for place in self.bins]}
         if fields.pop("certain"):
             fields["z"] = math.inf
+        sizes = {name: fields.pop(name) for name in _SIZES}
+        fields |= {name: float(f"{size:.4g}") for name, size in sizes.items() if math.isfinite(size)}
         return json.dumps(fields)
 
     @classmethod
     def from_json(cls, line: str) -> Self:
-        """The finding written by `to_json`; without z (null) it is certain, too.
+        """The finding written by `to_json`; without z (null) it is certain, too. Older ones have no sizes.
 
         Raises
         ------
@@ -286,6 +298,9 @@ class Finding:
             return cls(**fields)
         except (TypeError, ValueError) as error:
             raise StoreError(f"a finding of a newer owtrend ({error}); update owtrend") from error
+
+
+_SIZES = ("size", "size_error")
 
 
 def in_time(findings: Iterable[Finding]) -> list[Finding]:

@@ -1,10 +1,14 @@
 """Words that findings are made of: runs, names, numbers of things, bins and ranges of axes."""
 
+import math
 from collections.abc import Sequence
 
 from owtrend.model.axis import Axis
 
-__all__ = ["axis_title", "bin_place", "bin_range", "counted", "minutes", "name_list", "plural", "run_names"]
+__all__ = ["axis_title", "bin_place", "bin_range", "counted", "measured", "minutes", "name_list",
+           "percentage", "plural", "run_names"]  # fmt: skip
+
+_TIMES = 10.0  # relative change from which on it is given as a factor
 
 
 def run_names(runs: Sequence[int]) -> str:
@@ -32,6 +36,21 @@ def minutes(ns: float) -> str:
 def counted(seen: float, expected: float) -> str:
     """Counts, and how many were expected."""
     return f"{seen:,.0f} counts where {expected:,.{0 if expected >= 20 else 1}f} are expected"
+
+
+def measured(size: float, error: float, *, signed: bool = True) -> str:
+    """A number with its error, both to two digits of the error: ``+0.312 ± 0.021``."""
+    if not math.isfinite(size) or not error > 0:
+        return f"{size:{'+' * signed}.3g}"
+    digits = min(max(1 - math.floor(math.log10(error)), 0), 9)
+    return f"{size:{'+' * signed},.{digits}f} ± {error:,.{digits}f}"
+
+
+def percentage(size: float, error: float, *, signed: bool = True) -> str:
+    """A relative change with its error: ``-12.1 ± 2.3 %``, ``42 times as many`` where it is large."""
+    if size >= _TIMES:
+        return f"{1 + size:,.0f} times as many"
+    return f"{measured(100 * size, 100 * error, signed=signed)} %"
 
 
 def bin_place(axes: Sequence[Axis], cell: int) -> str:

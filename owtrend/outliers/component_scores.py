@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from owtrend.kernels.components.rate_deviation import PHASE, RateSeries, deviations
 from owtrend.model.finding import Aspect, Finding, Flagged, Score
 from owtrend.model.rows import State
-from owtrend.model.wording import counted, name_list, run_names
+from owtrend.model.wording import counted, measured, name_list, percentage, run_names
 from owtrend.outliers.activity import RunActivity, counts_together, in_ns
 from owtrend.outliers.components import Components, learn
-from owtrend.outliers.explain import compared_with
+from owtrend.outliers.explain import Size, compared_with, relative_excess
 from owtrend.outliers.histogram_scores import SUMMARIES, ScoreArrays, expected_wait
 from owtrend.outliers.monitor import COMPARISONS, SCATTER, SCORES, Counts, HistogramMonitor
 from owtrend.outliers.null_model import NullModel
@@ -320,14 +320,14 @@ class RunComponents:
 
     def finding(
         self, activity: RunActivity, histograms: Sequence[str], begin: int, row: int, score: Score, z: float, why: str,
-        side: int,
+        side: int, size: Size,
     ) -> Finding:  # fmt: skip
         """A finding in the rows after ``begin`` (-1: since the run began) up to ``row``."""
         times, wait = activity.times, in_ns(activity.waits[row])
         start = in_ns(times[begin]) if begin >= 0 else in_ns(times[0]) - wait
         return Finding(
             subsystem=self._subsystem, run=self.run, histograms=tuple(histograms), start=start, stop=in_ns(times[row]),
-            score=score, z=round(z, 3), why=why, report=wait, side=side,
+            score=score, z=round(z, 3), why=why, report=wait, side=side, size=size.value, size_error=size.error,
         )  # fmt: skip
 
     def _learn(self, current: "_CurrentRun", row: int) -> None:
@@ -408,13 +408,14 @@ class RunComponents:
                 others = data.counts.sum() - seen, reference.counts.sum() - reference.counts[worst].sum()
                 scale = others[0] / others[1] if min(others) > 0 else scores.ratio
                 expected = reference.counts[worst].sum() * scale
+                size = relative_excess(seen, expected, scale, float(monitor.dispersion(scores)[0]))
                 whose = f"{names[0]} in its" if len(names) == 1 else f"{name_list(names)} in their"
                 why = (
-                    f"fraction of {whose} component: {counted(seen, expected)} "
+                    f"fraction of {whose} component: {counted(seen, expected)}, {percentage(*size)} "
                     f"({compared_with(scores, component.runs)})"
                 )
                 side = 1 if seen > expected else -1
-                found = self.finding(current.activity, names, begin, row, Score.FRACTION, scores.total, why, side)
+                found = self.finding(current.activity, names, begin, row, Score.FRACTION, scores.total, why, side, size)
                 self._of_fractions.append(found)
                 monitor.learn(scores, good=False)
                 return
@@ -461,7 +462,9 @@ class RunComponents:
                 self.arrays["flagged"][row, members] |= _RATE
                 side, more = (1, "more") if deviation[at] > 0 else (-1, "fewer")
                 against = against_runs if from_runs[at] else "compared with this run so far"
-                words = f"{abs(deviation[at]):.0%} {more} counts than expected from the other components"
+                size = Size(float(deviation[at]), abs(float(deviation[at])) / float(min(z[at], 99)))
+                change = measured(100 * abs(size.value), 100 * size.error, signed=False)
+                words = f"{change} % {more} counts than expected from the other components"
                 before = int(reports[at - 1]) if at else begin - 1
                 self._of_rates[key] = self.finding(
                     activity,
@@ -472,6 +475,7 @@ class RunComponents:
                     float(min(z[at], 99)),
                     f"{what}: {words} ({against})",
                     side,
+                    size,
                 )
         return min(first, waiting)
 

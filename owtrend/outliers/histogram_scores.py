@@ -1,5 +1,6 @@
 """Scores of histograms over runs in order of time: each report compared with other runs and with its own run."""
 
+import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from owtrend.model.finding import Aspect, Finding, Flagged, Score
 from owtrend.model.registry import HistogramEntry
 from owtrend.model.rows import State
 from owtrend.outliers.activity import RunActivity, in_ns
-from owtrend.outliers.explain import reason
+from owtrend.outliers.explain import Reason, reason, still
 from owtrend.outliers.monitor import COMPARISONS, SCATTER, SCORES, Counts, HistogramMonitor, RunningCounts
 from owtrend.outliers.reference_pool import ReferencePool, ScoreSettings
 from owtrend.store.reader import SubsystemReader
@@ -143,6 +144,7 @@ class _Running:
     accepted: RunningCounts | None = None  # on its own axes, where these are not the common ones
     runs: list[int] = field(default_factory=list)  # in its reference
     latest: int | None = None  # report [ns]
+    before: Counts | None = None  # the report before
     passed: int | None = None  # accepted levels that began before it
 
     def begin(
@@ -150,7 +152,7 @@ class _Running:
     ) -> None:  # fmt: skip
         """Start with a binning."""
         self.number, self.axes, self.common, self.monitor = number, axes, common or axes, monitor
-        self.total = self.accepted = None
+        self.total = self.accepted = self.before = None
 
     def count(self, report: Counts) -> None:
         self.total = _added(self.total, report)
@@ -160,6 +162,11 @@ class _Running:
         self.monitor.accept(report.on(self.axes, self.common))
         if self.common != self.axes:
             self.accepted = _added(self.accepted, report)
+
+    def repeats(self, report: Counts) -> bool:
+        """True if a report is the one before it once more."""
+        before, self.before = self.before, report
+        return before is not None and self.monitor.repeats(report, before)
 
     def finish(self, pool: ReferencePool, run: int, mode: str) -> None:
         """End the run, or this binning in it."""
@@ -238,19 +245,27 @@ class RunScores:
                     with np.errstate(invalid="ignore"):
                         out["z"][row - first, column] = np.fmax.reduce(scores.z, axis=0)
                     out["total"][row - first, column] = scores.total
-                good = scores is None or bool(scores.total <= thresholds[row - first])
+                stuck = current.repeats(compared)
+                good = not stuck and (scores is None or bool(scores.total <= thresholds[row - first]))
                 if scores is not None:
                     current.monitor.learn(scores, good=good)
-                if scores is None or good:
+                if good:
                     current.accept(report)
                     continue
                 out["flagged"][row - first, column] = Flagged.BINS
-                why = reason(scores, current.monitor.compared(scores, compared), current.common, current.runs)
+                score, z, why = Score.STUCK, math.nan, Reason(still(compared))
+                if scores is not None and not stuck:
+                    score, z, both = (
+                        Score(SCORES[scores.worst[1]]),
+                        scores.total,
+                        current.monitor.compared(scores, compared),
+                    )
+                    why = reason(scores, both, current.common, current.runs, current.monitor.dispersion(scores))
                 findings.append(
                     Finding(
                         subsystem=self._subsystem, run=self.run, histograms=(self._names[column],), start=begin,
-                        stop=time, score=Score(SCORES[scores.worst[1]]), z=round(scores.total, 3),
-                        why=why.words, report=wait, bins=why.bins, side=why.side,
+                        stop=time, score=score, z=round(z, 3), certain=stuck, why=why.words, report=wait,
+                        bins=why.bins, side=why.side, size=why.size.value, size_error=why.size.error,
                     )
                 )  # fmt: skip
         self.rows_done = last

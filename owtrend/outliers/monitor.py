@@ -12,6 +12,7 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import gammaln, xlogy
 
 from owtrend.kernels.two_sample.bins import compare_bins
 from owtrend.kernels.two_sample.lines import line_bounds, line_sums
@@ -20,7 +21,17 @@ from owtrend.kernels.two_sample.tails import z_of_log_p
 from owtrend.model.axis import Axis, rearranged
 from owtrend.outliers.null_model import NullModel, summary
 
-__all__ = ["COMPARISONS", "RECENT", "SCATTER", "SCORES", "Counts", "HistogramMonitor", "ReportScores", "RunningCounts"]
+__all__ = [
+    "COMPARISONS",
+    "MIN_ENTRIES",
+    "RECENT",
+    "SCATTER",
+    "SCORES",
+    "Counts",
+    "HistogramMonitor",
+    "ReportScores",
+    "RunningCounts",
+]
 
 Floats = NDArray[np.float64]
 
@@ -28,11 +39,13 @@ RECENT = 4  # reports that are tested together
 _NO_MOMENTS = np.empty((3, 0))
 _NOTHING: Group = np.empty(0), np.empty(0), _NO_MOMENTS
 _SURELY_SILENT = 10.0  # counts, of fills that come one by one, where none are
-_WITH_RUNS = 2  # comparisons with other runs; the others come after them
+_NO_CHANCE = -30.0  # log of the probability of as many counts in each bin again
+_SCATTERS = 0.3  # dispersion from which on a histogram certainly scatters
+_WITHIN, _CELLS = COMPARISONS.index("this run"), SCATTER.index("cells")
 # Most specific first: such a score is named as the reason if its z is at least 70 % of the largest.
 _MOST_SPECIFIC = tuple(map(SCORES.index, ("bin", "profile_bin", "window", "shift", "profile_chi2", "chi2")))
 _NEARLY_LARGEST = 0.7
-_MIN_ENTRIES = 10.0  # of a bin whose mean is compared
+MIN_ENTRIES = 10.0  # of a bin whose mean is compared
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,7 +202,7 @@ class HistogramMonitor:
         null = self.null_model or NullModel.unknown()
         groups = report, self.reference, self.accepted, self._latest, self._earlier
         z, differences, scatter = compare_all(
-            *map(_group, groups), report.bounds, self.good, null.known, null.spread, _MIN_ENTRIES
+            *map(_group, groups), report.bounds, self.good, null.known, null.spread, MIN_ENTRIES
         )
         if self.scores is not None:
             z[:, [score for score in range(len(SCORES)) if score not in self.scores]] = np.nan
@@ -204,8 +217,7 @@ class HistogramMonitor:
         Those that counted nothing come first. Then one after the other is taken out until the others are alike: at most
         half of those that are left, as the majority is what is normal.
         """
-        null = self.null_model or NullModel.unknown()
-        _, dispersion, spread = null_of(self.good, null.known, null.spread, scores.worst[0])[0]
+        _, dispersion, spread = self._null(scores)[0]
         chosen = np.flatnonzero((data.counts > 0) | (reference.counts == 0))
         silent = np.flatnonzero((data.counts == 0) & (reference.counts > 0))
         found: list[int] = []
@@ -227,6 +239,34 @@ class HistogramMonitor:
             chosen = np.delete(chosen, worst.cell)
         return sorted(found) or [int(scores.difference["bin_cell"])]
 
+    def _null(self, scores: ReportScores) -> Floats:
+        """How much the histogram scatters in the comparison that says most, ``(5, 3)``."""
+        null = self.null_model or NullModel.unknown()
+        return null_of(self.good, null.known, null.spread, scores.worst[0])
+
+    def dispersion(self, scores: ReportScores) -> Floats:
+        """Variance by that of independent fills of each of `SCATTER` in the comparison that says most."""
+        return self._null(scores)[:, 1]
+
+    def repeats(self, report: Counts, before: Counts) -> bool:
+        """True if a report is the one before it once more, as no histogram is that scatters.
+
+        In each bin as many counts, and of profiles the same sums. Of Poisson counts none is likelier than its mean, so
+        the logarithms of these probabilities add up to a limit; fills in clusters are less likely to be the same.
+        Histograms of which it is not known yet that they scatter at all, as those of pulses do not, may repeat.
+        """
+        if report.counts.shape != before.counts.shape or not np.array_equal(report.counts, before.counts):
+            return False
+        if report.moments is not None and not (
+            before.moments is not None and np.array_equal(report.moments, before.moments)
+        ):
+            return False
+        seen = self.good[_WITHIN, _CELLS] + (0.0 if self.null_model is None else self.null_model.known[_WITHIN, _CELLS])
+        if not (seen[0] > 0 and seen[1] > _SCATTERS * seen[0]):
+            return False
+        filled = report.counts[report.counts > 0]
+        return bool((xlogy(filled, filled) - filled - gammaln(filled + 1)).sum() < _NO_CHANCE)
+
     def learn(self, scores: ReportScores, *, good: bool) -> None:
         """Learn how much reports scatter from one that was tested. What `among` made of this learns with it."""
         sums = np.nan_to_num(scores.scatter)
@@ -239,12 +279,11 @@ class HistogramMonitor:
     def scatter(self) -> Floats:
         """What this run teaches those after it, see `owtrend.outliers.null_model.summary`.
 
-        How much reports scatter within a run is learned from good ones. How much runs differ, too; unless most reports
-        are bad, for then it may be that which is not known yet.
+        How much reports scatter within a run is learned from good ones. How much runs differ from all: the ends of a
+        run differ most, and would never teach it once they are bad. Few bad runs teach nothing, see `NullModel`.
         """
-        sums = self.good.copy()
-        if 2 * self.reports[1] > self.reports[0]:
-            sums[:_WITH_RUNS] = self.every[:_WITH_RUNS]
+        sums = self.every.copy()
+        sums[_WITHIN] = self.good[_WITHIN]
         return summary(sums)
 
     def among(self, cells: NDArray[np.bool_]) -> Self:

@@ -18,6 +18,8 @@ _PRIOR_RUNS = 3  # that what is assumed before anything is known is worth: as ma
 # Relative differences that nobody cares about, until it is known how much a histogram really varies: of bins, windows,
 # means (in units of the spread of y), and of the mean along an axis (in units of the spread along it).
 _PRIOR = np.array([[0.02, 0.02, 0.05, 0.05, 0.0]] * 2 + [[0.03, 0.03, 0.03, 0.05, 0.0]] * 2)
+_LEAST = np.array([0.5, 0.5, 0.2, 0.2, 0.0])  # fraction of these that still concerns nobody, whatever was learned
+_ROOM = 2.0  # variance of what differs most, at the ends of a run or in some bins, by that of all together
 _TYPICAL = 0.7  # quantile of the runs: two bad ones of the first ones, or two among eight, teach nothing
 
 
@@ -49,12 +51,12 @@ class NullModel:
         freedom, dispersion, information = np.moveaxis(stacked, -1, 0)
         known = (freedom[..., None] * np.stack([np.ones_like(freedom), dispersion, information], axis=-1)).sum(axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            within = np.fmax(known[_WITHIN, :, 1] / known[_WITHIN, :, 0], 1)
+            within = known[_WITHIN, :, 1] / known[_WITHIN, :, 0]  # less than 1 of weights that count for less
             within = np.where(np.isfinite(within), within, 1)
-            excess = np.where(freedom * information > 0, (dispersion - within) / information, np.nan)
+            excess = np.where(freedom * information > 0, _ROOM * (dispersion - within) / information, np.nan)
         prior = np.broadcast_to(_PRIOR**2, (_PRIOR_RUNS, *_PRIOR.shape))
         spread = np.nanquantile(np.concatenate([prior, excess]), _TYPICAL, axis=0, method="lower")
-        return cls(known, np.fmax(spread, 0))
+        return cls(known, np.fmax(spread, (_LEAST * _PRIOR) ** 2))
 
     @classmethod
     def unknown(cls) -> Self:

@@ -15,9 +15,9 @@ TRENDS = 12  # increments, reductions, reductors, fits
 SCORES: Mapping[str, int] = MappingProxyType(
     {
         "trends": TRENDS,  # scores are made from their states and entries
-        "histogram": 6,  # scores of the bins of one histogram
-        "component": 5,  # fractions in a component, rates of components
-        "findings": 9,  # interruptions, changes between runs, and the bins, sides and words of all findings
+        "histogram": 7,  # scores of the bins of one histogram
+        "component": 6,  # fractions in a component, rates of components
+        "findings": 10,  # interruptions, changes between runs, and the bins, sides and words of all findings
     }
 )
 

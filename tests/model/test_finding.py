@@ -34,6 +34,7 @@ AXES = (Axis.spaced(10, 0.0, 5.0), Axis(Axis.spaced(3, 0.0, 3.0).edges, labels={
 def test_a_finding_survives_its_line_with_its_identity():
     for one in (
         flag(0, 5, histograms=()),
+        flag(0, 5, size=0.0312, size_error=0.004),
         flag(0, 5, bins=(BinRange.from_axes(AXES, 0, 0, 3), BinRange.from_axes(AXES, 1, 2, 2)), side=-1),
     ):
         assert Finding.from_json(one.to_json()) == one
@@ -54,6 +55,7 @@ def test_the_identity_is_what_is_found_where_and_since_when():
 def test_a_line_of_before_identities_is_read_and_one_of_a_newer_owtrend_is_an_error():
     line = json.loads(flag(0, 5).to_json())
     old = {name: value for name, value in line.items() if name not in ("id", "bins", "side")}
+    assert math.isnan(Finding.from_json(json.dumps(old)).size)
     assert Finding.from_json(json.dumps(old | {"score": "strip"})).score is Score.WINDOW
     for newer in ({"score": "colour"}, {"more": 1}):
         with pytest.raises(StoreError, match="update owtrend"):

@@ -134,3 +134,34 @@ def test_a_change_that_stays_does_not_become_the_spread_from_run_to_run():
         monitor = HistogramMonitor(reference, NullModel.from_runs(summaries))
         assert min(run(rng, monitor, lambda rng: Counts(rng.poisson(changed) + 0.0, sizes))) > 5
         summaries.append(monitor.scatter())
+
+
+def test_only_a_report_that_cannot_be_the_same_by_chance_repeats_the_one_before():
+    rng = np.random.default_rng(11)
+    monitor = HistogramMonitor()
+    first, second = counts(rng), counts(rng)
+    monitor.accept(first)
+    assert not monitor.repeats(first, first), "nothing is known yet: it may be a pulser that counts the same each time"
+    scores = monitor.test(second)
+    assert scores is not None
+    monitor.learn(scores, good=True)
+    assert monitor.repeats(second, Counts(second.counts.copy(), SIZES))
+    assert not monitor.repeats(first, second)
+    rare = Counts(np.eye(22)[3] + np.eye(22)[7], SIZES)
+    assert not monitor.repeats(rare, rare), "of two counts it is likely"
+    pulses = Counts(np.full(22, 50.0), SIZES)
+    pulser = HistogramMonitor()
+    for _ in range(3):
+        if (scores := pulser.test(pulses)) is not None:
+            pulser.learn(scores, good=True)
+        pulser.accept(pulses)
+    assert not pulser.repeats(pulses, pulses)
+
+
+def test_a_profile_repeats_only_if_its_sums_do():
+    known = independent_fills()
+    moments = np.stack([np.full(22, 50.0), np.linspace(100, 200, 22), np.linspace(300, 900, 22)])
+    one, other = (Counts(moments[0], SIZES, moments * np.array([[1], [up], [1]])) for up in (1.0, 1.01))
+    monitor = HistogramMonitor(null_model=known)
+    assert monitor.repeats(one, one)
+    assert not monitor.repeats(one, other)

@@ -23,7 +23,8 @@ class BinDifference(NamedTuple):
     """chi2 of ``bins`` merged bins with the sums of 1 / m and 1 / m**2; the least likely bin of ``trials``.
 
     ``dispersion``: variances divided by those of independent fills, known from ``freedom`` degrees of freedom.
-    ``uneven``: the same of the variance of chi2, of some ``blocks`` of neighbours.
+    ``uneven``: the same of the variance of chi2, of some ``blocks`` of neighbours. ``plain``: dispersion with those
+    bins that are far off.
     """
 
     bins: int
@@ -38,6 +39,7 @@ class BinDifference(NamedTuple):
     freedom: float
     uneven: float
     blocks: int
+    plain: float
 
 
 # Sums of some cells, in vector instructions: a loop that also looks for the largest takes four times as long.
@@ -71,17 +73,18 @@ def _too_likely(d: float, expected: float, log_p: float) -> bool:
 
 
 @compiled(error_model="numpy")
-def typical(ratios: Floats, weights: Floats) -> tuple[float, float, float]:
+def typical(ratios: Floats, weights: Floats) -> tuple[float, float, float, float]:
     """Mean of ``ratios``, chi2 over so many degrees of freedom (``weights``), without those that are far off.
 
     Returns
     -------
     :
         The mean; how many degrees of freedom it is known from; and how much larger than that of chi2 their variance is,
-        as where neighbours go together. A fault in less than a quarter of them hardly moves the mean.
+        as where neighbours go together. A fault in less than a quarter of them hardly moves the mean. Last the mean of
+        all of them.
     """
     if len(ratios) == 0:
-        return np.nan, 0.0, np.nan
+        return np.nan, 0.0, np.nan, np.nan
     step = len(ratios) // _SOME + 1  # sorting all of them would take longer than the rest
     some, theirs, whole = ratios[::step].copy(), weights[::step].copy(), weights.sum()
     order, passed, at = np.argsort(some), 0.0, 0
@@ -92,14 +95,15 @@ def typical(ratios: Floats, weights: Floats) -> tuple[float, float, float]:
             at += 1
         quartiles[number] = some[order[at]]
     far = quartiles[0] + 8 * (quartiles[1] - quartiles[0]) + 1e-9
-    total, known = 0.0, 0.0
+    total, known, every = 0.0, 0.0, 0.0
     for i in range(len(ratios)):
+        every += ratios[i] * weights[i]
         if ratios[i] <= far:
             total += ratios[i] * weights[i]
             known += weights[i]
     # The upper half of a normal variable's middle half is 0.6745 sigma wide.
     uneven = ((quartiles[1] - quartiles[0]) / (0.6745 * total / known)) ** 2 / (2 * len(ratios) / whole)
-    return total / known, known, uneven
+    return total / known, known, uneven, every / whole
 
 
 # Logarithms are taken only of bins that Pearson's chi2 finds unlikely.
@@ -196,11 +200,12 @@ def compare_bins(
                 best = clustered_tail(data[c], reference[c], p, width)
                 break
     if filled < 2:
-        return BinDifference(bins, total * scale, inverse, inverse2, np.nan, -1, 0.0, 0, np.nan, 0.0, np.nan, 0)
-    mean, known, uneven = typical(ratios[:blocks], weights[:blocks])
+        return BinDifference(bins, total * scale, inverse, inverse2, np.nan, -1, 0.0, 0, np.nan, 0.0, np.nan, 0, np.nan)
+    mean, known, uneven, plain = typical(ratios[:blocks], weights[:blocks])
     if bins > 1:  # one normalisation was free
         mean *= bins / (bins - 1)
+        plain *= bins / (bins - 1)
     return BinDifference(
         bins, total * scale, inverse, inverse2, min(best + _LOG_2, 0.0), cell, sign, filled, mean,
-        max(known - 1.0, 0.0), uneven, blocks,
+        max(known - 1.0, 0.0), uneven, blocks, plain,
     )  # fmt: skip

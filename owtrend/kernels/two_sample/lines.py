@@ -27,7 +27,7 @@ class WindowDifference(NamedTuple):
     """The least likely window of ``trials``: bins ``first`` to ``last`` of an axis.
 
     ``information``: mean m p (1 - p), the inverse variance of the logarithm of d / r of a window of independent fills;
-    ``dispersion`` and ``freedom`` as of `owtrend.kernels.two_sample.bins.BinDifference`.
+    ``dispersion``, ``freedom`` and ``plain`` as of `owtrend.kernels.two_sample.bins.BinDifference`.
     """
 
     log_p: float
@@ -39,6 +39,7 @@ class WindowDifference(NamedTuple):
     information: float
     dispersion: float
     freedom: float
+    plain: float
 
 
 class ShiftDifference(NamedTuple):
@@ -147,11 +148,11 @@ def worst_window(
                         worst_axis, worst_first, worst_last = axis, begin - first, end - first - 1
             length *= 2
     log_p = min(best + _LOG_2, 0.0) if trials > 0 else np.nan
-    mean, known, _ = typical(ratios[:count], np.ones(count))
+    mean, known, _, plain = typical(ratios[:count], np.ones(count))
     freedom *= 0.5 * known / max(count, 1)  # as those of one length do with those of the next
     return WindowDifference(
         log_p, worst_axis, worst_first, worst_last, sign, trials, whole / max(count, 1), mean,
-        max(freedom - axes, 0.0),
+        max(freedom - axes, 0.0), plain,
     )  # fmt: skip
 
 

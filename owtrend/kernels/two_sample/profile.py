@@ -22,7 +22,7 @@ class MeanDifference(NamedTuple):
     """Sum of the squared pulls of ``bins`` means, and the least likely of them.
 
     ``information``: mean n r / (n + r) of entries, the inverse variance of the difference of two means in units of
-    the spread of y; ``dispersion`` and ``freedom`` as of `owtrend.kernels.two_sample.bins.BinDifference`.
+    the spread of y; ``dispersion``, ``freedom`` and ``plain`` as of `owtrend.kernels.two_sample.bins.BinDifference`.
     """
 
     chi2: float
@@ -33,6 +33,7 @@ class MeanDifference(NamedTuple):
     information: float
     dispersion: float
     freedom: float
+    plain: float
 
 
 @compiled(error_model="numpy")
@@ -93,8 +94,8 @@ def compare_means(
         if abs(pull) > top:
             top, cell, sign = abs(pull), c, math.copysign(1.0, pull)
     if bins == 0:
-        return MeanDifference(np.nan, 0, np.nan, -1, 0.0, 0.0, np.nan, 0.0)
+        return MeanDifference(np.nan, 0, np.nan, -1, 0.0, 0.0, np.nan, 0.0, np.nan)
     blocks = (bins - 1) // block + 1
-    mean, known, _ = typical(ratios[:blocks] / weights[:blocks], weights[:blocks])
+    mean, known, _, plain = typical(ratios[:blocks] / weights[:blocks], weights[:blocks])
     log_p = min(log_upper(top) + _LOG_2, 0.0)
-    return MeanDifference(total, bins, log_p, cell, sign, whole / bins, mean, known)
+    return MeanDifference(total, bins, log_p, cell, sign, whole / bins, mean, known, plain)

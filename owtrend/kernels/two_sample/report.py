@@ -36,7 +36,8 @@ _CELLS, _LINES, _MEANS, _AXES, _BLOCKS = range(len(SCATTER))
 _WITHIN = COMPARISONS.index("this run")  # shows how much reports scatter within a run
 _ENOUGH = 4  # degrees of freedom
 _ASSUMED, _ASSUMED_DISPERSION = 20.0, 1.4  # degrees of freedom, and their dispersion, before anything was seen
-_SPARSE = 0.15  # of what clusters add: as much too little shows in bins with few counts, `benchmarks/studies` has it
+_CAUSES = 4.0  # independent reasons why a histogram differs from run to run
+_SPARSE = 0.4  # of what clusters add: as much too little shows in bins with few counts, `benchmarks/studies` has it
 
 # A comparison: totals; fields of `BinDifference`, `WindowDifference`, `ShiftDifference` and `MeanDifference`.
 DIFFERENCE = np.dtype(
@@ -58,9 +59,10 @@ class Verdict(NamedTuple):
 
 @compiled(error_model="numpy")
 def compare(
-    data: Group, reference: Group, bounds: Numbers, min_entries: float, null: Floats, result: np.void, scatter: Floats
+    data: Group, reference: Group, bounds: Numbers, min_entries: float, null: Floats, result: np.void, scatter: Floats,
+    plain: Floats,
 ) -> None:  # fmt: skip
-    """Compare two groups of counts; ``result``, a record of `DIFFERENCE`, and ``scatter`` are filled here.
+    """Compare two groups of counts; ``result``, a record of `DIFFERENCE`, ``scatter`` and ``plain`` are filled here.
 
     Trials are 0, and log-probabilities NaN, where a test is not possible.
 
@@ -74,6 +76,8 @@ def compare(
         Degrees of freedom, dispersion and spread of each of `SCATTER`, ``(5, 3)``.
     scatter
         Degrees of freedom, dispersion and information that these data show, ``(5, 3)``.
+    plain
+        Dispersion with what is far off, ``(5,)``.
     """
     counts, sums, moments = data
     reference_counts, reference_sums, reference_moments = reference
@@ -91,21 +95,25 @@ def compare(
         result["bin_cell"], result["bin_sign"] = bins.cell, bins.sign
         scatter[_CELLS] = bins.freedom, bins.dispersion, n * whole / (n + whole) / max(bins.bins, 1)
         scatter[_BLOCKS] = float(bins.blocks), bins.uneven, 0.0
+        plain[_CELLS], plain[_BLOCKS] = bins.plain, bins.uneven
         if bins.trials > 0:
             window = worst_window(sums, reference_sums, bounds, p, null[_LINES, 1], null[_LINES, 2])
             result["window_log_p"], result["window_trials"] = student(window.log_p, null[_LINES, 0]), window.trials
             result["window_axis"], result["window_sign"] = window.axis, window.sign
             result["window_first"], result["window_last"] = window.first, window.last
             scatter[_LINES] = window.freedom, window.dispersion, window.information
+            plain[_LINES] = window.plain
             shift = worst_shift(sums, reference_sums, bounds, null[_AXES, 1], null[_AXES, 2])
             result["shift_log_p"], result["shift_trials"] = student(shift.log_p, null[_AXES, 0]), shift.trials
             result["shift_axis"], result["shift_sign"] = shift.axis, shift.sign
             scatter[_AXES] = float(shift.trials), shift.dispersion, n * whole / (n + whole)
+            plain[_AXES] = shift.dispersion
     means = compare_means(moments, reference_moments, min_entries, null[_MEANS, 1], null[_MEANS, 2])
     result["profile_chi2"], result["profile_bins"] = means.chi2, means.bins
     result["profile_log_p"] = student(means.log_p, null[_MEANS, 0])
     result["profile_cell"], result["profile_sign"] = means.cell, means.sign
     scatter[_MEANS] = means.freedom, means.dispersion, means.information
+    plain[_MEANS] = means.plain
 
 
 @compiled(error_model="numpy")
@@ -123,9 +131,12 @@ def scores(difference: np.void, null: Floats) -> Floats:
         if variance > 0.05 * (d["bins"] - 1) and skewness < 3.5:
             uneven = null[_BLOCKS, 1]
             wider = max(2 * mean * uneven / variance, 1.0)
-            out[_CHI2] = z_of_chi2(
-                d["chi2"], mean, variance * wider, skewness * math.sqrt(wider), null[_CELLS, 0] / uneven
-            )  # fmt: skip
+            variance, third = variance * wider, skewness * math.sqrt(wider) * (variance * wider) ** 1.5
+            # What runs differ by has few causes, which move all bins: that part of chi2 varies as one of few numbers.
+            more = null[_CELLS, 2] * d["data_total"] * d["reference_total"] / (d["data_total"] + d["reference_total"])
+            moved = mean * more / (more + factor * d["bins"])
+            variance, third = variance + 2 * moved**2 / _CAUSES, third + 8 * moved**3 / _CAUSES**2
+            out[_CHI2] = z_of_chi2(d["chi2"], mean, variance, third / variance**1.5, null[_CELLS, 0] / uneven)
     if d["bin_trials"] > 0:
         out[_BIN] = z_of_log_p(d["bin_log_p"] + math.log(d["bin_trials"]))
     if d["window_trials"] > 0:
@@ -227,7 +238,7 @@ def compare_all(
     """
     raw = np.full((len(COMPARISONS), len(SCORES)), np.nan)
     differences = np.zeros(len(COMPARISONS), dtype=DIFFERENCE)
-    scatter = np.zeros((len(COMPARISONS), len(SCATTER), 3))
+    scatter, plain = np.zeros((len(COMPARISONS), len(SCATTER), 3)), np.zeros(len(SCATTER))
     for number in range(len(COMPARISONS)):
         data, other = report, reference
         if number == 1:
@@ -246,7 +257,7 @@ def compare_all(
         # Nothing is known of the first two reports of all: they show themselves how much they scatter.
         rounds = 3 if learned[_WITHIN, _CELLS, 0] + known[:, _CELLS, 0].sum() == 0 else 1
         for this in range(rounds):
-            compare(data, other, bounds, min_entries, null, differences[number], scatter[number])
+            compare(data, other, bounds, min_entries, null, differences[number], scatter[number], plain)
             if this < rounds - 1:
                 for part in range(len(SCATTER)):
                     if scatter[number, part, 0] > 0:
@@ -254,6 +265,9 @@ def compare_all(
                             null[part], scatter[number, part, 0], scatter[number, part, 0] * scatter[number, part, 1]
                         )
                 _complete(null)
+        # How much runs differ shows where they differ most; and clusters are few and large where few counts are.
+        for part in range(len(SCATTER)):
+            scatter[number, part, 1] = plain[part]
         row = scores(differences[number], null)
         for score in range(len(row)):  # as one assignment it takes 5 s longer to compile
             raw[number, score] = row[score]

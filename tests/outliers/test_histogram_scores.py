@@ -1,0 +1,35 @@
+"""Scores of histograms over stored runs."""
+
+import numpy as np
+import pytest
+
+import owtrend
+from owtrend.compute.compute import compute
+from owtrend.store.repository import Store
+from tests.builders import append, histogram, snapshot
+
+ROWS, STUCK_FROM = 10, 6
+
+
+@pytest.mark.slow
+def test_a_histogram_that_gains_the_same_again_and_again_is_stuck_from_the_first_time_on():
+    rng = np.random.default_rng(3)
+
+    def rows():
+        for run in (1, 2):
+            filled, pulses = np.zeros(22), np.zeros(22)
+            for row in range(ROWS):
+                new = rng.poisson(40, 22) if run == 1 or row < STUCK_FROM else new
+                filled, pulses = filled + new, pulses + 25
+                yield snapshot(run * 30 + row, histogram(filled, "h"), histogram(pulses, "pulser"), run=run)
+
+    store = Store.in_memory()
+    append(store.location, rows())
+    compute(store.location, workers=0)
+    found = owtrend.open(store.location).findings()
+    stuck = found[found["score"] == "stuck"]
+    assert stuck["histogram"].tolist() == ["h"] * (ROWS - STUCK_FROM)
+    assert stuck["certain"].all()
+    assert stuck["size"].isna().all()
+    assert stuck["why"].iloc[0].startswith("stuck: all 22 bins that are filled gained exactly as many counts as in the")
+    assert found.loc[found["score"] == "fraction", "size"].notna().all()
