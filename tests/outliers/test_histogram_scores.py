@@ -17,9 +17,10 @@ def test_a_histogram_that_gains_the_same_again_and_again_is_stuck_from_the_first
 
     def rows():
         for run in (1, 2):
-            filled, pulses = np.zeros(22), np.zeros(22)
+            filled, pulses, new = np.zeros(22), np.zeros(22), rng.poisson(40, 22)
             for row in range(ROWS):
-                new = rng.poisson(40, 22) if run == 1 or row < STUCK_FROM else new
+                if run == 1 or row < STUCK_FROM:
+                    new = rng.poisson(40, 22)
                 filled, pulses = filled + new, pulses + 25
                 yield snapshot(run * 30 + row, histogram(filled, "h"), histogram(pulses, "pulser"), run=run)
 
