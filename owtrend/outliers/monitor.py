@@ -12,12 +12,11 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln, xlogy
 
 from owtrend.kernels.two_sample.bins import compare_bins
 from owtrend.kernels.two_sample.lines import line_bounds, line_sums
 from owtrend.kernels.two_sample.report import COMPARISONS, SCATTER, SCORES, Group, compare_all, null_of, verdict
-from owtrend.kernels.two_sample.tails import z_of_log_p
+from owtrend.kernels.two_sample.tails import log_p_of_repeat, z_of_log_p
 from owtrend.model.axis import Axis, rearranged
 from owtrend.outliers.null_model import NullModel, summary
 
@@ -251,8 +250,7 @@ class HistogramMonitor:
     def repeats(self, report: Counts, before: Counts) -> bool:
         """True if a report is the one before it once more, as no histogram is that scatters.
 
-        In each bin as many counts, and of profiles the same sums. Of Poisson counts none is likelier than its mean, so
-        the logarithms of these probabilities add up to a limit; fills in clusters are less likely to be the same.
+        In each bin as many counts, and of profiles the same sums. Fills in clusters are less likely to be the same.
         Histograms of which it is not known yet that they scatter at all, as those of pulses do not, may repeat.
         """
         if report.counts.shape != before.counts.shape or not np.array_equal(report.counts, before.counts):
@@ -264,8 +262,7 @@ class HistogramMonitor:
         seen = self.good[_WITHIN, _CELLS] + (0.0 if self.null_model is None else self.null_model.known[_WITHIN, _CELLS])
         if not (seen[0] > 0 and seen[1] > _SCATTERS * seen[0]):
             return False
-        filled = report.counts[report.counts > 0]
-        return bool((xlogy(filled, filled) - filled - gammaln(filled + 1)).sum() < _NO_CHANCE)
+        return log_p_of_repeat(report.counts) < _NO_CHANCE
 
     def learn(self, scores: ReportScores, *, good: bool) -> None:
         """Learn how much reports scatter from one that was tested. What `among` made of this learns with it."""

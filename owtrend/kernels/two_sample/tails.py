@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from owtrend.kernels.compiled import compiled
 from owtrend.kernels.two_sample.beta_binomial import normal_quantile
 
-__all__ = ["clustered_tail", "log_tail", "log_upper", "student", "z_of", "z_of_log_p"]
+__all__ = ["clustered_tail", "log_p_of_repeat", "log_tail", "log_upper", "student", "z_of", "z_of_log_p"]
 
 Floats = NDArray[np.float64]
 
@@ -111,6 +111,16 @@ def student(log_p: float, freedom: float) -> float:
     z = z_of_log_p(log_p - _LOG_2)
     z = math.sqrt(freedom * math.log1p(z * z / freedom)) * (8 * freedom + 1) / (8 * freedom + 3)
     return min(log_upper(z) + _LOG_2, 0.0)
+
+
+@compiled
+def log_p_of_repeat(counts: Floats) -> float:
+    """Log of the largest probability that Poisson counts are these, whatever their means: their own."""
+    total = 0.0
+    for count in counts:
+        if count > 0:
+            total += count * math.log(count) - count - math.lgamma(count + 1)
+    return total
 
 
 @compiled

@@ -48,3 +48,8 @@ def test_a_deviation_in_a_unit_that_was_learned_is_students(freedom):
     seen = [tails.student(stats.norm.logsf(value) + np.log(2), freedom) for value in t]
     np.testing.assert_allclose(stats.norm.isf(np.exp(seen) / 2), stats.norm.isf(stats.t.sf(t, freedom)), rtol=0.02)
     assert tails.student(-20.0, np.inf) == -20.0
+
+
+def test_no_poisson_counts_are_likelier_than_with_their_own_means():
+    counts = np.array([0.0, 1.0, 3.0, 400.0, 1e6])
+    assert tails.log_p_of_repeat(counts) == pytest.approx(stats.poisson.logpmf(counts, counts).sum(), rel=1e-9)
