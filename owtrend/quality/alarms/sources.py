@@ -69,10 +69,9 @@ def _incident_alarm(incident: Incident, covered: Mapping[str, Coverage], quality
     ends = [_end(incident, part, covered.get(part.subsystem, Coverage(()))) for part in last.values()]
     over = [end for end in ends if end is not None]
     stop = max(over) if len(over) == len(ends) else None
-    subject = Subject(Kind.INCIDENT, incident.id, incident.parts[0].subsystem)
     known = max((covered[name].latest for name in last if name in covered), default=incident.stop)
     return Alarm(
-        subject, State.FIRING if stop is None else State.RESOLVED, start=incident.start,
+        _subject(incident), State.FIRING if stop is None else State.RESOLVED, start=incident.start,
         latest=max(incident.stop, known) if stop is None else stop, quality=quality if stop is None else Quality.OK,
         worst=quality, why=top.why, run=top.run, histogram=next(iter(top.histograms), ""), bad=incident.findings,
         fired=min(incident.stop, incident.start + top.report), stop=stop,
@@ -96,21 +95,29 @@ def _end(incident: Incident, part: Part, covered: Coverage) -> int | None:
     return None
 
 
+def _subject(incident: Incident) -> Subject:
+    return Subject(Kind.INCIDENT, incident.id, incident.top.subsystem)
+
+
 def merged(known: Iterable[Alarm], incidents: Iterable[Incident]) -> dict[Subject, Subject]:
-    """Of alarms whose incident is gone: the incident that it became part of."""
+    """Subjects of alarms whose incident became part of another one, or is most significant in another subsystem now."""
     every = {incident.id: incident for incident in incidents}
     found = {}
     for alarm in known:
         subject = alarm.subject
-        if subject.kind is Kind.INCIDENT and subject.name not in every:
-            for incident in every.values():
-                if any(
-                    part.subsystem == subject.subsystem and part.start <= alarm.start < part.stop
-                    for part in incident.parts
-                ):
-                    found[subject] = Subject(Kind.INCIDENT, incident.id, incident.parts[0].subsystem)
-                    break
+        if subject.kind is not Kind.INCIDENT:
+            continue
+        same = every.get(subject.name) or next((one for one in every.values() if _holds(one, alarm)), None)
+        if same is not None and _subject(same) != subject:
+            found[subject] = _subject(same)
     return found
+
+
+def _holds(incident: Incident, alarm: Alarm) -> bool:
+    """True if an alarm began within an incident, in one of its subsystems."""
+    return any(
+        part.subsystem == alarm.subject.subsystem and part.start <= alarm.start < part.stop for part in incident.parts
+    )
 
 
 def rule_reports(

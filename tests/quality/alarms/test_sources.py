@@ -1,5 +1,7 @@
 """Alarms of incidents and of subsystems that no longer send."""
 
+from dataclasses import replace
+
 import pytest
 
 from owtrend.model.finding import Aspect, Concerned, Finding, Score
@@ -75,6 +77,15 @@ def test_an_incident_that_became_part_of_another_one_is_found_there():
         top=finding(1, 2), spans=(), deviations=(),
     )  # fmt: skip
     assert merged([alarm], [other]) == {}
+
+
+def test_an_incident_is_shown_where_it_is_most_significant():
+    weak, strong = finding(10, 13), replace(finding(11, 13, subsystem="TPC"), z=20.0)
+    (alarm,) = incident_alarms([one(weak)], covered((0, 13)), Quality.ERROR)
+    joint = one(weak, strong)
+    (later,) = incident_alarms([joint], covered((0, 13)), Quality.ERROR)
+    assert (alarm.subject.subsystem, later.subject.subsystem) == ("EMC", "TPC")
+    assert merged([alarm], [joint]) == {alarm.subject: later.subject}
 
 
 def test_a_subsystem_that_sends_nothing_is_an_alarm_until_it_sends_again():
