@@ -11,6 +11,7 @@ from bokeh.models import BasicTickFormatter, ColorBar, CustomJSTickFormatter, Lo
 __all__ = [
     "BLUE",
     "CMAP",
+    "DARK",
     "DIVERGING",
     "FRAME",
     "LINE",
@@ -79,6 +80,7 @@ body:has(> .lost) > [inert] {{ filter: grayscale(1) opacity(0.6); }}
 html, body {{ margin: 0; height: 100%; background: white; color: {INK}; font-family: {FONT}; }}
 :root {{ --panel-primary-color: {BLUE}; --design-primary-color: {BLUE}; }}
 """
+DARK = "@media (prefers-color-scheme: dark) { html, body { background: #14191f; } }"
 WIDGETS = f"""
 :host {{ font-family: {FONT}; color: {INK}; --primary-color: {BLUE}; }}
 label {{ font-size: 12px; font-weight: 600; color: {MUTED}; margin-bottom: 3px; }}

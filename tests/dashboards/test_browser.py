@@ -84,7 +84,7 @@ def chromium():
 
 @pytest.fixture(scope="module")
 def window(server, chromium):
-    context = chromium.new_context(base_url=server, viewport={"width": 1280, "height": 800})
+    context = chromium.new_context(base_url=f"{server}histogram", viewport={"width": 1280, "height": 800})
     yield context
     context.close()
 
@@ -141,9 +141,9 @@ def changed(page: Page, title: str, before: dict) -> dict:
 
 
 def test_the_page_opens_and_completes_its_address(page):
-    look(page, "/?run=300000")
+    look(page, "?run=300000")
     expect(page).to_have_title("owtrend")
-    assert page.url.endswith("/?run=300000&subsystem=EMC&histogram=plain&reductor=mean_x")
+    assert page.url.endswith("/histogram?run=300000&subsystem=EMC&histogram=plain&reductor=mean_x")
     assert pictures(page)["Whole run"]["shown"] == [6, 12, 18, 24, 30, 36, 0, 0]
     expect(page.get_by_text("⚠ 1 restart")).to_be_visible()
     expect(page.get_by_text("run start to 12:06:00 UTC")).to_be_visible()
@@ -152,7 +152,7 @@ def test_the_page_opens_and_completes_its_address(page):
 
 @pytest.mark.study
 def test_an_address_restores_a_view(page):
-    look(page, "/?run=300000&histogram=plain&start=2018-06-01T12:01:00&stop=2018-06-01T12:02:00&log=1")
+    look(page, "?run=300000&histogram=plain&start=2018-06-01T12:01:00&stop=2018-06-01T12:02:00&log=1")
     assert pictures(page)["Time slice"]["shown"] == [1, 2, 3, 4, 5, 6, 0, 0]
     expect(page.get_by_text("12:01:00 to 12:02:00 UTC")).to_be_visible()
     expect(checkbox(page, "Log scale")).to_be_checked()
@@ -160,13 +160,13 @@ def test_an_address_restores_a_view(page):
 
 @pytest.mark.study
 def test_an_address_that_leads_nowhere_says_so(page):
-    look(page, "/?run=1&histogram=nothing")
+    look(page, "?run=1&histogram=nothing")
     expect(page.get_by_text("There is no run 1 in the store; 300001 is shown instead.")).to_be_visible()
     expect(page.get_by_text("There is no histogram nothing in EMC of run 300001")).to_be_visible()
 
 
 def test_the_slider_redraws_the_slice_in_place_and_the_address_follows(page):
-    look(page, "/?run=300000&histogram=plain")
+    look(page, "?run=300000&histogram=plain")
     before = pictures(page)
     page.locator(".noUi-handle-upper").press("ArrowLeft")
     after = changed(page, "Time slice", before)
@@ -179,7 +179,7 @@ def test_the_slider_redraws_the_slice_in_place_and_the_address_follows(page):
 
 
 def test_a_zoomed_view_survives_the_slider(page):
-    look(page, "/?run=300000&histogram=plain")
+    look(page, "?run=300000&histogram=plain")
     box = page.locator("canvas").first.bounding_box()
     page.mouse.move(box["x"] + 150, box["y"] + 60)
     page.mouse.down()
@@ -193,7 +193,7 @@ def test_a_zoomed_view_survives_the_slider(page):
 
 
 def test_another_histogram_is_a_step_that_the_browser_can_take_back(page):
-    look(page, "/?run=300000&histogram=plain")
+    look(page, "?run=300000&histogram=plain")
     before = pictures(page)
     page.locator("select[size]").select_option("map")
     after = changed(page, "Whole run", before)
@@ -208,7 +208,7 @@ def test_another_histogram_is_a_step_that_the_browser_can_take_back(page):
 
 @pytest.mark.study
 def test_searching_narrows_the_list(page):
-    look(page, "/?run=300000&histogram=map")
+    look(page, "?run=300000&histogram=map")
     page.get_by_placeholder("Search").fill("nobody")
     options = page.locator("select[size] option")
     expect(options).to_have_count(2)
@@ -216,7 +216,7 @@ def test_searching_narrows_the_list(page):
 
 
 def test_a_box_on_the_trend_chooses_the_interval(page):
-    look(page, "/?run=300000&histogram=plain")
+    look(page, "?run=300000&histogram=plain")
     before = pictures(page)
     box = page.locator("canvas").last.bounding_box()
     page.mouse.move(box["x"] + box["width"] * 0.35, box["y"] + 60)
@@ -252,7 +252,7 @@ def different(page: Page, title: str, kind: str, before: list) -> None:
 
 
 def test_any_reductor_can_be_typed_and_one_that_means_nothing_has_its_complaint_below_the_field(page):
-    look(page, "/?run=300000&histogram=plain")
+    look(page, "?run=300000&histogram=plain")
     typed = page.get_by_placeholder("quantile_x(0.9)")
     typed.fill("quantile_x(0.9)")
     typed.press("Enter")
@@ -274,7 +274,7 @@ def test_any_reductor_can_be_typed_and_one_that_means_nothing_has_its_complaint_
 
 @pytest.mark.study
 def test_a_trend_shows_its_errors_its_restart_and_what_the_signs_mean(page):
-    look(page, "/?run=300000&histogram=plain&reductor=rate")
+    look(page, "?run=300000&histogram=plain&reductor=rate")
     (restart,) = glyphs(page, "Trend · rate [Hz]", "VSpan")
     assert len(restart["time"]) == 1
     (points,), bars = glyphs(page, "Trend", "Scatter"), glyphs(page, "Trend", "Segment")[0]
@@ -286,7 +286,7 @@ def test_a_trend_shows_its_errors_its_restart_and_what_the_signs_mean(page):
 
 @pytest.mark.study
 def test_a_map_is_projected_and_a_range_goes_to_the_edges_of_bins(page):
-    look(page, "/?run=300000&histogram=map")
+    look(page, "?run=300000&histogram=map")
     before = pictures(page)
     page.get_by_label("Projection").select_option("x")
     assert len(changed(page, "Whole run", before)["Whole run"]["shown"]) == 4
@@ -306,7 +306,7 @@ def test_a_map_is_projected_and_a_range_goes_to_the_edges_of_bins(page):
 
 
 def test_runs_lie_over_each_other_and_side_by_side_in_the_trend(page):
-    look(page, "/?run=300000&histogram=plain")
+    look(page, "?run=300000&histogram=plain")
     page.get_by_label("Compare with").select_option("300001  ·  2018-06-01 14:01")
     page.wait_for_url("**with=300001**norm=1")
     page.wait_for_function(f"() => ({GLYPHS})(['Time slice', 'Line']).length == 2")
@@ -349,7 +349,7 @@ def scored_server(scored_store):
 @pytest.fixture
 def scored_page(scored_server, chromium):
     """A tab on a store that has scores."""
-    context = chromium.new_context(base_url=scored_server, viewport={"width": 1280, "height": 800})
+    context = chromium.new_context(base_url=f"{scored_server}histogram", viewport={"width": 1280, "height": 800})
     with watched(scored_server, context) as tab:
         yield tab
     context.close()
@@ -357,7 +357,7 @@ def scored_page(scored_server, chromium):
 
 def test_findings_are_marked_explained_and_reached_by_their_incident(scored_page):
     page = scored_page
-    look(page, "/?run=1&histogram=odd")
+    look(page, "?run=1&histogram=odd")
     expect(page.get_by_text("No findings in this histogram in this run.")).to_be_visible()
     page.get_by_label("Incidents").select_option(index=1)
     page.wait_for_url("**run=3&subsystem=EMC&histogram=steady**start=2018-06-01T14:11:00**")
@@ -420,11 +420,13 @@ def test_a_page_left_open_through_many_changes_and_a_restarted_server_keeps_its_
     for run in (1, 2, 3):
         grow(6, run)
     port = free_port()
-    context = chromium.new_context(base_url=f"http://127.0.0.1:{port}/", viewport={"width": 1000, "height": 700})
+    context = chromium.new_context(
+        base_url=f"http://127.0.0.1:{port}/histogram", viewport={"width": 1000, "height": 700}
+    )
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
     with serving(tmp_path / "store", port):
-        look(page, "/?run=1&histogram=h")
+        look(page, "?run=1&histogram=h")
         runs = page.get_by_label("Run", exact=True)
         labels = runs.locator("option").all_inner_texts()
         for number in range(changes):
@@ -455,6 +457,24 @@ def test_a_page_left_open_through_many_changes_and_a_restarted_server_keeps_its_
 @pytest.mark.parametrize("size", [(1000, 700), pytest.param((1400, 900), marks=pytest.mark.study)])
 def test_no_text_lies_over_another(scored_page, size):
     scored_page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
-    look(scored_page, "/?run=3&with=2&histogram=odd&pulls=1&reductor=quantile_x(0.9)&start=2018-06-01T14:05:00")
+    look(scored_page, "?run=3&with=2&histogram=odd&pulls=1&reductor=quantile_x(0.9)&start=2018-06-01T14:05:00")
     expect(scored_page.get_by_text("finding").first).to_be_visible()
     assert scored_page.evaluate(OVERLAPPING) == []
+
+
+def test_the_first_page_says_what_is_wrong_and_leads_there_and_back(scored_page, scored_server):
+    page = scored_page
+    page.goto(scored_server)
+    expect(page.get_by_role("heading", name="EMC")).to_be_visible()
+    expect(page.get_by_text("1 open")).to_be_visible()
+    page.get_by_role("link", name="Open the histogram").first.click()
+    page.wait_for_url("**/histogram?run=3&subsystem=EMC&histogram=steady**")
+    expect(page.locator("canvas.bk-layer, .bk-canvas canvas").first).to_be_visible()
+    page.get_by_role("link", name="owtrend").click()
+    expect(page.get_by_text("1 open")).to_be_visible()
+
+
+def test_links_to_histograms_at_the_first_address_still_lead_there(scored_page, scored_server):
+    scored_page.goto(f"{scored_server}?run=1&histogram=odd")
+    scored_page.wait_for_url("**/histogram?run=1**histogram=odd**")
+    expect(scored_page.get_by_text("No findings in this histogram in this run.")).to_be_visible()
