@@ -85,9 +85,9 @@ def _shown(archive: "Archive", drawing: Drawing) -> Shown:
         except OwtrendError:
             continue
     interval = piece.intervals.get(histogram.path, piece.interval)
-    begins = "its beginning" if np.isnat(interval.start) else f"{interval.start.astype('datetime64[s]').item():%H:%M}"
-    ends = interval.stop.astype("datetime64[s]").item()
-    subtitle = f"{printable(subsystem)}, run {run}, {ends:%Y-%m-%d} {begins} to {ends:%H:%M} UTC, {words}"
+    begin, end = (time.astype("datetime64[s]").item() for time in (interval.start, interval.stop))
+    since = "the start of the run" if begin is None else f"{begin:%H:%M}"
+    subtitle = f"{printable(subsystem)}, run {run}, {end:%Y-%m-%d}, {since} to {end:%H:%M} UTC, {words}"
     return Shown(sliced, compared, printable(name, 90), subtitle, bins)
 
 

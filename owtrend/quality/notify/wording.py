@@ -109,14 +109,20 @@ def lasted(ns: int) -> str:
 
 def _what(item: Item) -> str:
     """An alarm in words."""
-    kind, name, subsystem, histogram = item.alarm.subject
+    kind, name, subsystem, _ = item.alarm.subject
+    histogram = printable(_histogram(item), _NAME)
     where = printable(subsystem, 40)
     if kind is Kind.SOURCE:
         return f"{where}: no data"
     if kind is Kind.RULE:
-        return f"{where}: {printable(name, _NAME)}{f': {printable(histogram, _NAME)}' if histogram else ''}"
-    why = printable(item.alarm.why, 100)
-    return f"{where}: {printable(histogram, _NAME) if histogram else 'several histograms'}{f': {why}' if why else ''}"
+        return f"{where}: {printable(name, _NAME)}{f': {histogram}' if histogram else ''}"
+    why = printable(item.alarm.why.partition(" (")[0], 100)  # in brackets: what it was compared with
+    return ": ".join(part for part in (where, "" if why.startswith(histogram) else histogram, why) if part)
+
+
+def _histogram(item: Item) -> str:
+    """The histogram that the alarm is about, or in which its incident is most significant; empty: there is none."""
+    return item.alarm.subject.histogram or item.alarm.histogram
 
 
 def _together(group: str, items: Sequence[Item]) -> str:
@@ -152,8 +158,8 @@ def _facts(news: News, items: Sequence[Item], place: Place) -> list[tuple[str, s
         facts.append(("Until", _times(max(item.alarm.stop or item.alarm.latest for item in items), place)))
     if first.alarm.run:
         facts.append(("Run", str(first.alarm.run)))
-    if first.alarm.subject.histogram:
-        facts.append(("Histogram", printable(first.alarm.subject.histogram, 300)))
+    if histogram := _histogram(first):
+        facts.append(("Histogram", printable(histogram, 300)))
     if news is not News.RESOLVED:
         if first.guidance:
             facts.append(("What to do", printable(first.guidance, _GUIDANCE)))
@@ -198,10 +204,10 @@ def _link(item: Item, place: Place) -> str:
         return ""
     subject, alarm = item.alarm.subject, item.alarm
     chosen = {"run": str(alarm.run or ""), "subsystem": subject.subsystem}
-    chosen["histogram"] = subject.histogram
+    chosen["histogram"] = _histogram(item)
     if alarm.run:
         chosen["start"], chosen["stop"] = _iso(alarm.start), _iso(alarm.stop or alarm.latest)
-        chosen["pulls"] = "1" if subject.histogram else ""
+        chosen["pulls"] = "1" if chosen["histogram"] else ""
     query = urlencode({name: value for name, value in chosen.items() if value}, safe="/:,()=")
     return f"{place.address.rstrip('/')}/?{query}"
 
@@ -212,6 +218,7 @@ def _iso(ns: int) -> str:
 
 def _drawing(item: Item) -> Drawing | None:
     subject, alarm = item.alarm.subject, item.alarm
-    if not alarm.run or not subject.histogram:
+    histogram = _histogram(item)
+    if not alarm.run or not histogram:
         return None
-    return Drawing(subject.subsystem, alarm.run, subject.histogram, alarm.start, alarm.stop or alarm.latest)
+    return Drawing(subject.subsystem, alarm.run, histogram, alarm.start, alarm.stop or alarm.latest)

@@ -30,12 +30,12 @@ def message(*items, news=News.FIRING, group="EMC", place=PLACE, now=NOW):
          "Still there: EMC: too many hot channels: EMCTRQA_histFastORL0Amp since 18:06 UTC, run 300004 (warning)"),
         ([item(kind=Kind.SOURCE, name="", histogram="", run=0)], News.FIRING,
          "EMC: no data since 18:06 UTC (error)"),
-        ([item(kind=Kind.INCIDENT, name="0b41", why="col 16 to 18: 9,232 counts where 40 are expected")],
+        ([item(kind=Kind.INCIDENT, name="0b41", why="col 16 to 18: 9,232 counts where 40 are expected (see run 1)")],
          News.ESCALATED,
          "Nobody acknowledged: EMC: EMCTRQA_histFastORL0Amp: col 16 to 18: 9,232 counts where 40 are expected since "
          "18:06 UTC, run 300004 (error)"),
-        ([item(kind=Kind.INCIDENT, name="0b41", histogram="", why="")], News.WORSE,
-         "Worse: EMC: several histograms since 18:06 UTC, run 300004 (error)"),
+        ([item(kind=Kind.INCIDENT, name="0b41", histogram="", why="3 snapshots missing")], News.WORSE,
+         "Worse: EMC: 3 snapshots missing since 18:06 UTC, run 300004 (error)"),
         ([item(n, histogram=f"h{n}") for n in range(24)], News.FIRING,
          "EMC: too many hot channels: 24 histograms since 18:06 UTC, run 300004 (error)"),
         ([item(1, name="a", run=1), item(2, subsystem="TPC", run=2)], News.FIRING,
@@ -46,6 +46,16 @@ def message(*items, news=News.FIRING, group="EMC", place=PLACE, now=NOW):
 )  # fmt: skip
 def test_the_subject_says_what_where_and_since_when(given, news, subject):
     assert message(*given, news=news).subject == subject
+
+
+def test_an_incident_of_several_histograms_names_the_most_significant_one():
+    incident = item(kind=Kind.INCIDENT, name="0b41", histogram="", why="a spike")
+    one = message(replace(incident, alarm=replace(incident.alarm, histogram="top")))
+    named = replace(incident, alarm=replace(incident.alarm, histogram="top", why="top changed its binning"))
+    assert message(named).subject.startswith("EMC: top changed its binning since")
+    assert one.subject == "EMC: top: a spike since 18:06 UTC, run 300004 (error)"
+    assert (dict(one.facts)["Histogram"], one.drawing.histogram) == ("top", "top")
+    assert "histogram=top" in one.link
 
 
 def test_another_day_is_named():
