@@ -15,11 +15,14 @@ from typing import Any, Protocol
 from owtrend.display import quoted
 from owtrend.errors import UsageError, WorkersLostError
 
-__all__ = ["WAIT", "Runner", "local_cluster", "runner"]
+__all__ = ["WAIT", "Runner", "Scheduler", "local_cluster", "runner"]
 
 WAIT = 60.0  # [s] for workers
 _LOOK = 5.0  # [s] between two looks whether there are workers
+_FEW = 2  # tasks that would not repay starting processes
 _log = logging.getLogger(__name__)
+
+Scheduler = str | contextlib.AbstractContextManager[str]
 
 _ENVIRONMENT = {
     # Several workers with more threads each would not scale.
@@ -145,9 +148,40 @@ def _wait_for_workers(client: Any, where: str, patience: float) -> int:
     return max(1, len(known))
 
 
+class _OnDemand:
+    """Workers that are asked for when there are tasks for more than a thread or two."""
+
+    def __init__(self, start: Callable[[], Runner]) -> None:
+        self._start, self._threads = start, _Threads(_FEW)
+        self._cluster: Runner | None = None
+        self.workers = self._threads.workers  # so far
+
+    def map(self, function: Callable[..., Any], tasks: Sequence[Any]) -> Iterator[Any]:
+        if self._cluster is None and len(tasks) > _FEW:
+            self._cluster = self._start()
+            self.workers = self._cluster.workers
+        return (self._cluster or self._threads).map(function, tasks)
+
+
+@contextlib.contextmanager
+def _connected(scheduler: str, wait_for_workers: float) -> Iterator[Runner]:
+    from distributed import Client
+
+    try:
+        client = Client(scheduler, timeout="10s", set_as_default=False)
+    except (OSError, TypeError, ValueError) as error:  # TypeError: tls:// without a certificate
+        raise UsageError(
+            f"scheduler {quoted(scheduler)}: {' '.join(str(error).split())}; expected an address such as "
+            "tcp://host:8786"
+        ) from error
+    with _without_messages_of_dask(), client:
+        where = f"scheduler {scheduler}"
+        yield _Cluster(client, _wait_for_workers(client, where, wait_for_workers), where, wait_for_workers)
+
+
 @contextlib.contextmanager
 def runner(
-    workers: int | None = None, scheduler: str | None = None, *, tasks: int | None = None,
+    workers: int | None = None, scheduler: Scheduler | None = None, *, tasks: int | None = None,
     wait_for_workers: float = WAIT,
 ) -> Iterator[Runner]:  # fmt: skip
     """Something that runs tasks.
@@ -159,7 +193,8 @@ def runner(
         if there are only one or two ``tasks``, which would not repay starting processes. A single task, or none, never
         starts one.
     scheduler
-        Address of a Dask scheduler to use instead.
+        Address of a Dask scheduler to use instead; or what gives one and starts its workers when it is entered, which
+        is done when there are tasks.
     wait_for_workers
         How long a cluster may have no workers [s].
 
@@ -171,24 +206,21 @@ def runner(
         If the scheduler has no workers for too long, or they die with a task.
     """
     cores = len(os.sched_getaffinity(0))
-    few = tasks is not None and tasks <= (2 if workers is None else 1)
+    few = tasks is not None and tasks <= (_FEW if workers is None else 1)
     if scheduler is None and (workers == 0 or few):
         yield _Threads(cores)
         return
+    if isinstance(scheduler, str):
+        with _connected(scheduler, wait_for_workers) as connected:
+            yield connected
+        return
+    if scheduler is not None:
+        with contextlib.ExitStack() as stack:
+            enter = stack.enter_context
+            yield _OnDemand(lambda: enter(_connected(enter(scheduler), wait_for_workers)))
+        return
     from distributed import Client
 
-    if scheduler is not None:
-        try:
-            client = Client(scheduler, timeout="10s", set_as_default=False)
-        except (OSError, TypeError, ValueError) as error:  # TypeError: tls:// without a certificate
-            raise UsageError(
-                f"scheduler {quoted(scheduler)}: {' '.join(str(error).split())}; expected an address such as "
-                "tcp://host:8786"
-            ) from error
-        with _without_messages_of_dask(), client:
-            where = f"scheduler {scheduler}"
-            yield _Cluster(client, _wait_for_workers(client, where, wait_for_workers), where, wait_for_workers)
-        return
     count = workers or cores
     try:
         local = local_cluster(count)

@@ -73,7 +73,7 @@ class ComputeSummary(DisplayedFields):
 
 def compute(
     location: str | Path, *, config: Config | None = None, runs: Sequence[int] | None = None, force: bool = False,
-    scores: bool = True, tag: str | None = None, workers: int | None = None, scheduler: str | None = None,
+    scores: bool = True, tag: str | None = None, workers: int | None = None, scheduler: cluster.Scheduler | None = None,
     wait_for_workers: float = cluster.WAIT, progress: Callable[[str, int, int], None] | None = None,
     pictures: Picture | None = None,
 ) -> ComputeSummary:  # fmt: skip

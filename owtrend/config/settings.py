@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, AliasChoices, BaseModel, Field, ValidationError
 
 from owtrend.config.alarms import AlarmConfig
+from owtrend.config.batch import BatchConfig
 from owtrend.config.jobs import JobConfig
 from owtrend.config.rules import RuleConfig, unique
 from owtrend.config.strict import Strict
@@ -106,6 +107,10 @@ class Config(Strict):
         default_factory=dict, exclude=True,
         description="What `owtrend schedule` runs when, by name. A store never keeps it.",
     )  # fmt: skip
+    batch: BatchConfig = Field(
+        default_factory=BatchConfig, exclude=True,
+        description="The batch system for `owtrend compute --batch`. A store never keeps it.",
+    )  # fmt: skip
     subsystems: dict[str, SubsystemConfig] = Field(default_factory=dict, description="By name of the subsystem.")
     rules: Annotated[tuple[RuleConfig, ...], AfterValidator(unique)] = Field(
         default=(), description="Rules by which reports are judged."
@@ -159,7 +164,9 @@ def from_json(text: str, where: str = "") -> Config:
     with reading(f"{where}: the configuration in the store", remedy):
         settings = json.loads(text)
         if isinstance(settings, dict):  # who is notified, and the database of the journal, are for this machine to say
-            settings = {name: value for name, value in settings.items() if name not in ("alarms", "jobs", "journal")}
+            settings = {
+                name: value for name, value in settings.items() if name not in ("alarms", "batch", "jobs", "journal")
+            }
     unknown = []
     while True:
         try:

@@ -20,11 +20,15 @@ __all__ = ["compare_passes", "compute"]
 @click.option("--force", is_flag=True, help="Also compute what has not changed.")
 @click.option("--trends-only", is_flag=True, help="Do not look for outliers.")
 @click.option("--tag", help="Keep the result for good by this name; %Y-%m-%d stands for today's date, UTC.")
+@click.option(
+    "--batch", type=click.Choice(["slurm", "htcondor", "factory"]),
+    help="Run tasks in jobs of this batch system, as `batch` of --config describes them.",
+)  # fmt: skip
 @cluster_options
 @as_json
 def compute(
     store: str, runs: list[int] | None, config: str | None, force: bool, trends_only: bool, tag: str | None,
-    workers: int | None, scheduler: str | None, wait_for_workers: float, as_json: bool,
+    batch: str | None, workers: int | None, scheduler: str | None, wait_for_workers: float, as_json: bool,
 ) -> None:  # fmt: skip
     """Compute trends and outliers of what changed in STORE, and keep them next to the data.
 
@@ -36,10 +40,18 @@ def compute(
     """
     from owtrend.cli.notifying import pictures_of
     from owtrend.compute import compute
-    from owtrend.config import load
+    from owtrend.compute.batch import Batch, batch_workers
+    from owtrend.compute.cluster import Scheduler
+    from owtrend.config import Config, load
     from owtrend.model.wording import plural
 
     settings = load(config) if config else None
+    where: Scheduler | None = scheduler
+    if batch is not None:
+        if scheduler is not None:
+            raise click.UsageError("--batch or --scheduler, not both")
+        jobs = (settings or Config()).batch
+        where, wait_for_workers = batch_workers(Batch(batch), jobs, workers), max(wait_for_workers, jobs.longest_wait)
     with progress_bar() as progress:
         summary = compute.compute(
             store,
@@ -48,8 +60,8 @@ def compute(
             force=force,
             scores=not trends_only,
             tag=datetime.now(UTC).strftime(tag) if tag else None,
-            workers=workers,
-            scheduler=scheduler,
+            workers=None if batch else workers,
+            scheduler=where,
             wait_for_workers=wait_for_workers,
             progress=progress,
             pictures=pictures_of(store),
