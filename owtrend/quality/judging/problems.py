@@ -1,7 +1,7 @@
 """Known problems, which a rule may catch or miss: the stored incidents, or a list in a file."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,11 +96,12 @@ def _problem(fields: Any, where: str) -> Problem:
     return Problem(str(fields["subsystem"]), fields["run"], start, stop, frozenset(histograms), ": ".join(words))
 
 
-def noticed(reader: Reader, problems: Iterable[Problem]) -> Iterator[int | None]:
+def noticed(reader: Reader, problems: Sequence[Problem]) -> Iterator[int | None]:
     """When each problem is found without any rule: the end of the first finding on it [ns UTC]; None: never."""
     lines = list(reader.quality("unreadable") or ())
     for view in map(reader.subsystem, reader.subsystems):
-        lines += view.scores.lines(sorted(view.run_indices.values()))
+        runs = {one.run for one in problems if one.subsystem == view.name}
+        lines += view.scores.lines(sorted(view.run_indices[run] for run in runs if run in view.run_indices))
     by_run: dict[tuple[str, int], list[Finding]] = {}
     for finding in map(Finding.from_json, lines):
         by_run.setdefault((finding.subsystem, finding.run), []).append(finding)
