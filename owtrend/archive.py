@@ -624,7 +624,8 @@ class Archive(Displayed):
     ) -> pd.DataFrame:  # fmt: skip
         """Flags: intervals of one quality by each rule, of each histogram that it watches.
 
-        Adjacent reports of equal quality are one interval; time without a report is unknown.
+        Adjacent reports of equal quality are one interval; time without a report is unknown. A warning that a person
+        accepted is acceptable.
 
         Parameters
         ----------
@@ -650,6 +651,8 @@ class Archive(Displayed):
             If there is no such run.
         """
         from owtrend import config
+        from owtrend.quality.alarms.engine import people
+        from owtrend.quality.journal import Journal
         from owtrend.quality.rules.flags import judged
         from owtrend.quality.rules.intervals import flag_table
         from owtrend.quality.unreadable import chosen_runs
@@ -658,7 +661,10 @@ class Archive(Displayed):
             rules = (self.config if rules is None else config.load(rules)).rules
         chosen = chosen_runs(self._reader, None, runs)
         listed = None if chosen is None else sorted(chosen)
-        return flag_table(self._reader, judged(self._reader, rules, listed, conditions=conditions), listed)
+        journal = Journal(self.location)
+        accepted = people(journal).acceptable if journal.exists else None
+        found = judged(self._reader, rules, listed, conditions=conditions, accepted=accepted)
+        return flag_table(self._reader, found, listed)
 
     def incidents(
         self, subsystem: str | None = None, *, runs: slice | Sequence[int] | int | None = None

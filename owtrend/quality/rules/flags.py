@@ -5,7 +5,7 @@ that they need.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,8 +62,13 @@ class Judged:
 
     def flags(self) -> Iterator[Flag]:
         """A flag for each report."""
-        columns = (one.tolist() for one in (self.run, self.start, self.stop, self.quality, self.recovered))
-        for number, (run, start, stop, quality, recovered) in enumerate(zip(*columns, strict=True)):
+        return self.some_flags(range(len(self)))
+
+    def some_flags(self, reports: Iterable[int]) -> Iterator[Flag]:
+        """A flag for each of these reports."""
+        columns = [one.tolist() for one in (self.run, self.start, self.stop, self.quality, self.recovered)]
+        for number in reports:
+            run, start, stop, quality, recovered = (column[number] for column in columns)
             yield Flag(
                 subsystem=self.rule.subsystem, run=run, start=start, stop=stop, histogram=self.histogram,
                 rule=self.rule.name, quality=QUALITIES[quality], why=self.why(number), recovered=recovered,
@@ -223,11 +228,8 @@ def _judge(reports: HistogramReports, rules: Sequence[tuple[int, Rule]]) -> tupl
 
 def _with_accepted(one: Judged, accepted: Callable[[Flag], bool]) -> Judged:
     """The same with accepted warnings as acceptable; at these an alarm may end."""
-    warnings = np.flatnonzero(one.quality == _WARNING)
-    if not len(warnings):
-        return one
-    flags: Mapping[int, Flag] = dict(enumerate(one.flags()))
-    fine = [number for number in warnings.tolist() if accepted(flags[number])]
+    warnings = np.flatnonzero(one.quality == _WARNING).tolist()
+    fine = [number for number, flag in zip(warnings, one.some_flags(warnings), strict=True) if accepted(flag)]
     quality, recovered = one.quality.copy(), one.recovered.copy()
     quality[fine], recovered[fine] = _ACCEPTABLE, True
     return Judged(one.rule, one.histogram, one.run, one.start, one.stop, quality, recovered, one._place, one._reasons)

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from owtrend.quality.journal import Action, Journal
 from owtrend.quality.rules.intervals import joined
 from owtrend.quality.rules.rule import QUALITIES
 from tests import builders
-from tests.quality.rules.test_flags import DAY, GAINS, snapshots
+from tests.quality.rules.test_flags import DAY, GAINS, minute, rule, snapshots
 
 OK, UNKNOWN, WARNING, ERROR = (
     [str(one) for one in QUALITIES].index(name) for name in ("ok", "unknown", "warning", "error")
@@ -110,3 +111,12 @@ def test_a_run_without_the_histogram_is_unknown_if_the_rule_names_it(archive, tm
     path.write_text(RULES.format(histogram="h"))
     flags = archive.flags(path, runs=2)
     assert flags[["quality", "reports", "why"]].values.tolist() == [["unknown", 0, "no report"]]
+
+
+def test_a_warning_that_the_journal_accepts_is_acceptable_in_the_archive():
+    archive = builders.archive_of(*snapshots(1, GAINS))
+    rules = [rule(warning="entries > 3")]
+    assert set(archive.flags(rules)["quality"]) == {"warning"}
+    accepted = {"rule": "r", "subsystem": "EMC", "histogram": "h", "start": minute(1)}
+    Journal(archive.location).add(Action.ACCEPT_WARNING, "0b41", note="known", who="me", details=accepted)
+    assert archive.flags(rules)[["quality", "reports"]].values.tolist() == [["warning", 2], ["acceptable", 2]]
