@@ -96,7 +96,14 @@ class MailServer:
     letters: list[EmailMessage] = field(default_factory=list)  # accepted
     tries: list[str] = field(default_factory=list)  # Message-IDs
     passwords: list[bytes] = field(default_factory=list)
+    refused: str = ""  # address
     port: int = 0
+
+    async def handle_RCPT(self, server, session, envelope, address, rcpt_options) -> str:
+        if address == self.refused:
+            return "550 no such user"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
 
     async def handle_DATA(self, server, session, envelope) -> str:
         letter = message_from_bytes(envelope.content, policy=default)

@@ -30,6 +30,7 @@ _OWN = {
     "compare-passes": ("computing", "compare_passes"),
     "compute": ("computing", "compute"),
     "conditions": ("conditions", "conditions"),
+    "deliver": ("alarms", "deliver"),
     "derived": ("detectors", "derived"),
     "detectors": ("detectors", "list_detectors"),
     "export": ("results", "export"),

@@ -152,7 +152,7 @@ class AlarmConfig(Strict):
                 shown = repr(unknown[0]) if re.fullmatch(r"[\w.-]{1,64}", unknown[0]) else "of such a name"
                 raise ValueError(f"{where}: no receiver {shown}; there are {there}")
         if self.address is not None:
-            checked_url(self.address)
+            checked_url(self.address, encrypted=False)
         return self
 
     def receivers_of(

@@ -38,8 +38,8 @@ def _host(text: str) -> str:
     return text
 
 
-def checked_url(url: str) -> str:
-    """A web address that a secret may be sent to.
+def checked_url(url: str, *, encrypted: bool = True) -> str:
+    """A web address that a secret may be sent to; if it need not be ``encrypted``, any.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def checked_url(url: str) -> str:
         raise ValueError("not a web address")
     if parts.username or parts.password:
         raise ValueError("a web address with a user or a password in it; name a secret by `*_env` or `*_file`")
-    if parts.scheme != "https" and not (parts.scheme == "http" and host in _LOOPBACK):
+    if parts.scheme != "https" and not (parts.scheme == "http" and (host in _LOOPBACK or not encrypted)):
         raise ValueError("expected an address that begins with https:// (http:// only for this machine)")
     return url
 
@@ -73,6 +73,12 @@ Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=
 File = Annotated[str, AfterValidator(_file)]
 MailAddress = Annotated[str, AfterValidator(_mail_address)]
 Host = Annotated[str, AfterValidator(_host)]
+
+
+def _proxy(url: str) -> str:
+    return checked_url(url, encrypted=False)
+
+
 Url = Annotated[str, AfterValidator(checked_url)]
 Timeout = Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)]
 
@@ -112,7 +118,9 @@ class SmtpReceiver(Strict):
 
 class _Web(Strict):
     ca_file: File | None = Field(default=None, description="Further certificates to trust, PEM.")
-    proxy: Url | None = Field(default=None, description="Proxy; those of the environment are not used.")
+    proxy: Annotated[str, AfterValidator(_proxy)] | None = Field(
+        default=None, description="Proxy; those of the environment are not used."
+    )
     timeout: Timeout = Field(default=10.0, description="For each step of a request [s].")
 
 

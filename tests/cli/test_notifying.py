@@ -1,6 +1,7 @@
 """What people see of notifications on the command line."""
 
 import json
+from datetime import timedelta
 
 import pytest
 
@@ -46,6 +47,21 @@ def test_a_test_message_that_cannot_be_sent_is_one_line(arguments, status, words
     monkeypatch.delenv("CHAT_URL", raising=False)
     assert main.status(["alarms", *(one.format(settings) for one in arguments)]) == status
     assert words in capsys.readouterr().err
+
+
+def test_deliver_tries_what_is_due_and_says_what_became_of_it(settings, tmp_path, monkeypatch, capsys):
+    builders.append(tmp_path / "store", [builders.snapshot(1)])
+    queued(Journal(tmp_path / "store"), config("shift"), notice(), now=NOW - timedelta(days=1000))
+    command = ["deliver", str(tmp_path / "store"), "-c", settings]
+    with web_server(lambda number: (404, {}, "gone") if number == 0 else (200, {}, "ok")) as server:
+        monkeypatch.setenv("CHAT_URL", server.url("/xyzzyplugh"))
+        assert main.status(command) == 1
+        first, second = capsys.readouterr().out.splitlines()
+        assert "0 sent, 0 failed, 1 refused; the next is due at 2" in first
+        assert second == "Receiver shift: 404 gone"
+        assert main.status([*command, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["sent"] == 0  # it is not due yet
+    assert len(server.requests) == 1
 
 
 def test_status_names_receivers_that_are_not_reached(tmp_path, capsys):

@@ -65,7 +65,7 @@ def test_a_store_never_keeps_them_and_never_gives_them():
         ({"receivers": LOG, "routes": [{"to": ["shift"], "between": "8-20"}]}, "not a time of day"),
         ({"receivers": LOG, "routes": [{"to": ["shift"], "between": "08:00-08:00"}]}, "begins when it ends"),
         ({"receivers": LOG, "routes": [{"to": []}]}, "at least 1 item"),
-        ({"address": "http://page.example.org"}, "begins with https://"),
+        ({"address": "ftp://page.example.org"}, "begins with https://"),
         ({"receivers": {"a": SMTP | {"to": ["a@b.org\r\nBcc: c@d.org"]}}}, "not a plain mail address"),
         ({"receivers": {"a": SMTP | {"user": "u"}}}, "give one of password_env, password_file"),
         ({"receivers": {"a": SMTP | {"user": "u", "password_env": "P", "security": "none"}}}, "never sent unencrypted"),
@@ -110,6 +110,18 @@ def test_lengths_of_time_are_written_as_people_do(text, seconds):
     settings = AlarmConfig.model_validate({"max_age": text})
     assert settings.max_age == timedelta(seconds=seconds)
     assert AlarmConfig.model_validate_json(settings.model_dump_json()) == settings
+
+
+def test_the_page_and_a_proxy_may_be_unencrypted_and_have_no_password():
+    slack = {"type": "slack", "url_env": "CHAT", "proxy": "http://proxy.example.org:3128"}
+    given = {"address": "http://page.example.org:8850", "receivers": {"a": slack}}
+    assert AlarmConfig.model_validate(given).address == given["address"]
+    for wrong in (
+        {"address": "http://me:xyz@page.example.org"},
+        {"receivers": {"a": slack | {"proxy": "http://a:b@h"}}},
+    ):
+        with pytest.raises(ValidationError, match="a user or a password"):
+            AlarmConfig.model_validate(given | wrong)
 
 
 @pytest.mark.parametrize(

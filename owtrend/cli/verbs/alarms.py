@@ -1,4 +1,4 @@
-"""owtrend alarms | ack | silence | comment | close"""
+"""owtrend alarms | ack | silence | comment | close | deliver"""
 
 import json
 from datetime import timedelta
@@ -9,7 +9,7 @@ import click
 from owtrend.cli.options import as_json, runs_option, store_argument
 from owtrend.cli.output import plain, print_table, time_after
 
-__all__ = ["ack", "alarms", "close", "comment", "silence"]
+__all__ = ["ack", "alarms", "close", "comment", "deliver", "silence"]
 
 _note = click.option("--note", default="", help="Why; kept in the journal.")
 _user = click.option("--user", help="Who does it.  [default: the login name]")
@@ -234,3 +234,33 @@ def silence(
     made = people.silence(journal, note, lasting=length, alarm=found, who=user, **patterns)  # type: ignore[arg-type]
     until = f"until {made.until:%F %T} UTC" if made.until else f"until alarm {found} is over"
     click.echo(f"{made.id}: silent {until}; `owtrend silence {store} --end {made.id}` ends it")
+
+
+@click.command()
+@store_argument
+@click.option("-c", "--config", required=True, type=click.Path(dir_okay=False), help="YAML file with the receivers.")
+@as_json
+@click.pass_context
+def deliver(ctx: click.Context, store: str, config: str, as_json: bool) -> None:
+    """Try each message of STORE that is due once. `owtrend compute` does so at its end; this is for the time between.
+
+    As a job of `owtrend schedule` each minute, messages that failed are tried again when they should be. Several
+    processes may deliver at once. The exit status is 1 if a receiver refuses a message.
+
+    Example: owtrend deliver archive.zarr -c owtrend.yaml
+    """
+    from owtrend.cli.notifying import pictures_of
+    from owtrend.config import load
+    from owtrend.display import printable
+    from owtrend.quality.notify.deliver import deliver as try_all
+
+    done = try_all(_journal(store, config), load(config).alarms, pictures=pictures_of(store))
+    due = None if done.next_due is None else f"{done.next_due:%F %T}"
+    if as_json:
+        click.echo(json.dumps({**vars(done), "next_due": due}))
+    else:
+        waits = "nothing waits" if due is None else f"the next is due at {due} UTC"
+        click.echo(f"{store}: {done.sent} sent, {done.failed} failed, {done.refused} refused; {waits}")
+        for name, problem in done.problems.items():
+            click.echo(f"Receiver {name}: {printable(problem, 300)}")
+    ctx.exit(1 if done.refused else 0)

@@ -199,6 +199,14 @@ def test_each_answer_of_a_mail_server_has_its_outcome(answer, outcome):
     assert [letter["Subject"] for letter in server.letters] == [message().subject] * (outcome is Outcome.SENT)
 
 
+def test_mail_that_some_do_not_get_is_not_sent_to_the_others_again(monkeypatch, caplog):
+    with mail_server() as server:
+        server.refused = "gone@example.org"
+        got = _smtp(server, to=["shift@example.org", "gone@example.org"]).send(message())
+    assert (got.outcome, got.text) == (Outcome.SENT, "accepted, but not for gone@example.org: 550 no such user")
+    assert "gone@example.org: 550 no such user" in caplog.text
+
+
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl for a certificate")
 @pytest.mark.slow
 def test_a_password_goes_only_to_a_server_whose_certificate_is_trusted(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import logging
 import smtplib
 import socket
 import ssl
@@ -18,6 +19,7 @@ from owtrend.quality.notify.senders.web import tls
 
 __all__ = ["MailSender", "mail"]
 
+_log = logging.getLogger(__name__)
 _COLOURS = {"error": "#b00020", "warning": "#9a6700", "resolved": "#1a7f37"}
 _CELL = "text-align:left;vertical-align:top;padding:2px 12px 2px 0"
 
@@ -73,6 +75,8 @@ class MailSender:
         finally:
             server.close()
         words = "; ".join(f"{to}: {code} {_text(text)}" for to, (code, text) in left.items())
+        if left:  # the others have it: another try would send it to them again
+            _log.warning("mail was accepted, but not for %s", self._clean(words))
         return Answer(Outcome.SENT, self._clean(f"accepted, but not for {words}" if left else "accepted"))
 
     def _clean(self, words: object) -> str:
