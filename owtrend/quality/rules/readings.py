@@ -23,6 +23,7 @@ from owtrend.trends.settings import parse_stored
 __all__ = ["Conditions", "HistogramReports", "Span", "StoredConditions", "read", "spans"]
 
 _log = logging.getLogger(__name__)
+_MINUTE = 60 * 10**9
 _RUNS_AT_ONCE = 128  # whose scores are read
 _NEVER = int(np.iinfo(np.int64).min)
 
@@ -192,18 +193,15 @@ def _of_histogram(
 ) -> HistogramReports:  # fmt: skip
     """The rows in which a histogram reports, in order of time, each since the report before it in its run.
 
-    The first of a run is since its first snapshot, or one step before that.
+    The first of a run is since its first snapshot; where it is that itself, of a minute, whatever comes later.
     """
     gauge = State.GAUGE.is_set(state) | entry.first.gauge
     reports = np.flatnonzero(State.REPORTED.is_set(state) | (State.HELD.is_set(state) & gauge))
     stop, run = rows.time[reports], rows.run[reports]
     firsts = rows.firsts
-    after = np.minimum(firsts + 1, len(rows.time) - 1)
-    step = rows.time[after] - rows.time[firsts]
-    step[(rows.run[after] != rows.run[firsts]) | (step <= 0)] = 60 * 10**9
     of_run = np.searchsorted(firsts, reports, side="right") - 1
     first = rows.time[firsts][of_run]
-    start = np.where(first < stop, first, stop - step[of_run])
+    start = np.where(first < stop, first, stop - _MINUTE)
     same = np.diff(run, prepend=-1) == 0
     start[same] = np.roll(stop, 1)[same]
     order = np.lexsort((run, stop))

@@ -16,6 +16,7 @@ from owtrend.quality.flag import Quality
 from owtrend.quality.rules.flags import evaluate, judged
 from owtrend.store.repository import Store
 from tests import builders
+from tests.studies import cases
 
 DAY = 24 * 60  # minutes
 
@@ -87,6 +88,19 @@ def test_runs_are_judged_alone_as_together(reader):
     together = evaluate(reader, rules)
     for run in (1, 2):
         assert evaluate(reader, rules, [run]) == [flag for flag in together if flag.run == run]
+
+
+@pytest.mark.slow
+def test_each_report_has_the_flag_live_that_it_has_later():
+    sent = [*snapshots(1, GAINS, minutes=[0, 5, 9, 10, 16]), *snapshots(2, [(9, 0), (5, 5), (7, 1)], day=1)]
+    rules = [rule(error="entries > mean(entries, 3)", warning="mean_x > previous(mean_x)"),
+             rule(name="s", error="entries > 2 * reference(mean_x)", history="run")]  # fmt: skip
+    later = evaluate(builders.archive_of(*sent)._reader, rules)
+    assert len(later) == 14
+    for number in range(1, len(sent)):
+        live = evaluate(builders.archive_of(*sent[:number])._reader, rules, [sent[number - 1].run])
+        assert live
+        assert set(live) <= set(later)
 
 
 @pytest.mark.slow
@@ -221,3 +235,34 @@ def test_a_store_keeps_rules_and_another_rule_makes_nothing_stale(scored):
     wrong = config.Config(rules=(rule(error="entris > 1000"),))
     with pytest.raises(UsageError, match=r"rule 'r', error, column 1: no name 'entris'"):
         compute.compute(scored.location, config=wrong, workers=0)
+
+
+def _random_runs(seed):
+    """Twelve short runs, some in parallel, some without the histogram ``g``, in any order of arrival."""
+    rng = np.random.default_rng(seed)
+    runs, begin = [], 0
+    for run in rng.permutation(np.arange(1, 13)).tolist():
+        size = int(rng.integers(1, 5))
+        rows = {"h": contents(rng.integers(0, 9, (size, 2))), "g": contents(rng.integers(0, 9, (size, 2)))}
+        if rng.random() < 0.5:
+            del rows["g"]
+        minutes = begin + np.sort(rng.choice(np.arange(1, 20), size, replace=False))
+        runs.append(builders.snapshots(rows, run, minutes=minutes.tolist()))
+        begin += int(rng.integers(5, 30))
+    return [runs[at] for at in rng.permutation(len(runs))]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", cases(range(12), [0]))
+def test_any_run_of_any_archive_is_judged_alone_as_together(seed):
+    reader = builders.archive_of(*itertools.chain(*_random_runs(seed)))._reader
+    rules = [
+        rule(histogram="*", error="entries > mean(mean(entries, 3), 5)", warning="mean_x > previous(mean_x)"),
+        rule(name="s", histogram="g", warning="count(entries > 5, 7) >= 3"),
+        rule(name="t", error="entries > max(previous(entries), 2)", history="run"),
+    ]
+    together = evaluate(reader, rules)
+    assert {flag.quality for flag in together} == {"ok", "unknown", "warning", "error"}
+    for runs in ([run] for run in range(1, 13)):
+        assert evaluate(reader, rules, runs) == [flag for flag in together if flag.run in runs]
+    assert evaluate(reader, rules, [2, 9]) == [flag for flag in together if flag.run in (2, 9)]
