@@ -15,7 +15,7 @@ __all__ = ["serve"]
 @click.option("--show", is_flag=True, help="Open a browser.")
 @modules_option
 def serve(store: str, port: int, address: str, origins: tuple[str, ...], show: bool) -> None:
-    """Serve the pages of STORE until Ctrl-C: histograms, their time slices and trends.
+    """Serve the pages of STORE until Ctrl-C: what is wrong now; histograms, their time slices and trends.
 
     Example: owtrend serve archive.zarr --port 8850
     """
@@ -23,6 +23,6 @@ def serve(store: str, port: int, address: str, origins: tuple[str, ...], show: b
 
     def ready(url: str) -> None:
         click.echo(f"{store} is shown at {url}")
-        click.echo("Choose a run and a histogram, move the slider or draw a box on the trend. Ctrl-C stops the server.")
+        click.echo("The first page says what is wrong; each alarm leads to its histogram. Ctrl-C stops the server.")
 
     app.serve(store, port=port, address=address, show=show, origins=origins, ready=ready)
