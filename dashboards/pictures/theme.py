@@ -109,7 +109,9 @@ h1 {{ font-size: 18px; font-weight: 600; margin: 0; overflow-wrap: anywhere; }}
 h1 small {{ font-size: 14px; font-weight: 400; color: {MUTED}; margin-left: 8px; }}
 p {{ margin: 0; color: {MUTED}; font-variant-numeric: tabular-nums; }}
 b {{ color: {INK}; font-weight: 600; }}
-.brand {{ font-size: 20px; font-weight: 700; letter-spacing: -0.02em; color: {BLUE}; margin-bottom: 14px; text-decoration: none; }}
+.brand {{
+  font-size: 20px; font-weight: 700; letter-spacing: -0.02em; color: {BLUE}; margin-bottom: 14px; text-decoration: none;
+}}
 .news {{ font-size: 12px; line-height: 1.25; color: {INK}; }}
 a {{ color: {BLUE}; font-weight: 600; }}
 .store {{ font-size: 11px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }}
