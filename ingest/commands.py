@@ -210,7 +210,9 @@ def simulate(
     of each component. The same options give the same contents. Kinds of faults: hot_channel, dead_region, hv_trip,
     drift, rate_step, restart, gap, truncated_file, duplicate_after_end, rebinning. By name only, what else happens to
     counters in mid-run: fast_restart, early_snapshot, late_snapshot, gauge, reset, scaled, full_bin, other_labels,
-    new_label, extended_axis, other_class.
+    new_label, extended_axis, other_class; and what is slow, short or changes no total: slow_drift, double_peak,
+    every_third_report, burst, swapped_channels, mirrored_channels, growing_dead_region, saturation, to_overflow,
+    changed_weights, profile_spread, common_mode, exchanged_labels, other_contents, stuck.
 
     Example: owtrend simulate detector --runs 2 --faults hot_channel,gap
     """

@@ -9,6 +9,7 @@ monitor in its fifth run or later, so it changes nothing of what comes after it.
 
 import argparse
 import copy
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ from ingest.simulator.faults import ALL_FAULTS, Fault, drawn
 from ingest.simulator.histogram import SimulatedHistogram
 from ingest.simulator.simulate import REPORT_CYCLE, REPORT_JITTER, exposure
 from owtrend.model.finding import Finding, Score
-from owtrend.outliers.explain import reason
+from owtrend.outliers.explain import Reason, reason, still
 from owtrend.outliers.monitor import SCORES, Counts, HistogramMonitor, RunningCounts
 from owtrend.outliers.reference_pool import ReferencePool, ScoreSettings
 from owtrend.quality.incident import RunFindings, incidents
@@ -96,12 +97,13 @@ class _Series:
         axes = self.histogram.stored_axes
         number = list(COMPONENTS).index(self.subsystem)
         for run in range(runs):
-            reference, reference_runs, _ = pool.reference(axes, "C", profile=self.histogram.class_name == "TProfile")
+            profile = self.histogram.class_name == "TProfile"
+            reference, reference_runs, _ = pool.reference(axes, run, "C", profile=profile)
             monitor = HistogramMonitor(reference, pool.null_model())
             rng = np.random.default_rng((self.seed, run, number, self.position))
             total = None
             starts = {fault: _minutes(fault.start, run) for fault in faults.get(run, ())}
-            before = None
+            before, last = None, None
             for since, until in self._times(run):
                 expected = self._density(run, (since + until) / 120) * exposure(60 * since, 60 * until)
                 for fault in [one for one, start in starts.items() if since <= start < until]:
@@ -110,7 +112,8 @@ class _Series:
                 before = self.conditions.fills(rng, expected)
                 report = fills_as_counts(self.histogram, before)
                 self.reports += 1
-                found = self._test(monitor, report, run, since, until, reference_runs)
+                found = self._test(monitor, report, run, since, until, reference_runs, last)
+                last = report
                 if found is not None:
                     self.findings.append(found)
                 if total is None:
@@ -141,18 +144,22 @@ class _Series:
             new = self.conditions.fills(rng, fills.clip(min=0))
             if kind.report is not None and before is not None:
                 new = kind.report(self.histogram, new, before, rng)
+            last = None if before is None else fills_as_counts(self.histogram, before)
             before = new
             report = fills_as_counts(self.histogram, new)
-            found = self._test(other, report, run, begin, end, runs)
+            found = self._test(other, report, run, begin, end, runs, last)
             if found is not None:
                 self.trials.append(Trial(fault, delay, found.score.value, found.why))
                 return
         self.trials.append(Trial(fault, None, "", ""))
 
     def _test(
-        self, monitor: HistogramMonitor, report: Counts, run: int, since: float, until: float, runs: Sequence[int]
+        self, monitor: HistogramMonitor, report: Counts, run: int, since: float, until: float, runs: Sequence[int],
+        before: Counts | None,
     ) -> Finding | None:  # fmt: skip
         scores = monitor.test(report)
+        if before is not None and monitor.repeats(report, before):
+            return self._finding(Score.STUCK, math.nan, Reason(still(report)), run, since, until)
         good = scores is None or bool(scores.total <= self.threshold)
         if scores is not None:
             monitor.learn(scores, good=good)
@@ -162,10 +169,13 @@ class _Series:
         why = reason(
             scores, monitor.compared(scores, report), self.histogram.stored_axes, runs, monitor.dispersion(scores)
         )
+        return self._finding(Score(SCORES[scores.worst[1]]), scores.total, why, run, since, until)
+
+    def _finding(self, score: Score, z: float, why: Reason, run: int, since: float, until: float) -> Finding:
         start, stop = (int((_SPACING * run + minutes) * _MINUTE) for minutes in (since, until))
         return Finding(
             subsystem=self.subsystem, run=run, histograms=(self.histogram.name,), start=start, stop=stop,
-            score=Score(SCORES[scores.worst[1]]), z=scores.total, why=why.words, report=5 * _MINUTE, bins=why.bins,
+            score=score, z=z, certain=score is Score.STUCK, why=why.words, report=5 * _MINUTE, bins=why.bins,
             side=why.side,
         )  # fmt: skip
 

@@ -3,9 +3,10 @@
 ``python -m benchmarks.studies.shifts --shifts 20 --first-seed 1000 [--keep FOLDER] [--detector NAME]...`` prints
 tables.
 
-A shift is six runs of 80 minutes, one fill, of a tenth of the detector. One has all ten faults, their sizes drawn from
-the documented range, one has none. The clean shift of a seed has its own fills, from seed + 1,000,000. With
-``--conditions NAME`` fills cluster, runs differ or gains fall in both (`ingest.simulator.conditions`).
+A shift is six runs of 80 minutes, one fill, of a tenth of the detector. One has all ten faults, or with ``--faults
+subtle`` all of `ingest.simulator.subtle_faults`, their sizes drawn from the documented range, one has none. The clean
+shift of a seed has its own fills, from seed + 1,000,000. With ``--conditions NAME`` fills cluster, runs differ or gains
+fall in both (`ingest.simulator.conditions`).
 """
 
 import argparse
@@ -38,13 +39,16 @@ from benchmarks.studies.incidents import (
 from ingest.archive import ingest
 from ingest.simulator import simulate
 from ingest.simulator.conditions import CONDITIONS
-from ingest.simulator.faults import FAULTS, Fault
+from ingest.simulator.faults import ALL_FAULTS, FAULTS, Fault
+from ingest.simulator.kinds import Kind
+from ingest.simulator.subtle_faults import SUBTLE_FAULTS
 from owtrend.compute import compute
 from owtrend.errors import UsageError
 
 __all__ = ["DETECTORS", "Detector", "Result", "Shift", "judged", "prepared", "rate", "share", "table", "tables"]
 
 Detector = Callable[[Path], pd.DataFrame]  # store -> findings, a table with the columns of benchmarks.studies.incidents
+FAULT_SETS: dict[str, dict[str, Kind]] = {"faults": FAULTS, "subtle": SUBTLE_FAULTS}
 HOURS = 8.0  # of a shift
 CLEAN = 1_000_000  # added to the seed
 CYCLE = np.timedelta64(int(simulate.REPORT_CYCLE), "s")
@@ -103,9 +107,10 @@ class Result:
 
 def prepared(
     folder: Path, seed: int, *, clean: bool, runs: int = 6, snapshots: int = 80, scale: float = 0.1,
-    conditions: str = "independent",
+    conditions: str = "independent", faults: str = "faults",
 ) -> Shift:  # fmt: skip
-    """A shift simulated into ``folder/<seed>-faults`` or ``-clean`` and converted there, unless it is there already.
+    """A shift simulated into ``folder/<seed>-<faults>`` or ``-clean``, with one of the `FAULT_SETS`, and converted
+    there, unless it is there already.
 
     ``store`` and ``truth.json`` are kept.
 
@@ -114,15 +119,15 @@ def prepared(
     UsageError
         If a shift simulated with other arguments is there.
     """
-    place = folder / f"{seed}-{'clean' if clean else 'faults'}"
+    place = folder / f"{seed}-{'clean' if clean else faults}"
     seed += CLEAN * clean
     if not (place / "truth.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as new:
             files, made = Path(new) / "files", Path(new) / "shift"
-            faults = () if clean else list(FAULTS)
             simulate.simulate(
-                files, runs=runs, snapshots=snapshots, scale=scale, faults=faults, seed=seed,
+                files, runs=runs, snapshots=snapshots, scale=scale, seed=seed,
+                faults=() if clean else list(FAULT_SETS[faults]),
                 conditions=CONDITIONS[conditions],
             )  # fmt: skip
             ingest.ingest(ingest.find_files([files]), made / "store", workers=0)
@@ -188,7 +193,8 @@ def _overview(results: dict[str, list[Result]]) -> str:
 
 def _by_kind(results: dict[str, list[Result]]) -> str:
     lines = []
-    for kind in FAULTS:
+    kinds = (match.fault.kind for outcomes in results.values() for result in outcomes for match in result.matches)
+    for kind in sorted(set(kinds), key=list(ALL_FAULTS).index):
         cells = []
         for outcomes in results.values():
             matches = (match for result in outcomes for match in result.matches)
@@ -245,6 +251,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--snapshots", type=int, default=80)
     parser.add_argument("--scale", type=float, default=0.1)
     parser.add_argument("--conditions", choices=list(CONDITIONS), default="independent")
+    parser.add_argument("--faults", choices=list(FAULT_SETS), default="faults")
     parser.add_argument("--detector", action="append", choices=list(DETECTORS), help="all, if none is named")
     parser.add_argument("--keep", type=Path, help="folder of stores to make once and reuse")
     asked = parser.parse_args(arguments)
@@ -253,7 +260,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for number in range(asked.shifts):
             seed, size = (
                 asked.first_seed + number,
-                {name: vars(asked)[name] for name in ("runs", "snapshots", "scale", "conditions")},
+                {name: vars(asked)[name] for name in ("runs", "snapshots", "scale", "conditions", "faults")},
             )
             began = perf_counter()
             faulty, clean = (prepared(folder, seed, clean=clean, **size) for clean in (False, True))

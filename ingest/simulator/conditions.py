@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ingest.simulator.histogram import SimulatedHistogram
 
-__all__ = ["CONDITIONS", "INDEPENDENT", "Conditions"]
+__all__ = ["CONDITIONS", "INDEPENDENT", "Conditions", "scaled"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -40,7 +40,7 @@ class Conditions:
         if self.spread:
             density = density * np.exp(rng.normal(0, self.spread, density.shape[1:]))
         if self.gain and histogram.shows == "spectrum":
-            density = _scaled(density, histogram.axes[0].edges, 1 + self.gain * (1 - hours))
+            density = scaled(density, histogram.axes[0].edges, 1 + self.gain * (1 - hours))
         return density
 
     def fills(self, rng: np.random.Generator, expected: Floats) -> Integers:
@@ -61,7 +61,7 @@ class Conditions:
         return np.moveaxis(split, -1, 0)
 
 
-def _scaled(density: Floats, edges: Floats, factor: float) -> Floats:
+def scaled(density: Floats, edges: Floats, factor: float) -> Floats:
     """A density along x whose x are larger by a factor; flow bins stay."""
     inner = density[0, 1:-1]
     below = np.interp(edges / factor, edges, np.concatenate([[0.0], np.cumsum(inner)]))

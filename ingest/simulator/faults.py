@@ -12,6 +12,7 @@ from ingest.simulator.counter_events import COUNTER_EVENTS
 from ingest.simulator.detector import COMPONENTS, component, histograms
 from ingest.simulator.histogram import SimulatedHistogram, filled
 from ingest.simulator.kinds import Fault, Kind, Times
+from ingest.simulator.subtle_faults import SUBTLE_FAULTS
 from owtrend.errors import UsageError, hint
 
 __all__ = ["ALL_FAULTS", "FAULTS", "Fault", "drawn", "planned"]
@@ -287,4 +288,4 @@ FAULTS: dict[str, Kind] = {
         "the first report after the start, the counts are kept",
     ),
 }  # fmt: skip
-ALL_FAULTS = FAULTS | COUNTER_EVENTS
+ALL_FAULTS = FAULTS | COUNTER_EVENTS | SUBTLE_FAULTS

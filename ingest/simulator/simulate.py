@@ -277,6 +277,7 @@ def _snapshots(series: _Series) -> Iterator[dict[str, Any]]:
     jump_rng = np.random.default_rng((*series.seed, 1))  # of its own: fills are the same as without
     counts = [np.zeros(histogram.density.shape, dtype=np.int64) for histogram in all_histograms]
     counted = [began] * len(all_histograms)  # age of the beam up to which each is filled
+    gained: dict[int, NDArray[Any]] = {}  # in the last report
     objects: dict[str, Any] = {}
     for k, end in enumerate(ends):
         if restart and ages[restart.stop] == end:
@@ -291,7 +292,10 @@ def _snapshots(series: _Series) -> Iterator[dict[str, Any]]:
                 counts[i], until = change(histogram, counts[i], jump.size, jump_rng), end
             if until > since:
                 expected = series.statistics * _fills(histogram, i, series, ages, since, until)
-                new = series.conditions.fills(rng, expected)
+                new = _reported(
+                    histogram, series.conditions.fills(rng, expected), gained.get(i), series, until, jump_rng
+                )
+                gained[i] = new
                 counts[i][: len(new)] += new  # those after it, of weights before a Scale(), stay
                 counted[i] = until
             if until > since or histogram.name not in objects:
@@ -321,6 +325,19 @@ def _fills(
             if last > first:
                 fills += change(histogram, fault, ((first + last) / 2 - start) / (stop - start)) * exposure(first, last)
     return fills.clip(min=0)
+
+
+def _reported(
+    histogram: SimulatedHistogram, new: NDArray[Any], before: NDArray[Any] | None, series: _Series, until: float,
+    rng: np.random.Generator,
+) -> NDArray[Any]:  # fmt: skip
+    """Fills of a report up to this age of the beam; of some faults they depend on those of the report before."""
+    for fault in series.faults:
+        change = ALL_FAULTS[fault.kind].report
+        start, stop = (series.age + (time - series.times[0]).total_seconds() for time in (fault.start, fault.stop))
+        if change and before is not None and histogram.name in fault.histograms and start < until <= stop:
+            return change(histogram, new, before, rng)
+    return new
 
 
 def _kept(

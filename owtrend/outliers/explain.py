@@ -18,6 +18,8 @@ __all__ = ["Reason", "Size", "compared_with", "reason", "relative_excess", "rms_
 
 Floats = NDArray[np.float64]
 _CELLS, _LINES, _MEANS, _AXES = (SCATTER.index(name) for name in ("cells", "lines", "means", "axes"))
+_OTHER_SPREAD = 0.1  # relative change of the spread of y that is worth a word
+_TAILS = 5.0  # variance of the mean square of y, which may fall off slowly, by that of a normal variable
 
 
 class Size(NamedTuple):
@@ -218,7 +220,20 @@ def _profile_chi2(both: _Compared) -> Reason:
     size = _root(square / variance, float(len(n)), float(weights.sum()) / variance, both.dispersion[_MEANS]) \
         if variance > 0 else NO_SIZE  # fmt: skip
     chi2 = f"chi2 {both.difference['profile_chi2']:.0f} for {both.difference['profile_bins']} bins"
+    wider, error = _spread_change(n, spread, r, other)
+    if abs(wider) > max(_OTHER_SPREAD, 5 * error):
+        words = f"the spread of y within the bins changed by {percentage(wider, error)}"
+        return Reason(f"{words}; their means differ by {measured(*size, signed=False)}, {chi2}", size=size)
     return Reason(f"different means: they differ by {measured(*size, signed=False)}, {chi2}", size=size)
+
+
+def _spread_change(n: Floats, squares: Floats, r: Floats, others: Floats) -> Size:
+    """Relative change of the standard deviation of y within bins, from entries and sums of squares of both samples."""
+    freedom, other_freedom = float((n - 1).sum()), float((r - 1).sum())
+    if not (others.sum() > 0 and squares.sum() > 0 and min(freedom, other_freedom) > 0):
+        return NO_SIZE
+    change = math.sqrt(squares.sum() / freedom / (others.sum() / other_freedom)) - 1
+    return Size(change, (1 + change) * math.sqrt(_TAILS * (1 / freedom + 1 / other_freedom) / 2))
 
 
 def _moments(counts: Counts, cells: Sequence[int] | NDArray[np.intp]) -> Floats:

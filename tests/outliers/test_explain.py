@@ -104,3 +104,19 @@ def test_profiles_have_the_sizes_of_the_differences_of_their_means():
     scores = every.test(report)
     why = reason(scores, every.compared(scores, report), AXES, [7], every.dispersion(scores))
     assert abs(why.size.value - 1 / np.sqrt(22)) < 3 * why.size.error < 0.1
+
+
+def test_a_profile_whose_y_spread_more_is_said_to():
+    rng = np.random.default_rng(9)
+
+    def profile(entries, wide):
+        y = [rng.normal(3, wide, entries) + (cell % 3 - 1) * (wide > 2) for cell in range(22)]
+        moments = np.array([[len(one), one.sum(), (one**2).sum()] for one in y]).T
+        return Counts(moments[0], np.array([22], dtype=np.int64), moments)
+
+    scores = SCORES.index("profile_chi2")
+    monitor, report = HistogramMonitor(profile(10_000, 2.0), independent_fills(), scores=(scores,)), profile(1000, 4.0)
+    found = monitor.test(report)
+    why = reason(found, monitor.compared(found, report), AXES, [7], monitor.dispersion(found))
+    assert why.words.startswith("the spread of y within the bins changed by +")
+    assert float(why.words.split("+")[1].split()[0]) == pytest.approx(100, abs=10)
