@@ -27,11 +27,13 @@ def _reader(store: str) -> "Reader":
 
 
 def _rules(path: str) -> "tuple[RuleConfig, ...]":
-    """The rules in a file."""
-    from owtrend import config
+    """The rules in a file; modules with reductors of people's own that it names are imported."""
+    from owtrend import config, modules
     from owtrend.errors import UsageError
 
-    rules = config.load(path).rules
+    settings = config.load(path)
+    modules.import_local(settings.modules)
+    rules = settings.rules
     if not rules:
         raise UsageError(f"{path}: no rules; expected a list `rules`, each with name, subsystem, histogram and error")
     return rules

@@ -48,7 +48,7 @@ def test_a_rule_of_one_version_only_is_not_judged_by_the_other(reader):
     ]  # fmt: skip
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(limits=st.lists(st.integers(0, 10), min_size=4, max_size=4))
 def test_exactly_the_moments_that_differ_are_listed(reader, limits):
     def version(error, warning):

@@ -231,14 +231,14 @@ def _agrees(case, seed):
     assert compile_condition(text).truth(reports(**values)).tolist() == wanted.tolist(), text
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(case=conditions(), seed=st.integers(0, 99))
 def test_random_expressions_equal_numpy(case, seed):
     _agrees(case, seed)
 
 
 @pytest.mark.study
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=2000, deadline=None)
 @given(case=conditions(), seed=st.integers(0, 999))
 def test_many_random_expressions_equal_numpy(case, seed):
     _agrees(case, seed)

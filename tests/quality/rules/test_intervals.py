@@ -60,7 +60,7 @@ FLAGS = st.tuples(st.integers(1, 2), st.integers(0, 20), st.integers(1, 8), st.i
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(flags=st.lists(FLAGS, max_size=6), data=st.data())
 def test_each_moment_has_its_worst_flag_whatever_arrives_first(flags, data):
     cover = [(1, 2, 25), (2, 0, 10)]
