@@ -1,10 +1,10 @@
-"""Class layouts: the members of each class version, as the ``TStreamerInfo`` of a file list them."""
+"""Class layouts: the members of each class version, as the ``TStreamerInfo`` of a file or message list them."""
 
 from dataclasses import dataclass
 
 from owtrend.errors import SnapshotError
 
-__all__ = ["ARRAYS", "LISTS", "NUMBERS", "ClassLayouts", "Member"]
+__all__ = ["ARRAYS", "LACKS", "LISTS", "NUMBERS", "ClassLayouts", "Member"]
 
 # Kinds of numbers by TVirtualStreamerInfo::EReadWrite, and the ``struct`` letter of each as stored.
 NUMBERS = {
@@ -13,6 +13,7 @@ NUMBERS = {
 }  # fmt: skip
 ARRAYS = {"TArrayC": "b", "TArrayS": "h", "TArrayI": "i", "TArrayL": "q", "TArrayL64": "q", "TArrayF": "f",
           "TArrayD": "d"}  # fmt: skip
+LACKS = "the file lacks the layout of"  # begins the reason
 LISTS = {"TList", "THashList", "TSortedList"}
 
 
@@ -40,6 +41,14 @@ class ClassLayouts:
         self._by_checksum[name, checksum] = members
         self._names.add(name)
 
+    def completed(self, others: "ClassLayouts") -> "ClassLayouts":
+        """These layouts, and of ``others`` those that are not among them."""
+        result = ClassLayouts()
+        result._by_version = others._by_version | self._by_version
+        result._by_checksum = others._by_checksum | self._by_checksum
+        result._names = others._names | self._names
+        return result
+
     def members(self, name: str, version: int, checksum: int | None) -> list[Member]:
         """Members of a class, by ``checksum`` where there is one, else by ``version``.
 
@@ -50,7 +59,7 @@ class ClassLayouts:
         """
         members = self._by_version.get((name, version)) if checksum is None else self._by_checksum.get((name, checksum))
         if members is None:
-            raise SnapshotError(f"the file lacks the layout of {name} version {version}")
+            raise SnapshotError(f"{LACKS} {name} version {version}")
         return members
 
     def has_version(self, name: str, version: int) -> bool:

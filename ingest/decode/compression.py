@@ -1,4 +1,4 @@
-"""Packed records -> bytes: the blocks that ROOT packs a record into, by any of its methods.
+"""Packed records <-> bytes: the blocks that ROOT packs a record into, by any of its methods.
 
 Source of the layout: ``R__unzip`` of ROOT. Sizes are checked before memory is taken for them.
 """
@@ -13,12 +13,13 @@ import xxhash
 
 from owtrend.errors import SnapshotError
 
-__all__ = ["BLOCK_HEADER", "ONE_BLOCK", "Buffer", "blocks", "unpack", "unpack_block"]
+__all__ = ["BLOCK_HEADER", "ONE_BLOCK", "Buffer", "blocks", "pack", "unpack", "unpack_block"]
 
 Buffer = bytes | bytearray | memoryview
 
 BLOCK_HEADER = 9  # bytes
 ONE_BLOCK = struct.Struct("<2sxIH")  # its method, and the packed and unpacked size (3 bytes each) in two numbers
+_LONGEST_BLOCK = 0xFFFFFF  # [bytes] unpacked: its size has three bytes
 _BLOCK = struct.Struct("<2sx3s3s")  # the same, with each size by itself
 
 
@@ -96,4 +97,30 @@ _UNPACK: dict[bytes, Callable[[Buffer, int], Buffer]] = {
     b"XZ": _lzma,
     b"L4": _lz4,
     b"ZS": _zstd,
+}
+
+
+def pack(data: bytes, method: bytes) -> bytes:
+    """Pack into blocks by a ``method`` of ROOT: ``ZL``, ``XZ``, ``L4`` or ``ZS``."""
+    out = bytearray()
+    for start in range(0, len(data), _LONGEST_BLOCK):
+        part = data[start : start + _LONGEST_BLOCK]
+        number, how = _PACK[method]
+        packed = how(part)
+        if len(packed) > _LONGEST_BLOCK:
+            raise SnapshotError(f"a block of {len(part):,} bytes cannot be packed by {method.decode()}: it grows")
+        out += method + bytes([number]) + len(packed).to_bytes(3, "little") + len(part).to_bytes(3, "little") + packed
+    return bytes(out)
+
+
+def _pack_lz4(part: bytes) -> bytes:
+    block = bytes(cramjam.lz4.compress_block(part, store_size=False))
+    return xxhash.xxh64_digest(block) + block
+
+
+_PACK: dict[bytes, tuple[int, Callable[[bytes], bytes]]] = {
+    b"ZL": (8, lambda part: bytes(deflate.zlib_compress(part, 1))),
+    b"XZ": (0, lambda part: lzma.compress(part, preset=1)),
+    b"L4": (1, _pack_lz4),
+    b"ZS": (1, lambda part: bytes(cramjam.zstd.compress(part))),
 }

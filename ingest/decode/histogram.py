@@ -11,9 +11,12 @@ from ingest.decode.streamer import Array, RootObject
 from ingest.limits import Budget
 from owtrend.errors import SnapshotError
 from owtrend.model.axis import Axis
-from owtrend.model.histogram import ERROR_OPTIONS, Path
+from owtrend.model.histogram import ERROR_OPTIONS, Path, display_name
 
-__all__ = ["HistogramLayout", "cells", "cells_at_most", "is_container", "is_histogram", "layout", "leaves"]
+__all__ = [
+    "HistogramLayout", "cells", "cells_at_most", "is_container", "is_histogram", "layout", "leaves", "listed", "reason",
+    "require_short",
+]  # fmt: skip
 
 _HISTOGRAM = re.compile(r"TH[123][CSILFD]|TProfile(2D|3D)?")
 _COLLECTIONS = {"TList", "THashList", "TSortedList", "TObjArray", "TMap"}
@@ -30,6 +33,8 @@ _PADS = {"TCanvas", "TPad"}
 _WRAPPERS = {"o2::quality_control::core::MonitorObject"}
 _CONTAINERS = {*_COLLECTIONS, *_HOLDERS, "o2::quality_control::core::MonitorObjectCollection"}
 _ITEM_SIZES = {"C": 1, "S": 2, "I": 4, "F": 4}
+_LONGEST = 200  # [characters] of a reason: names in damaged bytes may be anything
+_LONGEST_NAME = 2000  # [characters] of a histogram's, with all its folders
 _PER_HISTOGRAM = 4096  # [bytes] of the objects that describe it
 _IS_AVERAGE = 1 << 18  # TH1::kIsAverage
 _SUMS = ("fEntries", "fTsumw", "fTsumw2", "fTsumwx", "fTsumwx2", "fTsumwy", "fTsumwy2", "fTsumwxy",
@@ -193,3 +198,22 @@ def _axis(axis: RootObject, data: Buffer) -> Axis:
         raise SnapshotError(f"damaged: an axis from {members['fXmin']} to {members['fXmax']}")
     spaced = Axis.spaced(members["fNbins"], members["fXmin"], members["fXmax"])
     return Axis(spaced.edges, title=members["fTitle"], labels=labels)
+
+
+def listed(path: Path) -> str:
+    """The displayed name for a list; the beginning of one that is too long to be a name."""
+    name = display_name(path)
+    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST]}..."
+
+
+def require_short(path: Path) -> None:
+    """Raise a SnapshotError if a path is too long to be a name."""
+    if (length := sum(map(len, path))) > _LONGEST_NAME:
+        raise SnapshotError(f"a name of {length:,} characters; expected up to {_LONGEST_NAME:,}")
+
+
+def reason(error: Exception) -> str:
+    """First line of an error's text, with the class of errors that are not ours."""
+    line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    line = line if len(line) < _LONGEST else f"{line[:_LONGEST]}..."
+    return line if isinstance(error, SnapshotError) else f"{line} ({type(error).__name__})"

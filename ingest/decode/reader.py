@@ -1,7 +1,7 @@
 """A ROOT file -> `Snapshot`, without ROOT: objects of a new layout member by member, known layouts by a template."""
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path as FilePath
@@ -11,12 +11,11 @@ import xxhash
 from ingest import naming
 from ingest.decode.class_layouts import ClassLayouts
 from ingest.decode.compression import Buffer, unpack
-from ingest.decode.fill_buffer import flushed, is_filled
-from ingest.decode.histogram import cells, cells_at_most, is_container, is_histogram, layout, leaves
+from ingest.decode.histogram import cells, cells_at_most, is_container, is_histogram, listed, reason, require_short
 from ingest.decode.records import Key, KeyList, RootFile, Scratch
 from ingest.decode.streamer import DAMAGE, read_beginning, read_key_object
 from ingest.decode.streamer_info import read_class_layouts
-from ingest.decode.template import Contents, Template, prepare
+from ingest.decode.template import Contents, LazyHistograms, Template, histograms_in, prepare
 from ingest.limits import Budget, Limits, OverBudget
 from owtrend.errors import SnapshotError
 from owtrend.model.histogram import Histogram, Path, display_name
@@ -30,8 +29,6 @@ _CLASS_RECORDS = 16  # class layouts kept
 _FOLDER_LISTS = 4  # lists of keys kept per folder
 _TEMPLATES = 2**13  # keys kept in all
 _LONGEST_KEPT = 2**20  # [bytes] packed objects up to this size are kept to compare with the next file
-_LONGEST = 200  # [characters] of a reason: names in a damaged file may be anything
-_LONGEST_NAME = 2000  # [characters] of a histogram's, with all its folders
 _OFTEN = 64  # keys between two looks at the clock
 
 
@@ -73,27 +70,6 @@ class _FileRead:
     problems: dict[str, str] = field(default_factory=dict)
     unsupported: dict[str, str] = field(default_factory=dict)
     folders: set[int] = field(default_factory=set)
-
-
-class _Histograms(Mapping[Path, Histogram]):
-    """The histograms of one file. Their numbers are in memory; the objects are created on access."""
-
-    def __init__(self, entries: dict[Path, tuple[Contents, int] | Histogram]) -> None:
-        self._entries = entries
-
-    def __getitem__(self, path: Path) -> Histogram:
-        entry = self._entries[path]
-        if isinstance(entry, Histogram):
-            return entry
-        contents, number = entry
-        histogram = self._entries[path] = contents[number]
-        return histogram
-
-    def __iter__(self) -> Iterator[Path]:
-        return iter(self._entries)
-
-    def __len__(self) -> int:
-        return len(self._entries)
 
 
 class SnapshotReader:
@@ -163,7 +139,7 @@ class SnapshotReader:
                 self._folder(file, file.root, (), layouts, classes, read)
             except DAMAGE as error:
                 raise SnapshotError(
-                    f"{label}: damaged ROOT file ({_reason(error)}); copy it again or leave it out"
+                    f"{label}: damaged ROOT file ({reason(error)}); copy it again or leave it out"
                 ) from error
             except OverBudget as error:
                 self._forget()
@@ -179,7 +155,7 @@ class SnapshotReader:
                 when_written = None
         file_name = naming.parse(label, self.patterns) or naming.FileName()
         return Snapshot(
-            histograms=_Histograms(read.histograms),
+            histograms=LazyHistograms(read.histograms),
             subsystem=file_name.subsystem,
             run=file_name.run,
             time=naming.to_utc(file_name.time, self.timezone)[0] if file_name.time else None,
@@ -251,7 +227,7 @@ class SnapshotReader:
                 else:
                     self._object(file, slot, start, seek + size, classes, read)
             except DAMAGE as error:
-                read.problems[_listed(slot.path)] = _reason(error)
+                read.problems[listed(slot.path)] = reason(error)
 
     def _remembered(self, record: Buffer, path: Path, layouts: bytes) -> tuple[_Folder, list[int], list[int]]:
         """The folder as in an earlier file, or a new one; size and position of each of its keys."""
@@ -290,10 +266,10 @@ class SnapshotReader:
         """Read an object without a template, if it can have histograms within the limits."""
         class_name, objlen, budget = slot.key.class_name, slot.key.objlen, read.budget
         if not is_histogram(class_name) and not is_container(class_name):
-            read.unsupported[_listed(slot.path)] = class_name
+            read.unsupported[listed(slot.path)] = class_name
             return
         budget.require_time()
-        _require_short(slot.path)
+        require_short(slot.path)
         if is_histogram(class_name) and cells_at_most(class_name, objlen) > self.limits.cells:
             begins = file.beginning(start, stop, objlen)
             histogram = read_beginning(begins, objlen, class_name, slot.key.keylen, classes, budget)
@@ -310,40 +286,16 @@ class SnapshotReader:
 
     def _walk(self, slot: _Slot, data: Buffer, classes: ClassLayouts, read: _FileRead) -> None:
         """Read one object member by member; remember its layout if all of it could be read."""
-        histograms, unsupported, problems = [], {}, {}
         whole = read_key_object(data, slot.key.class_name, slot.key.keylen, classes, read.budget)
-        for number, (path, leaf) in enumerate(leaves(whole, slot.path)):
-            if not number % _OFTEN:
-                read.budget.require_time()
-            if not is_histogram(leaf.class_name):
-                unsupported[_listed(path)] = leaf.class_name
-                continue
-            try:
-                _require_short(path)
-                histograms.append((leaf, layout(leaf, path, data, read.budget)))
-            except DAMAGE as error:
-                problems[_listed(path)] = _reason(error)
-        template = Template(data, [histogram_layout for _, histogram_layout in histograms])
-        contents = template.contents(data)
-        assert contents is not None, "an object differs from its own template"
-        reusable = not problems
-        for number, (leaf, histogram_layout) in enumerate(histograms):
-            path = histogram_layout.path
-            read.histograms[path] = contents, number
-            if is_filled(leaf, data):  # the buffer decides its bins, sometimes its binning: no template
-                reusable = False
-                try:
-                    read.histograms[path] = flushed(contents[number], leaf, data)
-                except DAMAGE as error:
-                    del read.histograms[path]
-                    problems[_listed(path)] = _reason(error)
-        read.unsupported |= unsupported
-        read.problems |= problems
+        found = histograms_in(whole, slot.path, data, read.budget)
+        read.histograms |= found.histograms
+        read.unsupported |= found.unsupported
+        read.problems |= found.problems
         self._remembered_bytes -= slot.nbytes
-        slot.template = template if reusable else None
+        slot.template = found.template if found.reusable else None
         self._remembered_bytes += slot.nbytes
         slot.packed = slot.contents = None
-        slot.unsupported = unsupported
+        slot.unsupported = found.unsupported
 
 
 def key_names(path: FilePath) -> Iterator[str]:
@@ -372,7 +324,7 @@ def key_names(path: FilePath) -> Iterator[str]:
                     if key.class_name in _FOLDERS:
                         waiting.append((key.seek + key.keylen, (*folder, key.name)))
         except DAMAGE as error:
-            raise SnapshotError(f"{path}: damaged ROOT file ({_reason(error)})") from error
+            raise SnapshotError(f"{path}: damaged ROOT file ({reason(error)})") from error
         except OverBudget as error:
             raise SnapshotError(f"{path}: {error}") from error
 
@@ -392,21 +344,3 @@ def written(path: FilePath) -> datetime:
 def _identity(key: Key) -> tuple[str, str, int, int]:
     """The fields of a key that objects of one layout share."""
     return key.name, key.class_name, key.keylen, key.objlen
-
-
-def _listed(path: Path) -> str:
-    """The displayed name for a list; the beginning of one that is too long to be a name."""
-    name = display_name(path)
-    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST]}..."
-
-
-def _require_short(path: Path) -> None:
-    if (length := sum(map(len, path))) > _LONGEST_NAME:
-        raise SnapshotError(f"a name of {length:,} characters; expected up to {_LONGEST_NAME:,}")
-
-
-def _reason(error: Exception) -> str:
-    """First line of an error's text, with the class of errors that are not ours."""
-    line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    line = line if len(line) < _LONGEST else f"{line[:_LONGEST]}..."
-    return line if isinstance(error, SnapshotError) else f"{line} ({type(error).__name__})"

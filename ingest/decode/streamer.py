@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.decode.class_layouts import ARRAYS, LISTS, NUMBERS, ClassLayouts, Member
+from ingest.decode.class_layouts import ARRAYS, LACKS, LISTS, NUMBERS, ClassLayouts, Member
 from ingest.decode.compression import Buffer
 from ingest.decode.records import text
 from ingest.limits import Budget, Limits
@@ -310,9 +310,9 @@ class ObjectWalk:
                     raise
                 target.missing = str(error)
         elif stop is None:
-            raise SnapshotError(f"the file lacks the layout of {class_name}")
+            raise SnapshotError(f"{LACKS} {class_name}")
         else:
-            target.missing = f"the file lacks the layout of {class_name}"
+            target.missing = f"{LACKS} {class_name}"
         self.depth, self.end = depth, end
         if stop is not None:
             if self.position > stop:  # by numbers at its very end: what has a length was not read beyond it

@@ -8,20 +8,24 @@ from ingest.decode.streamer import DAMAGE, STREAMERS, ObjectWalk, RootObject
 from ingest.limits import Budget
 from owtrend.errors import SnapshotError
 
-__all__ = ["read_class_layouts"]
+__all__ = ["INFO_STREAMERS", "read_class_layouts"]
 
 _MEMBERS = 2**12  # of one class; a real one has a hundred
 
 
-def read_class_layouts(record: Buffer, keylen: int, budget: Budget | None = None) -> ClassLayouts:
-    """The class layouts that a file carries.
+def read_class_layouts(
+    record: Buffer, keylen: int, budget: Budget | None = None, *, behind_pointer: bool = False
+) -> ClassLayouts:
+    """The class layouts that a file, or a message, carries.
 
     Parameters
     ----------
     record
         The unpacked record of the file's ``TStreamerInfo`` list.
     keylen
-        Length of its key [bytes].
+        Length of its key [bytes], which references inside are counted from.
+    behind_pointer
+        The list begins with its class, as in a message: it may be any collection. In a file it is a ``TList``.
 
     Raises
     ------
@@ -34,8 +38,11 @@ def read_class_layouts(record: Buffer, keylen: int, budget: Budget | None = None
     if not len(record):
         return layouts
     try:
-        infos = ObjectWalk(record, keylen, layouts, budget, streamers=_STREAMERS).versioned("TList")
-        for info in infos.items or []:
+        walk = ObjectWalk(record, keylen, layouts, budget, streamers=INFO_STREAMERS)
+        infos = walk.pointer() if behind_pointer else walk.versioned("TList")
+        if infos is None or infos.items is None or infos.missing:
+            raise SnapshotError("damaged class layouts: no list of them")
+        for info in infos.items:
             if info is None or info.class_name != "TStreamerInfo":  # a list of rules is among them since ROOT 5
                 continue
             members = [
@@ -98,7 +105,7 @@ def _counted_element(walk: ObjectWalk, target: RootObject, version: int) -> None
 
 
 # The classes in this record. Their own layouts are not in the file.
-_STREAMERS: dict[str, Callable[[ObjectWalk, RootObject, int], None]] = {
+INFO_STREAMERS: dict[str, Callable[[ObjectWalk, RootObject, int], None]] = {
     **STREAMERS,
     "TStreamerInfo": _streamer_info,
     **dict.fromkeys(

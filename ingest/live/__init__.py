@@ -1,0 +1,1 @@
+"""Snapshots while the detector runs, from its wire to the store."""
