@@ -12,6 +12,7 @@ from owtrend.compute.compute import compute
 from owtrend.compute.update_alarms import update_alarms
 from owtrend.config import Config
 from owtrend.config.alarms import AlarmConfig
+from owtrend.errors import UsageError
 from owtrend.quality.alarms import people, table
 from owtrend.quality.journal import Journal
 from owtrend.store.repository import Store
@@ -89,7 +90,10 @@ def test_a_rule_that_cannot_be_used_is_a_warning_and_stops_no_other(location, ca
         {**RULE, "name": "no such condition", "warning": "condition('energy') > 5"},
     ]
     config = Config.model_validate({"rules": [*broken, RULE]})
-    computed(location, snapshots()[:5], config)
+    with pytest.raises(UsageError, match="rule 'no such score', warning, column 1: no score 'chi3'"):
+        computed(location, snapshots()[:5], config)
+    compute(location, workers=0)
+    update_alarms(Store.open(location).reader(), Journal(location), config, config.alarms)  # as an older store has it
     assert of_rules(location)["name"].tolist() == ["few"]
     assert {name for name in ("chi3", "energy") if name in caplog.text} == {"chi3", "energy"}
     assert "Traceback" not in caplog.text
