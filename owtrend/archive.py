@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from owtrend.comparison.reference import Reference
     from owtrend.conditions.stored import Conditions
     from owtrend.config import Config, RuleConfig
+    from owtrend.detectors.hot_channels import EventsOfRun
     from owtrend.histograms.subsystem_slice import TimeSlice
     from owtrend.learned.shape import Learned
     from owtrend.quality.rules.readings import Conditions as ConditionLookup
@@ -64,6 +65,7 @@ class Archive(Displayed):
     def __init__(self, store: Store, as_of: str | datetime | None = None) -> None:
         self._store = store
         self._reader: Reader = store.reader(as_of)
+        self._counters: dict[tuple[str, int], EventsOfRun] = {}  # of events, by subsystem and run
 
     @property
     def location(self) -> str:
@@ -325,6 +327,22 @@ class Archive(Displayed):
 
         return hot_channels(self._reader, self.config, subsystem, run, start, stop, select=select, options=options)
 
+    def hot_channels_in(self, gained: xr.Dataset, options: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        """The same of a time slice that you have, as from ``owtrend.time_slice(archive.histogram(...))``."""
+        from owtrend.detectors.hot_channels import EventsOfRun
+        from owtrend.detectors.interval import hot_channels_in
+        from owtrend.detectors.listing import home
+
+        key = subsystem, run = str(gained.attrs["subsystem"]), int(gained["run"].item())
+        of = home(self._reader, subsystem, run)
+
+        def counter() -> EventsOfRun:
+            if key not in self._counters:
+                self._counters[key] = EventsOfRun(of.view, run, of.detector, self.config)
+            return self._counters[key]
+
+        return hot_channels_in(gained, of, of.detector.settings(options), counter)
+
     def histogram(
         self, subsystem: str, name: str | Path, run: int | None = None, *, runs: slice | Sequence[int] | None = None,
         flow: bool = False, binning: int | None = None, chunks: Any = None,
@@ -360,19 +378,20 @@ class Archive(Displayed):
         BinningChangedError
             If the binning changed and none was chosen.
         """
-        from owtrend.detectors.listing import home
+        from owtrend.detectors.listing import DerivedHistogram, home
         from owtrend.histograms import run_histogram
         from owtrend.histograms.labelled import labelled
 
         of = home(self._reader, subsystem, run)
-        if (made := of.find_derived(name)) is not None:
+        made = of.resolve(name)
+        if isinstance(made, DerivedHistogram):
             from owtrend.detectors.derive import projected
 
             made.require_projection()
             source = self.histogram(subsystem, made.sources[0], run, runs=runs, flow=True, binning=binning)
             dataset = projected(made, source, flow)
             return dataset if chunks is None else dataset.chunk(chunks)
-        view, entry = of.view, of.find(name)
+        view, entry = of.view, made
         if run is not None:
             pieces = [run_histogram.find(view, run, entry, binning)]
         else:
@@ -475,10 +494,11 @@ class Archive(Displayed):
         UsageError
             If the reductor takes something else in its brackets, or ``every`` is no length of time.
         """
-        from owtrend.detectors.listing import home
+        from owtrend.detectors.listing import DerivedHistogram, home
 
         of = home(self._reader, subsystem, run)
-        if (derived := of.find_derived(name)) is not None:
+        derived = of.resolve(name)
+        if isinstance(derived, DerivedHistogram):
             from owtrend.detectors.derive import source_reductor
 
             derived.require_projection()

@@ -9,7 +9,10 @@ import panel as pn
 from dashboards.pages.incidents import Incidents
 from dashboards.pictures import histogram, theme
 from dashboards.state import load, region
+from dashboards.state.options import possible
 from dashboards.state.session import MOST, Session
+from owtrend.detectors import detector
+from owtrend.detectors.protocol import first_fitting
 
 __all__ = ["Controls"]
 
@@ -38,17 +41,18 @@ class Controls(pn.viewable.Viewer):
         self.reductor = pn.widgets.Select(label="Trend of", **close)
         self.every = pn.widgets.Select(label="per", **close | {"width": 104, "sizing_mode": None})
         self.typed = pn.widgets.TextInput(placeholder="or quantile_x(0.9), mean_x(y=2:5)…", **wide)
+        self.options = pn.widgets.TextInput(label="Options", **wide | {"visible": False})
         self.log = pn.widgets.Checkbox(label="Log scale", **wide | {"sizing_mode": None, "width": 118})
         self.normalised = pn.widgets.Checkbox(label="Per entry", **wide)
         self.pulls = pn.widgets.Checkbox(label="Pulls against earlier runs", **wide)
         words: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": (-4, 0, 8, 0), "stylesheets": [theme.TEXT]}
-        self.complaints = {name: pn.pane.HTML("", visible=False, **words) for name in ("region", "reductor")}
+        self.complaints = {name: pn.pane.HTML("", visible=False, **words) for name in ("region", "reductor", "options")}
         self._projection = pn.Row(self.axes, self.region, sizing_mode="stretch_width", margin=0, styles={"gap": "8px"})
         self._follow()
         session.watch(
             self._follow,
             ["run", "others", "subsystem", "histogram", "reductor", "every", "axes", "region", "log", "normalised",
-             "pulls", "cumulative", "complaints", "archive"],
+             "pulls", "options", "cumulative", "complaints", "archive"],
         )  # fmt: skip
         self.search.param.watch(self._follow, "value_input")
         self.group.param.watch(self._follow, "value")
@@ -57,6 +61,7 @@ class Controls(pn.viewable.Viewer):
         self.subsystem.param.watch(self._go, "value")
         self.typed.param.watch(self._type, "value")
         self.region.param.watch(self._type_region, "value")
+        self.options.param.watch(self._type_options, "value")
         self.add.param.watch(self._add, "value")
 
     def matching(self, words: str, group: str = "") -> list[str]:
@@ -98,6 +103,11 @@ class Controls(pn.viewable.Viewer):
         self.session.choose(region=event.new)
         self._show_texts()
 
+    def _type_options(self, event: Any) -> None:
+        """Choose the options that were typed."""
+        self.session.choose(options=event.new)
+        self._show_texts()
+
     def _follow(self, *_: Any) -> None:
         """Show the view. Options and value change together, so that no widget passes through a choice nobody made."""
         session, view, content = self.session, self.session.view, self.session.loaded.cumulative
@@ -117,6 +127,7 @@ class Controls(pn.viewable.Viewer):
             )
         self.histogram.param.update(options=names, value=view.histogram or None)
         self._show_projection()
+        self._show_options()
         titles = theme.axis_titles(content)
         names = dict.fromkeys([*session.reductors, view.reductor] if view.reductor else session.reductors)
         self.reductor.param.update(
@@ -143,6 +154,13 @@ class Controls(pn.viewable.Viewer):
             self.group.param.update(options={"All": ""} | {title: title for title in groups}, value="")
         self.group.visible = len(groups) > 1
 
+    def _show_options(self) -> None:
+        """The field for options of the plug-in, where they change what is shown."""
+        known = detector(self.session.view.subsystem)
+        shown = first_fitting(known.hot_channels, self.session.view.histogram) is not None and bool(known.options)
+        about = "\n".join(f"{one.name}: {one.help} ({one.expects})" for one in known.options)
+        self.options.param.update(visible=shown, placeholder=possible(known), description=about or None)
+
     def _show_texts(self) -> None:
         """Show typed texts as the view has them; a wrong one stays, to be corrected."""
         session, view = self.session, self.session.view
@@ -150,6 +168,8 @@ class Controls(pn.viewable.Viewer):
             _set(self.typed, "" if view.reductor in session.reductors else view.reductor)
         if "region" not in session.complaints:
             _set(self.region, view.region)
+        if "options" not in session.complaints:
+            _set(self.options, view.options)
 
     def _show_others(self, labels: dict[str, int]) -> None:
         """Other runs shown, ticked, and those that can be added."""
@@ -181,7 +201,7 @@ class Controls(pn.viewable.Viewer):
             self.incidents, self.run, pn.Row(self.subsystem, self.add, **row), self.others,
             pn.Row(self.search, self.group, **row), self.histogram, self._projection, self.complaints["region"],
             pn.Row(self.reductor, self.every, **row), self.typed, self.complaints["reductor"],
-            pn.Row(self.log, self.normalised, **row), self.pulls,
+            self.options, self.complaints["options"], pn.Row(self.log, self.normalised, **row), self.pulls,
             sizing_mode="stretch_both", margin=0,
         )  # fmt: skip
 

@@ -18,6 +18,7 @@ from dashboards.pictures.trend import Timeline, time_limits, trend, trend_by_run
 from dashboards.state.reference import Compared, compared
 from dashboards.state.session import Session
 from dashboards.state.slices import Slices, time_slices, whole_runs
+from owtrend.detectors import detector
 from owtrend.histograms.time_slice import gaps
 from owtrend.model import schema
 
@@ -46,6 +47,7 @@ class HistogramPage(pn.viewable.Viewer):
         wide: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": 0, "stylesheets": [theme.TEXT]}
         self.notes, self.heading, self.key, self.facts, self.stale = (pn.pane.HTML("", **wide) for _ in range(5))
         self.why = pn.pane.HTML("", **wide, css_classes=["reasons"])
+        self.hot = pn.pane.HTML("", visible=False, **wide)
         self.signs, self.score_signs = (pn.pane.HTML("", **wide, css_classes=["signs"]) for _ in range(2))
         self.slider = _Slider(
             start=0, end=1, value=(0, 1), show_value=False, bar_color=theme.BLUE, stylesheets=[theme.WIDGETS],
@@ -72,6 +74,7 @@ class HistogramPage(pn.viewable.Viewer):
             ),
             pn.Row(self.facts, self.everything, sizing_mode="stretch_width", margin=(6, 0, 0, 0), min_height=28),
             self.why,
+            self.hot,
             self.slider,
             self.stale,
             self.signs,
@@ -82,7 +85,9 @@ class HistogramPage(pn.viewable.Viewer):
         )  # fmt: skip
         self._timeline: Timeline | None = None
         self._follow({"cumulative", "findings"})
-        session.watch(self._follow, ["start", "stop", "trend", "findings", "notes", "archive", *_NEW_PICTURES])
+        session.watch(
+            self._follow, ["start", "stop", "trend", "findings", "notes", "archive", "options", *_NEW_PICTURES]
+        )
         self.slider.param.watch(lambda event: self.choose_edges(*event.new), "value")
         self.everything.on_click(lambda _: session.choose(start=None, stop=None))
 
@@ -103,8 +108,9 @@ class HistogramPage(pn.viewable.Viewer):
 
     def _picture(self, slices: Slices, title: str) -> hv.Element | hv.Overlay:
         view = self.session.view
+        lines = () if view.axes else detector(view.subsystem).display(view.histogram).lines
         return histogram.histogram(
-            slices.shown, title=title, log=view.log, normalised=view.normalised, others=slices.others
+            slices.shown, title=title, log=view.log, normalised=view.normalised, others=slices.others, lines=lines
         )
 
     def choose_edges(self, first: int, last: int) -> None:
@@ -171,6 +177,8 @@ class HistogramPage(pn.viewable.Viewer):
                 self._redraw_slice()
             self.facts.object = text.slice_facts(self._slices.data.content)
             self.why.object = text.why(session)
+            hot = text.hot_channels(session, self._slices.data.content)
+            self.hot.param.update(object=hot, visible=bool(hot))
             self._show_interval()
 
     def _redraw_slice(self) -> None:

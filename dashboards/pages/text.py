@@ -9,12 +9,16 @@ import xarray as xr
 
 from dashboards.pictures import theme
 from dashboards.pictures.scores import SIGNS, sign_of
+from dashboards.state.options import options
 from dashboards.state.region import summed_over
 from dashboards.state.session import Session
+from owtrend.detectors import detector
+from owtrend.detectors.protocol import first_fitting
+from owtrend.errors import OwtrendError
 from owtrend.model.rows import State
 from owtrend.model.wording import plural
 
-__all__ = ["entries", "heading", "key", "notes", "signs", "slice_facts", "stale", "time_text", "why"]
+__all__ = ["entries", "heading", "hot_channels", "key", "notes", "signs", "slice_facts", "stale", "time_text", "why"]
 
 _WARNINGS = {
     "restart": "Entries or bins fell: counting started again at zero. Counts before and after are added.",
@@ -30,6 +34,7 @@ _STEPS = {
     State.GAUGE: ("a state", "No counts: what is shown is its last value."),
     State.RESET: ("reset at each snapshot", "Bins and entries fall again and again: each snapshot is a gain."),
 }
+_HOT = 5  # hot channels that are listed
 _KINDS = 5  # kinds of findings that are listed
 _LABELS = 3  # labels that are listed
 _REPORTS = "Snapshots in which this histogram changed; parts of the detector report every few minutes"
@@ -112,6 +117,30 @@ def why(session: Session) -> str:
         return f"<p>Not scored yet: run <b>owtrend compute {escape(session.archive.location)}</b></p>"
     where = "run" if view.start is None and view.stop is None else "slice"
     return f"<p>✓ No findings in this histogram in this {where}.</p>"
+
+
+def hot_channels(session: Session, content: xr.Dataset) -> str:
+    """The hot channels of a time slice; empty for a histogram whose bins are no channels."""
+    view, known = session.view, detector(session.view.subsystem)
+    declared = first_fitting(known.hot_channels, view.histogram)
+    if declared is None or view.axes:
+        return ""
+    given = options(view.options)
+    settings = known.settings(given)
+    threshold = float(settings.get("hot_channel_threshold", 0)) or declared.threshold
+    words = f"above {threshold:g}{' per event' if settings.get('scale_events', True) else ''}"
+    try:
+        found = session.archive.hot_channels_in(content, given)
+    except OwtrendError as error:
+        return f"<p>Hot channels: {escape(str(error))}</p>"
+    if not len(found):
+        return f"<p>No hot channels {words}.</p>"
+    shown = [
+        f"<b>{row['channel']}</b> ({row['rate']:.3g}{', ' if row['place'] else ''}{escape(row['place'])})"
+        for row in found.head(_HOT).to_dict("records")
+    ]
+    more = f" and {len(found) - _HOT:,} more" if len(found) > _HOT else ""
+    return f'<p><span class="warn">{plural(len(found), "hot channel")}</span> {words}: {"; ".join(shown)}{more}</p>'
 
 
 def stale(session: Session) -> str:

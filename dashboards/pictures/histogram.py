@@ -19,6 +19,7 @@ import owtrend
 from dashboards.pictures import theme
 from dashboards.pictures.axes import BinAxis, limits
 from dashboards.pictures.coarse import coarse
+from owtrend.detectors import Line
 
 __all__ = [
     "CROWD",
@@ -33,6 +34,7 @@ __all__ = [
     "with_error",
 ]
 
+_LINES = "lines of the detector"
 CROWD = 200  # error bars of more bins are a smear; the hover text still has each error
 TOOLS = ["pan", "box_zoom", "wheel_zoom", "reset", "save"]
 _PER_ENTRY = {"entries": "fraction of entries", "content": "content per entry"}
@@ -42,7 +44,7 @@ _BARS = {"color": theme.BLUE, "line_width": 1, "lower_head": None, "upper_head":
 
 def histogram(
     content: xr.Dataset, *, title: str = "", log: bool = False, normalised: bool = False,
-    others: Mapping[int, xr.Dataset | None] | None = None,
+    others: Mapping[int, xr.Dataset | None] | None = None, lines: Sequence[Line] = (),
 ) -> hv.Element | hv.Overlay:  # fmt: skip
     """The picture of a histogram of one or two axes, without rows in time, such as a time slice.
 
@@ -61,12 +63,14 @@ def histogram(
     others
         The same histogram in further runs, drawn over it in the colours of `theme.RUNS`, in 1-D; None draws nothing.
         Labelled bins are drawn where this histogram has their label.
+    lines
+        Drawn over a map, such as the edges of detector modules.
     """
     content = coarse(as_xy(content))
     table, label = _table(content, normalised)
     title = " · ".join([title, *_merged_words(content)])
     if "y" in table.dims:
-        return _map(table, title, label, log)
+        return _map(table, title, label, log, lines)
     further = [
         None if one is None else _by_label(_table(coarse(as_xy(one)), normalised)[0], table)
         for one in (others or {}).values()
@@ -229,7 +233,7 @@ def _points(table: xr.Dataset, title: str, label: str, overlay: _Overlay) -> hv.
     return picture.opts(**_heights(axis, title, label, ylim))
 
 
-def _map(table: xr.Dataset, title: str, label: str, log: bool) -> hv.QuadMesh | hv.Image:
+def _map(table: xr.Dataset, title: str, label: str, log: bool, lines: Sequence[Line] = ()) -> hv.QuadMesh | hv.Image:
     content, error = (part.astype(np.float32) for part in _value_and_error(table.transpose("y", "x")))
     may_be_zero = is_profile(table) or table.attrs["gauge"]  # as a mean or a state; a count of zero is an empty bin
     empty = np.isnan(content) | ((content == 0) & (error == 0) & (not may_be_zero)) | ((content <= 0) & log)
@@ -238,7 +242,19 @@ def _map(table: xr.Dataset, title: str, label: str, log: bool) -> hv.QuadMesh | 
     return mesh(
         table, parts, [(label, with_error("content"))], title=title if label == "entries" else f"{title} · {label}",
         clim=limits(colour, log=log, padding=0.0), cmap=theme.CMAP, cnorm="log" if log else "linear",
+        hooks=[theme.figure, *([_drawn_over(lines)] if lines else [])],
     )  # fmt: skip
+
+
+def _drawn_over(lines: Sequence[Line]) -> Callable[[Any, Any], None]:
+    """Hook: lines over a map, drawn once per figure."""
+
+    def hook(plot: Any, _: Any) -> None:
+        if plot.state.select_one({"name": _LINES}) is None:
+            ends = {"xs": [list(line.x) for line in lines], "ys": [list(line.y) for line in lines]}
+            plot.state.multi_line(**ends, line_color=theme.VERMILION, line_width=1, line_alpha=0.8, name=_LINES)
+
+    return hook
 
 
 def mesh(

@@ -11,10 +11,12 @@ from dashboards.state import interval, load, region
 from dashboards.state.findings import findings, kept_findings
 from dashboards.state.load import Loaded
 from dashboards.state.news import News, news
+from dashboards.state.options import option_text
 from dashboards.state.reference import slice_reference
 from dashboards.state.view import View, from_address
+from owtrend.detectors import detector
 from owtrend.display import printable
-from owtrend.errors import UsageError
+from owtrend.errors import NotFoundError, UsageError
 from owtrend.model.histogram import display_name
 from owtrend.times import parse_interval
 
@@ -40,7 +42,7 @@ class Session:
     notes
         What could not be shown as asked for, and what is shown instead.
     complaints
-        What is wrong with a text somebody typed, by its field: ``reductor`` or ``region``.
+        What is wrong with a text somebody typed, by its field: ``reductor``, ``region`` or ``options``.
     """
 
     def __init__(self, archive: owtrend.Archive, **wanted: Any) -> None:
@@ -171,6 +173,7 @@ class Session:
         start, stop = interval.between_snapshots(cumulative, wanted["start"], wanted["stop"], notes)
         complaints = {name: why for name, why in self.complaints.items() if name not in changes and same}
         axes, chosen_region = self._projection(cumulative, wanted, "region" in changes, complaints)
+        chosen_options = self._options(subsystem, same, wanted["options"], "options" in changes, complaints)
         runs = sorted([run, *further])
         every = _length(wanted["every"], notes)
         kept_reductors = Loaded(histograms=table).reductors(histogram)
@@ -197,7 +200,7 @@ class Session:
             View(
                 run=run, others=others, subsystem=subsystem, histogram=histogram, reductor=reductor, every=every,
                 axes=axes, region=chosen_region, start=start, stop=stop, log=_is_true(wanted["log"]),
-                normalised=normalised, pulls=pulls,
+                normalised=normalised, pulls=pulls, options=chosen_options,
             ),
             Loaded(table, cumulative, further, trend, found, reference), notes, complaints, changed,
         )  # fmt: skip
@@ -250,6 +253,17 @@ class Session:
                 if typed:
                     complaints.setdefault("region", str(error))
         return axes, ""
+
+    def _options(self, subsystem: str, same: bool, text: str | None, typed: bool, complaints: dict[str, str]) -> str:
+        """Options of the detector, as far as it has them; those of another subsystem are forgotten."""
+        known = detector(subsystem)
+        for words in (text if typed or same else None, self.view.options if same else None):
+            try:
+                return option_text(known, words or "")
+            except (NotFoundError, UsageError) as error:
+                if typed:
+                    complaints.setdefault("options", str(error))
+        return ""
 
 
 def _is_same(value: Any, before: Any) -> bool:

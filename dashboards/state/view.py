@@ -13,7 +13,7 @@ __all__ = ["ADDRESS", "View", "from_address"]
 ADDRESS = {
     "run": "run", "others": "with", "subsystem": "subsystem", "histogram": "histogram", "reductor": "reductor",
     "every": "every", "axes": "axes", "region": "range", "start": "start", "stop": "stop", "log": "log",
-    "normalised": "norm", "pulls": "pulls",
+    "normalised": "norm", "pulls": "pulls", "options": "options",
 }  # fmt: skip
 
 
@@ -41,6 +41,8 @@ class View:
         Contents per entry.
     pulls
         Compare the time slice with a reference, bin by bin.
+    options
+        Options of the detector that differ from their defaults, such as ``scale_events=no``.
     """
 
     run: int | None = None
@@ -56,6 +58,7 @@ class View:
     log: bool = False
     normalised: bool = False
     pulls: bool = False
+    options: str = ""
 
     @property
     def address(self) -> str:

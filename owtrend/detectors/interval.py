@@ -1,7 +1,7 @@
 """One interval of a run as a plug-in sees it: its slice, its derived histograms, its hot channels per event."""
 
 import glob
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -23,7 +23,7 @@ from owtrend.histograms.subsystem_slice import TimeSlice, time_slices
 from owtrend.histograms.time_slice import time_slice
 from owtrend.store.reader import Reader
 
-__all__ = ["derived", "hot_channels", "subsystem_slice"]
+__all__ = ["derived", "hot_channels", "hot_channels_in", "subsystem_slice"]
 
 SCALE, THRESHOLD = "scale_events", "hot_channel_threshold"  # options with a meaning for every detector that has them
 
@@ -44,6 +44,7 @@ class _Interval:
 
     def __init__(self, of: Home, config: Config, run: int, start: Any, stop: Any, scaled: bool) -> None:
         self._of, self._config, self._run, self._ends, self._scaled = of, config, run, (start, stop), scaled
+        self._counter: channels.EventsOfRun | None = None
 
     def slice_of(self, name: str) -> xr.Dataset:
         """The slice of one histogram, flow bins included."""
@@ -51,13 +52,15 @@ class _Interval:
         pieces = [run_histogram.find(of.view, self._run, of.find(name), None)]
         return time_slice(labelled(pieces, ragged=False, flow=True, subsystem=of.name), *self._ends)
 
+    def counter(self) -> channels.EventsOfRun:
+        """What counts the events of the run."""
+        if self._counter is None:
+            self._counter = channels.EventsOfRun(self._of.view, self._run, self._of.detector, self._config)
+        return self._counter
+
     def events(self, gained: xr.Dataset) -> float | None:
         """The events in the time that a slice covers; None if contents are not to be divided."""
-        if not self._scaled:
-            return None
-        if "_counter" not in vars(self):
-            self._counter = channels.EventsOfRun(self._of.view, self._run, self._of.detector, self._config)
-        return self._counter.during(gained)
+        return self.counter().during(gained) if self._scaled else None
 
 
 def derived(
@@ -79,6 +82,16 @@ def derived(
     return {one.name: derive.made(one, interval.slice_of, interval.events) for one in chosen}
 
 
+def hot_channels_in(
+    gained: xr.Dataset, of: Home, settings: Mapping[str, Any], counter: Callable[[], channels.EventsOfRun]
+) -> pd.DataFrame:
+    """Hot channels of a time slice, with or without flow bins; ``counter`` is called if events are needed."""
+    flow = slice(1, -1) if gained.attrs["flow"] else slice(None)
+    events = counter().during(gained) if settings.get(SCALE, True) else None
+    threshold = float(settings.get(THRESHOLD, 0)) or None
+    return channels.hot_channels(gained.isel(x=flow), of.detector, events=events, threshold=threshold)
+
+
 def hot_channels(
     reader: Reader, config: Config, subsystem: str, run: int, start: Any, stop: Any, *, select: Sequence[str] = (),
     options: Mapping[str, Any] | None = None,
@@ -96,14 +109,10 @@ def hot_channels(
         ]  # fmt: skip
         if not entries:
             raise NotFoundError(f"{of.view.where}: no histogram of run {run} has a threshold for hot channels")
-    interval = _Interval(of, config, run, start, stop, bool(settings.get(SCALE, True)))
+    interval = _Interval(of, config, run, start, stop, scaled=True)
     tables = []
     for entry in entries:
-        gained = interval.slice_of(entry.name)
-        threshold = float(settings.get(THRESHOLD, 0)) or None
-        found = channels.hot_channels(
-            gained.isel(x=slice(1, -1)), of.detector, events=interval.events(gained), threshold=threshold
-        )
+        found = hot_channels_in(interval.slice_of(entry.name), of, settings, interval.counter)
         tables.append(found.assign(histogram=entry.name))
     columns = ["histogram", *channels.COLUMNS]
     return pd.concat(tables, ignore_index=True)[columns]

@@ -10,7 +10,7 @@ import pandas as pd
 from owtrend.detectors.plugins import detector, detectors
 from owtrend.detectors.protocol import Derived, Detector
 from owtrend.display import quoted
-from owtrend.errors import NotFoundError, UsageError
+from owtrend.errors import AmbiguousNameError, NotFoundError, UsageError
 from owtrend.model.histogram import Path, display_name
 from owtrend.model.registry import HistogramEntry, matching
 from owtrend.store.reader import Reader, SubsystemReader
@@ -107,11 +107,17 @@ class Home:
             raise NotFoundError(f"{self.view.where}: {quoted(entry.name)} is none of the histograms of {self.name}")
         return entry
 
-    def find_derived(self, name: str | Path) -> DerivedHistogram | None:
-        """The derived histogram of a name; None if it is stored, or unknown."""
-        if not self.detector.derived or (isinstance(name, tuple) and (name in self.view.registry.histograms)):
-            return None
-        return self.derived.get(name if isinstance(name, str) else display_name(name))
+    def resolve(self, name: str | Path) -> HistogramEntry | DerivedHistogram:
+        """The histogram of a name, stored or derived; raises as `find`."""
+        try:
+            return self.find(name)
+        except AmbiguousNameError:
+            raise
+        except NotFoundError:
+            text = name if isinstance(name, str) else display_name(name)
+            if not self.detector.derived or (made := self.derived.get(text)) is None:
+                raise
+            return made
 
     def select(self, histograms: Sequence[str | Path] | str | None) -> list[HistogramEntry]:
         """Its histograms of these names, those that fit a shell pattern, or all (None); raises as `find`."""

@@ -39,6 +39,8 @@ def installed() -> Installed:
             one = point.load()
             if not isinstance(one, Detector):
                 raise TypeError(f"{point.value} is a {type(one).__name__}, expected an owtrend.detectors.Detector")
+            if not one.name:
+                raise ValueError(f"{point.value} has no name, expected that of a subsystem")
         except (Exception, SystemExit) as error:  # whatever its code raises
             found.problems[where] = printable(f"{type(error).__name__}: {error}", 300)
             _log.warning("detector %s cannot be used: %s", where, found.problems[where])

@@ -296,7 +296,7 @@ class Detector:
         for name, one in {"events": EventCount, "host": Host}.items():
             if not isinstance(getattr(self, name), one | None):
                 raise UsageError(f"detector {quoted(self.name)}: {name} is no {one.__name__}")
-        if not isinstance(self.name, str) or not self.name:
+        if not isinstance(self.name, str):
             raise UsageError(f"a detector with the name {quoted(self.name)}; expected that of a subsystem")
 
     def settings(self, given: Mapping[str, Any] | None = None) -> dict[str, Value]:

@@ -97,7 +97,7 @@ def test_derived_histograms_need_all_of_their_sources():
     assert "1" not in derived_histograms(made, [*names, "1"])  # what is stored is not derived
 
 
-@pytest.mark.parametrize("wrong", [{"groups": [Group("a", "*")]}, {"styles": ("*",)}, {"host": "HLT"}, {"name": ""}])
+@pytest.mark.parametrize("wrong", [{"groups": [Group("a", "*")]}, {"styles": ("*",)}, {"host": "HLT"}, {"name": 7}])
 def test_what_is_no_declaration_is_refused(wrong):
     with pytest.raises(UsageError):
         Detector(**{"name": "X", **wrong})
@@ -140,10 +140,10 @@ def test_a_broken_plug_in_is_named_and_stops_nothing(monkeypatch, caplog):
     good = Detector("GOOD")
     offered(
         monkeypatch, ("A", "broken", ImportError("no module named scipy9")), ("B", "wrong", 7),
-        ("C", "leaves", SystemExit(3)), ("D", "good", good),
+        ("C", "leaves", SystemExit(3)), ("D", "good", good), ("E", "nameless", Detector("")),
     )  # fmt: skip
     assert plugins.detectors() == {"GOOD": good}
-    assert set(plugins.installed().problems) == {"A of broken", "B of wrong", "C of leaves"}
+    assert set(plugins.installed().problems) == {"A of broken", "B of wrong", "C of leaves", "E of nameless"}
     assert "A of broken cannot be used: ImportError: no module named scipy9" in caplog.text
     assert archive_of(snapshot(1, histogram([0, 1, 0], "h"))).groups("EMC")["group"].tolist() == ["Other histograms"]
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+import owtrend
 from dashboards.pages import text
 from dashboards.pages.controls import Controls
 from dashboards.state.session import Session
@@ -8,11 +9,9 @@ from owtrend.model.axis import Axis
 from tests.builders import archive_of, histogram, snapshot
 
 NAMES = (
-    "EMCTRQA_histEvents",
-    "EMCTRQA_histFastORL0Amp_SM3",
-    "EMCTRQA_histFastORL0Amp_SM4",
-    "EMCTRQA_histAmpEdgePosEMCL0",
-)
+    "EMCTRQA_histEvents", "EMCTRQA_histFastORL0Amp_SM3", "EMCTRQA_histFastORL0Amp_SM4", "EMCTRQA_histAmpEdgePosEMCL0",
+    "EMCTRQA_histFastORL0Amp",
+)  # fmt: skip
 TRACKS = "TPCQA/h_tpc_track_pos_recvertex_0_5_7"
 
 
@@ -20,7 +19,8 @@ TRACKS = "TPCQA/h_tpc_track_pos_recvertex_0_5_7"
 def controls():
     rows = []
     for minute in (1, 2):
-        rows.append(snapshot(minute, *(histogram([0, minute, 0], name) for name in NAMES)))
+        channels = histogram([0, 0, 2 * minute, 0, 0], NAMES[4])
+        rows.append(snapshot(minute, channels, *(histogram([0, 2 * minute, 0], name) for name in NAMES[:4])))
         axes = [Axis.spaced(16, 0, 160), Axis.spaced(2, -1.5, 1.5), Axis(np.array([0.01, 0.45, 20.0]), regular=False)]
         rows.append(snapshot(minute, histogram(minute * np.ones((18, 4, 4)), TRACKS, axes), subsystem="TPC"))
         rows.append(snapshot(minute, histogram([0, minute, 0], "fHistVZERO_SPDClusters"), subsystem="HLT"))
@@ -34,11 +34,12 @@ def emc(controls):
 
 
 def test_the_list_has_the_groups_and_titles_of_the_plug_in(controls):
-    assert list(controls.group.options) == ["All", "FastOR L0 amplitude", "L0 trigger", "Other EMC"]
+    assert list(controls.group.options) == ["All", "FastOR L0 amplitude", "L0 trigger", "FastOR", "Other EMC"]
     assert controls.histogram.options == {
         "SM 3": NAMES[1],
         "SM 4": NAMES[2],
         "AmpEdgePosEMCL0": NAMES[3],
+        "FastORL0Amp": NAMES[4],
         "Events": NAMES[0],
     }
     controls.group.value = "FastOR L0 amplitude"
@@ -68,3 +69,27 @@ def test_a_hosted_subsystem_can_be_chosen(controls):
     session.choose(subsystem="V0", histogram=None)
     assert (session.view.histogram, session.notes) == ("fHistVZERO_SPDClusters", [])
     assert session.loaded.trend["value"].values.tolist() == [0.5, 0.5]
+
+
+def test_options_are_typed_and_kept_in_the_address(controls):
+    session = controls.session
+    assert not controls.options.visible
+    session.choose(histogram=NAMES[4])
+    assert controls.options.visible
+    assert controls.options.placeholder == "scale_events=yes, hot_channel_threshold=0"
+    whole = owtrend.time_slice(session.loaded.cumulative)
+    assert text.hot_channels(session, whole) == "<p>No hot channels above 10000 per event.</p>"
+    controls.options.value = "hot_channel_threshold=0.50, scale_events=yes"
+    assert session.view.options == "hot_channel_threshold=0.5"
+    assert "options=hot_channel_threshold=0.5" in session.view.address.replace("%3D", "=")
+    assert "<b>1</b> (1, supermodule 0, TRU 0, FastOR 1 (column 0, row 1))" in text.hot_channels(session, whole)
+    controls.options.value = "hot_channel_threshold=many"
+    assert "expected a number from 0" in session.complaints["options"]
+    assert session.view.options == "hot_channel_threshold=0.5"
+    session.choose(subsystem="HLT", histogram=None)
+    assert session.view.options == ""
+
+
+def test_an_address_with_options_that_mean_nothing_has_the_defaults(controls):
+    session = Session.from_address(controls.session.archive, {"subsystem": "EMC", "options": "scale=no,flag"})
+    assert (session.view.options, session.complaints) == ("", {"options": "'flag': expected name=value"})
