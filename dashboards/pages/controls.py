@@ -9,9 +9,9 @@ import panel as pn
 from dashboards.pages.incidents import Incidents
 from dashboards.pictures import histogram, theme
 from dashboards.state import load, region
-from dashboards.state.options import possible
 from dashboards.state.session import MOST, Session
 from owtrend.detectors import detector
+from owtrend.detectors.options import possible
 from owtrend.detectors.protocol import first_fitting
 
 __all__ = ["Controls"]

@@ -9,10 +9,10 @@ import xarray as xr
 
 from dashboards.pictures import theme
 from dashboards.pictures.scores import SIGNS, sign_of
-from dashboards.state.options import options
 from dashboards.state.region import summed_over
 from dashboards.state.session import Session
 from owtrend.detectors import detector
+from owtrend.detectors.options import options
 from owtrend.detectors.protocol import first_fitting
 from owtrend.errors import OwtrendError
 from owtrend.model.rows import State

@@ -11,10 +11,10 @@ from dashboards.state import interval, load, region
 from dashboards.state.findings import findings, kept_findings
 from dashboards.state.load import Loaded
 from dashboards.state.news import News, news
-from dashboards.state.options import option_text
 from dashboards.state.reference import slice_reference
 from dashboards.state.view import View, from_address
 from owtrend.detectors import detector
+from owtrend.detectors.options import option_text
 from owtrend.display import printable
 from owtrend.errors import NotFoundError, UsageError
 from owtrend.model.histogram import display_name

@@ -1,6 +1,6 @@
 """Options of a detector as users type them: ``scale_events=no, hot_channel_threshold=0.02``."""
 
-from owtrend.detectors import Detector
+from owtrend.detectors.protocol import Detector
 from owtrend.errors import UsageError
 
 __all__ = ["option_text", "options", "possible"]
