@@ -43,8 +43,9 @@ def _run_numbers(ctx: click.Context, _: click.Parameter, text: str | None) -> li
     if ctx.resilient_parsing or (text is None and not filters):
         return None
     if filters:
-        from owtrend.conditions.selection import fitting_runs, run_spans
+        from owtrend.conditions.selection import run_spans
         from owtrend.conditions.stored import Conditions
+        from owtrend.quality.run_choice import fitting_runs
         from owtrend.store.repository import Store
 
         conditions = Conditions(Store.open(ctx.params["store"]).reader())

@@ -1,17 +1,20 @@
-"""Runs chosen by their conditions: ``period=LHC18b``, ``energy>=6500``."""
+"""Runs chosen by one condition: ``period=LHC18b``, ``energy>=6500``."""
 
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from owtrend.conditions.stored import Conditions
 from owtrend.display import quoted
-from owtrend.errors import NotFoundError, UsageError
+from owtrend.errors import UsageError
 
-__all__ = ["fitting_runs", "run_spans"]
+__all__ = ["Filter", "fitting", "run_spans"]
 
-_FILTER = re.compile(r"\s*([^\W\d][\w.]*)\s*(==|!=|<=|>=|=|<|>)\s*(.*?)\s*", re.DOTALL)
+_FILTER = re.compile(
+    r"""\s*([^\W\d][\w.]*)\s*(==|!=|<=|>=|=|<|>)\s*("[^"]*"|'[^']*'|[^'"<>=&|()!\s][^'"<>=&|()!]*?)\s*"""
+)
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq, "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt,
     ">=": operator.ge,
@@ -19,42 +22,43 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
-def fitting_runs(conditions: Conditions, spans: Mapping[int, tuple[int, int]], filters: Sequence[str]) -> list[int]:
-    """The runs that pass all filters; one without a value passes none.
+@dataclass(frozen=True)
+class Filter:
+    """A condition, how it is compared, and with what; quotes around a text may be left out."""
+
+    name: str
+    comparison: str
+    value: str
+
+    @classmethod
+    def parsed(cls, text: str) -> "Filter | None":
+        """A filter as people type it; None if it is something else."""
+        match = _FILTER.fullmatch(text)
+        if match is None:
+            return None
+        name, comparison, value = match.groups()
+        return cls(name, comparison, value[1:-1] if value[0] in "'\"" else value)
+
+
+def fitting(conditions: Conditions, spans: Mapping[int, tuple[int, int]], one: Filter) -> list[int]:
+    """The runs that pass a filter; one without a value does not.
 
     Parameters
     ----------
     spans
         Begin and end of each run [ns UTC].
-    filters
-        A condition, one of ``= != < <= > >=``, and a value; quotes around a text may be left out.
 
     Raises
     ------
     UsageError
-        If a filter is none, or its value is of another kind than the condition.
+        If the value is of another kind than the condition.
     NotFoundError, AmbiguousNameError
-        If there is no such condition, or no run passes.
+        If there is no such condition, or several have that name.
     """
-    runs = dict(spans)
-    for text in filters:
-        match = _FILTER.fullmatch(text)
-        if match is None:
-            raise UsageError(f"--where {quoted(text)}: expected a condition and a value, such as period=LHC18b")
-        name, comparison, value = match.groups()
-        table, column = conditions.find(name)
-        wanted = _value(value, table.columns[column].dtype.kind, text)
-        compare = _COMPARE[comparison]
-        values = conditions.of_runs(name, runs)
-        runs = {
-            run: span for run, span in runs.items()
-            if values[run] is not None and values[run] == values[run] and compare(values[run], wanted)
-        }  # fmt: skip
-    if not runs:
-        raise NotFoundError(
-            f"no run with {quoted(' and '.join(filters), 200)}; `owtrend runs --conditions` lists values"
-        )
-    return sorted(runs)
+    table, column = conditions.find(one.name)
+    wanted, compare = _value(one, table.columns[column].dtype.kind), _COMPARE[one.comparison]
+    values = conditions.of_runs(one.name, spans)
+    return [run for run, value in values.items() if value is not None and value == value and compare(value, wanted)]
 
 
 def run_spans(conditions: Conditions) -> dict[int, tuple[int, int]]:
@@ -68,13 +72,11 @@ def run_spans(conditions: Conditions) -> dict[int, tuple[int, int]]:
     return spans
 
 
-def _value(text: str, kind: str, where: str) -> Any:
-    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
-        text = text[1:-1]
+def _value(one: Filter, kind: str) -> Any:
     if kind == "O":
-        return text
+        return one.value
     try:
-        return _TRUTH[text.casefold()] if kind == "b" else float(text)
+        return _TRUTH[one.value.casefold()] if kind == "b" else float(one.value)
     except (KeyError, ValueError) as error:
         what = "true or false" if kind == "b" else "a number"
-        raise UsageError(f"--where {quoted(where)}: {quoted(text)} is not {what}, as that condition is") from error
+        raise UsageError(f"--where: {quoted(one.value)} is not {what}, as {quoted(one.name)} is") from error

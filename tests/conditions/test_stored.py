@@ -11,7 +11,6 @@ from owtrend.cli.main import status
 from owtrend.comparison.reference import comparable
 from owtrend.compute.stale import score_settings
 from owtrend.conditions.columns import table_of
-from owtrend.conditions.selection import fitting_runs, run_spans
 from owtrend.conditions.stored import Conditions, add, remove
 from owtrend.config import Config, ScoreConfig
 from owtrend.errors import AmbiguousNameError, NotFoundError, StoreError, UsageError
@@ -105,31 +104,6 @@ def test_columns_of_one_name_in_two_tables_are_qualified(own):
     assert archive.condition("counts.rate", 300001).values.tolist() == [5] * 3
     with pytest.raises(AmbiguousNameError, match=r"counts\.rate, rates\.rate"):
         archive.condition("rate", 300000)
-
-
-@pytest.mark.parametrize(
-    ("filters", "runs"),
-    [
-        (["period=a"], [300000, 300001]),
-        (["period == 'a'", "good=true"], [300000]),
-        (["period!=a"], [300002]),
-        (["interaction_rate >= 110"], [300001, 300002]),
-        (["logbook.good = no"], [300001]),
-    ],
-)
-def test_runs_are_chosen_by_conditions(store, filters, runs):
-    conditions = Conditions(store.reader())
-    assert fitting_runs(conditions, run_spans(conditions), filters) == runs
-
-
-@pytest.mark.parametrize(
-    "text", ["period", "period=c", "rate=fast", "good=perhaps", "__import__('os')=1", "nothing=1", "=1"]
-)
-def test_a_filter_that_means_nothing_is_one_line(store, text):
-    conditions = Conditions(store.reader())
-    with pytest.raises((UsageError, NotFoundError)) as error:
-        fitting_runs(conditions, run_spans(conditions), [text])
-    assert str(error.value).isprintable()
 
 
 def test_an_export_has_conditions_as_columns(store, tmp_path):
