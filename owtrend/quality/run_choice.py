@@ -57,7 +57,9 @@ def _by_expression(conditions: Conditions, runs: Spans, text: str) -> list[int]:
             f"--where {quoted(text)}: {error}; or a condition and a value, such as period=LHC18b"
         ) from error
     if other := sorted(name for what, name in expression.inputs if what != "condition"):
-        raise UsageError(f"--where {quoted(text)}: {other[0]} is no condition; write condition({quoted(other[0])}) for one")
+        raise UsageError(
+            f"--where {quoted(text)}: {other[0]} is no condition; write condition({quoted(other[0])}) for one"
+        )
     inputs: dict[tuple[str, str], NDArray[Any]] = {}
     for what, name in expression.inputs:
         values = np.empty(len(runs), dtype=object)

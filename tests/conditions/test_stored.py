@@ -13,7 +13,7 @@ from owtrend.compute.stale import score_settings
 from owtrend.conditions.columns import table_of
 from owtrend.conditions.stored import Conditions, add, remove
 from owtrend.config import Config, ScoreConfig
-from owtrend.errors import AmbiguousNameError, NotFoundError, StoreError, UsageError
+from owtrend.errors import AmbiguousNameError, NotFoundError, StoreError
 from owtrend.outliers.reference_pool import ScoreSettings
 from owtrend.output import tables
 from owtrend.store.repository import Store
