@@ -725,13 +725,17 @@ class Archive(Displayed):
 
         Columns ``id``, ``state`` (see `owtrend.quality.alarms.alarm.State`), ``quality`` (at its worst), ``start``,
         ``fired`` and ``stop`` (UTC; NaT: it is on), ``run``, ``subsystem``, ``source`` (rule, incident or source),
-        ``name`` (of the rule, or id of the incident), ``histogram``, ``why``, ``acknowledged`` (by whom), ``silenced``
-        and ``announced`` (when people were first sent word of it).
+        ``name`` (of the rule, or id of the incident), ``histogram``, ``why``, ``place`` (of an incident, as of
+        `findings`), ``acknowledged`` (by whom), ``silenced`` and ``announced`` (when people were first sent word of
+        it).
         """
+        from owtrend.detectors.plugins import with_places
         from owtrend.quality.alarms.table import alarm_table
         from owtrend.quality.journal import Journal
+        from owtrend.quality.results import store_incidents
 
-        return alarm_table(Journal(self.location))
+        table = alarm_table(Journal(self.location))
+        return with_places(table, store_incidents(self._reader) if len(table) else ())
 
     @property
     def accepted(self) -> pd.DataFrame:

@@ -113,7 +113,8 @@ def _card(row: dict[str, Any], rules: dict[str, Any]) -> Card:
     what = {"rule": f"{row['name']}: {histogram}" if histogram else row["name"], "source": "no data"}
     return Card(
         id=row["id"], sign=Sign(row["quality"]), state=row["state"], subsystem=row["subsystem"],
-        what=what.get(row["source"], histogram or "whole snapshots"), why=row["why"], run=row["run"],
+        what=what.get(row["source"], histogram or "whole snapshots"),
+        why=f"{row['place']}: {row['why']}" if row["place"] else row["why"], run=row["run"],
         start=row["start"], stop=None if pd.isna(row["stop"]) else row["stop"],
         guidance=rule.guidance if rule else "", owner=rule.owner if rule else "", acknowledged=row["acknowledged"],
         silenced=bool(row["silenced"]), link=f"histogram{view.address}" if histogram else "",

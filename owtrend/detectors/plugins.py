@@ -5,12 +5,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
 
 from owtrend.detectors.protocol import Detector
 from owtrend.display import printable
 from owtrend.model.finding import BinRange
 
-__all__ = ["ENTRY_POINTS", "Installed", "detector", "detectors", "installed", "place_words", "places"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from owtrend.quality.incident import Incident
+
+__all__ = ["ENTRY_POINTS", "Installed", "detector", "detectors", "installed", "place_words", "places", "with_places"]
 
 ENTRY_POINTS = "owtrend.detectors"
 _LONGEST = 120  # characters of a place
@@ -84,6 +90,17 @@ def places(of: Iterable[tuple[str, Sequence[str], Sequence[BinRange]]]) -> list[
         place_words(detector(subsystem), histograms[0], bins) if bins and len(histograms) == 1 else ""
         for subsystem, histograms, bins in of
     ]
+
+
+def with_places(alarms: "pd.DataFrame", incidents: Iterable["Incident"]) -> "pd.DataFrame":
+    """A table of alarms with a column ``place`` after ``why``: that of the incident which an alarm comes from."""
+    known = {*alarms["name"][alarms["source"] == "incident"]}
+    tops = {one.id: one.top for one in incidents if one.id in known} if known else {}
+    words = places((top.subsystem, top.histograms, top.bins) for top in tops.values())
+    named = dict(zip(tops, words, strict=True))
+    table = alarms.copy()
+    table.insert(table.columns.get_loc("why") + 1, "place", [named.get(name, "") for name in table["name"]])
+    return table
 
 
 @cache

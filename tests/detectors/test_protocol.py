@@ -1,5 +1,7 @@
 from importlib.metadata import EntryPoint
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
 from owtrend.detectors import (
@@ -184,3 +186,15 @@ def test_histograms_of_a_hosted_subsystem_are_those_in_its_host(monkeypatch):
     own = archive_of(*rows, snapshot(1, histogram([0, 3, 0], "own"), subsystem="V0", run=300001))
     assert own.histograms("V0", run=300001).index.tolist() == ["own"]
     assert own.histograms("V0", run=300000).index.tolist() == ["VZERO charge"]  # of a run without files of its own
+
+
+def test_findings_and_alarms_of_one_histogram_have_a_place():
+    bins = (BinRange("x", 9, 16, 8.0, 16.0), BinRange("y", 65, 70, 64.0, 70.0))
+    name = "EMCTRQA_histAmpEdgePosEMCGAHOffline"
+    of = [("EMC", (name,), bins), ("EMC", (name, "other"), bins), ("EMC", (name,), ()), ("nobody's", (name,), bins)]
+    assert plugins.places(of) == ["supermodule 12, TRU 33", "", "", ""]
+    top = SimpleNamespace(subsystem="EMC", histograms=(name,), bins=bins)
+    alarms = pd.DataFrame({"name": ["a", "rule"], "source": ["incident", "rule"], "why": ["hot", "high"], "who": ""})
+    made = plugins.with_places(alarms, [SimpleNamespace(id="a", top=top), SimpleNamespace(id="b", top=None)])
+    assert made.columns.tolist() == ["name", "source", "why", "place", "who"]
+    assert made["place"].tolist() == ["supermodule 12, TRU 33", ""]

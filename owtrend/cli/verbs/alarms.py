@@ -69,8 +69,11 @@ def alarms(
         return
     if known is not None or runs is not None:
         raise click.UsageError("--known and --runs belong to --backtest, --diff or --load")
+    from owtrend.detectors.plugins import with_places
     from owtrend.model.wording import plural
     from owtrend.quality.alarms import table
+    from owtrend.quality.results import store_incidents
+    from owtrend.store.repository import Store
 
     journal = _journal(store, config)
     if history is not None:
@@ -83,6 +86,7 @@ def alarms(
         print_table(rows, as_json, title=f"History of alarm {history}, times in UTC")
         return
     found = table.alarm_table(journal)
+    found = with_places(found, store_incidents(Store.open(store).reader()) if len(found) else ())
     if not everything:
         found = found[found["stop"].isna()]
     rows = [{name: plain(value) for name, value in row.items()} for row in found.to_dict("records")]
@@ -95,7 +99,8 @@ def alarms(
             "to": time_after(row["stop"], row["start"]) if row["stop"] else "",
             "run": row["run"], "subsystem": row["subsystem"],
             "from": row["name"] if row["source"] == "rule" else row["source"], "histogram": row["histogram"],
-            "why": row["why"], "who": f"{row['acknowledged']}{' (silenced)' * row['silenced']}".strip(),
+            "why": f"{row['place']}: {row['why']}" if row["place"] else row["why"],
+            "who": f"{row['acknowledged']}{' (silenced)' * row['silenced']}".strip(),
         }
         for row in rows
     ]  # fmt: skip
