@@ -1,5 +1,6 @@
 from importlib.metadata import EntryPoint
 from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -195,6 +196,7 @@ def test_findings_and_alarms_of_one_histogram_have_a_place():
     assert plugins.places(of) == ["supermodule 12, TRU 33", "", "", ""]
     top = SimpleNamespace(subsystem="EMC", histograms=(name,), bins=bins)
     alarms = pd.DataFrame({"name": ["a", "rule"], "source": ["incident", "rule"], "why": ["hot", "high"], "who": ""})
-    made = plugins.with_places(alarms, [SimpleNamespace(id="a", top=top), SimpleNamespace(id="b", top=None)])
+    incidents: Any = [SimpleNamespace(id="a", top=top), SimpleNamespace(id="b", top=None)]
+    made = plugins.with_places(alarms, incidents)
     assert made.columns.tolist() == ["name", "source", "why", "place", "who"]
     assert made["place"].tolist() == ["supermodule 12, TRU 33", ""]
