@@ -1,7 +1,7 @@
 """Outbox as the journal keeps it: each message to each receiver with its tries; nothing is ever deleted."""
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,6 +26,7 @@ __all__ = [
     "record",
     "said",
     "waiting",
+    "with_messages",
 ]
 
 SECOND = 10**9
@@ -51,7 +52,7 @@ class Row:
     number
         In order of queueing.
     message
-        JSON.
+        JSON; empty where it was not read.
     token
         Of the claim: whoever has it records the answer.
     """
@@ -95,23 +96,43 @@ def add(connection: "Connection", row: Row, news: Sequence[Said]) -> None:
 def waiting(connection: "Connection", receiver: str, now: int) -> list[Row]:
     """Messages to a receiver that are due and that nobody is sending, errors first, then in order of queueing.
 
-    A message waits for earlier ones on the same alarm, unless those are refused.
+    A message waits for earlier ones on the same alarm, unless those are refused. The rows are without their messages,
+    see `with_messages`.
     """
-    from sqlalchemy import and_, exists, select
+    from sqlalchemy import select
 
     tables = _tables()
     box, news = tables["outbox"], tables["said"]
-    earlier, mine, other = box.alias("earlier"), news.alias("mine"), news.alias("other")
-    blocked = exists().where(
-        and_(
-            mine.c.message == box.c.id, other.c.alarm == mine.c.alarm, other.c.receiver == box.c.receiver,
-            earlier.c.id == other.c.message, earlier.c.number < box.c.number, earlier.c.sent.is_(None),
-            earlier.c.refused == 0,
-        )
-    )  # fmt: skip
-    chosen = select(box).where(box.c.receiver == receiver, _open(box), _due(box, now), _free(box, now), ~blocked)
-    rows = connection.execute(chosen.order_by(box.c.error.desc(), box.c.number))
-    return [_row(row) for row in rows]
+    columns = [box.c[name] for name in ("number", "id", "receiver", "error", "created", "tries", "token")]
+    chosen = select(*columns).where(box.c.receiver == receiver, _open(box), _due(box, now), _free(box, now))
+    rows = connection.execute(chosen.order_by(box.c.error.desc(), box.c.number)).all()
+    if not rows:
+        return []
+    unsent = select(news.c.alarm, box.c.number, box.c.refused).where(
+        news.c.message == box.c.id, box.c.receiver == receiver, box.c.sent.is_(None)
+    )
+    alarms: dict[int, list[str]] = {}  # by number of the message
+    first: dict[str, int] = {}  # by alarm the number of the first message that is neither sent nor refused
+    for alarm, number, refused in connection.execute(unsent):
+        alarms.setdefault(number, []).append(alarm)
+        if not refused:
+            first[alarm] = min(number, first.get(alarm, number))
+    return [
+        _row(row) for row in rows
+        if all(first.get(alarm, row.number) >= row.number for alarm in alarms.get(row.number, ()))
+    ]  # fmt: skip
+
+
+def with_messages(connection: "Connection", rows: Sequence[Row]) -> list[Row]:
+    """The rows with their messages."""
+    from sqlalchemy import select
+
+    box = _tables()["outbox"]
+    found: dict[int, str] = {}
+    for some in _chunks([row.number for row in rows]):
+        chosen = select(box.c.number, box.c.message).where(box.c.number.in_(some))
+        found |= {row.number: row.message for row in connection.execute(chosen)}
+    return [replace(row, message=found[row.number]) for row in rows]
 
 
 def in_window(connection: "Connection", receiver: str, now: int, period: int) -> list[int]:
@@ -219,7 +240,7 @@ def overview(connection: "Connection") -> list[dict[str, Any]]:
 
 
 def _row(row: Any) -> Row:
-    return Row(row.number, row.id, row.receiver, bool(row.error), row.created, row.message, row.tries, row.token)
+    return Row(row.number, row.id, row.receiver, bool(row.error), row.created, "", row.tries, row.token)
 
 
 def _open(box: "Table") -> "ColumnElement[bool]":

@@ -206,6 +206,7 @@ class _Work:
         token = secrets.token_hex(8)
         if not outbox.claim(connection, row, token, now):
             return None, 0
+        (row,) = outbox.with_messages(connection, [row])
         return replace(row, tries=row.tries + 1, token=token), held
 
     def _summary(self, connection: Any, name: str, rows: list[outbox.Row], now: int) -> outbox.Row:
@@ -214,7 +215,7 @@ class _Work:
         place = Place(self.journal.location, self.settings.address, self.settings.timezone)
         rate = self.settings.rate
         words = f"{plural(rate.messages, 'message')} in {lasted(_length(rate.time))}"
-        held = [Message.from_json(row.message) for row in rows]
+        held = [Message.from_json(row.message) for row in outbox.with_messages(connection, rows)]
         message = summary_message(identity, held, words, place, _datetime(now))
         error = any(row.error for row in rows)
         return outbox.hold(connection, rows, outbox.Row(0, identity, name, error, now, message.to_json()))

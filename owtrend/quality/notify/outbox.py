@@ -50,14 +50,16 @@ def queue(
     if not notices or not settings.receivers:
         return []
     outbox.create(connection)
-    said = outbox.said(connection, {item.id for notice in notices for item in notice.items})
+    said: dict[str, set[outbox.Said]] = {item.id: set() for notice in notices for item in notice.items}
+    for one in outbox.said(connection, said):
+        said[one.alarm].add(one)
     place = Place(store, settings.address, settings.timezone)
     ids = []
     for notice in notices:
-        known = _knowing(said)
+        known = _knowing(one for item in notice.items for one in said[item.id])
         for receiver, items in _by_receiver(notice, settings, known, now).items():
             news = {item.id: outbox.Said(receiver, item.id, notice.news.value, item.round) for item in items}
-            new = [item for item in items if news[item.id] not in said]
+            new = [item for item in items if news[item.id] not in said[item.id]]
             if not new:
                 continue
             identity = message_id(receiver, notice.news, [(item.id, item.round) for item in new])
@@ -67,7 +69,8 @@ def queue(
                 nanoseconds(now), message.to_json(),
             )  # fmt: skip
             outbox.add(connection, row, [news[item.id] for item in new])
-            said |= {news[item.id] for item in new}
+            for item in new:
+                said[item.id].add(news[item.id])
             ids.append(identity)
     return ids
 

@@ -1,6 +1,7 @@
 """Delivery: once, also when receivers fail, processes die, and clocks jump."""
 
 import random
+import time
 from collections import Counter
 from datetime import timedelta
 
@@ -158,6 +159,16 @@ def test_more_than_the_rate_become_one_summary_at_once_and_later_ones_wait_for_t
     summary = run(journal, settings, box, later(10))
     assert (summary.sent, summary.next_due) == (0, later(60))
     assert run(journal, settings, box, later(61)).sent == 2
+
+
+@pytest.mark.slow
+def test_thousands_of_messages_that_wait_take_a_second_or_two():
+    journal, settings = memory(), config()
+    began = time.process_time()
+    queued(journal, settings, *(notice(item(number)) for number in range(3000)))
+    run(journal, settings, Inbox(lambda _: RETRY))
+    assert run(journal, settings, Inbox(), later(40)).held_back == 2981
+    assert time.process_time() - began < 8  # 1.8 s; when it grew with the square of their number, 30 s
 
 
 def test_a_summary_that_fails_keeps_what_it_holds():
