@@ -10,7 +10,7 @@ import numpy as np
 
 from owtrend.compute import cluster
 from owtrend.compute.live import Live
-from owtrend.compute.stale import stale_trends
+from owtrend.compute.stale import Stale, stale_trends
 from owtrend.compute.tasks import HistogramBlock, bin_count, blocks, join
 from owtrend.compute.update_alarms import update_alarms
 from owtrend.compute.update_incidents import rejoin
@@ -132,7 +132,7 @@ def compute(
         for sentence in other_code(named_origins(settings, reader.own_reductors), own):
             _log.warning("%s: %s", reader.location, sentence)
         wanted = _wanted(reader, settings, runs, force, summary)
-        growing = _growing(reader, wanted) if scores and not force else []
+        growing = _growing(reader, wanted, settings) if scores and not force else []
         wanted = [key for key in wanted if key not in growing]
         tasks = {
             (name, run): _tasks(reader, store.address, name, run, names[name], settings, own) for name, run in wanted
@@ -203,13 +203,18 @@ def _wanted(
     return wanted
 
 
-def _growing(reader: Reader, wanted: Sequence[RunKey]) -> list[RunKey]:
-    """The latest run of each subsystem, if it goes on: it came live, or had trends of fewer rows before."""
+def _growing(reader: Reader, wanted: Sequence[RunKey], config: Config) -> list[RunKey]:
+    """The latest run of each subsystem, if it goes on: it came live, or had trends of fewer rows before.
+
+    Where only a setting changed, its rows are the same.
+    """
     found = []
     for name, run in wanted:
         view = reader.subsystem(name)
         _, latest = max((int(view.per_run["start"][run_index]), one) for one, run_index in view.run_indices.items())
-        if run == latest and (run in view.tail or view.trends.revisions[view.run_index(run)] > 0):
+        if run != latest or stale_trends(view, name, config).get(run) not in (Stale.MISSING, Stale.DATA):
+            continue
+        if run in view.tail or view.trends.revisions[view.run_index(run)] > 0:
             found.append((name, run))
     return found
 

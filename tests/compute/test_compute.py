@@ -95,6 +95,29 @@ def test_trends_of_other_formulas_are_served_marked_stale_until_they_are_made_ag
 
 
 @pytest.mark.slow
+def test_only_what_depends_on_a_setting_is_computed_again():
+    """A reductor is for the trends of one subsystem, a rule for none, the budget of false alarms for all scores."""
+    rows = {"h": [[0, number, 2 * number, 0] for number in range(1, 5)]}
+    archive = archive_of(
+        *snapshots(rows), *snapshots(rows, subsystem="TPC"), *snapshots(rows, 300001, minutes=range(60, 64))
+    )
+    assert compute.compute(archive.location, workers=0).runs == 3
+    rule = {"name": "low", "subsystem": "EMC", "histogram": "h", "error": "entries < 3"}
+    settings = {"subsystems": {"EMC": {"reductors": {"h": ["quantile_x(0.9)"]}}}}
+
+    def computed(**more):
+        config = Config.model_validate(settings | more)
+        summary = compute.compute(archive.location, workers=0, config=config)
+        return summary.runs, summary.scored
+
+    assert computed() == (2, 0)
+    assert computed(rules=[rule]) == (0, 0)
+    assert computed(rules=[rule | {"error": "entries < 2"}]) == (0, 0)
+    assert computed(scores={"false_alarms": 0.5}) == (0, 3)
+    assert computed(scores={"false_alarms": 0.5}) == (0, 0)
+
+
+@pytest.mark.slow
 def test_another_reductor_leaves_what_is_stored_of_other_runs(computed, monkeypatch):
     store = computed
     before = owtrend.open(store).trends("EMC", run=300001).load()

@@ -136,7 +136,7 @@ def sign_off(
     if as_json:
         click.echo(json.dumps({"run": run, "state": _state(signed), "signed_by": signed.people}))
     else:
-        by = f" by {printable(', '.join(signed.people), 200)}" if signed.people else ""
+        by = f", by {printable(', '.join(signed.people), 200)}" if signed.people else ""
         click.echo(f"run {run}: {_state(signed)}{by}")
 
 
@@ -144,7 +144,7 @@ def _state(one: Any) -> str:
     if one.complete:
         return "signed off"
     if one.people:
-        return "one more person must sign"
+        return "signed once, one more person must sign"
     return "lapsed: it changed since" if one.lapsed else "not signed"
 
 
