@@ -168,7 +168,7 @@ def test_thousands_of_messages_that_wait_take_a_second_or_two():
     queued(journal, settings, *(notice(item(number)) for number in range(3000)))
     run(journal, settings, Inbox(lambda _: RETRY))
     assert run(journal, settings, Inbox(), later(40)).held_back == 2981
-    assert time.process_time() - began < 8  # 1.8 s; when it grew with the square of their number, 30 s
+    assert time.process_time() - began < 12  # about 2 s; when it grew with the square of their number, 18 s
 
 
 def test_a_summary_that_fails_keeps_what_it_holds():
