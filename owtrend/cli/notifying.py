@@ -52,6 +52,8 @@ def send_test_message(receiver: str, config: str | None) -> str:
 
 def undelivered(journal: "Journal") -> list[dict[str, Any]]:
     """Receivers with messages that wait: how many, how many are refused, since when (UTC), tries, the last answer."""
+    if not journal.may_hold("outbox"):
+        return []
     from owtrend.config.alarms import AlarmConfig
     from owtrend.quality.notify.deliver import status
 

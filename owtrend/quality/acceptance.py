@@ -33,7 +33,7 @@ class Acceptance:
 def acceptances(journal: Journal) -> list[Acceptance]:
     """What is accepted now, oldest first."""
     valid: dict[str, Acceptance] = {}
-    for entry in journal.entries():
+    for entry in journal.entries((Action.ACCEPT, Action.UNDO_ACCEPT)):
         if entry.action is Action.UNDO_ACCEPT:
             valid.pop(entry.subject, None)
         elif entry.action is Action.ACCEPT:

@@ -13,7 +13,7 @@ from owtrend.cli.options import as_json, store_argument
 from owtrend.cli.output import print_table
 from owtrend.display import printable
 
-__all__ = ["print_jobs", "schedule"]
+__all__ = ["job_table", "print_jobs", "schedule"]
 
 
 @click.command()
@@ -66,11 +66,16 @@ def schedule(store: str, config: str | None, listing: bool, as_json: bool) -> No
             signal.signal(number, function)
 
 
-def print_jobs(jobs: Any, store: str, as_json: bool) -> None:
-    """Print a row for each job."""
+def job_table(jobs: Any) -> list[dict[str, Any]]:
+    """A row for each job, as it is now."""
     from owtrend.compute.schedule.loop import job_rows
 
-    rows = job_rows(jobs, datetime.now(UTC))
+    return job_rows(jobs, datetime.now(UTC))
+
+
+def print_jobs(jobs: Any, store: str, as_json: bool) -> None:
+    """Print a row for each job."""
+    rows = job_table(jobs)
     if not as_json:
         rows = [
             {

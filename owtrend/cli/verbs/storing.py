@@ -3,7 +3,6 @@
 import json
 import sys
 import warnings
-from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -11,7 +10,7 @@ import click
 from owtrend.cli import completing
 from owtrend.cli.options import Number, as_json, runs_option, store_argument, subsystem_option
 from owtrend.cli.output import plain, print_quarantine, print_table, progress_bar, time_after
-from owtrend.cli.verbs.scheduling import print_jobs
+from owtrend.cli.verbs.scheduling import job_table, print_jobs
 from owtrend.errors import StoreDamagedWarning
 
 __all__ = ["check", "clean", "kinds", "merge", "remove", "repair", "runs", "status", "upgrade"]
@@ -243,11 +242,11 @@ def status(store: str, as_json: bool) -> None:
     """
     from owtrend import archive as access
     from owtrend.cli.notifying import undelivered, undelivered_words
-    from owtrend.compute.schedule.loop import job_rows, known_jobs
     from owtrend.quality.journal import Journal
 
     archive = access.open(store)
-    waiting = undelivered(Journal(archive.location))
+    journal = Journal(archive.location)
+    waiting = undelivered(journal)
     rows = []
     for name in archive.subsystems:
         histograms = archive.histograms(name)
@@ -260,14 +259,14 @@ def status(store: str, as_json: bool) -> None:
                 "last snapshot (UTC)": plain(archive.last_time(name)),
             }
         )
-    quarantine, jobs = _plain(archive.quarantine), known_jobs(Journal(archive.location))
+    quarantine, jobs = _plain(archive.quarantine), _jobs(journal)
     if as_json:
         stale = archive.stale.to_dict("records")
         state = {
             "version": archive.version, "subsystems": rows, "stale": stale, "quarantine": quarantine,
             "other_code": archive.other_code, "not_stored": archive.not_stored.to_dict("records"),
             "carried": archive.carried.to_dict("records"), "recognised": _recognised(archive.kinds),
-            "changes": _plain(archive.changes), "jobs": job_rows(jobs, datetime.now(UTC)),
+            "changes": _plain(archive.changes), "jobs": job_table(jobs) if jobs else [],
             "undelivered": waiting,
         }  # fmt: skip
         click.echo(json.dumps(state, indent=1, default=str))
@@ -293,6 +292,15 @@ def status(store: str, as_json: bool) -> None:
     if jobs:
         print_jobs(jobs, store, as_json=False)
     print_quarantine(quarantine)
+
+
+def _jobs(journal: Any) -> dict[str, Any]:
+    """The jobs of a schedule, if there is one."""
+    if not journal.may_hold("jobs"):
+        return {}
+    from owtrend.compute.schedule.loop import known_jobs
+
+    return known_jobs(journal)
 
 
 def _plain(table: Any) -> list[dict[str, Any]]:

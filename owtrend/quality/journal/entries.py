@@ -73,7 +73,7 @@ class Journal(Database):
         StoreError
             If the database cannot be read.
         """
-        if not self.exists:
+        if not self.may_hold("journal", "action", [action.value for action in actions]):
             return []
         with self.connection(writes=False) as connection:
             return entries(connection, actions, subjects)
