@@ -602,6 +602,31 @@ class Archive(Displayed):
             raise NotFoundError(f"{view.where}: none of the runs asked for")
         return score_dataset(view, wanted, of.select(histograms), scores, ragged=run is None)
 
+    def run_scores(self, subsystem: str, histogram: str | Path) -> pd.DataFrame:
+        """Whole runs of one histogram compared with the good ones before them; also where a run has one snapshot.
+
+        With many entries any two runs differ significantly. A run is bad if it differs significantly, and by more than
+        good runs do.
+
+        Returns
+        -------
+        :
+            In order of time, indexed by ``run``: ``entries``, ``z`` (significance), ``size`` and ``size_error`` (root
+            mean square of the relative differences of bins; of profiles, of their bin entries), ``usual`` (size of the
+            good runs before), ``deviation`` (how far it is beyond that, in their standard deviations) and ``bad``. NaN
+            where there is nothing to compare with.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such subsystem or histogram, or it has no trends yet.
+        """
+        from owtrend.detectors.listing import home
+        from owtrend.outliers.results import run_score_table
+
+        of = home(self._reader, subsystem)
+        return run_score_table(of.view, of.find(histogram))
+
     def findings(
         self, subsystem: str | None = None, *, runs: slice | Sequence[int] | int | None = None
     ) -> pd.DataFrame:

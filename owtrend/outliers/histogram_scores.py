@@ -25,7 +25,7 @@ from owtrend.outliers.reference_pool import ReferencePool, ScoreSettings
 from owtrend.store.reader import SubsystemReader
 from owtrend.trends.intervals import stretches
 
-__all__ = ["SUMMARIES", "RunScores", "ScoreArrays", "expected_wait", "recalled_pools", "score_runs"]
+__all__ = ["SUMMARIES", "RunScores", "ScoreArrays", "expected_wait", "recalled_pools", "run_total", "score_runs"]
 
 ScoreArrays = dict[str, NDArray[Any]]
 _UNEVEN = 1.5  # exponential weights: fills come in fewer and larger steps than their variance says
@@ -130,6 +130,26 @@ def _recall(
             current.finish(pool, run, mode)
     for column, pool in enumerate(pools):
         pool.add_summary(summaries[column])
+
+
+def run_total(
+    view: SubsystemReader, run: int, entry: HistogramEntry, column: int
+) -> tuple[tuple[Axis, ...], Counts] | None:  # fmt: skip
+    """All reports of a histogram in a run, added, with their axes; in its last binning. None if there are none.
+
+    ``column``: its number in the registry, and in the stored trends.
+    """
+    activity = RunActivity.from_store(view, run, slice(column, column + 1))
+    total: RunningCounts | None = None
+    axes: tuple[Axis, ...] = ()
+    for _, _, piece, _, reports in _reports(
+        [run_histogram.by_binning(view, run, entry)], 0, len(activity.times), activity.state
+    ):
+        if piece.axes != axes:
+            total, axes = None, piece.axes
+        for report in reports:
+            total = _added(total, report)
+    return None if total is None else (axes, total.to_counts())
 
 
 @dataclass

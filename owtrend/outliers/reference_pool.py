@@ -16,9 +16,13 @@ from owtrend.model.finding import Aspect, Concerned
 from owtrend.outliers.monitor import Counts, RunningCounts
 from owtrend.outliers.null_model import NullModel
 
-__all__ = ["NULL_RUNS", "PoolEntry", "ReferencePool", "ScoreSettings", "accepted_runs"]
+__all__ = ["NULL_RUNS", "PoolEntry", "ReferencePool", "RunScore", "ScoreSettings", "WholeRuns", "accepted_runs"]
 
 NULL_RUNS = 20  # that a null model is learned from, at most
+_ENOUGH_RUNS = 5  # whose sizes say what is usual
+_FAR = 4.0  # standard deviations from the usual size, and of significance, from which on a run is bad
+_LEAST_WIDTH = 0.1  # of the usual size: it is not known better from a few runs
+_MAD = 1.4826  # of a normal variable, its standard deviation by its median absolute deviation
 
 
 @dataclass(frozen=True)
@@ -212,3 +216,77 @@ class ReferencePool:
         rejected = accepted is None or 2 * accepted.reports < total.reports
         counts = total if accepted is None or rejected else accepted
         self.entries.append(PoolEntry(run, mode, axes, counts.to_counts(), rejected))
+
+
+@dataclass(frozen=True)
+class RunScore:
+    """A whole run compared with the good ones before it.
+
+    Parameters
+    ----------
+    entries
+        Counts of the run.
+    z
+        Significance: chi2 of all bins less its expectation, in standard deviations of independent fills.
+    size, size_error
+        Root mean square of the relative differences of bins, without what counting adds, and its statistical error.
+    usual
+        Size that the good runs before had; NaN if they are too few.
+    deviation
+        How far the size is beyond that, in standard deviations of those runs.
+    bad
+        Whether it is significant, and larger than usual.
+    """
+
+    run: int
+    entries: float
+    z: float
+    size: float
+    size_error: float
+    usual: float
+    deviation: float
+    bad: bool
+
+
+class WholeRuns:
+    """Scores of whole runs of one histogram, run after run; also where a run is a single report.
+
+    With many entries any two runs differ significantly. What matters is whether one differs by more than good runs do:
+    by how much that is, is learned from them.
+    """
+
+    def __init__(self, settings: ScoreSettings, histogram: str = "") -> None:
+        self._pool = ReferencePool(settings, histogram)
+        self._sizes: deque[float] = deque(maxlen=NULL_RUNS)
+
+    def add(self, run: int, mode: str, axes: tuple[Axis, ...], counts: Counts) -> RunScore:
+        """Score the next run, and make it part of what later ones are compared with."""
+        reference, _, common = self._pool.reference(axes, run, mode, profile=counts.moments is not None)
+        score = RunScore(run, float(counts.counts.sum()), np.nan, np.nan, np.nan, np.nan, np.nan, bad=False)
+        if reference is not None and score.entries > 0:
+            score = self._compared(score, counts.on(axes, common).counts, reference.counts)
+        total = RunningCounts.from_counts(counts)
+        self._pool.add_run(run, mode, axes, total, None if score.bad else total)
+        if not score.bad and np.isfinite(score.size):
+            self._sizes.append(score.size)
+        return score
+
+    def _compared(self, score: RunScore, counts: NDArray[np.float64], reference: NDArray[np.float64]) -> RunScore:
+        both = counts + reference
+        filled = both > 0
+        n, r, freedom = float(counts.sum()), float(reference.sum()), float(np.count_nonzero(filled) - 1)
+        if not (r > 0 and freedom > 0):
+            return score
+        p, information = n / (n + r), n * r / (n + r)
+        off = counts[filled] - p * both[filled]
+        excess = float((off**2 / both[filled]).sum()) / (p * (1 - p)) - freedom
+        z, size = excess / np.sqrt(2 * freedom), float(np.sqrt(max(excess, 0.0) / information))
+        error = float(np.sqrt(2 * freedom + 4 * max(excess, 0.0)) / information / 2)
+        error /= max(size, np.sqrt(error))
+        usual = deviation = np.nan
+        if len(self._sizes) >= _ENOUGH_RUNS:
+            usual = float(np.median(self._sizes))
+            width = _MAD * float(np.median(np.abs(np.array(self._sizes) - usual)))
+            deviation = (size - usual) / float(np.hypot(max(width, _LEAST_WIDTH * usual), error))
+        bad = bool(z > _FAR and deviation > _FAR)
+        return RunScore(score.run, score.entries, float(z), size, error, usual, deviation, bad)

@@ -17,7 +17,7 @@ from owtrend.store.reader import Reader, SubsystemReader
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["finding_table", "not_scored", "score_dataset"]
+__all__ = ["finding_table", "not_scored", "run_score_table", "score_dataset"]
 
 _SHOWN = Flagged.BINS | Flagged.RATE | Flagged.CONTRIBUTES  # not the other histograms of a wrong fraction
 
@@ -43,6 +43,25 @@ def score_dataset(
     result["z"].attrs = {"long_name": "score", "units": "normal standard deviations"}
     result["total"].attrs = {"long_name": "all scores as one", "units": "normal standard deviations"}
     return result.assign_attrs(comparisons=view.scores.comparisons)
+
+
+def run_score_table(view: SubsystemReader, entry: HistogramEntry) -> pd.DataFrame:
+    """Scores of whole runs of one histogram, in order of time; see `owtrend.Archive.run_scores`."""
+    from dataclasses import asdict
+
+    from owtrend.outliers.histogram_scores import run_total
+    from owtrend.outliers.reference_pool import RunScore, ScoreSettings, WholeRuns
+
+    column = view.trends.column(entry.path)
+    if column is None:
+        raise NotFoundError(f"{view.where}: {entry.name} has no trends yet; run `owtrend compute`")
+    begins, modes = view.per_run["start"], view.per_run["mode"]
+    scores = WholeRuns(ScoreSettings(1), entry.name)
+    rows = []
+    for run, run_index in sorted(view.run_indices.items(), key=lambda item: (int(begins[item[1]]), item[0])):
+        if view.trends.revisions[run_index] and (found := run_total(view, run, entry, column)) is not None:
+            rows.append(asdict(scores.add(run, modes[run_index], *found)))
+    return pd.DataFrame(rows, columns=[*RunScore.__dataclass_fields__]).set_index("run")
 
 
 def not_scored(reader: Reader, subsystem: str | None, runs: Collection[int] | None) -> list[int]:

@@ -34,3 +34,23 @@ def test_a_histogram_that_gains_the_same_again_and_again_is_stuck_from_the_first
     assert stuck["size"].isna().all()
     assert stuck["why"].iloc[0].startswith("stuck: all 22 bins that are filled gained exactly as many counts as in the")
     assert found.loc[found["score"] == "fraction", "size"].notna().all()
+
+
+@pytest.mark.slow
+def test_runs_of_one_snapshot_have_scores_as_whole_runs():
+    rng = np.random.default_rng(4)
+
+    def rows():
+        for run in range(1, 13):
+            shape = np.full(22, 4000.0) * np.exp(rng.normal(0, 0.02, 22))
+            shape[10:14] *= 1.5 if run == 10 else 1.0
+            yield snapshot(run * 30, histogram(rng.poisson(shape), "h"), run=run)
+
+    store = Store.in_memory()
+    append(store.location, rows())
+    compute(store.location, workers=0)
+    scores = owtrend.open(store.location).run_scores("EMC", "h")
+    assert scores.index.tolist() == list(range(1, 13))
+    assert scores.index[scores["bad"]].tolist() == [10]
+    assert scores.loc[10, "size"] == pytest.approx(0.2, abs=0.05)
+    assert scores["entries"].between(8e4, 11e4).all()
