@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path as FilePath
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from owtrend.conditions.stored import Conditions
     from owtrend.config import Config, RuleConfig
     from owtrend.detectors.hot_channels import EventsOfRun
+    from owtrend.detectors.listing import Home
     from owtrend.histograms.subsystem_slice import TimeSlice
     from owtrend.learned.shape import Learned
     from owtrend.quality.rules.readings import Conditions as ConditionLookup
@@ -329,8 +330,24 @@ class Archive(Displayed):
 
     def hot_channels_in(self, gained: xr.Dataset, options: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """The same of a time slice that you have, as from ``owtrend.time_slice(archive.histogram(...))``."""
-        from owtrend.detectors.hot_channels import EventsOfRun
         from owtrend.detectors.interval import hot_channels_in
+
+        of, counter = self._counting(gained)
+        return hot_channels_in(gained, of, of.detector.settings(options), counter)
+
+    def events_in(self, gained: xr.Dataset) -> float:
+        """Events in the time that a time slice covers, between its last report before and its last one inside.
+
+        Raises
+        ------
+        NotFoundError
+            If nobody counts events in that run, or there are none in that time.
+        """
+        return self._counting(gained)[1]().during(gained)
+
+    def _counting(self, gained: xr.Dataset) -> tuple[Home, Callable[[], EventsOfRun]]:
+        """Where a slice's subsystem is, and what counts the events of its run."""
+        from owtrend.detectors.hot_channels import EventsOfRun
         from owtrend.detectors.listing import home
 
         key = subsystem, run = str(gained.attrs["subsystem"]), int(gained["run"].item())
@@ -341,7 +358,7 @@ class Archive(Displayed):
                 self._counters[key] = EventsOfRun(of.view, run, of.detector, self.config)
             return self._counters[key]
 
-        return hot_channels_in(gained, of, of.detector.settings(options), counter)
+        return of, counter
 
     def histogram(
         self, subsystem: str, name: str | Path, run: int | None = None, *, runs: slice | Sequence[int] | None = None,

@@ -157,7 +157,9 @@ class Controls(pn.viewable.Viewer):
     def _show_options(self) -> None:
         """The field for options of the plug-in, where they change what is shown."""
         known = detector(self.session.view.subsystem)
-        shown = first_fitting(known.hot_channels, self.session.view.histogram) is not None and bool(known.options)
+        name = self.session.view.histogram
+        matters = known.display(name).per_event or first_fitting(known.hot_channels, name) is not None
+        shown = matters and bool(known.options)
         about = "\n".join(f"{one.name}: {one.help} ({one.expects})" for one in known.options)
         self.options.param.update(visible=shown, placeholder=possible(known), description=about or None)
 

@@ -7,6 +7,7 @@ from typing import Any
 import holoviews as hv
 import numpy as np
 import panel as pn
+import xarray as xr
 from bokeh.models import BoxAnnotation, CustomJSTickFormatter
 from panel.io import hold
 
@@ -19,13 +20,15 @@ from dashboards.state.reference import Compared, compared
 from dashboards.state.session import Session
 from dashboards.state.slices import Slices, time_slices, whole_runs
 from owtrend.detectors import detector
+from owtrend.detectors.options import options
+from owtrend.errors import OwtrendError
 from owtrend.histograms.time_slice import gaps
 from owtrend.model import schema
 
 __all__ = ["HistogramPage"]
 
 
-_NEW_PICTURES = {"cumulative", "further", "others", "axes", "region", "log", "normalised", "reference"}
+_NEW_PICTURES = {"cumulative", "further", "others", "axes", "region", "log", "normalised", "reference", "options"}
 _REASONS = 3  # lines of findings; more can be scrolled to
 _SCORES = 96  # px, the height of their trend: enough to see what is above the threshold
 
@@ -85,9 +88,7 @@ class HistogramPage(pn.viewable.Viewer):
         )  # fmt: skip
         self._timeline: Timeline | None = None
         self._follow({"cumulative", "findings"})
-        session.watch(
-            self._follow, ["start", "stop", "trend", "findings", "notes", "archive", "options", *_NEW_PICTURES]
-        )
+        session.watch(self._follow, ["start", "stop", "trend", "findings", "notes", "archive", *_NEW_PICTURES])
         self.slider.param.watch(lambda event: self.choose_edges(*event.new), "value")
         self.everything.on_click(lambda _: session.choose(start=None, stop=None))
 
@@ -110,8 +111,20 @@ class HistogramPage(pn.viewable.Viewer):
         view = self.session.view
         lines = () if view.axes else detector(view.subsystem).display(view.histogram).lines
         return histogram.histogram(
-            slices.shown, title=title, log=view.log, normalised=view.normalised, others=slices.others, lines=lines
-        )
+            slices.shown, title=title, log=view.log, normalised=view.normalised, others=slices.others, lines=lines,
+            events=self._events,
+        )  # fmt: skip
+
+    def _events(self, content: xr.Dataset) -> float | None:
+        """The events in a slice, where the plug-in wants contents per event and somebody counts events."""
+        view, known = self.session.view, detector(self.session.view.subsystem)
+        scaled = known.display(view.histogram).per_event and known.settings(options(view.options)).get("scale_events")
+        if not scaled or content.attrs["gauge"]:
+            return None
+        try:
+            return self.session.archive.events_in(content)
+        except OwtrendError:
+            return None
 
     def choose_edges(self, first: int, last: int) -> None:
         """Choose the interval from edge ``first`` to edge ``last``, at least one snapshot."""
@@ -197,7 +210,7 @@ class HistogramPage(pn.viewable.Viewer):
             )
             for one in (loaded.cumulative, *loaded.further.values())
         ]
-        choices = view.axes, view.region, view.log, view.normalised, view.others, loaded.reference is None
+        choices = view.axes, view.region, view.log, view.normalised, view.others, view.options, loaded.reference is None
         return view.run, *choices, tuple(loaded.further), shape
 
     def _zoom(self) -> tuple[Any, Any] | None:

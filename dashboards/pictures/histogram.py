@@ -45,6 +45,7 @@ _BARS = {"color": theme.BLUE, "line_width": 1, "lower_head": None, "upper_head":
 def histogram(
     content: xr.Dataset, *, title: str = "", log: bool = False, normalised: bool = False,
     others: Mapping[int, xr.Dataset | None] | None = None, lines: Sequence[Line] = (),
+    events: Callable[[xr.Dataset], float | None] = lambda _: None,
 ) -> hv.Element | hv.Overlay:  # fmt: skip
     """The picture of a histogram of one or two axes, without rows in time, such as a time slice.
 
@@ -65,14 +66,16 @@ def histogram(
         Labelled bins are drawn where this histogram has their label.
     lines
         Drawn over a map, such as the edges of detector modules.
+    events
+        Gives the number of events by which the contents of a slice are divided; None: they are not.
     """
     content = coarse(as_xy(content))
-    table, label = _table(content, normalised)
+    table, label = _table(content, normalised, events)
     title = " · ".join([title, *_merged_words(content)])
     if "y" in table.dims:
         return _map(table, title, label, log, lines)
     further = [
-        None if one is None else _by_label(_table(coarse(as_xy(one)), normalised)[0], table)
+        None if one is None else _by_label(_table(coarse(as_xy(one)), normalised, events)[0], table)
         for one in (others or {}).values()
     ]
     overlay = _Overlay(tuple(others or ()), tuple(further))
@@ -140,14 +143,18 @@ def as_xy(content: xr.Dataset) -> xr.Dataset:
     return renamed.assign_attrs(variable_axes=variable)
 
 
-def _table(content: xr.Dataset, normalised: bool) -> tuple[xr.Dataset, str]:
+def _table(
+    content: xr.Dataset, normalised: bool, events: Callable[[xr.Dataset], float | None]
+) -> tuple[xr.Dataset, str]:
     """Values and variances, and the name of the values."""
     table = owtrend.values(content)
     if is_profile(content):
         return table.assign_attrs(profile=True), "mean"
     label = "entries" if table["value"].dtype.kind == "i" else "content"
     if not normalised:
-        return table, label
+        if (scale := events(content)) is None:
+            return table, label
+        return table.assign(value=table["value"] / scale, variance=table["variance"] / scale**2), f"{label} per event"
     entries = float(content["sums"].sel(sum="entries")) or np.nan
     return table.assign(value=table["value"] / entries, variance=table["variance"] / entries**2), _PER_ENTRY[label]
 

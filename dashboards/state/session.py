@@ -52,6 +52,7 @@ class Session:
         self.complaints: dict[str, str] = {}
         self.news: News | None = None
         self.asked: tuple[str, ...] = ()
+        self._usual_log = False  # of the histogram shown, by its plug-in
         self._watchers: list[tuple[Callable[[set[str]], None], frozenset[str]]] = []
         self.choose(**wanted)
 
@@ -179,6 +180,7 @@ class Session:
         kept_reductors = Loaded(histograms=table).reductors(histogram)
         means = [name for name in kept_reductors if name.startswith("mean_")]
         default = next(iter([*means, *kept_reductors]), "entries")
+        log = self._log(cumulative, axes, subsystem, histogram, changes.get("log"))
         reductor, trend, errors = "", None, list[str]()
         if cumulative is not None:
             possible = (wanted["reductor"], view.reductor, default)
@@ -199,7 +201,7 @@ class Session:
         self._show(
             View(
                 run=run, others=others, subsystem=subsystem, histogram=histogram, reductor=reductor, every=every,
-                axes=axes, region=chosen_region, start=start, stop=stop, log=_is_true(wanted["log"]),
+                axes=axes, region=chosen_region, start=start, stop=stop, log=log,
                 normalised=normalised, pulls=pulls, options=chosen_options,
             ),
             Loaded(table, cumulative, further, trend, found, reference), notes, complaints, changed,
@@ -253,6 +255,19 @@ class Session:
                 if typed:
                     complaints.setdefault("region", str(error))
         return axes, ""
+
+    def _log(self, cumulative: Any, axes: str, subsystem: str, histogram: str, chosen: Any) -> bool:
+        """Whether contents are logarithmic: as chosen; else of another histogram as its plug-in says."""
+        view = self.view
+        if cumulative is None:
+            return _is_true(chosen)
+        another, was_usual = (subsystem, histogram) != (view.subsystem, view.histogram), view.log == self._usual_log
+        if another:
+            shown = len(axes) or sum(axis in cumulative.dims for axis in "xyz")
+            self._usual_log = "yz"[min(shown, 2) - 1] in detector(subsystem).display(histogram).log
+        if chosen is not None:
+            return _is_true(chosen)
+        return self._usual_log if another and was_usual else view.log
 
     def _options(self, subsystem: str, same: bool, text: str | None, typed: bool, complaints: dict[str, str]) -> str:
         """Options of the detector, as far as it has them; those of another subsystem are forgotten."""

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 import numpy as np
 
 from dashboards.state import interval
+from owtrend.detectors import detector
 
 __all__ = ["ADDRESS", "View", "from_address"]
 
@@ -68,7 +69,7 @@ class View:
             "others": ",".join(map(str, self.others)),
             "start": "" if self.start is None else interval.text(self.start),
             "stop": "" if self.stop is None else interval.text(self.stop),
-            "log": "1" if self.log else "",
+            "log": "1" if self.log else "0" if detector(self.subsystem).display(self.histogram).log else "",
             "normalised": "1" if self.normalised else "0" if self.others else "",
             "pulls": "1" if self.pulls else "",
         }

@@ -28,7 +28,7 @@ _SUMMARIES = tuple(f"{level}{kind}" for level in _LEVELS for kind in ("", "Amp",
 
 _MAP = Display(log="z", draw="colz")
 _SUPERMODULE = replace(_MAP, per_event=True)
-_POSITIONS = Display(draw="colz", per_event=True, lines=emcal_geometry.TRU_GRID)
+_POSITIONS = Display(log="z", draw="colz", per_event=True, lines=emcal_geometry.TRU_GRID)
 _CHANNELS = Display(per_event=True)
 _SPECTRUM = Display(log="y", grid=True, per_event=True)
 
@@ -100,7 +100,7 @@ EMC = Detector(
         Style("*hIDvsAmp*HG", "Amplitude of each cell, high gain", _MAP),
         Style("*hIDvsAmp*", "Amplitude of each cell", _MAP),
         Style("*hIDvsTime*", "Time of each cell", _MAP),
-        Style("*", display=_MAP),
+        Style(f"{_PREFIX}*", display=_MAP),
     ),
     options=(
         Option("scale_events", True, "Divide contents by the number of events in the interval."),
