@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from owtrend.config import Config, RuleConfig
 from owtrend.config.alarms import AlarmConfig
@@ -46,6 +47,7 @@ def update_alarms(
     covered = coverage(reader)
     begin = window(covered)
     on = {record.alarm.subject for record in records(journal)[0] if record.alarm.state.on}
+    store = reader.location if "://" in reader.location else str(Path(reader.location).absolute())  # for any folder
     observed = Observed(
         incidents=store_incidents(reader), covered=covered, begin=begin,
         reports=rule_reports(_judged(reader, config.rules, covered, begin, people(journal).acceptable), on),
@@ -54,7 +56,7 @@ def update_alarms(
     return update(
         journal, observed, _settings(config.rules, alarms), now=time, incident_quality=Quality(alarms.incidents),
         stale_after=_ns(alarms.stale_after),
-        queue=lambda connection, notices: outbox.queue(connection, notices, alarms, time, store=reader.location),
+        queue=lambda connection, notices: outbox.queue(connection, notices, alarms, time, store=store),
     )  # fmt: skip
 
 

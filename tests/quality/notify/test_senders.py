@@ -244,7 +244,6 @@ def test_a_log_has_one_line_per_message_whatever_is_in_it(caplog):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what apprise imports
 def test_apprise_is_one_more_way(monkeypatch):
-    pytest.importorskip("apprise")
     with web_server() as server:
         monkeypatch.setenv("APPRISE", f"json://127.0.0.1:{server.port}/xyzzyplugh")
         assert sender(type="apprise", url_env="APPRISE").send(message()).outcome is Outcome.SENT
