@@ -34,13 +34,16 @@ _Values = list[tuple[Segment, NDArray[Any] | None]]
 
 @dataclass(repr=False)
 class Appended(DisplayedFields):
-    """Result of `Appender.append`: the new version, and the numbers of snapshots added, dropped and replaced."""
+    """Result of `Appender.append`: the new version, the numbers of snapshots added, dropped and replaced, and which
+    of those given are in the store now, by position.
+    """
 
     version: str
     added: int = 0
     duplicates: int = 0
     replaced: int = 0
     refused: list[str] = field(default_factory=list)  # lines of the quarantine
+    kept: list[int] = field(default_factory=list)
 
 
 @dataclass
@@ -143,8 +146,9 @@ class Appender:
             self._make_room(prepared)
             transaction = self._begin()
             lines = provenance or [_provenance(snapshot) for snapshot in snapshots]
-            for (snapshot, values), line in zip(prepared, lines, strict=True):
-                self._add(transaction, snapshot, values, accumulation, line, result)
+            for number, ((snapshot, values), line) in enumerate(zip(prepared, lines, strict=True)):
+                if self._add(transaction, snapshot, values, accumulation, line, result):
+                    result.kept.append(number)
             for subsystem, live in self._live.items():
                 if live.unwritten:
                     live.slots = transaction.write_tail(subsystem, list(live.unwritten.values()))
@@ -246,7 +250,8 @@ class Appender:
     def _add(
         self, transaction: Transaction, snapshot: Snapshot, values: _Values, accumulation: int, provenance: str,
         result: Appended,
-    ) -> None:  # fmt: skip
+    ) -> bool:  # fmt: skip
+        """Add a snapshot; False if the store has it, or another in its place."""
         subsystem, run, when = _subsystem(snapshot), int(snapshot.run or 0), _nanoseconds(snapshot)
         live, known = self._state(subsystem), self._known_rows(subsystem, run)
         row = _Row(snapshot.entries, snapshot.digest, -1, snapshot.source)
@@ -262,12 +267,12 @@ class Appender:
             result.added += 1
         elif (settled := settle(before, row)) is None:
             result.duplicates += 1
-            return
+            return False
         else:
             winner, loser, reason = settled
             result.refused.append(quarantine.entry(loser.source, reason, subsystem=subsystem, run=run, time=when))
             if winner is before:
-                return
+                return False
             result.replaced += 1
         row.slot = before.slot if before is not None and before.slot >= 0 else live.free_slot
         live.tail.setdefault(run, {})[row.slot] = when
@@ -293,6 +298,7 @@ class Appender:
             live.layouts_written = len(live.layouts)
         live.unwritten[row.slot] = tail_row, cells
         known[when] = row
+        return True
 
     def _fold(self, everything: bool) -> Iterator[None]:
         """Fold step by step; each step takes about as long as an append."""

@@ -3,6 +3,7 @@
 import json
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 import click
@@ -234,18 +235,24 @@ def upgrade(store: str) -> None:
 
 @click.command()
 @store_argument
+@click.option("--spool", type=click.Path(file_okay=False), help="The same as of `owtrend receive`.")
 @as_json
-def status(store: str, as_json: bool) -> None:
+def status(store: str, spool: str | None, as_json: bool) -> None:
     """Show what STORE holds, which trends and scores are stale and why, and what could not be taken in or sent.
+
+    Also how its receiver is, if it has one: heartbeat, age of the data, what waits, rates, and runs that are on.
 
     Example: owtrend status archive.zarr
     """
     from owtrend import archive as access
     from owtrend.cli.notifying import undelivered, undelivered_words
+    from owtrend.cli.receiving import receiver_words
     from owtrend.quality.journal import Journal
+    from owtrend.store.receiver import folder_of, receiver_state
 
     archive = access.open(store)
     journal = Journal(archive.location)
+    receiver = receiver_state(Path(spool) if spool else folder_of(store))
     waiting = undelivered(journal)
     rows = []
     for name in archive.subsystems:
@@ -267,11 +274,13 @@ def status(store: str, as_json: bool) -> None:
             "other_code": archive.other_code, "not_stored": archive.not_stored.to_dict("records"),
             "carried": archive.carried.to_dict("records"), "recognised": _recognised(archive.kinds),
             "changes": _plain(archive.changes), "jobs": job_table(jobs) if jobs else [],
-            "undelivered": waiting,
+            "undelivered": waiting, "receiver": receiver,
         }  # fmt: skip
         click.echo(json.dumps(state, indent=1, default=str))
         return
     print_table(rows, False, title=f"{store}, version {archive.version}")
+    for sentence in receiver_words(receiver) if receiver else ():
+        click.echo(sentence)
     for row in archive.carried.to_dict("records"):
         first = "first snapshot is" if row["snapshots"] == 1 else f"first {row['snapshots']} snapshots are"
         click.echo(f"{row['subsystem']} run {row['run']}: its {first} the end of the run before, and not shown")

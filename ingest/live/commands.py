@@ -1,0 +1,60 @@
+"""owtrend receive"""
+
+import logging
+import sys
+from pathlib import Path
+
+import click
+
+from ingest import naming
+from owtrend.cli.options import Number
+
+__all__ = ["receive"]
+
+
+@click.command()
+@click.option("--store", required=True, help="Folder or URL of the store; created if it is missing.")
+@click.option(
+    "--watch", "folders", multiple=True, type=click.Path(path_type=Path, file_okay=False),
+    help="Take the files that appear in this folder. Repeatable.",
+)  # fmt: skip
+@click.option(
+    "--spool", type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for what is not stored yet; on a local disk.  [default: STORE.receiver]",
+)  # fmt: skip
+@click.option("-c", "--config", type=click.Path(dir_okay=False, path_type=Path), help="YAML file of settings.")
+@click.option("--interval", default=2.0, show_default=True, type=Number(0.1, 3600), help="Seconds between two looks.")
+@click.option("--pattern", "patterns", multiple=True, help="Pattern of other file names, as of `owtrend ingest`.")
+@click.option("--timezone", default=naming.CERN, show_default=True, help="Zone of the times in names and headers.")
+@click.option(
+    "--accumulation", type=click.Choice(["cumulative", "reset"]), default="cumulative", show_default=True,
+    help="Whether a file has everything since its run began, or only what is new.",
+)  # fmt: skip
+def receive(
+    store: str, folders: tuple[Path, ...], spool: Path | None, config: Path | None, interval: float,
+    patterns: tuple[str, ...], timezone: str, accumulation: str,
+) -> None:  # fmt: skip
+    """Receive snapshots into a store, with trends, scores and alarms, until SIGTERM or Ctrl-C.
+
+    What was received is on the disk of the spool until the store has it: no power loss takes it. A watched folder is
+    only read; files are taken when they are complete. SIGHUP reads the configuration again. Lines of the log are JSON.
+    `owtrend status STORE` shows how it goes.
+
+    Example: owtrend receive --store archive.zarr --watch /data/incoming
+    """
+    from ingest.live.receiver import JsonLines, Receiver, ReceiverSettings
+
+    if not folders:
+        raise click.UsageError("nothing to receive from; give --watch FOLDER")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    for name in ("ingest", "owtrend"):
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.INFO)
+        logger.addHandler(handler)
+        logger.propagate = False
+    settings = ReceiverSettings(
+        store=store, spool=spool, watch=folders, interval=interval, config=config, patterns=patterns,
+        timezone=timezone, accumulation=accumulation,
+    )  # fmt: skip
+    Receiver(settings).run()
