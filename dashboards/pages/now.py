@@ -8,6 +8,7 @@ import panel as pn
 
 from dashboards.pictures import cards
 from dashboards.state.now import Now
+from owtrend.errors import OwtrendError
 
 __all__ = ["NowPage"]
 
@@ -27,13 +28,19 @@ class NowPage(pn.viewable.Viewer):
         self.head, self.body = (
             pn.pane.HTML("", sizing_mode="stretch_width", margin=0, stylesheets=[cards.STYLE]) for _ in range(2)
         )
+        self._shown: pd.Timestamp | None = None
         self.look()
 
     def look(self) -> None:
-        """Show what is wrong now; what has not changed stays as it is, and so does what is being read."""
+        """Show what is wrong now; what cannot be read is said, and looked at again the next time."""
         at = pd.Timestamp.now("UTC").tz_localize(None)
-        now = self._read(at)
+        try:
+            now = self._read(at)
+        except OwtrendError as error:
+            self.head.object = cards.trouble(str(error), self._shown)
+            return
         self.head.object, self.body.object = cards.head(now, at), cards.whole(now, at)
+        self._shown = at
 
     def __panel__(self) -> pn.viewable.Viewable:
         return pn.Column(self.head, self.body, sizing_mode="stretch_width", margin=0)

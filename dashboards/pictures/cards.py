@@ -8,7 +8,7 @@ from dashboards.pictures.theme import BLUE, FONT, VERMILION
 from dashboards.state.now import Card, Now, Sign, Tile
 from owtrend.display import printable
 
-__all__ = ["STYLE", "age", "head", "when", "whole"]
+__all__ = ["STYLE", "age", "head", "trouble", "when", "whole"]
 
 _SIGNS = {Sign.OK: "●", Sign.WARNING: "▲", Sign.ERROR: "◆", Sign.UNKNOWN: "□"}
 _LONGEST = 300  # characters of one text
@@ -117,6 +117,14 @@ def head(now: Now, at: pd.Timestamp) -> str:
         f"<a href='histogram'>Histograms</a></nav><span class='store'>{_text(now.location)}</span>"
         f"<span class='age muted' role='status'>{run}{data}{at:%H:%M:%S} UTC</span></header></main>"
     )
+
+
+def trouble(text: str, shown: pd.Timestamp | None) -> str:
+    """In place of the first line: why nothing new can be read, and how old what is shown is."""
+    old = "" if shown is None else f" What is below was read at {shown:%H:%M:%S} UTC."
+    sign = f'<span class="sign">{_SIGNS[Sign.ERROR]}</span>'
+    words = f'<p class="card error" role="alert">{sign} {_text(text)}.{old}</p>'
+    return f'<main style="padding-bottom: 0">{words}</main>'
 
 
 def age(time: pd.Timestamp, at: pd.Timestamp) -> str:
