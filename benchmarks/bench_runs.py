@@ -3,9 +3,11 @@
 import gc
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -16,6 +18,8 @@ from dashboards.state.session import Session
 from owtrend.cli.main import main
 from owtrend.compute import compute
 from owtrend.config import RuleConfig
+from owtrend.store.append import appender
+from owtrend.store.repository import Store
 
 RUNS = {"tiny": (2, 3), "S": (33, 3300), "M": (33, 3300)}
 # What is printed does not grow with the number of runs, but for the findings that `outliers` counts.
@@ -93,3 +97,34 @@ def test_one_more_run(few_and_many: list[tuple[str, str]], record: Record) -> No
         many_runs.build(store, 1 + int(label.split()[0]))
         seconds[store] = cpu_seconds(partial(compute.compute, store, workers=0))
     record("compute, one more run", many_label, seconds[many], "s", few_label, seconds[few], target=">= 0.67 x")
+
+
+def test_one_changed_run(few_and_many: list[tuple[str, str]], record: Record) -> None:
+    """CPU seconds to bring trends, scores and incidents up to date after a run in the middle got one more snapshot."""
+    (few_label, few), (many_label, many) = few_and_many
+    seconds = {}
+    for label, store in few_and_many:
+        run = many_runs.FIRST_RUN + int(label.split()[0]) // 2
+        add_late_snapshot(store, run)
+        computed: list[compute.ComputeSummary] = []
+        seconds[store] = cpu_seconds(lambda store=store, made=computed: made.append(compute.compute(store, workers=0)))
+        assert computed[0].runs == 1
+    record("compute, one changed run", many_label, seconds[many], "s", few_label, seconds[few], target="< 5 s")
+
+
+def add_late_snapshot(store: str, run: int) -> None:
+    """Give a run of EMC another snapshot, five minutes after its last."""
+    *_, last = many_runs.snapshots("EMC", run)
+    assert last.time is not None
+    late = replace(last, time=last.time + np.timedelta64(5, "m"), source="late")
+    grown = {
+        one.path: replace(
+            one,
+            parts={part: (cells * 1.25).astype(cells.dtype) for part, cells in one.parts.items()},
+            sums={name: 1.25 * value for name, value in one.sums.items()},
+        )
+        for one in last.values()
+    }
+    with appender(Store.open(store)) as live:
+        live.append([replace(late, histograms=grown)])
+        live.fold(everything=True)
