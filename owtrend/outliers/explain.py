@@ -79,10 +79,11 @@ def reason(
 
 
 def compared_with(scores: ReportScores, runs: Sequence[int]) -> str:
-    """The comparison that says most, and how sure it is."""
+    """The comparison that says most, and how sure it is. Of two runs nobody knows which is the bad one."""
+    against = run_names(runs) + ", the only one there is, which may be the bad one itself" * (len(runs) == 1)
     words = {
-        "other runs": f"compared with {run_names(runs)}",
-        "run so far": f"in the run so far, compared with {run_names(runs)}",
+        "other runs": f"compared with {against}",
+        "run so far": f"in the run so far, compared with {against}",
         "this run": "compared with this run so far",
         "last reports": "in the last reports, compared with this run before them",
     }[COMPARISONS[scores.worst[0]]]

@@ -24,6 +24,7 @@ from owtrend.store.reader import SubsystemReader
 __all__ = ["Setup", "interruptions", "interruptions_in"]
 
 _SILENT = 3  # times the normal wait between reports
+_KNOWN_WAITS, _REGULAR = 6, 2  # waits from which on a component has its own normal one; if longer ones are so at most
 _LUCK = -6.0  # log of the chance of such silence while a run goes on
 _BLUR = 0.4  # of the spacing of snapshots: the uncertainty of a wait
 _MOST = 0.5  # fraction of the histograms from which on a finding is about the whole subsystem
@@ -184,14 +185,24 @@ def _absences(activity: RunActivity, begins: list[int], ends: list[int]) -> Iter
 
 
 def _silences(activity: RunActivity, components: Components, ends: list[int], wait: int) -> Iterator[Found]:
-    """Components that waited for more than three times as long as normal, up to their next report."""
+    """Components that waited for more than three times as long as normal, up to their next report, or up to now."""
     for number in range(components.count):
         members = components.members(number)
         rows = np.flatnonzero((activity.reported | activity.lost)[:, members].any(axis=1)).tolist()
+        usual = _usual_wait(np.diff([ends[row] for row in rows]), wait)
         for begin, row in zip(rows, [*rows[1:], len(ends) - 1], strict=True):
-            if ends[row] - ends[begin] > _SILENT * wait:
-                words = f"did not change for {minutes(ends[row] - ends[begin])}, normally for {minutes(wait)}"
+            if ends[row] - ends[begin] > _SILENT * usual:
+                words = f"did not change for {minutes(ends[row] - ends[begin])}, normally for {minutes(usual)}"
                 yield Score.SILENT, members, ends[begin], ends[row], words
+
+
+def _usual_wait(waits: NDArray[np.int64], of_all: int) -> int:
+    """Wait of a component that is normal [ns]: its own if it is regular, else at least that of all histograms."""
+    if len(waits) < _KNOWN_WAITS:
+        return of_all
+    own = int(np.median(waits))
+    regular = np.sort(waits)[-2] <= _REGULAR * own  # one may be the silence
+    return own if regular else max(own, of_all)
 
 
 def _binnings(

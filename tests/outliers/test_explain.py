@@ -120,3 +120,16 @@ def test_a_profile_whose_y_spread_more_is_said_to():
     why = reason(found, monitor.compared(found, report), AXES, [7], monitor.dispersion(found))
     assert why.words.startswith("the spread of y within the bins changed by +")
     assert float(why.words.split("+")[1].split()[0]) == pytest.approx(100, abs=10)
+
+
+def test_a_single_run_that_is_the_reference_may_be_the_bad_one():
+    flat, data = np.full(22, 1000.0), np.full(22, 100.0)
+    data[3] = 400
+    sizes = np.array([22], dtype=np.int64)
+    monitor, report = HistogramMonitor(Counts(flat, sizes), independent_fills()), Counts(data, sizes)
+    scores = monitor.test(report)
+    assert scores is not None
+    both = monitor.compared(scores, report)
+    one, two = (reason(scores, both, AXES, runs, monitor.dispersion(scores)).words for runs in ([7], [7, 8]))
+    assert "(compared with run 7, the only one there is, which may be the bad one itself; " in one
+    assert "bad one" not in two

@@ -94,6 +94,16 @@ def test_a_component_that_is_silent_three_times_as_long_as_normal_is_found():
 
 
 @pytest.mark.slow
+def test_each_component_has_its_own_patience_and_its_stall_is_found_while_it_lasts():
+    quick, slow = growing(40), growing(40, every=6)
+    quick[30:] = [quick[29]] * 10
+    flags = flags_of({"a": quick, "b": quick, **dict.fromkeys("cdefgh", slow)})
+    (found,) = flags[flags["score"] == "silent"].to_dict("records")
+    assert found["histograms"] == ("a", "b")
+    assert found["why"] == "a and 1 more did not change for 7.0 min, normally for 1.0 min"
+
+
+@pytest.mark.slow
 def test_another_binning_in_a_run_is_found():
     rows = [*growing(6, bins=4), *[[10 * number] * 4 for number in range(9, 15)]]
     flags = flags_of({"a": rows, "b": growing(), "c": growing()})
