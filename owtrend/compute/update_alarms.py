@@ -1,18 +1,23 @@
 """Alarms brought up to date once a store has its trends, scores and incidents."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from owtrend.config import Config, RuleConfig
 from owtrend.config.alarms import AlarmConfig
+from owtrend.detectors.plugins import incident_places
 from owtrend.errors import OwtrendError
+from owtrend.quality.alarms.alarm import Kind
 from owtrend.quality.alarms.engine import Observed, Status, people, records, update, window
+from owtrend.quality.alarms.notice import Item, Notice
 from owtrend.quality.alarms.reconcile import Settings
 from owtrend.quality.alarms.record import Policy
 from owtrend.quality.alarms.sources import Coverage, coverage, rule_reports, timing_of
 from owtrend.quality.flag import Flag, Quality
+from owtrend.quality.incident import Incident
 from owtrend.quality.journal import Journal
 from owtrend.quality.notify import outbox
 from owtrend.quality.results import store_incidents
@@ -56,8 +61,23 @@ def update_alarms(
     return update(
         journal, observed, _settings(config.rules, alarms), now=time, incident_quality=Quality(alarms.incidents),
         stale_after=_ns(alarms.stale_after),
-        queue=lambda connection, notices: outbox.queue(connection, notices, alarms, time, store=store),
+        queue=lambda connection, notices: outbox.queue(
+            connection, with_names(notices, observed.incidents), alarms, time, store=store
+        ),
     )  # fmt: skip
+
+
+def with_names(notices: Iterable[Notice], incidents: Iterable[Incident]) -> list[Notice]:
+    """Notices with the part of the detector in words before the reason; alarms are kept without it."""
+    notices = list(notices)
+    subjects = [item.alarm.subject for notice in notices for item in notice.items]
+    named = incident_places(incidents, {one.name for one in subjects if one.kind is Kind.INCIDENT})
+
+    def renamed(item: Item) -> Item:
+        place = named.get(item.alarm.subject.name) if item.alarm.subject.kind is Kind.INCIDENT else None
+        return item if not place else replace(item, alarm=replace(item.alarm, why=f"{place}: {item.alarm.why}"))
+
+    return [replace(notice, items=tuple(map(renamed, notice.items))) for notice in notices]
 
 
 def _settings(rules: Sequence[RuleConfig], alarms: AlarmConfig) -> Settings:

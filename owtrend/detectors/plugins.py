@@ -1,7 +1,7 @@
 """The plug-ins that are installed, by subsystem; a broken one is named and stops nothing."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
     from owtrend.quality.incident import Incident
 
-__all__ = ["ENTRY_POINTS", "Installed", "detector", "detectors", "installed", "place_words", "places", "with_places"]
+__all__ = [
+    "ENTRY_POINTS", "Installed", "detector", "detectors", "incident_places", "installed", "place_words", "places",
+    "with_places",
+]  # fmt: skip
 
 ENTRY_POINTS = "owtrend.detectors"
 _LONGEST = 120  # characters of a place
@@ -92,12 +95,16 @@ def places(of: Iterable[tuple[str, Sequence[str], Sequence[BinRange]]]) -> list[
     ]
 
 
-def with_places(alarms: "pd.DataFrame", incidents: Iterable["Incident"]) -> "pd.DataFrame":
-    """A table of alarms with a column ``place`` after ``why``: that of the incident which an alarm comes from."""
-    known = {*alarms["name"][alarms["source"] == "incident"]}
+def incident_places(incidents: Iterable["Incident"], known: Collection[str]) -> dict[str, str]:
+    """By id the place of each of the ``known`` incidents that has one."""
     tops = {one.id: one.top for one in incidents if one.id in known} if known else {}
     words = places((top.subsystem, top.histograms, top.bins) for top in tops.values())
-    named = dict(zip(tops, words, strict=True))
+    return {name: place for name, place in zip(tops, words, strict=True) if place}
+
+
+def with_places(alarms: "pd.DataFrame", incidents: Iterable["Incident"]) -> "pd.DataFrame":
+    """A table of alarms with a column ``place`` after ``why``: that of the incident which an alarm comes from."""
+    named = incident_places(incidents, {*alarms["name"][alarms["source"] == "incident"]})
     table = alarms.copy()
     table.insert(table.columns.get_loc("why") + 1, "place", [named.get(name, "") for name in table["name"]])
     return table

@@ -3,20 +3,24 @@
 import json
 from datetime import UTC, datetime
 from itertools import permutations
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 import owtrend
 from owtrend.compute.compute import compute
-from owtrend.compute.update_alarms import update_alarms
+from owtrend.compute.update_alarms import update_alarms, with_names
 from owtrend.config import Config
 from owtrend.config.alarms import AlarmConfig
 from owtrend.errors import UsageError
+from owtrend.model.finding import BinRange
 from owtrend.quality.alarms import people, table
+from owtrend.quality.alarms.alarm import Kind
 from owtrend.quality.journal import Journal
 from owtrend.store.repository import Store
-from tests import builders
+from tests import builders, notices
 
 RULE = {"name": "few", "subsystem": "EMC", "histogram": "h*", "warning": "entries < 5", "guidance": "look at it"}
 CONFIG = Config.model_validate(
@@ -129,3 +133,14 @@ def test_a_subsystem_that_sends_nothing_is_an_alarm(location):
     assert states(6) == ["firing"]
     assert states(60) == ["firing"]
     assert states(2) == ["firing"]  # a clock that went back
+
+
+def test_messages_name_the_part_of_the_detector():
+    bins = (BinRange("x", 9, 16, 8.0, 16.0), BinRange("y", 65, 70, 64.0, 70.0))
+    top = SimpleNamespace(subsystem="EMC", histograms=("EMCTRQA_histAmpEdgePosEMCGAHOffline",), bins=bins)
+    incidents: Any = [SimpleNamespace(id="abc", top=top)]
+    items = notices.item(1, kind=Kind.INCIDENT, name="abc", why="col 8 to 16: hot"), notices.item(2, name="abc")
+    (named,) = with_names([notices.notice(*items)], incidents)
+    assert [one.alarm.why for one in named.items] == [
+        "supermodule 12, TRU 33: col 8 to 16: hot", "24 channels above 5 sigma",
+    ]  # fmt: skip
