@@ -93,6 +93,7 @@ def test_a_worker_killed_at_any_moment_of_a_pass_costs_time_only(world, tmp_path
         while len(workers) < 2 and process.poll() is None and time.monotonic() < until:
             time.sleep(0.05)
             workers = [one for one in _children(process.pid) if "spawn_main" in " ".join(one.cmdline())]
+        assert workers, process.communicate()
         time.sleep(took * (moment + 0.5) / MOMENTS)
         with contextlib.suppress(psutil.NoSuchProcess):
             random.Random(moment).choice(workers).kill()
