@@ -678,6 +678,8 @@ class Archive(Displayed):
         from owtrend.outliers.results import not_scored
         from owtrend.quality.unreadable import chosen_runs
 
+        if subsystem is not None:
+            subsystem = self.hosted.get(subsystem, subsystem)
         return not_scored(self._reader, subsystem, chosen_runs(self._reader, subsystem, runs))
 
     def flags(
@@ -748,6 +750,14 @@ class Archive(Displayed):
         from owtrend.quality.results import incident_table, store_incidents
         from owtrend.quality.unreadable import chosen_runs
 
+        if subsystem is not None and (host := self.hosted.get(subsystem)) is not None:
+            own = {(host, name) for name in self.histograms(subsystem).index}
+            concerned = [
+                incident.id for incident in store_incidents(self._reader)
+                if not incident.histograms or not own.isdisjoint(one[:2] for one in incident.histograms)
+            ]  # fmt: skip
+            of_host = self.incidents(host, runs=runs)
+            return of_host[of_host["id"].isin(concerned)]
         chosen = chosen_runs(self._reader, subsystem, runs)
         found = [
             incident for incident in store_incidents(self._reader)

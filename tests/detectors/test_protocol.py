@@ -5,6 +5,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+import owtrend
+from owtrend.compute.compute import compute
 from owtrend.detectors import (
     Detector,
     Display,
@@ -20,7 +22,7 @@ from owtrend.detectors import (
 from owtrend.detectors.listing import derived_histograms
 from owtrend.errors import NotFoundError, UsageError
 from owtrend.model.finding import BinRange
-from tests.builders import archive_of, histogram, snapshot
+from tests.builders import append, archive_of, histogram, snapshot
 
 OPTIONS = Detector(
     "EMC",
@@ -182,6 +184,7 @@ def test_histograms_of_a_hosted_subsystem_are_those_in_its_host(monkeypatch):
     assert archive.trend("V0", "VZERO charge", "integral", run=300000)["value"].values.tolist() == [1, 1]
     made = archive.time_slice("V0", 300000)
     assert (made.subsystem, [*made.histograms]) == ("V0", [("VZERO charge",)])
+    assert (len(archive.findings("V0")), len(archive.incidents("V0")), archive.not_scored("V0")) == (0, 0, [300000])
     with pytest.raises(NotFoundError, match="is none of the histograms of V0"):
         archive.histogram("V0", "other", run=300000)
     own = archive_of(*rows, snapshot(1, histogram([0, 3, 0], "own"), subsystem="V0", run=300001))
@@ -200,3 +203,20 @@ def test_findings_and_alarms_of_one_histogram_have_a_place():
     made = plugins.with_places(alarms, incidents)
     assert made.columns.tolist() == ["name", "source", "why", "place", "who"]
     assert made["place"].tolist() == ["supermodule 12, TRU 33", ""]
+
+
+@pytest.mark.slow
+def test_findings_and_incidents_of_a_hosted_subsystem_are_those_of_its_histograms(monkeypatch, tmp_path):
+    offered(monkeypatch, ("V0", "somebody", Detector("V0", host=Host("HLT", ("*VZERO*",)))))
+    rows = [
+        snapshot(
+            minute, histogram([0, 1000 * minute, 0], "VZERO charge"),
+            *([histogram([0, 900 * minute, 0], "other")] if minute != 3 else []), subsystem="HLT",
+        )
+        for minute in range(1, 6)
+    ]  # fmt: skip
+    append(tmp_path / "store", rows)
+    compute(tmp_path / "store", workers=0)
+    archive = owtrend.open(tmp_path / "store")
+    assert archive.findings("HLT")["histogram"].tolist() == ["other"]
+    assert (len(archive.incidents("HLT")), len(archive.findings("V0")), len(archive.incidents("V0"))) == (1, 0, 0)
