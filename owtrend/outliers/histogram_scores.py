@@ -273,6 +273,8 @@ class RunScores:
                     current.accept(report)
                     continue
                 out["flagged"][row - first, column] = Flagged.BINS
+                if not stuck and self._pool_of(column).is_last(current.axes, report):
+                    continue  # it has its finding in the run before; this is no news, and no reference either
                 score, z, why = Score.STUCK, math.nan, Reason(still(compared))
                 if scores is not None and not stuck:
                     score, z, both = (

@@ -197,6 +197,16 @@ class ReferencePool:
         counts = RunningCounts.from_counts(*(entry.counts.on(entry.axes, joined) for entry in chosen))
         return counts.to_counts(), [entry.run for entry in chosen], joined
 
+    def is_last(self, axes: tuple[Axis, ...], report: Counts) -> bool:
+        """True if a report is the only one of the run before once more, to the last bit, as of software that is new."""
+        if not self.entries or self.entries[-1].counts.reports > 1 or self.entries[-1].axes != axes:
+            return False
+        before = self.entries[-1].counts
+        same = np.array_equal(before.counts, report.counts)
+        if before.moments is None or report.moments is None:
+            return same and before.moments is report.moments
+        return same and np.array_equal(before.moments, report.moments)
+
     def null_model(self) -> NullModel:
         """The null model of the runs so far."""
         return NullModel.from_runs(self.summaries)

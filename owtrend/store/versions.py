@@ -17,7 +17,7 @@ SCORES: Mapping[str, int] = MappingProxyType(
         "trends": TRENDS,  # scores are made from their states and entries
         "histogram": 7,  # scores of the bins of one histogram
         "component": 6,  # fractions in a component, rates of components
-        "findings": 11,  # interruptions, changes between runs, and the bins, sides and words of all findings
+        "findings": 12,  # interruptions, changes between runs, and the bins, sides and words of all findings
     }
 )
 

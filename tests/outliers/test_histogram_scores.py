@@ -54,3 +54,22 @@ def test_runs_of_one_snapshot_have_scores_as_whole_runs():
     assert scores.index[scores["bad"]].tolist() == [10]
     assert scores.loc[10, "size"] == pytest.approx(0.2, abs=0.05)
     assert scores["entries"].between(8e4, 11e4).all()
+
+
+@pytest.mark.slow
+def test_a_run_that_is_the_one_before_once_more_has_no_findings():
+    rng = np.random.default_rng(5)
+
+    def rows():
+        new = np.zeros(22)
+        for run in range(1, 9):
+            if run != 7:
+                new = rng.poisson(np.where(np.arange(22) == 7, 8000 if run == 6 else 4000, 4000))
+            yield snapshot(run * 30, histogram(new, "h"), run=run)
+
+    store = Store.in_memory()
+    append(store.location, rows())
+    compute(store.location, workers=0)
+    found = owtrend.open(store.location).findings()
+    assert found["run"].tolist() == [6]
+    assert not found["certain"].any()
