@@ -1,5 +1,6 @@
 """A receiver and a sender on this machine: what is handed on, what is only counted, and what follows a failure."""
 
+import contextlib
 import random
 import socket
 import struct
@@ -35,17 +36,17 @@ def histograms(entries=3, count=2):
 @pytest.fixture
 def wire():
     """Makes a receiver and a sender of one ZeroMQ context; nothing leaves the process."""
-    context, opened = zmq.Context(), []
+    context, opened = zmq.Context(), contextlib.ExitStack()
 
     def make(kinds=("REP", "REQ"), settings=QUICK, address="inproc://hlt", **options):
         sender = HltSender(f"{kinds[0]}@{address}", context=context, **options)
         receiver = HltReceiver(f"{kinds[1]}>{address}", "EMC", settings, context=context, clock=lambda: TIME)
-        opened.extend([receiver, sender])
+        opened.enter_context(sender)
+        opened.enter_context(receiver)
         return receiver, sender
 
-    yield make
-    for one in opened:
-        one.__exit__()
+    with opened:
+        yield make
     context.term()
 
 
