@@ -18,6 +18,12 @@ __all__ = ["receive"]
     "--watch", "folders", multiple=True, type=click.Path(path_type=Path, file_okay=False),
     help="Take the files that appear in this folder. Repeatable.",
 )  # fmt: skip
+@click.option("--http", metavar="HOST:PORT", help="Take uploads by HTTP: Overwatch's calls, and /api/v2/snapshots.")
+@click.option(
+    "--tokens", type=click.Path(path_type=Path, dir_okay=False),
+    help="File of tokens of senders; without one HTTP listens on this machine only.",
+)  # fmt: skip
+@click.option("--add-token", metavar="NAME", help="Add a token for a sender to the file, print it once, and end.")
 @click.option(
     "--spool", type=click.Path(path_type=Path, file_okay=False),
     help="Folder for what is not stored yet; on a local disk.  [default: STORE.receiver]",
@@ -31,7 +37,8 @@ __all__ = ["receive"]
     help="Whether a file has everything since its run began, or only what is new.",
 )  # fmt: skip
 def receive(
-    store: str, folders: tuple[Path, ...], spool: Path | None, config: Path | None, interval: float,
+    store: str, folders: tuple[Path, ...], http: str | None, tokens: Path | None, add_token: str | None,
+    spool: Path | None, config: Path | None, interval: float,
     patterns: tuple[str, ...], timezone: str, accumulation: str,
 ) -> None:  # fmt: skip
     """Receive snapshots into a store, with trends, scores and alarms, until SIGTERM or Ctrl-C.
@@ -44,8 +51,15 @@ def receive(
     """
     from ingest.live.receiver import JsonLines, Receiver, ReceiverSettings
 
-    if not folders:
-        raise click.UsageError("nothing to receive from; give --watch FOLDER")
+    if add_token is not None:
+        from ingest.live import tokens as of_senders
+
+        if tokens is None:
+            raise click.UsageError("give the file of tokens with --tokens")
+        click.echo(of_senders.add_token(tokens, add_token))
+        return
+    if not folders and http is None:
+        raise click.UsageError("nothing to receive from; give --watch FOLDER or --http HOST:PORT")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     for name in ("ingest", "owtrend"):
@@ -54,7 +68,15 @@ def receive(
         logger.addHandler(handler)
         logger.propagate = False
     settings = ReceiverSettings(
-        store=store, spool=spool, watch=folders, interval=interval, config=config, patterns=patterns,
+        store=store, spool=spool, watch=folders, http=_address(http) if http else None, tokens=tokens,
+        interval=interval, config=config, patterns=patterns,
         timezone=timezone, accumulation=accumulation,
     )  # fmt: skip
     Receiver(settings).run()
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise click.UsageError(f"--http {text!r}: expected HOST:PORT, such as 127.0.0.1:8080")
+    return host.strip("[]"), int(port)

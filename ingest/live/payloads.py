@@ -19,7 +19,7 @@ from owtrend.errors import SnapshotError
 from owtrend.model.rows import Accumulation, Provenance
 from owtrend.model.snapshot import Snapshot
 
-__all__ = ["FILE", "HLT", "Decoded", "decode", "file_meta", "named_file_meta", "source_of"]
+__all__ = ["FILE", "HLT", "Decoded", "check_file", "decode", "file_meta", "named_file_meta", "source_of"]
 
 FILE = "file"
 HLT = "hlt"
@@ -98,13 +98,25 @@ def decode(payload: Payload, limits: Limits) -> Decoded:
     return Decoded(payload, snapshot, accumulation, provenance.to_json())
 
 
+def check_file(content: bytes, meta: Mapping[str, Any], limits: Limits) -> Snapshot:
+    """The snapshot in the bytes of a file; SnapshotError if there is no histogram."""
+    snapshot = _read(content, meta, limits)
+    if not snapshot:
+        others = ", ".join(sorted(set(snapshot.unsupported.values()))) or "nothing"
+        raise SnapshotError(f"{meta['source']}: no histogram in it; it contains {others}")
+    return snapshot
+
+
 def _file(payload: Payload, limits: Limits) -> Snapshot:
+    return _read(payload.content, payload.meta, limits)
+
+
+def _read(content: bytes, meta: Mapping[str, Any], limits: Limits) -> Snapshot:
     """The snapshot in a ROOT file; its description has subsystem, run and time."""
     reader: SnapshotReader | None = getattr(_per_thread, "reader", None)
     if reader is None or reader.limits != limits:
         reader = _per_thread.reader = SnapshotReader(limits=limits)
-    snapshot = reader.read(payload.content, source_of(payload))
-    meta = payload.meta
+    snapshot = reader.read(content, printable(str(meta.get("source") or FILE), 300))
     return replace(
         snapshot, subsystem=meta["subsystem"], run=int(meta["run"]), time=np.datetime64(int(meta["time"]), "ns"),
         mode=meta.get("mode") or None,

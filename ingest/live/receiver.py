@@ -49,6 +49,10 @@ class ReceiverSettings:
         Folder of the spool and of the state; None: beside the store.
     watch
         Folders to watch.
+    http
+        Host and port to listen on; beyond this machine only with tokens.
+    tokens
+        File of tokens, see `ingest.live.tokens`.
     interval
         Seconds between two looks at a watched folder.
     config
@@ -60,6 +64,8 @@ class ReceiverSettings:
     store: str
     spool: Path | None = None
     watch: tuple[Path, ...] = ()
+    http: tuple[str, int] | None = None
+    tokens: Path | None = None
     interval: float = 2.0
     config: Path | None = None
     patterns: tuple[str, ...] = ()
@@ -119,6 +125,8 @@ class Receiver:
             opened.enter_context(self._signals())
             for folder in settings.watch:
                 opened.enter_context(self._watched(folder, store))
+            if settings.http is not None:
+                opened.enter_context(self._serving(*settings.http))
             opened.enter_context(_thread("owtrend-heartbeat", self._beat, self.stopping))
             _log.info("ready: %d payloads wait", len(self.spool))
             alarms = 0
@@ -146,7 +154,10 @@ class Receiver:
             "state": next((f"trouble: {printable(text, 300)}" for text in trouble if text), "receiving"),
             "pid": os.getpid(), "started": _iso(self._started), "heartbeat": _iso(now),
             "last_step_seconds": round(time.monotonic() - self._stepped, 1),
-            "doors": [f"watch {folder}" for folder in self.settings.watch],
+            "doors": [
+                *(f"watch {folder}" for folder in self.settings.watch),
+                *(["http {}:{}".format(*self.settings.http)] if self.settings.http else []),
+            ],
             "queue": {
                 "payloads": len(self.spool), "bytes": self.spool.size,
                 "oldest_seconds": round(self.spool.oldest_seconds, 1),
@@ -207,6 +218,22 @@ class Receiver:
                 hint.wait(settings.interval)
 
         with watch.hinted(folder, hint.set), _thread("owtrend-watch", sweep_again_and_again, self.stopping, hint):
+            yield
+
+    @contextlib.contextmanager
+    def _serving(self, host: str, port: int) -> Iterator[None]:
+        from ingest.live import http
+        from ingest.live.tokens import Tokens
+
+        settings = self.settings
+        tokens = Tokens.load(settings.tokens) if settings.tokens else Tokens()
+        if not tokens.hashes and not http.is_loopback(host):
+            raise UsageError(
+                f"no token is configured, so {host} is not listened to: make one with --tokens FILE --add-token NAME, "
+                "or give --http 127.0.0.1:PORT"
+            )
+        door = http.HttpDoor(self.spool, self.state, tokens, settings.limits, settings.timezone)
+        with http.serving(http.application(door), host, port):
             yield
 
     @contextlib.contextmanager
