@@ -15,7 +15,18 @@ from numpy.typing import NDArray
 from owtrend.display import printable
 from owtrend.errors import UsageError
 
-__all__ = ["CERN", "LARGEST_RUN", "FileName", "Pattern", "is_product", "parse", "processed_name", "reason", "to_utc"]
+__all__ = [
+    "CERN",
+    "LARGEST_RUN",
+    "FileName",
+    "Pattern",
+    "is_product",
+    "local_time",
+    "parse",
+    "processed_name",
+    "reason",
+    "to_utc",
+]
 
 CERN = "Europe/Zurich"
 _CLOSE = 0.05  # if a larger fraction of ambiguous times follow each other too soon, they come from both hours
@@ -249,6 +260,12 @@ def to_utc(time: datetime, timezone: str = CERN, *, later: bool = False) -> tupl
     second = time.replace(tzinfo=zone, fold=1).astimezone(UTC)
     ambiguous = second - first > timedelta(0)
     return np.datetime64((second if later else first).replace(tzinfo=None), "ns"), ambiguous
+
+
+def local_time(time: np.datetime64, timezone: str = CERN) -> datetime:
+    """A time in UTC as the clocks of a zone show it, without the zone."""
+    seconds = int(time.astype("datetime64[s]").astype(np.int64))
+    return datetime.fromtimestamp(seconds, UTC).astimezone(ZoneInfo(timezone)).replace(tzinfo=None)
 
 
 def are_later(certain: NDArray[np.int64], earlier: NDArray[np.int64], later: NDArray[np.int64]) -> bool | None:

@@ -1,4 +1,4 @@
-"""owtrend receive"""
+"""owtrend receive | replay"""
 
 import logging
 import sys
@@ -8,8 +8,9 @@ import click
 
 from ingest import naming
 from owtrend.cli.options import Number
+from owtrend.display import printable
 
-__all__ = ["receive"]
+__all__ = ["receive", "replay"]
 
 
 @click.command()
@@ -52,7 +53,7 @@ def receive(
     from ingest.live.receiver import JsonLines, Receiver, ReceiverSettings
 
     if add_token is not None:
-        from ingest.live import tokens as of_senders
+        from ingest.live.web import tokens as of_senders
 
         if tokens is None:
             raise click.UsageError("give the file of tokens with --tokens")
@@ -73,6 +74,27 @@ def receive(
         timezone=timezone, accumulation=accumulation,
     )  # fmt: skip
     Receiver(settings).run()
+
+
+@click.command()
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.option("--to", "target", required=True, help="Folder, or address of a receiver such as http://host:8080.")
+@click.option("--speed", default=60.0, show_default=True, type=Number(1e-3, 1e9), help="60 makes a minute a second.")
+@click.option("--timezone", default=naming.CERN, show_default=True, help="Zone of the times in names and headers.")
+@click.option("--pattern", "patterns", multiple=True, help="Pattern of other file names, as of `owtrend ingest`.")
+@click.option("--token", envvar="OWTREND_TOKEN", default="", help="Token of this sender; or in OWTREND_TOKEN.")
+def replay(
+    sources: tuple[Path, ...], target: str, speed: float, timezone: str, patterns: tuple[str, ...], token: str
+) -> None:  # fmt: skip
+    """Send the files in SOURCES again as if they came now, in order of their times: for training, and to try alarms.
+
+    Example: owtrend replay data --to /data/incoming --speed 60
+    """
+    from ingest.live.replay import replay as send_again
+    from owtrend.model.wording import plural
+
+    result = send_again(sources, target, speed=speed, timezone=timezone, patterns=patterns, token=token)
+    click.echo(f"{plural(result.sent, 'file')} sent to {printable(target, 200)}, {result.refused} refused")
 
 
 def _address(text: str) -> tuple[str, int]:

@@ -52,7 +52,7 @@ class ReceiverSettings:
     http
         Host and port to listen on; beyond this machine only with tokens.
     tokens
-        File of tokens, see `ingest.live.tokens`.
+        File of tokens, see `ingest.live.web.tokens`.
     interval
         Seconds between two looks at a watched folder.
     config
@@ -222,8 +222,8 @@ class Receiver:
 
     @contextlib.contextmanager
     def _serving(self, host: str, port: int) -> Iterator[None]:
-        from ingest.live import http
-        from ingest.live.tokens import Tokens
+        from ingest.live.web import http
+        from ingest.live.web.tokens import Tokens
 
         settings = self.settings
         tokens = Tokens.load(settings.tokens) if settings.tokens else Tokens()

@@ -18,10 +18,10 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from ingest.limits import Limits
-from ingest.live.metrics import metrics
 from ingest.live.payloads import FILE, check_file, named_file_meta
 from ingest.live.spool import Received, Spool, SpoolError, SpoolFullError
-from ingest.live.tokens import Tokens
+from ingest.live.web.metrics import metrics
+from ingest.live.web.tokens import Tokens
 from owtrend.display import printable
 from owtrend.errors import SnapshotError, UsageError
 from owtrend.model.snapshot import Snapshot

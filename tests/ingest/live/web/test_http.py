@@ -8,10 +8,10 @@ import httpx2
 import pytest
 from fastapi.testclient import TestClient
 
-from ingest.live.http import HttpDoor, application, is_loopback
 from ingest.live.receiver import Receiver, ReceiverSettings
 from ingest.live.spool import Spool, SpoolLimits
-from ingest.live.tokens import Tokens, add_token
+from ingest.live.web.http import HttpDoor, application, is_loopback
+from ingest.live.web.tokens import Tokens, add_token
 from owtrend.errors import UsageError
 from owtrend.store.repository import Store
 from tests import builders

@@ -1,0 +1,1 @@
+"""Uploads by HTTP, the tokens of senders, and metrics."""
