@@ -5,11 +5,19 @@ from pathlib import Path
 
 import deflate
 import numpy as np
+import pytest
 
 from benchmarks import plain
 from benchmarks.inputs import Compare, Source
 from ingest import SnapshotReader
 from ingest.decode.records import KeyList, RootFile
+from ingest.decode.template import LazyHistograms
+from ingest.limits import Budget
+from ingest.live.hlt.known_layouts import known_layouts_message
+from ingest.live.hlt.objects import MessageReader, ObjectsRead
+from ingest.live.hlt.payload import LIMITS
+from ingest.live.hlt.sender import histogram_message
+from owtrend.model.histogram import Histogram
 
 
 def read_all(source: Source) -> int:
@@ -59,6 +67,35 @@ def test_decode_against_unpacking_alone(source: Source, compare: Compare) -> Non
     compare(
         "all files", source.label, lambda: read_all(source), "libdeflate alone", theirs,
         amount=source.bytes / 1e6, rate_unit="MB/s",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("layouts", ["known", "new"])
+def test_decode_of_messages_against_uproot(layouts: str, source: Source, compare: Compare) -> None:
+    """The histograms of the last file as plain messages of the HLT, by a receiver that has seen their layouts before
+    or by a new one, against uproot's `read_object_any`, `values(flow=True)` and `variances(flow=True)` of each.
+    """
+    path = source.paths[-1]
+    messages = [histogram_message(histogram) for histogram in SnapshotReader().read(path).values()]
+    peer, known = plain.UprootMessages(path), MessageReader()
+
+    def ours() -> list[Histogram]:
+        reader = known if layouts == "known" else MessageReader()
+        found = ObjectsRead(Budget(LIMITS, sum(map(len, messages))))
+        announced = reader.layouts(known_layouts_message(), found.budget)
+        for message in messages:
+            reader.read(message, "", announced, found)
+        assert not found.problems
+        return list(LazyHistograms(found.histograms).values())
+
+    expected = peer.histograms(messages)
+    for histogram in ours():
+        values, variances = expected[histogram.name]
+        np.testing.assert_array_equal(np.nan_to_num(histogram.values(flow=True)), values)
+        np.testing.assert_allclose(histogram.variances(flow=True), variances)
+    compare(
+        f"messages of {layouts} layouts", source.label, ours, "uproot", lambda: peer.histograms(messages),
+        amount=sum(map(len, messages)) / 1e6, rate_unit="MB/s", target=">= 15 x" if layouts == "known" else "",
     )  # fmt: skip
 
 

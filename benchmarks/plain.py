@@ -24,6 +24,23 @@ def uproot_histograms(path: str) -> dict[str, tuple[NDArray, NDArray]]:
         return {name: (one.values(flow=True), one.variances(flow=True)) for name, one in objects}
 
 
+class UprootMessages:
+    """Plain messages of ROOT objects read by uproot, with the class layouts that it finds in a file."""
+
+    def __init__(self, path: str) -> None:
+        self._file = uproot.open(path).file
+
+    def histograms(self, messages: Iterable[bytes]) -> dict[str, tuple[NDArray, NDArray]]:
+        """Values and variances of the histogram in each."""
+        found = {}
+        for message in messages:
+            chunk = uproot.source.chunk.Chunk.wrap(None, np.frombuffer(message, np.uint8))
+            cursor = uproot.source.cursor.Cursor(8, origin=0)
+            one = uproot.deserialization.read_object_any(chunk, cursor, {}, self._file, self._file, None)
+            found[one.name] = one.values(flow=True), one.variances(flow=True)
+        return found
+
+
 def uproot_values(path: str, name: str) -> NDArray:
     """Values, flow included, of one histogram in a file; ``file[name]`` fails for names with ``/``."""
     with uproot.open(path, array_cache=None, object_cache=None) as file:
