@@ -4,7 +4,16 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    field_validator,
+    model_validator,
+)
 
 from owtrend.config.lengths import Length, parse_length, shown
 from owtrend.config.strict import Strict
@@ -32,6 +41,7 @@ def _printable(text: str) -> str:
     return text
 
 
+_RESERVED = ("incident", "source")
 _Name = Annotated[str, Field(max_length=100), AfterValidator(_printable)]
 _Pattern = Annotated[str, Field(max_length=500), AfterValidator(_printable)]
 _Expression = Annotated[str, Field(min_length=1, max_length=2000)]
@@ -80,6 +90,13 @@ class RuleConfig(Strict):
         default=None, description="How long nobody acknowledges it before the next level of receivers is called."
     )
     receivers: tuple[_Name, ...] = Field(default=(), strict=False, description="Who gets it; none: by the routes.")
+
+    @field_validator("name")
+    @classmethod
+    def _own_name(cls, name: str) -> str:
+        if name in _RESERVED:
+            raise ValueError(f"{name!r} is the name of alarms that come from no rule; give it another one")
+        return name
 
     @model_validator(mode="after")
     def _judges(self) -> Self:

@@ -10,6 +10,7 @@ import numpy as np
 from owtrend.display import printable, quoted
 from owtrend.errors import NotFoundError, UsageError, near_runs
 from owtrend.quality.journal import Action, Entry, Journal, login_name
+from owtrend.quality.journal.database import understood
 from owtrend.store.reader import Reader
 from owtrend.times import parse_time
 
@@ -61,11 +62,12 @@ class RunFlag:
     def from_entry(cls, entry: Entry) -> "RunFlag":
         """A flag as the journal has it."""
         details = entry.details
-        return cls(
-            number=entry.number, run=int(details["run"]), subsystem=details["subsystem"], start=details["start"],
-            stop=details["stop"], name=str(details["name"]), judgement=Judgement(details["judgement"]), note=entry.note,
-            who=entry.who,
-        )  # fmt: skip
+        with understood(f"flag {entry.number}"):
+            return cls(
+                number=entry.number, run=int(details["run"]), subsystem=details["subsystem"], start=details["start"],
+                stop=details["stop"], name=str(details["name"]), judgement=Judgement(details["judgement"]),
+                note=entry.note, who=entry.who,
+            )  # fmt: skip
 
     def concerns(self, subsystems: Iterable[str] | None) -> bool:
         """True if it is on one of these subsystems; None: on any."""

@@ -2,6 +2,8 @@
 
 import json
 import multiprocessing
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -9,13 +11,13 @@ import pytest
 from click.testing import CliRunner
 
 from owtrend.cli.main import main
-from owtrend.errors import AmbiguousNameError, NotFoundError, UsageError
+from owtrend.errors import AmbiguousNameError, NotFoundError, StoreError, UsageError
 from owtrend.quality.alarms import people, table
 from owtrend.quality.alarms.alarm import Kind, Report, Subject, Timing
 from owtrend.quality.alarms.engine import Observed, records, update
 from owtrend.quality.alarms.reconcile import Settings
 from owtrend.quality.flag import Quality
-from owtrend.quality.journal import Journal
+from owtrend.quality.journal import Action, Journal
 from owtrend.store.repository import Store
 
 MINUTE = 60 * 10**9
@@ -89,6 +91,34 @@ def test_what_cannot_be_done_is_an_error_that_says_what_to_do(store, arguments, 
     with pytest.raises(error, match=text):
         run(verb, store, *[first if one == "FIRST" else one for one in rest])
     assert len(Journal(store).entries(people.ACTIONS)) == 0
+
+
+def test_an_alarm_that_is_over_takes_comments_only(store):
+    over = records(Journal(store))[0][0].id
+    people.close(Journal(store), over, "gone", "me")
+    now = datetime(2018, 6, 1, 12, 2, tzinfo=UTC)
+    update(Journal(store), Observed(incidents=(), covered={}), Settings(), now=now, incident_quality=Quality.ERROR)
+    for verb in ("ack", "close", "silence"):
+        with pytest.raises(UsageError, match="is over"):
+            run(verb, store, over, "--note", "x")
+    assert run("comment", store, over, "--note", "x").exit_code == 0
+    assert len(Journal(store).entries(people.ACTIONS)) == 2
+
+
+@pytest.mark.parametrize(
+    ("part", "fields"), [("alarms", "{"), ("alarms", "{}"), ("alarm_progress", "{"), ("alarm_progress", "[]")]
+)
+def test_a_damaged_journal_is_one_error_that_says_what_to_do(store, part, fields):
+    with closing(sqlite3.connect(Journal(store)._local)) as other, other:
+        other.execute(f"update {part} set fields = ?", [fields])
+    with pytest.raises(StoreError, match="put a copy of the journal in its place"):
+        run("alarms", store)
+
+
+def test_a_silence_that_cannot_be_read_is_an_error(store):
+    Journal(store).add(Action.SILENCE, "ab", note="x", who="me", details={})
+    with pytest.raises(StoreError, match="silence ab cannot be read"):
+        run("alarms", store)
 
 
 def test_an_id_that_fits_several_alarms_or_none_is_asked_for(store, monkeypatch):

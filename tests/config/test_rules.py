@@ -46,6 +46,7 @@ def test_an_alarm_may_wait_for_reports(tmp_path):
         ("  inhibits: [cold]\n", "there is no such rule"),
         ("- {name: hot, subsystem: A, histogram: h, error: z > 1}\n", "two rules have the name 'hot'"),
         ("- {name: cold, subsystem: A, histogram: h}\n", "at least one of them"),
+        ("- {name: incident, subsystem: A, histogram: h, error: z > 1}\n", "alarms that come from no rule"),
         ('- {name: "a\\e[2J", subsystem: A, histogram: h, error: z > 1}\n', "control characters"),
     ],
 )

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import sqlite3
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -77,7 +78,7 @@ def test_a_folder_that_cannot_be_written_is_read_and_refuses_entries(tmp_path):
 
 def test_what_is_no_journal_is_an_error_that_names_the_file(tmp_path):
     (tmp_path / FILE).write_text("no database" * 100)
-    with pytest.raises(StoreError, match=f"{FILE}: the journal cannot be read"):
+    with pytest.raises(StoreError, match=f"{FILE}: the journal cannot be read .*; put a copy"):
         Journal(tmp_path).entries()
     (tmp_path / FILE).unlink()
     (tmp_path / "elsewhere").touch()
@@ -93,6 +94,13 @@ def test_an_entry_of_a_newer_owtrend_is_an_error(tmp_path):
     other.close()
     with pytest.raises(StoreError, match="update owtrend"):
         Journal(tmp_path).entries()
+
+
+def test_a_database_without_its_package_is_an_error_that_names_the_package(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "MySQLdb", None)
+    with pytest.raises(StoreError, match="needs the Python package MySQLdb") as error:
+        Journal(tmp_path, "mysql://me:secret@localhost/x").entries()
+    assert "secret" not in str(error.value)
 
 
 def test_a_remote_store_needs_a_url_to_be_written(tmp_path):

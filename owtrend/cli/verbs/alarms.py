@@ -143,7 +143,7 @@ def ack(store: str, alarm: str, note: str, user: str | None, config: str | None)
     from owtrend.quality.alarms import people, table
 
     journal = _journal(store, config)
-    found = table.find(journal, alarm)
+    found = table.find_on(journal, alarm)
     people.acknowledge(journal, found.id, note, user)
     click.echo(f"{found.id}: acknowledged")
 
@@ -183,7 +183,7 @@ def close(store: str, alarm: str, note: str, user: str | None, config: str | Non
     from owtrend.quality.alarms import people, table
 
     journal = _journal(store, config)
-    found = table.find(journal, alarm)
+    found = table.find_on(journal, alarm)
     people.close(journal, found.id, note, user)
     click.echo(f"{found.id}: over at the next `owtrend compute {store}`")
 
@@ -235,7 +235,7 @@ def silence(
     if alarm is not None and patterns != dict.fromkeys(patterns, "*"):
         raise click.UsageError("give ALARM, or patterns of several")
     length = None if lasting is None else timedelta(microseconds=int(parse_interval(lasting).astype(int)) // 1000)
-    found = "" if alarm is None else table.find(journal, alarm).id
+    found = "" if alarm is None else table.find_on(journal, alarm).id
     made = people.silence(journal, note, lasting=length, alarm=found, who=user, **patterns)  # type: ignore[arg-type]
     until = f"until {made.until:%F %T} UTC" if made.until else f"until alarm {found} is over"
     click.echo(f"{made.id}: silent {until}; `owtrend silence {store} --end {made.id}` ends it")

@@ -16,6 +16,7 @@ from owtrend.quality.flag import Quality
 from owtrend.quality.incident import Incident
 from owtrend.quality.journal import Action, Journal
 from owtrend.quality.journal import alarms as tables
+from owtrend.quality.journal.database import understood
 from owtrend.quality.journal.entries import add, entries
 
 if TYPE_CHECKING:
@@ -143,7 +144,8 @@ def records(journal: Journal) -> tuple[list[Record], list[Alarm]]:
 
 def _load(connection: "Connection", since: int | None) -> list[Record]:
     rows = tables.load(connection, over_since=since)
-    return [Record.from_dict(identity, fields) for identity, fields in rows.items()]
+    with understood("an alarm"):
+        return [Record.from_dict(identity, fields) for identity, fields in rows.items()]
 
 
 def _digest(incidents: Iterable[Incident], begin: int) -> str:

@@ -13,6 +13,7 @@ from owtrend.quality.alarms.alarm import Kind
 from owtrend.quality.alarms.record import Record
 from owtrend.quality.flag import Flag, Quality
 from owtrend.quality.journal import Action, Entry, Journal, login_name
+from owtrend.quality.journal.database import understood
 
 __all__ = [
     "ACTIONS",
@@ -107,11 +108,12 @@ class People:
         found: dict[str, Silence] = {}
         for entry in self.entries:
             if entry.action is Action.SILENCE:
-                details = dict(entry.details)
-                until = details.pop("until")
-                found[entry.subject] = Silence(
-                    entry, None if until is None else datetime.fromisoformat(until), **details
-                )
+                with understood(f"silence {entry.subject}"):
+                    details = dict(entry.details)
+                    until = details.pop("until")
+                    found[entry.subject] = Silence(
+                        entry, None if until is None else datetime.fromisoformat(until), **details
+                    )
             elif entry.action is Action.END_SILENCE:
                 found.pop(entry.subject, None)
         return list(found.values())

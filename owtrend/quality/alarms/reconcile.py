@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from owtrend.quality.alarms.alarm import Alarm, State, Subject
+from owtrend.quality.alarms.alarm import Alarm, Kind, State, Subject
 from owtrend.quality.alarms.notice import Item, News, Notice
 from owtrend.quality.alarms.people import People, ended
 from owtrend.quality.alarms.record import Policy, Record
@@ -95,7 +95,7 @@ def reconcile(
     news = _News(records, people, settings, now, silenced)
     notices = news.notices()
     history = [
-        (identity, record.alarm.state, _what(record, before.get(identity), people))
+        (identity, record.alarm.state, _what(record, before.get(identity), people, settings))
         for identity, record in records.items()
         if identity not in before or before[identity].alarm.state is not record.alarm.state
     ]
@@ -167,11 +167,14 @@ def _unused(identity: str, records: Mapping[str, Record]) -> str:
     return unused
 
 
-def _what(record: Record, before: Record | None, people: People) -> str:
+def _what(record: Record, before: Record | None, people: People, settings: Settings) -> str:
     """Words on a new state, for the history."""
     if record.alarm.state is State.CLOSED:
         entry = people.accepted(record) or people.closed(record.id)
         return "" if entry is None else f"{entry.action} by {entry.who}: {entry.note}"
+    subject = record.alarm.subject
+    if record.alarm.state is State.WITHDRAWN and subject.kind is Kind.RULE and subject.name not in settings.policies:
+        return f"there is no rule {subject.name!r} any more: it was removed or renamed"
     if record.alarm.state is State.WITHDRAWN:
         return "no longer there after a recomputation, or part of another incident"
     if before is not None and record.alarm.state is State.FIRING and before.alarm.state.over:

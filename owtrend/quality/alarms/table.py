@@ -4,14 +4,14 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from owtrend.errors import AmbiguousNameError, NotFoundError
+from owtrend.errors import AmbiguousNameError, NotFoundError, UsageError
 from owtrend.quality.alarms.alarm import Alarm
 from owtrend.quality.alarms.engine import records
 from owtrend.quality.alarms.people import ACTIONS, People
 from owtrend.quality.alarms.record import Record
 from owtrend.quality.journal import Action, Entry, Journal
 
-__all__ = ["COLUMNS", "alarm_table", "find", "history"]
+__all__ = ["COLUMNS", "alarm_table", "find", "find_on", "history"]
 
 COLUMNS = (
     "id", "state", "quality", "start", "fired", "stop", "run", "subsystem", "source", "name", "histogram", "why",
@@ -71,6 +71,24 @@ def find(journal: Journal, text: str) -> Record:
         ids = ", ".join(one.id for one in alike[:5])
         raise AmbiguousNameError(f"{journal.location}: {text!r} fits {len(alike)} alarms: {ids}; give more of one id")
     raise NotFoundError(f"{journal.location}: no alarm {text!r}; `owtrend alarms STORE --all` lists them")
+
+
+def find_on(journal: Journal, text: str) -> Record:
+    """The one alarm that `find` finds, if it is on.
+
+    Raises
+    ------
+    NotFoundError, AmbiguousNameError
+        As `find`.
+    UsageError
+        If it is over: what people do about an alarm would hold for the next time, too, without anybody knowing.
+    """
+    found = find(journal, text)
+    if found.alarm.state.over:
+        raise UsageError(
+            f"alarm {found.id} is over ({found.alarm.state.value}); only `owtrend comment` is possible now"
+        )
+    return found
 
 
 def _beginning(found: Iterable[Record], text: str) -> list[Record]:

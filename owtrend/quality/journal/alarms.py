@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from owtrend.quality.journal.database import understood
+
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
 
@@ -21,7 +23,9 @@ def load(connection: "Connection", *, over_since: int | None = None) -> dict[str
     chosen = select(table.c.id, table.c.fields).order_by(table.c.start, table.c.id)
     if over_since is not None:
         chosen = chosen.where(or_(table.c.stop.is_(None), table.c.stop >= over_since))
-    return {row.id: json.loads(row.fields) for row in connection.execute(chosen)}
+    rows = connection.execute(chosen).all()
+    with understood("an alarm"):
+        return {row.id: dict(json.loads(row.fields)) for row in rows}
 
 
 def save(connection: "Connection", alarms: Mapping[str, Mapping[str, Any]]) -> None:
@@ -46,7 +50,8 @@ def progress(connection: "Connection") -> dict[str, Any]:
     if not inspect(connection).has_table("alarm_progress"):
         return {}
     kept = connection.execute(select(_tables()["progress"].c.fields)).scalar()
-    return {} if kept is None else json.loads(kept)
+    with understood("how far the data were looked at"):
+        return {} if kept is None else dict(json.loads(kept).items())
 
 
 def save_progress(connection: "Connection", fields: Mapping[str, Any]) -> None:

@@ -7,15 +7,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from owtrend.errors import StoreError, UsageError
+from owtrend.errors import OwtrendError, StoreError, UsageError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-__all__ = ["FILE", "Database"]
+__all__ = ["FILE", "Database", "understood"]
 
 FILE = "journal.sqlite"  # in the folder of a local store
 _WAIT = 30.0  # seconds, for another process that writes
+_HINTS = {
+    "locked": "; another process is writing to it: try again when that has ended",
+    "not a database": "; put a copy of the file in its place, or move it away: then a new journal begins",
+    "malformed": "; put a copy of the file in its place, or move it away: then a new journal begins",
+}
 _in_memory: dict[str, "Engine"] = {}  # by location of the store
 
 
@@ -93,14 +98,22 @@ class Database:
         except SQLAlchemyError as error:
             what = "written" if writes else "read"
             reason = str(error.__cause__ or error).splitlines()[0]
-            raise StoreError(f"{self._local or self.location}: the journal cannot be {what} ({reason})") from error
+            hint = next((hint for words, hint in _HINTS.items() if words in reason), "")
+            raise StoreError(
+                f"{self._local or self.location}: the journal cannot be {what} ({reason}){hint}"
+            ) from error
 
     def _engine(self, *, writes: bool) -> "Engine":
         from sqlalchemy import create_engine
         from sqlalchemy.pool import NullPool, StaticPool
 
         if self._url is not None:
-            return create_engine(self._url, poolclass=NullPool)
+            try:
+                return create_engine(self._url, poolclass=NullPool)
+            except ModuleNotFoundError as error:
+                raise StoreError(
+                    f"{self.location}: the journal needs the Python package {error.name} for its database; install it"
+                ) from error
         if self._local is not None:
             # Not in WAL mode: its readers must be able to write next to the file.
             mode = "rwc" if writes else "ro"
@@ -116,6 +129,27 @@ class Database:
                 _in_memory[self.location] = create_engine("sqlite://", poolclass=StaticPool, connect_args=arguments)
             return _in_memory[self.location]
         raise UsageError(f"{self.location}: its journal needs a database; name its URL as `journal` in a configuration")
+
+
+@contextmanager
+def understood(what: str) -> Iterator[None]:
+    """What is read from the journal here is turned into values.
+
+    Raises
+    ------
+    StoreError
+        If it is damaged, or was written by a newer owtrend; ``what`` says which part.
+    """
+    try:
+        yield
+    except OwtrendError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise StoreError(
+            f"the journal: {what} cannot be read ({reason}); it is damaged, or of a newer owtrend: update owtrend, or "
+            "put a copy of the journal in its place"
+        ) from error
 
 
 def _quoted(path: Path) -> str:

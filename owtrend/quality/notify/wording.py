@@ -22,7 +22,8 @@ _HEADS = {
     News.FIRING: "", News.WORSE: "Worse: ", News.STILL: "Still there: ", News.ESCALATED: "Nobody acknowledged: ",
 }  # fmt: skip
 _ENDS = {
-    State.RESOLVED: "Resolved", State.WITHDRAWN: "Withdrawn, other data now", State.CLOSED: "Closed by a person",
+    State.RESOLVED: "Resolved", State.WITHDRAWN: "Withdrawn, other data or rules now",
+    State.CLOSED: "Closed by a person",
 }  # fmt: skip
 
 

@@ -151,6 +151,18 @@ def test_nothing_is_sent_about_old_data_until_new_ones_show_the_same(desk):
     assert desk.at(101, {SUBJECT: "ee" + "?" * 98 + "e"}, settings) == [(News.FIRING, ["mean"])]
 
 
+def test_the_alarm_of_a_rule_that_was_removed_says_so(desk):
+    desk.at(2, {SUBJECT: ".e"})
+    people = People(desk.journal.entries())
+    now = datetime.fromtimestamp(180, UTC)
+    words = {
+        bool(policies): reconcile(desk.records.values(), [], people, Settings(policies=policies), now).history[0][2]
+        for policies in ({"mean": Policy()}, {})
+    }
+    assert words[False] == "there is no rule 'mean' any more: it was removed or renamed"
+    assert "recomputation" in words[True]
+
+
 def test_a_problem_that_a_recomputation_does_not_find_is_over_with_the_reason(desk):
     desk.at(2, {SUBJECT: ".e"})
     assert desk.at(3, {SUBJECT: "..."}) == [(News.RESOLVED, ["mean"])]

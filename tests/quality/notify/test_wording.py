@@ -64,7 +64,9 @@ def test_another_day_is_named():
 
 def test_an_alarm_that_a_recomputation_took_back_is_not_called_resolved():
     withdrawn = replace(item(minutes=3).alarm, state=State.WITHDRAWN)
-    assert message(replace(item(), alarm=withdrawn), news=News.RESOLVED).subject.startswith("Withdrawn, other data now")
+    assert message(replace(item(), alarm=withdrawn), news=News.RESOLVED).subject.startswith(
+        "Withdrawn, other data or rules now"
+    )
 
 
 def test_the_facts_are_in_the_order_in_which_they_are_needed():
