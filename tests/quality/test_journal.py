@@ -113,6 +113,13 @@ def test_a_remote_store_needs_a_url_to_be_written(tmp_path):
     assert Journal("s3://bucket/store", somewhere).entries() == [entry]
 
 
+def test_bytes_that_are_no_text_are_refused(tmp_path):
+    for note_, who in (("\udcff", "me"), ("x", "\udcff")):
+        with pytest.raises(UsageError, match="expected UTF-8"):
+            Journal(tmp_path).add(Action.COMMENT, "ab", note=note_, who=who, details={})
+    assert Journal(tmp_path).entries() == []
+
+
 def test_a_note_may_not_be_a_book(tmp_path):
     with pytest.raises(UsageError, match="at most 10,000"):
         note(Journal(tmp_path), 1, note="x" * 10_001)

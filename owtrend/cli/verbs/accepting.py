@@ -60,11 +60,13 @@ def accept(
         url = load(config).journal
     archive = access.open(store)
     journal = Journal(archive.location, url)
+    of_rule = False
     if incident is not None:
         try:
             archive.accept(incident, note, user=user, undo=undo, journal=url)
         except NotFoundError:
-            if not _accept_warning(journal, incident, note, user, undo):
+            of_rule = _accept_warning(journal, incident, note, user, undo)
+            if not of_rule:
                 raise
     elif undo or note:
         raise click.UsageError("name the incident; `owtrend outliers` lists them")
@@ -79,4 +81,5 @@ def accept(
         ]
         print_table(shown, False, title=f"{len(shown)} accepted in {store}, times in UTC")
     else:
-        click.echo(f"{incident}: {'no longer ' * undo}accepted; `owtrend compute {store}` scores anew what it concerns")
+        what = "judges its reports anew" if of_rule else "scores anew what it concerns"
+        click.echo(f"{incident}: {'no longer ' * undo}accepted; `owtrend compute {store}` {what}")

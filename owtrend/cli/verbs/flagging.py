@@ -185,12 +185,14 @@ def good_runs(
     choice = making.Choice(subsystems=subsystems, without=without, having=having, signed=signed, whole=whole, runs=runs)
     found = making.good_runs(reader, journal, choice)
     if output is not None:
+        from owtrend.model.wording import plural
         from owtrend.output.whole_file import whole_file
 
         text = making.as_csv(found) if output.suffix == ".csv" else making.as_json(found, reader, choice)
         with whole_file(output) as unfinished:
             unfinished.write_text(text, encoding="utf-8")
-        click.echo(f"{output}: {len(found)} runs, {sum(one.seconds for one in found) / 3600:,.1f} h of good data")
+        hours = sum(one.seconds for one in found) / 3600
+        click.echo(f"{output}: {plural(len(found), 'run')}, {hours:,.1f} h of good data")
         return
     if as_json:
         click.echo(making.as_json(found, reader, choice))

@@ -140,6 +140,9 @@ def show_load(store: str, rules: str | None, runs: Sequence[int] | None, *, as_j
     if as_json:
         click.echo(json.dumps(_load_values(load), indent=1))
         return
+    if not load.days:
+        click.echo(f"{store}: no data, so there is no load of alarms to give")
+        return
     click.echo(
         f"{store}: {load.alarms:,} alarms in {load.days:.3g} days of data, {_number(load.per_day)} a day; at most "
         f"{load.most:,} within 24 hours. People can act on {MOST_A_DAY} a day: "

@@ -217,7 +217,7 @@ def silence(
     until = None if lasting is None else ((now or datetime.now(UTC)) + lasting).isoformat(timespec="seconds")
     details = {"until": until, "alarm": alarm, "subsystem": subsystem, "name": name, "histogram": histogram}
     text = f"{datetime.now(UTC).isoformat()} {details} {note}"
-    identity = hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+    identity = hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=6).hexdigest()
     entry = _add(journal, Action.SILENCE, identity, note, who, details)
     (made,) = People([entry]).silences()
     return made

@@ -118,8 +118,8 @@ def _updated(
         if same is None:
             identity = _unused(alarm.id, records)
             records[identity] = Record(id=identity, alarm=alarm)
-        elif same.alarm.state is State.CLOSED:
-            continue
+        elif same.alarm.state is State.CLOSED and (people.closed(same.id) or people.accepted(same)):
+            continue  # an acceptance that was taken back keeps nothing closed
         elif same.settled and not alarm.state.over:  # people were sent word that it is over
             records[same.id] = replace(same, alarm=alarm, settled=False, announced=None, round=same.round + 1)
         else:

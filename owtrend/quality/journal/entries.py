@@ -84,7 +84,7 @@ class Journal(Database):
         Raises
         ------
         UsageError
-            If the note is too long, or the store needs a database URL.
+            If the note is too long or no text, or the store needs a database URL.
         StoreError
             If the database cannot be written.
         """
@@ -118,6 +118,10 @@ def add(
 
     if len(note) > _MOST:
         raise UsageError(f"a note of {len(note):,} characters; at most {_MOST:,} are kept")
+    try:
+        f"{note}{who}{subject}".encode()
+    except UnicodeEncodeError:
+        raise UsageError("a note or a name with bytes that are no text; expected UTF-8, type it anew") from None
     now = datetime.now(UTC) if time is None else time
     values = {
         "time": now.isoformat(timespec="microseconds"), "who": who, "action": action.value, "subject": subject,

@@ -49,7 +49,7 @@ class Load:
     @property
     def bearable(self) -> bool:
         """True if no day has more than people can act on."""
-        return max(self.per_day, self.most) <= MOST_A_DAY
+        return max(self.most, self.per_day if self.days else 0) <= MOST_A_DAY
 
 
 def load_of(alarms: Iterable[Alarm], time: int) -> Load:

@@ -8,7 +8,15 @@ import pytest
 
 from owtrend.quality.alarms.alarm import Kind, State, Subject, Timing, lives
 from owtrend.quality.alarms.notice import News
-from owtrend.quality.alarms.people import People, acknowledge, close, end_silence, silence
+from owtrend.quality.alarms.people import (
+    People,
+    accept_warning,
+    acknowledge,
+    close,
+    end_silence,
+    silence,
+    undo_accept_warning,
+)
 from owtrend.quality.alarms.reconcile import Settings, reconcile
 from owtrend.quality.alarms.record import Policy, Record
 from owtrend.quality.flag import Quality
@@ -149,6 +157,17 @@ def test_nothing_is_sent_about_old_data_until_new_ones_show_the_same(desk):
     assert desk.at(100, text, settings) == []
     assert not desk.only.settled
     assert desk.at(101, {SUBJECT: "ee" + "?" * 98 + "e"}, settings) == [(News.FIRING, ["mean"])]
+
+
+def test_an_acceptance_that_is_taken_back_lets_its_alarm_come_back_once(desk):
+    assert desk.at(2, {SUBJECT: ".w"}) == [(News.FIRING, ["mean"])]
+    accept_warning(desk.journal, desk.only, "fewer triggers", "me")
+    assert desk.at(3, {SUBJECT: "..."}) == [(News.RESOLVED, ["mean"])]
+    assert desk.only.alarm.state is State.CLOSED
+    undo_accept_warning(desk.journal, desk.only, who="me")
+    assert desk.at(4, {SUBJECT: ".www"}) == [(News.FIRING, ["mean"])]
+    assert desk.at(5, {SUBJECT: ".wwww"}) == []
+    assert desk.at(6, {SUBJECT: ".wwww."}) == [(News.RESOLVED, ["mean"])]
 
 
 def test_the_alarm_of_a_rule_that_was_removed_says_so(desk):

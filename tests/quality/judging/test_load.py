@@ -51,3 +51,4 @@ def test_nothing_is_no_load():
     load = load_of([], 0)
     assert (load.alarms, load.most, load.busiest) == (0, 0, ())
     assert math.isnan(load.per_day)
+    assert load.bearable
