@@ -10,7 +10,7 @@ import numpy as np
 
 from owtrend.compute import cluster
 from owtrend.compute.live import Live
-from owtrend.compute.stale import Stale, stale_trends
+from owtrend.compute.stale import Stale, stale_reductors, stale_trends
 from owtrend.compute.tasks import HistogramBlock, bin_count, blocks, join
 from owtrend.compute.update_alarms import update_alarms
 from owtrend.compute.update_incidents import rejoin
@@ -134,8 +134,10 @@ def compute(
         wanted = _wanted(reader, settings, runs, force, summary)
         growing = _growing(reader, wanted, settings) if scores and not force else []
         wanted = [key for key in wanted if key not in growing]
+        parts = {} if force else _parts(reader, settings, wanted, names)
         tasks = {
-            (name, run): _tasks(reader, store.address, name, run, names[name], settings, own) for name, run in wanted
+            (name, run): _tasks(reader, store.address, name, run, parts.get((name, run), names[name]), settings, own)
+            for name, run in wanted
         }
         _make_room(
             begin(), reader, [*wanted, *growing], names, None if wider is base and config is None else wider,
@@ -150,9 +152,12 @@ def compute(
                     found[task.block.subsystem, task.run][task.block.first] = arrays
                     done += 1
                     say("computing trends", done, total)
-                trends = {key: join([arrays for _, arrays in sorted(of_run.items())]) for key, of_run in found.items()}
-                _write(begin(), reader, trends, names, settings)
-                summary.points += sum(int(np.isfinite(arrays["value"]).sum()) for arrays in trends.values())
+                trends = {
+                    key: join([arrays for _, arrays in sorted(of_run.items())]) if of_run else {}
+                    for key, of_run in found.items()
+                }
+                _write(begin(), reader, trends, names, parts, settings)
+                summary.points += sum(int(np.isfinite(arrays["value"]).sum()) for arrays in trends.values() if arrays)
             if scores:
                 accepted = accepted_lines(kept, reader)
                 summary.scored = rescore(
@@ -203,6 +208,18 @@ def _wanted(
     return wanted
 
 
+def _parts(
+    reader: Reader, config: Config, wanted: Sequence[RunKey], names: Mapping[str, Sequence[str]]
+) -> dict[RunKey, tuple[str, ...]]:
+    """The reductors to compute, for runs of which nothing but some reductors changed; perhaps none."""
+    found: dict[RunKey, tuple[str, ...]] = {}
+    for subsystem in dict.fromkeys(subsystem for subsystem, _ in wanted):
+        stale = stale_trends(reader.subsystem(subsystem), subsystem, config)
+        for run, some in stale_reductors(reader, subsystem, config, stale).items():
+            found[subsystem, run] = tuple(name for name in names[subsystem] if name in some)
+    return found
+
+
 def _growing(reader: Reader, wanted: Sequence[RunKey], config: Config) -> list[RunKey]:
     """The latest run of each subsystem, if it goes on: it came live, or had trends of fewer rows before.
 
@@ -231,7 +248,9 @@ def _tasks(
     reader: Reader, address: str, subsystem: str, run: int, names: tuple[str, ...], config: Config,
     own: Mapping[str, Origin],
 ) -> list[TrendTask]:  # fmt: skip
-    """One run in blocks of histograms, of at most `BLOCK_BYTES` in a chunk of rows."""
+    """One run in blocks of histograms, of at most `BLOCK_BYTES` in a chunk of rows; none without reductors."""
+    if not names:
+        return []
     view = reader.subsystem(subsystem)
     rows = min(len(view.times(view.run_index(run))), TIME_CHUNK)
     sizes = (4 * rows * bin_count(entry) for entry in view.registry.histograms.values())
@@ -262,12 +281,23 @@ def _make_room(
 
 def _write(
     transaction: Transaction, reader: Reader, trends: Mapping[RunKey, TrendArrays],
-    names: Mapping[str, Sequence[str]], config: Config,
+    names: Mapping[str, Sequence[str]], parts: Mapping[RunKey, Sequence[str]], config: Config,
 ) -> None:  # fmt: skip
-    """Commit the trends of some runs, and what they are made from."""
+    """Commit the trends of some runs, and what they are made from; of ``parts`` only these reductors."""
     for subsystem in dict.fromkeys(subsystem for subsystem, _ in trends):
-        view = reader.subsystem(subsystem)
-        by_run = {view.run_index(run): arrays for (name, run), arrays in trends.items() if name == subsystem}
-        revisions = {run_index: int(view.per_run["revision"][run_index]) for run_index in by_run}
-        transaction.trends(subsystem).write(names[subsystem], by_run, revisions, settings_hash(config, view))
+        view, settings = reader.subsystem(subsystem), settings_hash(config, reader.subsystem(subsystem))
+        writer = transaction.trends(subsystem)
+        whole = {
+            view.run_index(run): arrays for (name, run), arrays in trends.items()
+            if name == subsystem and (name, run) not in parts
+        }  # fmt: skip
+        if whole:
+            revisions = {run_index: int(view.per_run["revision"][run_index]) for run_index in whole}
+            writer.write(names[subsystem], whole, revisions, settings)
+        by_reductors: dict[tuple[str, ...], dict[int, TrendArrays]] = {}
+        for (name, run), arrays in trends.items():
+            if name == subsystem and (name, run) in parts:
+                by_reductors.setdefault(tuple(parts[name, run]), {})[view.run_index(run)] = arrays
+        for some, runs in by_reductors.items():
+            writer.write_reductors(some, names[subsystem], runs, settings)
     transaction.commit(f"trends of {len(trends)} runs")

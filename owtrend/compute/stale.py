@@ -18,7 +18,7 @@ from owtrend.quality.journal import Journal
 from owtrend.quality.unreadable import unreadable
 from owtrend.store import versions
 from owtrend.store.reader import Reader, SubsystemReader
-from owtrend.trends.settings import existing, kept_reductors, settings_hash
+from owtrend.trends.settings import changed_reductors, existing, kept_reductors, settings_hash
 
 __all__ = [
     "Stale",
@@ -26,6 +26,7 @@ __all__ = [
     "runs_before",
     "runs_in_time",
     "score_settings",
+    "stale_reductors",
     "stale_runs",
     "stale_score",
     "stale_trends",
@@ -63,6 +64,27 @@ def stale_trends(view: SubsystemReader, subsystem: str, config: Config) -> dict[
     return {
         run: reasons[why[run_index] - 1][0] for run, run_index in sorted(view.run_indices.items()) if why[run_index]
     }
+
+
+def stale_reductors(reader: Reader, subsystem: str, config: Config, stale: Mapping[int, Stale]) -> dict[int, set[str]]:
+    """By run, the only reductors that are to be computed: for runs of which nothing but some reductors changed.
+
+    ``config`` is as `owtrend.trends.settings.existing` returns it, ``stale`` as `stale_trends`.
+    """
+    view = reader.subsystem(subsystem)
+    before = existing(reader.config, reader)
+    changed = changed_reductors(before, config, view)
+    if changed is None:
+        return {}
+    known = np.frombuffer(settings_hash(before, view, recorded=True), dtype=np.uint8)
+    same = (view.trends.settings == known).all(axis=1)
+    stored, kept = view.trends.reductors, kept_reductors(config, subsystem)
+    made = {name: view.trends.versions[:, stored.index(name)] > 0 for name in kept if name in stored}
+    never = np.zeros(len(same), dtype=bool)
+    return {
+        run: {name for name in kept if name in changed or not made.get(name, never)[view.run_index(run)]}
+        for run, reason in stale.items() if reason is Stale.SETTINGS and same[view.run_index(run)]
+    }  # fmt: skip
 
 
 def score_settings(config: Config, reader: Reader, accepted: Sequence[str]) -> dict[str, ScoreSettings]:

@@ -269,6 +269,33 @@ class TrendWriter(_Writer):
         _write_runs(group, "version", dict.fromkeys(whole, np.isin(stored, reductors) * versions.TRENDS))
         _write_runs(group, "settings", dict.fromkeys(whole, _as_numbers(settings)))
 
+    def write_reductors(
+        self, reductors: Sequence[str], kept: Sequence[str], runs: Mapping[int, dict[str, NDArray[Any]]],
+        settings: bytes,
+    ) -> None:  # fmt: skip
+        """Write some reductors of runs whose other trends stay as they are.
+
+        Parameters
+        ----------
+        reductors
+            Those of ``runs``, as in `write`.
+        kept
+            All that are kept now: trends of others no longer count.
+        """
+        group = self.store[f"trends/{self.subsystem}"]
+        stored = list(group.attrs["reductors"])
+        columns = [stored.index(name) for name in reductors]
+        for run_index, arrays in runs.items():
+            if columns:
+                for name in TREND_ARRAYS:
+                    rows, histograms = arrays[name].shape[:2]
+                    group[name].oindex[run_index, slice(rows), slice(histograms), columns] = arrays[name]
+                    group[f"run_{name}"].oindex[run_index, slice(histograms), columns] = arrays[f"run_{name}"]
+            made_by = np.where(np.isin(stored, kept), group["version"][run_index, : len(stored)], 0)
+            made_by[columns] = versions.TRENDS
+            group["version"][run_index, : len(stored)] = made_by
+        _write_runs(group, "settings", dict.fromkeys(runs, _as_numbers(settings)))
+
     def _run_states(
         self, group: zarr.Group, runs: Mapping[int, dict[str, NDArray[Any]]], first: int
     ) -> dict[int, NDArray[np.uint8]]:

@@ -15,6 +15,7 @@ from owtrend.trends.reductors import DEFAULT, Kind, Reductor, parse
 __all__ = [
     "added",
     "by_default",
+    "changed_reductors",
     "existing",
     "kept",
     "kept_reductors",
@@ -142,17 +143,38 @@ def named_origins(config: Config, recorded: Mapping[str, Origin]) -> dict[str, O
     return {name: source for name, source in recorded.items() if name in names}
 
 
-def settings_hash(config: Config, view: SubsystemReader) -> bytes:
+def settings_hash(config: Config, view: SubsystemReader, *, recorded: bool = False) -> bytes:
     """Hash of the settings that the trends of a subsystem depend on, 8 bytes; of an `existing` configuration.
 
-    The code of the modules is part of it: that which is loaded, else that which the store has recorded.
+    The code of the modules is part of it: that which is loaded, else that which the store has recorded; or only that
+    which is ``recorded``.
     """
     settings = config.for_subsystem(view.name)
     digest = hashlib.blake2b(settings.model_dump_json().encode(), digest_size=8)
     alone = Config(subsystems={view.name: settings})
-    for name, source in sorted((named_origins(alone, view.own_reductors) | own_reductors(alone)).items()):
+    loaded = {} if recorded else own_reductors(alone)
+    for name, source in sorted((named_origins(alone, view.own_reductors) | loaded).items()):
         digest.update(f"\n{name} {':'.join(source)}".encode())
     return digest.digest()
+
+
+def changed_reductors(before: Config, now: Config, view: SubsystemReader) -> set[str] | None:
+    """Reductors of a subsystem whose trends differ by the configuration, or by their code; None: all may.
+
+    Parameters
+    ----------
+    before, now
+        Both `existing`: that of the store, and another one.
+    """
+    old, new = before.for_subsystem(view.name), now.for_subsystem(view.name)
+    if old.model_copy(update={"reductors": {}}) != new.model_copy(update={"reductors": {}}):
+        return None
+    changed = {
+        name for entry in view.registry.histograms.values()
+        for name in added(before, view.name, entry) ^ added(now, view.name, entry)
+    }  # fmt: skip
+    loaded = own_reductors(Config(subsystems={view.name: new}))
+    return changed | {name for name, source in loaded.items() if view.own_reductors.get(name, source) != source}
 
 
 def added(config: Config, subsystem: str, entry: HistogramEntry) -> set[str]:

@@ -9,7 +9,7 @@ import pytest
 import owtrend
 from owtrend import modules
 from owtrend.compute import compute
-from owtrend.compute.stale import Stale, stale_trends
+from owtrend.compute.stale import Stale, stale_reductors, stale_trends
 from owtrend.config import Config
 from owtrend.errors import NotFoundError
 from owtrend.store import versions
@@ -128,6 +128,61 @@ def test_another_reductor_leaves_what_is_stored_of_other_runs(computed, monkeypa
     assert np.isfinite(high.value).sum() > 100  # stored of one run, computed now of the other
     monkeypatch.setattr(query, "run_trends", None)
     assert archive.trends("EMC", run=300001).load().identical(before)
+
+
+def with_reductors(**reductors):
+    return Config.model_validate({"subsystems": {"EMC": {"reductors": reductors}}})
+
+
+@pytest.mark.slow
+def test_another_reductor_is_computed_alone_and_all_is_as_if_it_had_been_there_before(
+    computed, two_runs, tmp_path, monkeypatch
+):
+    asked, store = [], shutil.copytree(two_runs, tmp_path / "other")
+
+    def run_trends(view, run, histograms, names, *more, **options):
+        asked.append(set(names))
+        return run_trends.real(view, run, histograms, names, *more, **options)
+
+    run_trends.real = compute.run_trends
+    monkeypatch.setattr(compute, "run_trends", run_trends)
+
+    def then(config):
+        asked.clear()
+        summary = compute.compute(computed, workers=0, scores=False, config=config)
+        assert compute.compute(computed, workers=0, scores=False).runs == 0
+        return summary.runs, set().union(*asked)
+
+    assert then(with_reductors(h=["quantile_x(0.9)"])) == (2, {"quantile_x(0.9)"})
+    assert then(with_reductors(h=["quantile_x(0.9)", "maximum"], g=["maximum"])) == (2, {"maximum"})
+    assert then(with_reductors(h=["maximum"])) == (2, {"maximum"})  # g lost it; the quantile of h counts no more
+    last = with_reductors(h=["maximum", "quantile_x(0.9)"])
+    assert then(last) == (2, {"quantile_x(0.9)"})
+    asked.clear()
+    compute.compute(store, workers=0, scores=False, config=last)
+    one, other = (owtrend.open(location).stored("EMC").trends for location in (computed, store))
+    columns = [one.reductors.index(name) for name in other.reductors]
+    for name in ("value", "error"):
+        each = [found.block(name, [0, 1], slice(0, 70)) for found in (one, other)]
+        np.testing.assert_array_equal(each[0][..., columns], each[1])
+        each = [found.block(f"run_{name}", [0, 1]) for found in (one, other)]
+        np.testing.assert_array_equal(each[0][..., columns], each[1])
+    np.testing.assert_array_equal(one.versions[:, columns], other.versions)
+    np.testing.assert_array_equal(one.settings, other.settings)
+
+
+@pytest.mark.slow
+def test_a_new_event_counter_or_data_make_all_trends_anew(computed):
+    counted = Config.model_validate({"subsystems": {"EMC": {"events": "h", "reductors": {"h": ["maximum"]}}}})
+    assert stale_reductors_of(computed, counted) == {}
+    append(computed, snapshots({"h": [[9] * 8]}, 300001, minutes=[240]))
+    assert set(stale_reductors_of(computed, with_reductors(h=["maximum"]))) == {300000}
+
+
+def stale_reductors_of(store, config):
+    reader = owtrend.open(store)._reader
+    stale = stale_trends(reader.subsystem("EMC"), "EMC", config)
+    return stale_reductors(reader, "EMC", config, stale)
 
 
 @pytest.mark.slow
