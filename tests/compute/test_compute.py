@@ -16,6 +16,7 @@ from owtrend.store import versions
 from owtrend.store.repository import Store
 from owtrend.trends import query
 from owtrend.trends.reductors import DEFAULT
+from owtrend.trends.run_trends import run_trends
 from tests import oracles
 from tests.builders import append, archive_of, snapshots
 
@@ -140,12 +141,11 @@ def test_another_reductor_is_computed_alone_and_all_is_as_if_it_had_been_there_b
 ):
     asked, store = [], shutil.copytree(two_runs, tmp_path / "other")
 
-    def run_trends(view, run, histograms, names, *more, **options):
+    def noted(view, run, histograms, names, *more, **options):
         asked.append(set(names))
-        return run_trends.real(view, run, histograms, names, *more, **options)
+        return run_trends(view, run, histograms, names, *more, **options)
 
-    run_trends.real = compute.run_trends
-    monkeypatch.setattr(compute, "run_trends", run_trends)
+    monkeypatch.setattr(compute, "run_trends", noted)
 
     def then(config):
         asked.clear()
