@@ -93,7 +93,7 @@ def reading(what: str, remedy: str = "`owtrend repair STORE` drops it") -> Itera
 def near_runs(run: int, known: Iterable[int]) -> str:
     """The runs that are nearest to a wrong one, as the end of a message: ``; near it are 300001, 300002``."""
     nearest = sorted(sorted(known, key=lambda other: abs(other - run))[:3])
-    return f"; near it are {', '.join(map(str, nearest)) or 'none'}"
+    return f"; near it are {', '.join(map(str, nearest))}" if nearest else "; there are no runs"
 
 
 def hint(name: str, known: Iterable[str], *, limit: int = 3, quote: bool = True) -> str:

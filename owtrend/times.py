@@ -96,11 +96,14 @@ def duration(length: timedelta) -> str:
 
     >>> duration(timedelta(seconds=5400))
     '1.5 h'
+    >>> duration(timedelta(days=3102))
+    '3,102 days'
     """
     seconds = length.total_seconds()
     for unit, name in ((86400, "days"), (3600, "h"), (60, "min")):
         if abs(seconds) >= unit:
-            return f"{seconds / unit:.3g} {name}"
+            number = seconds / unit
+            return f"{number:,.0f} {name}" if abs(number) >= 100 else f"{number:.3g} {name}"
     return f"{seconds:.3g} s"
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from owtrend.errors import UsageError
-from owtrend.times import parse_interval, parse_time, to_utc
+from owtrend.times import duration, parse_interval, parse_time, to_utc
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,8 @@ def test_a_time_without_a_zone_is_utc():
     assert to_utc("2018-06-01T12:00") == to_utc("2018-06-01T14:00+02:00") == noon
     assert to_utc(datetime(2018, 6, 1, 14, tzinfo=timezone(timedelta(hours=2)))) == noon
     assert to_utc("v1") is None
+
+
+def test_long_lengths_of_time_are_plain_numbers():
+    assert duration(timedelta(days=3102, hours=8)) == "3,102 days"
+    assert duration(timedelta(minutes=90)) == "1.5 h"

@@ -148,7 +148,7 @@ class Conditions:
         if alike:
             raise AmbiguousNameError(f"{self.reader.location}: several conditions {name!r}: {', '.join(alike)}")
         known = hint(name, self.places) or f"; there are {', '.join(self.places) or 'none'}"
-        raise NotFoundError(f"{self.reader.location}: no condition {name!r}{known}. `owtrend conditions add` adds some")
+        raise NotFoundError(f"{self.reader.location}: no condition {name!r}{known}; `owtrend conditions add` adds some")
 
     def of_runs(self, name: str, spans: Mapping[int, tuple[int, int]]) -> dict[int, Any]:
         """One value of a condition for each of some runs, whose begin and end [ns UTC] are given."""

@@ -10,6 +10,7 @@ import owtrend
 from ingest import SnapshotReader, simulate
 from owtrend.cli import main, output
 from owtrend.model.axis import Axis
+from owtrend.store.repository import Store
 from tests import builders
 from tests.builders import archive_of, histogram, snapshots
 
@@ -334,3 +335,9 @@ def test_demo_uses_existing_files_and_lists_the_faults(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "What to look for" in out
     assert f"owtrend serve {tmp_path / 'store'}" in out.replace("\n", "")
+
+
+def test_a_run_in_a_store_without_runs_is_an_error_that_says_so(tmp_path, capsys):
+    Store.create(tmp_path / "store")
+    assert call("sign-off", str(tmp_path / "store"), "300000", "--note", "x") == 1
+    assert "no run 300000; there are no runs" in capsys.readouterr().err

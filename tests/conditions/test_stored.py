@@ -72,7 +72,7 @@ def test_a_condition_over_time_is_the_one_of_each_snapshot(own):
     assert found.dims == ("time",)
     np.testing.assert_array_equal(Conditions(own.reader()).values("rate", "EMC", 300000), found)
     assert archive.condition("period", 300003).values.tolist() == [None] * 3
-    with pytest.raises(NotFoundError, match="no condition 'rat'; did you mean 'rate'"):
+    with pytest.raises(NotFoundError, match=r"no condition 'rat'; did you mean 'rate'\?; `owtrend"):
         archive.condition("rat", 300000)
     with pytest.raises(NotFoundError, match="no run 7"):
         archive.condition("rate", 7)
