@@ -122,6 +122,8 @@ def _judge(
             raise click.UsageError("give --diff alone")
         judging.show_changes(store, *diff, runs, as_json=as_json)
     elif load:
+        if known:
+            raise click.UsageError("--known belongs to --backtest without --load")
         judging.show_load(store, backtest, runs, as_json=as_json)
     elif backtest:
         judging.show_backtest(store, backtest, known, runs, as_json=as_json)

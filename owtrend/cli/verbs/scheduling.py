@@ -41,13 +41,14 @@ def schedule(store: str, config: str | None, listing: bool, as_json: bool) -> No
     settings = load(config) if config else None
     opened = Store.open(store)
     journal = Journal(opened.location, settings.journal if settings else None)
+    if settings is not None:
+        _require_verbs({name: job.run[0] for name, job in settings.jobs.items()})
     if listing:
         now, jobs = datetime.now(UTC), known_jobs(journal)
         print_jobs(updated(jobs, settings.jobs, now) if settings else jobs, store, as_json)
         return
     if settings is None or not settings.jobs:
         raise UsageError("no jobs; name a YAML file that has some with --config")
-    _require_verbs({name: job.run[0] for name, job in settings.jobs.items()})
     log = logging.getLogger("owtrend.compute.schedule")
     log.setLevel(logging.INFO)
     handler = logging.StreamHandler(sys.stderr)
@@ -75,6 +76,8 @@ def job_table(jobs: Any) -> list[dict[str, Any]]:
 
 def print_jobs(jobs: Any, store: str, as_json: bool) -> None:
     """Print a row for each job."""
+    from owtrend.model.wording import plural
+
     rows = job_table(jobs)
     if not as_json:
         rows = [
@@ -85,7 +88,7 @@ def print_jobs(jobs: Any, store: str, as_json: bool) -> None:
             | {"said": printable(next(iter(row["said"].splitlines()[-1:]), ""), 200)}
             for row in rows
         ]
-    print_table(rows, as_json, title=f"{len(rows)} jobs of {store}, times in UTC")
+    print_table(rows, as_json, title=f"{plural(len(rows), 'job')} of {store}, times in UTC")
 
 
 def _require_verbs(verbs: dict[str, str]) -> None:

@@ -221,8 +221,9 @@ def test_status_and_list_show_the_jobs(world, tmp_path, capsys):
     config = tmp_path / "owtrend.yaml"
     config.write_text("jobs: {x: {run: [compote], at: '0 1 * * *'}}")
     assert load(config).jobs["x"].run == ["compote"]
-    assert status(["schedule", location, "-c", str(config)]) == 1
-    assert "no verb 'compote'; did you mean 'compute'" in capsys.readouterr().err
+    for listing in ([], ["--list"]):
+        assert status(["schedule", location, "-c", str(config), *listing]) == 1
+        assert "no verb 'compote'; did you mean 'compute'" in capsys.readouterr().err
 
 
 @pytest.mark.slow

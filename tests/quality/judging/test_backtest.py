@@ -140,6 +140,7 @@ def test_the_command_judges_rules(store):
     ("arguments", "words"),
     [
         (["--known", "known.json"], "belong to"),
+        (["--load", "--known", "known.json"], "belongs to --backtest"),
         (["--diff", "old.yaml", "new.yaml", "--load"], "--diff alone"),
         (["--backtest", "missing.yaml"], "cannot be read"),
     ],
