@@ -3,7 +3,7 @@
 import json
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,10 @@ def _tree(value: Any, arrays: bytearray) -> Any:
         arrays.extend(kept.tobytes())
         return {"array": [kept.dtype.str, value.dtype.str, list(value.shape), len(arrays) - kept.nbytes]}
     if isinstance(value, Axis):
-        return {"axis": value.to_dict()}
+        known = value.to_dict()
+        if Axis.from_dict(known) != value:  # a part of a regular axis: its edges are those of the whole
+            return {"axis": known, "edges": value.edges.tolist()}
+        return {"axis": known}
     if is_dataclass(value) and type(value).__name__ in _CLASSES:
         known = {one.name: getattr(value, one.name) for one in fields(value)}
         if isinstance(value, Counts):
@@ -105,7 +108,8 @@ def _value(tree: Any, data: memoryview) -> Any:
     if "rows" in tree:
         return list(_value(tree["rows"], data))
     if "axis" in tree:
-        return Axis.from_dict(tree["axis"])
+        axis = Axis.from_dict(tree["axis"])
+        return replace(axis, edges=np.asarray(tree["edges"], dtype=np.float64)) if "edges" in tree else axis
     if "of" in tree:
         known = {name: _value(one, data) for name, one in tree["fields"].items()}
         line_sums = known.pop("line_sums", None) if tree["of"] == "Counts" else None
