@@ -148,8 +148,10 @@ class Receiver:
     def state(self) -> dict[str, Any]:
         """What `owtrend status` shows, for JSON."""
         writer, now = self.writer.state, time.time()
+        subsystems = dict(writer.subsystems)  # copies: the writer goes on meanwhile
+        committed, alarmed = writer.to_committed.copy(), writer.to_alarms.copy()
         trouble = [writer.trouble, *(one.trouble for one in self._watches)]
-        age = {name: now - one.stored for name, one in writer.subsystems.items()}
+        age = {name: now - one.stored for name, one in subsystems.items()}
         return {
             "state": next((f"trouble: {printable(text, 300)}" for text in trouble if text), "receiving"),
             "pid": os.getpid(), "started": _iso(self._started), "heartbeat": _iso(now),
@@ -170,11 +172,11 @@ class Receiver:
                     "run": one.run, "time": _iso(one.time / 1e9), "ongoing": age[name] < _ONGOING,
                     "age_seconds": round(max(age[name], 0.0), 1),
                 }
-                for name, one in writer.subsystems.items()
+                for name, one in subsystems.items()
             },
             "seconds_to": {
                 what: {f"p{one}": round(float(np.percentile(list(values), one)), 4) for one in (50, 99)}
-                for what, values in (("commit", writer.to_committed), ("alarms", writer.to_alarms)) if values
+                for what, values in (("commit", committed), ("alarms", alarmed)) if values
             },
             "alarms_on": self.derived.alarms_on, "failures_of_trends": self.derived.failures,
         }  # fmt: skip
@@ -190,7 +192,10 @@ class Receiver:
 
     def _beat(self) -> None:
         while True:
-            write_receiver_state(self.settings.folder, self.state())
+            try:
+                write_receiver_state(self.settings.folder, self.state())
+            except Exception:
+                _log.exception("no heartbeat")
             if self.stopping.wait(_HEARTBEAT):
                 return
 
