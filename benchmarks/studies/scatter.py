@@ -144,10 +144,10 @@ class _Series:
             new = self.conditions.fills(rng, fills.clip(min=0))
             if kind.report is not None and before is not None:
                 new = kind.report(self.histogram, new, before, rng)
-            last = None if before is None else fills_as_counts(self.histogram, before)
+            previous = None if before is None else fills_as_counts(self.histogram, before)
             before = new
             report = fills_as_counts(self.histogram, new)
-            found = self._test(other, report, run, begin, end, runs, last)
+            found = self._test(other, report, run, begin, end, runs, previous)
             if found is not None:
                 self.trials.append(Trial(fault, delay, found.score.value, found.why))
                 return
@@ -218,7 +218,7 @@ def outcome(seed: int, conditions: str, *, runs: int = 10, scale: float = 0.1, k
     for number, kind in enumerate(kinds):
         run = _FIRST_FAULTY + number % max(runs - _FIRST_FAULTY, 1)
         start = _BEGAN + run * timedelta(minutes=_SPACING)
-        times = {(run, subsystem): [start + minute for minute in minutes] for subsystem in COMPONENTS}
+        times: Times = {(run, subsystem): [start + minute for minute in minutes] for subsystem in COMPONENTS}
         [fault] = drawn(rng, [kind], times, scale)
         if fault.histogram is not None:
             faults.setdefault((fault.subsystem, fault.histogram, run), []).append(fault)
