@@ -27,6 +27,7 @@ from ingest.simulator.conditions import CONDITIONS, Conditions
 from ingest.simulator.detector import COMPONENTS, component, histograms
 from ingest.simulator.faults import ALL_FAULTS, Fault, drawn
 from ingest.simulator.histogram import SimulatedHistogram
+from ingest.simulator.kinds import Times
 from ingest.simulator.simulate import REPORT_CYCLE, REPORT_JITTER, exposure
 from owtrend.model.finding import Finding, Score
 from owtrend.outliers.explain import Reason, reason, still
