@@ -776,10 +776,10 @@ class Archive(Displayed):
         """Alarms, oldest first: what rules and incidents became for people, as `owtrend compute` left them.
 
         Columns ``id``, ``state`` (see `owtrend.quality.alarms.alarm.State`), ``quality`` (at its worst), ``start``,
-        ``fired`` and ``stop`` (UTC; NaT: it is on), ``run``, ``subsystem``, ``source`` (rule, incident or source),
-        ``name`` (of the rule, or id of the incident), ``histogram``, ``why``, ``place`` (of an incident, as of
-        `findings`), ``acknowledged`` (by whom), ``silenced`` and ``announced`` (when people were first sent word of
-        it).
+        ``fired`` and ``stop`` (UTC; NaT: it is on), ``run``, ``subsystem`` (where it is worst), ``subsystems`` (all of
+        them), ``source`` (rule, incident or source), ``name`` (of the rule, or id of the incident), ``histogram``,
+        ``why``, ``place`` (of an incident, as of `findings`), ``acknowledged`` (by whom), ``silenced`` and
+        ``announced`` (when people were first sent word of it).
         """
         from owtrend.detectors.plugins import with_places
         from owtrend.quality.alarms.table import alarm_table

@@ -112,7 +112,7 @@ def _card(row: dict[str, Any], rules: dict[str, Any]) -> Card:
     view = View(run=row["run"], subsystem=row["subsystem"], histogram=histogram, start=_ns(row["start"]))
     what = {"rule": f"{row['name']}: {histogram}" if histogram else row["name"], "source": "no data"}
     return Card(
-        id=row["id"], sign=Sign(row["quality"]), state=row["state"], subsystem=row["subsystem"],
+        id=row["id"], sign=Sign(row["quality"]), state=row["state"], subsystem=", ".join(row["subsystems"]),
         what=what.get(row["source"], histogram or "whole snapshots"),
         why=f"{row['place']}: {row['why']}" if row["place"] else row["why"], run=row["run"],
         start=row["start"], stop=None if pd.isna(row["stop"]) else row["stop"],
@@ -126,7 +126,7 @@ def _ns(time: pd.Timestamp) -> np.datetime64:
 
 
 def _tile(name: str, alarms: pd.DataFrame, newest: pd.Timestamp, latest: pd.Timestamp, at: pd.Timestamp) -> Tile:
-    mine = alarms[alarms["subsystem"] == name]
+    mine = alarms[[name in subsystems for subsystems in alarms["subsystems"]]]
     on = mine[mine["stop"].isna()]
     sign = Sign.OK
     if len(on):

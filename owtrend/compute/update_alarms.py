@@ -53,10 +53,10 @@ def update_alarms(
     begin = window(covered)
     on = {record.alarm.subject for record in records(journal)[0] if record.alarm.state.on}
     store = reader.location if "://" in reader.location else str(Path(reader.location).absolute())  # for any folder
+    found, unjudged = _judged(reader, config.rules, covered, begin, people(journal).acceptable)
     observed = Observed(
-        incidents=store_incidents(reader), covered=covered, begin=begin,
-        reports=rule_reports(_judged(reader, config.rules, covered, begin, people(journal).acceptable), on),
-        timings={rule.name: timing_of(rule) for rule in config.rules},
+        incidents=store_incidents(reader), covered=covered, begin=begin, reports=rule_reports(found, on),
+        timings={rule.name: timing_of(rule) for rule in config.rules}, unjudged=unjudged,
     )  # fmt: skip
     return update(
         journal, observed, _settings(config.rules, alarms), now=time, incident_quality=Quality(alarms.incidents),
@@ -103,18 +103,19 @@ def _ns(length: timedelta | None) -> int:
 def _judged(
     reader: Reader, rules: Sequence[RuleConfig], covered: Mapping[str, Coverage], begin: int,
     accepted: Callable[[Flag], bool],
-) -> list[Judged]:  # fmt: skip
-    """The newest runs by all rules; a rule that cannot be used is a warning, and stops no other."""
+) -> tuple[list[Judged], frozenset[str]]:  # fmt: skip
+    """The newest runs by all rules, and the rules that cannot be used: each is a warning, and stops no other."""
     if not rules:
-        return []
+        return [], frozenset()
     runs = {run for of in covered.values() for run, start, _, _ in of.runs if start >= begin}
     try:
-        return judged(reader, rules, runs, accepted=accepted)
+        return judged(reader, rules, runs, accepted=accepted), frozenset()
     except OwtrendError:
-        found = []
+        found, unjudged = [], set()
         for rule in rules:
             try:
                 found += judged(reader, [rule], runs, accepted=accepted)
             except OwtrendError as error:
                 _log.warning("%s", error)
-        return found
+                unjudged.add(rule.name)
+        return found, frozenset(unjudged)

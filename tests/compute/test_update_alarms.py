@@ -104,6 +104,18 @@ def test_a_rule_that_cannot_be_used_is_a_warning_and_stops_no_other(location, ca
 
 
 @pytest.mark.slow
+def test_the_alarm_of_a_rule_that_cannot_be_used_any_more_has_no_data_and_is_not_over(location, caplog):
+    both = {**RULE, "warning": "entries < 5"}
+    computed(location, snapshots()[:5], Config.model_validate({"rules": [both]}))
+    bad = Config.model_validate({"rules": [{**both, "warning": "entries < 5 or score('chi3') > 5"}]})
+    computed(location, snapshots()[5:], bad)
+    assert "chi3" in caplog.text
+    assert of_rules(location)["state"].tolist() == ["no data"]
+    compute(location, config=CONFIG, workers=0)
+    assert of_rules(location)["state"].tolist() == ["resolved"]
+
+
+@pytest.mark.slow
 def test_any_order_of_arrival_ends_with_the_same_alarms():
     rows, found = snapshots(), []
     for order in list(permutations(range(len(rows))))[::1500]:

@@ -97,7 +97,7 @@ def alarms(
         {
             "id": row["id"], "state": row["state"], "level": row["quality"], "since": row["start"],
             "to": time_after(row["stop"], row["start"]) if row["stop"] else "",
-            "run": row["run"], "subsystem": row["subsystem"],
+            "run": row["run"], "subsystem": ", ".join(row["subsystems"]),
             "from": row["name"] if row["source"] == "rule" else row["source"], "histogram": row["histogram"],
             "why": f"{row['place']}: {row['why']}" if row["place"] else row["why"],
             "who": f"{row['acknowledged']}{' (silenced)' * row['silenced']}".strip(),

@@ -126,6 +126,8 @@ class Alarm:
         As last known; at its worst since it began.
     why, run
         Of the report that made it what it is at its worst.
+    subsystems
+        All that are concerned, where these are several.
     histogram
         The one to look at: that of the subject, or the most significant one of an incident; empty: there is none.
     bad, missed
@@ -143,11 +145,17 @@ class Alarm:
     why: str = ""
     run: int = 0
     histogram: str = ""
+    subsystems: tuple[str, ...] = ()
     bad: int = 1
     missed: int = 0
     fired: int | None = None
     good_since: int | None = None
     stop: int | None = None
+
+    @property
+    def concerns(self) -> tuple[str, ...]:
+        """All subsystems that it is about."""
+        return self.subsystems or (self.subject.subsystem,)
 
     @property
     def id(self) -> str:
@@ -177,8 +185,11 @@ class Alarm:
             kind, *rest = fields["subject"]
             qualities = {name: Quality(fields[name]) for name in ("quality", "worst")}
             return cls(
-                **{**fields, **qualities, "subject": Subject(Kind(kind), *rest), "state": State(fields["state"])}
-            )
+                **{
+                    **fields, **qualities, "subject": Subject(Kind(kind), *rest), "state": State(fields["state"]),
+                    "subsystems": tuple(fields.get("subsystems", ())),
+                }
+            )  # fmt: skip
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(f"an alarm of a newer owtrend ({error}); update owtrend") from error
 

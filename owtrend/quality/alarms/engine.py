@@ -44,6 +44,8 @@ class Observed:
         Since then, by rule and histogram; those that are only ok may be left out where no alarm is on.
     timings
         By name of each rule.
+    unjudged
+        Names of rules that could not be used: nothing is known of what they watch.
     """
 
     incidents: Sequence[Incident]
@@ -51,6 +53,7 @@ class Observed:
     begin: int = 0
     reports: Mapping[Subject, Sequence[Report]] = field(default_factory=dict)
     timings: Mapping[str, Timing] = field(default_factory=dict)
+    unjudged: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def update(
         recent = [incident for incident in observed.incidents if incident.stop >= since or incident.id in on]
         fired = [
             *incident_alarms(recent, observed.covered, incident_quality),
-            *rule_alarms(observed.reports, observed.timings, of_known, observed.begin),
+            *rule_alarms(observed.reports, observed.timings, of_known, observed.begin, observed.unjudged),
             *source_alarms(observed.covered, of_known, at, stale_after),
         ]
         alarms = aged(fired, observed.covered, at, stale_after)

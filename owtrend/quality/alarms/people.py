@@ -67,11 +67,10 @@ class Silence:
             return record.id == self.alarm
         subject = record.alarm.subject
         words = (
-            (subject.subsystem, self.subsystem),
-            (subject.source, self.name),
-            (subject.histogram, self.histogram),
-        )
-        return all(text == pattern or fnmatchcase(text, pattern) for text, pattern in words)
+            (record.alarm.concerns, self.subsystem), ((subject.source,), self.name),
+            ((subject.histogram,), self.histogram),
+        )  # fmt: skip
+        return all(any(text == pattern or fnmatchcase(text, pattern) for text in texts) for texts, pattern in words)
 
 
 @dataclass(frozen=True)

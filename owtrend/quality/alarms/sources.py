@@ -74,6 +74,7 @@ def _incident_alarm(incident: Incident, covered: Mapping[str, Coverage], quality
         _subject(incident), State.FIRING if stop is None else State.RESOLVED, start=incident.start,
         latest=max(incident.stop, known) if stop is None else stop, quality=quality if stop is None else Quality.OK,
         worst=quality, why=top.why, run=top.run, histogram=next(iter(top.histograms), ""), bad=incident.findings,
+        subsystems=incident.subsystems if len(incident.subsystems) > 1 else (),
         fired=min(incident.stop, incident.start + top.report), stop=stop,
     )  # fmt: skip
 
@@ -159,7 +160,8 @@ def timing_of(rule: RuleConfig) -> Timing:
 
 
 def rule_alarms(
-    reports: Mapping[Subject, Sequence[Report]], timings: Mapping[str, Timing], known: Iterable[Alarm], begin: int
+    reports: Mapping[Subject, Sequence[Report]], timings: Mapping[str, Timing], known: Collection[Alarm], begin: int,
+    unjudged: Collection[str] = (),
 ) -> Iterator[Alarm]:  # fmt: skip
     """Alarms of rules, from the reports since ``begin`` [ns UTC] and the alarms that were on then.
 
@@ -169,11 +171,16 @@ def rule_alarms(
         By name of each rule that there is: an alarm of another one is not given again.
     known
         All recorded alarms that may go on.
+    unjudged
+        Rules that cannot be used now: their alarms go on without data.
     """
+    for alarm in known:
+        if alarm.subject.kind is Kind.RULE and alarm.subject.name in unjudged and alarm.state.on:
+            yield replace(alarm, state=State.NO_DATA, good_since=None)
     before = {
         alarm.subject: replace(alarm, state=State.FIRING, stop=None, good_since=None)
         for alarm in known
-        if alarm.subject.kind is Kind.RULE and alarm.subject.name in timings
+        if alarm.subject.kind is Kind.RULE and alarm.subject.name in {*timings}.difference(unjudged)
         and alarm.fired is not None and alarm.fired < begin and (alarm.stop is None or alarm.stop >= begin)
         and alarm.state is not State.WITHDRAWN
     }  # fmt: skip

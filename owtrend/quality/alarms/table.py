@@ -14,8 +14,8 @@ from owtrend.quality.journal import Action, Entry, Journal
 __all__ = ["COLUMNS", "alarm_table", "find", "find_on", "history"]
 
 COLUMNS = (
-    "id", "state", "quality", "start", "fired", "stop", "run", "subsystem", "source", "name", "histogram", "why",
-    "acknowledged", "silenced", "announced",
+    "id", "state", "quality", "start", "fired", "stop", "run", "subsystem", "subsystems", "source", "name",
+    "histogram", "why", "acknowledged", "silenced", "announced",
 )  # fmt: skip
 
 
@@ -45,8 +45,8 @@ def _row(identity: str, alarm: Alarm) -> dict[str, object]:
         "id": identity, "state": alarm.state.value, "quality": alarm.worst.value, "start": pd.Timestamp(alarm.start),
         "fired": None if alarm.fired is None else pd.Timestamp(alarm.fired),
         "stop": None if alarm.stop is None else pd.Timestamp(alarm.stop), "run": alarm.run,
-        "subsystem": subject.subsystem, "source": subject.kind.value, "name": subject.name,
-        "histogram": alarm.histogram, "why": alarm.why,
+        "subsystem": subject.subsystem, "subsystems": alarm.concerns, "source": subject.kind.value,
+        "name": subject.name, "histogram": alarm.histogram, "why": alarm.why,
     }  # fmt: skip
 
 

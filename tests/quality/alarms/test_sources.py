@@ -1,11 +1,12 @@
 """Alarms of incidents and of subsystems that no longer send."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from owtrend.model.finding import Aspect, Concerned, Finding, Score
-from owtrend.quality.alarms.alarm import Kind, State, Subject
+from owtrend.quality.alarms.alarm import Alarm, Kind, State, Subject
 from owtrend.quality.alarms.sources import Coverage, aged, incident_alarms, merged, source_alarms
 from owtrend.quality.flag import Quality
 from owtrend.quality.incident import Incident, Part, RunFindings, incidents
@@ -85,6 +86,8 @@ def test_an_incident_is_shown_where_it_is_most_significant():
     joint = one(weak, strong)
     (later,) = incident_alarms([joint], covered((0, 13)), Quality.ERROR)
     assert (alarm.subject.subsystem, later.subject.subsystem) == ("EMC", "TPC")
+    assert (alarm.concerns, later.concerns) == (("EMC",), ("EMC", "TPC"))
+    assert Alarm.from_dict(json.loads(json.dumps(later.to_dict()))) == later
     assert merged([alarm], [joint]) == {alarm.subject: later.subject}
 
 
