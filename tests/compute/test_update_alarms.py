@@ -105,10 +105,10 @@ def test_a_rule_that_cannot_be_used_is_a_warning_and_stops_no_other(location, ca
 
 @pytest.mark.slow
 def test_the_alarm_of_a_rule_that_cannot_be_used_any_more_has_no_data_and_is_not_over(location, caplog):
-    both = {**RULE, "warning": "entries < 5"}
-    computed(location, snapshots()[:5], Config.model_validate({"rules": [both]}))
-    bad = Config.model_validate({"rules": [{**both, "warning": "entries < 5 or score('chi3') > 5"}]})
-    computed(location, snapshots()[5:], bad)
+    computed(location, snapshots()[:5])
+    builders.append(location, snapshots()[5:], fold=False)
+    bad = Config.model_validate({"rules": [{**RULE, "warning": "entries < 5 or score('chi3') > 5"}]})
+    update_alarms(owtrend.open(location)._reader, Journal(location), bad, AlarmConfig())
     assert "chi3" in caplog.text
     assert of_rules(location)["state"].tolist() == ["no data"]
     compute(location, config=CONFIG, workers=0)
