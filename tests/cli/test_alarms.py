@@ -74,6 +74,18 @@ def test_people_acknowledge_comment_silence_and_close_and_the_history_says_so(st
     assert run("silence", store).output.strip().endswith("nothing")
 
 
+def test_accepted_warnings_are_listed_with_accepted_incidents(store):
+    journal = Journal(store)
+    details = {"rule": "mean", "subsystem": "EMC", "histogram": HOSTILE, "start": BEGIN}
+    journal.add(Action.ACCEPT_WARNING, "abc", note="known", who="me", details=details)
+    shown = run("accept", store).output
+    assert "1 accepted" in shown
+    assert "warnings of rule mean: EMC <script>" in shown
+    assert "\x1b" not in shown
+    (row,) = json.loads(run("accept", store, "--json").output)
+    assert (row["id"], row["who"], row["runs"]) == ("abc", "me", [])
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "text"),
     [

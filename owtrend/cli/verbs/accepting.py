@@ -27,6 +27,19 @@ def _accept_warning(journal: Any, alarm: str, note: str, user: str | None, undo:
     return True
 
 
+def _accepted_warnings(journal: Any) -> list[dict[str, Any]]:
+    """Warnings of rules that are accepted, as rows like those of incidents."""
+    from owtrend.quality.alarms.engine import people
+
+    rows = []
+    for entry in people(journal).accepted_warnings:
+        rule, subsystem, histogram = (entry.details[name] for name in ("rule", "subsystem", "histogram"))
+        why = f"warnings of rule {rule}: {subsystem} {histogram}"
+        when = f"{entry.time:%F %T}"
+        rows.append({"id": entry.subject, "runs": [], "why": why, "note": entry.note, "who": entry.who, "when": when})
+    return rows
+
+
 @click.command()
 @store_argument
 @click.argument("incident", required=False)
@@ -72,11 +85,15 @@ def accept(
         raise click.UsageError("name the incident; `owtrend outliers` lists them")
     accepted = acceptance.accepted_table(journal)
     rows = [{name: plain(value) for name, value in row.items()} for row in accepted.to_dict("records")]
+    rows += _accepted_warnings(journal)
     if as_json:
         click.echo(json.dumps(rows, indent=1))
     elif incident is None:
         shown = [
-            {name: run_names(value) if name == "runs" else printable(value, 500) for name, value in row.items()}
+            {
+                name: (run_names(value) if value else "") if name == "runs" else printable(value, 500)
+                for name, value in row.items()
+            }
             for row in rows
         ]
         print_table(shown, False, title=f"{len(shown)} accepted in {store}, times in UTC")

@@ -69,13 +69,14 @@ def compute(
     if as_json:
         click.echo(json.dumps(vars(summary)))
     else:
+        speed = f"{summary.bytes / 1e6 / max(summary.seconds, 1e-9):,.0f} MB/s of float64 cells"
+        sent = f"; {plural(summary.messages, 'message')} sent" if summary.messages else ""
         click.echo(
             f"{store}: {plural(summary.points, 'trend point')} of {summary.runs} run x subsystem computed in "
-            f"{summary.seconds:.1f} s ({summary.bytes / 1e6 / max(summary.seconds, 1e-9):,.0f} MB/s of float64 cells), "
-            f"{summary.unchanged} unchanged; {summary.scored} scored; {plural(summary.alarms, 'alarm')} on"
-            + f", {plural(summary.messages, 'message')} sent"
-            * bool(summary.messages)
+            f"{summary.seconds:.1f} s ({speed}), {summary.unchanged} unchanged; {summary.scored} scored{sent}"
         )
+        if summary.alarms:
+            click.echo(f"{plural(summary.alarms, 'alarm')} on: `owtrend alarms {store}` shows what is wrong")
 
 
 @click.command(name="compare-passes")

@@ -1,7 +1,7 @@
 """What people do about alarms: acknowledge, silence, comment, close; each is an entry of the journal."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
@@ -122,15 +122,16 @@ class People:
         return any(
             (one["rule"], one["subsystem"], one["histogram"]) == (flag.rule, flag.subsystem, flag.histogram)
             and flag.start >= one["start"]
-            for one in self._accepted
+            for one in (entry.details for entry in self.accepted_warnings)
         )
 
     @cached_property
-    def _accepted(self) -> list[Mapping[str, Any]]:
-        found: dict[str, Mapping[str, Any]] = {}
+    def accepted_warnings(self) -> list[Entry]:
+        """Entries by which warnings of a rule for a histogram are acceptable now, oldest first."""
+        found: dict[str, Entry] = {}
         for entry in self.entries:
             if entry.action is Action.ACCEPT_WARNING:
-                found[entry.subject] = entry.details
+                found[entry.subject] = entry
             elif entry.action is Action.UNDO_ACCEPT_WARNING:
                 found.pop(entry.subject, None)
         return list(found.values())
