@@ -16,6 +16,7 @@ from owtrend.compute.live import live
 from owtrend.model.snapshot import Snapshot
 from owtrend.store.append import appender
 from owtrend.store.repository import Store
+from owtrend.trends.reductors import DEFAULT
 
 WRITE_EVERY = 16  # sets
 EARLY, FEW = 100, 11  # the set that the last one is compared with; medians are of so many around each
@@ -82,10 +83,12 @@ def _stored(store: Store) -> dict[str, Any]:
     for name in store.reader().subsystems:
         view = store.reader().subsystem(name)
         rows = slice(0, len(view.times(0)))
-        for array in ("value", "error", "state"):
-            found[f"{name} {array}"] = view.trends.block(array, 0, rows)
-        for array in ("run_value", "run_error"):
-            found[f"{name} {array}"] = view.trends.block(array, 0)
+        every = slice(None)
+        columns = [view.trends.reductors.index(reductor) for reductor in DEFAULT]  # a plug-in's come with one pass only
+        for array in ("value", "error"):
+            found[f"{name} {array}"] = view.trends.block(array, 0, rows, every, columns)
+            found[f"{name} run_{array}"] = view.trends.block(f"run_{array}", 0, every, columns)
+        found[f"{name} state"] = view.trends.block("state", 0, rows)
         for array in ("z", "total", "flagged", "threshold_of_row"):
             found[f"{name} {array}"] = view.scores.block(array, 0, rows)
         for array in ("null", "basis", "outcome"):

@@ -68,7 +68,7 @@ def content(store):
     return arrays, findings[["id", "why"]].values.tolist(), listed, sorted(alarms["id"])
 
 
-@pytest.mark.parametrize("moment", cases(range(MOMENTS), (6, 14)))
+@pytest.mark.parametrize("moment", cases(range(MOMENTS), (14,)))
 def test_a_pass_killed_at_any_moment_goes_on_and_ends_as_if_it_was_not(world, tmp_path, moment):
     forks, folder, expected, took = world
     store = tmp_path / "store"

@@ -6,11 +6,10 @@ import pytest
 from benchmarks.studies import scatter
 from ingest.simulator.conditions import CONDITIONS
 from ingest.simulator.detector import histograms
-from tests.studies import cases
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("conditions", cases(CONDITIONS, ["independent"]))
+@pytest.mark.study  # scores on whole archives are tested every time
+@pytest.mark.parametrize("conditions", CONDITIONS)
 def test_good_runs_have_hardly_any_findings_and_a_hot_channel_has(conditions):
     one = scatter.outcome(40, conditions, runs=6, scale=0.003, kinds=["hot_channel", "dead_region"])
     assert one.reports > 1000
