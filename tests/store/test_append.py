@@ -309,7 +309,7 @@ def test_any_order_repetition_and_grouping_makes_the_same_store(data):
 
 
 @pytest.mark.slow
-@settings(max_examples=15)
+@settings(max_examples=5)
 @given(data=st.data())
 def test_any_order_repetition_and_grouping_of_many_makes_the_same_store(data):
     any_order_makes_the_same_store(data)

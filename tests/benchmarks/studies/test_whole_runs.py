@@ -11,7 +11,7 @@ def test_the_area_under_the_curve_is_the_chance_of_the_right_order():
     assert whole_runs.auc(np.array([1.0, 2, 3, 4]), np.array([False, True, False, True])) == 0.75
 
 
-@pytest.mark.slow
+@pytest.mark.study  # tests of `archive.run_scores` run every time
 def test_bad_runs_are_called_bad_and_good_ones_are_not():
     one = whole_runs.outcome(20, runs=300)
     assert whole_runs.auc(one.deviation, one.bad) > 0.9
