@@ -88,7 +88,7 @@ class Derived:
         except StoreLockedError as error:
             _log.warning("trends wait, snapshots are stored: %s", error)
             self._again = time.monotonic() + _AGAIN
-        except Exception as error:
+        except Exception as error:  # whatever trends fail of: snapshots are stored all the same
             self._failed("bring trends up to date", error)
         return self._live is not None
 
@@ -104,7 +104,7 @@ class Derived:
                     where = printable(", ".join(finding.histograms[:3]), 200)
                     _log.info("finding in %s run %d: %s %s", update.subsystem, update.run, finding.score, where)
             self._new = True
-        except Exception as error:
+        except Exception as error:  # as above
             self._failed("compute trends and scores", error)
 
     def write(self, *, state: bool = False) -> bool:
@@ -120,7 +120,7 @@ class Derived:
                 alarms = self.config.alarms if self.config else Config().alarms
                 status = update_alarms(reader, journal, existing(reader.config, reader), alarms)
                 self.alarms_on = sum(record.alarm.state.on for record in status.records)
-        except Exception as error:
+        except Exception as error:  # as above
             self._failed("store trends and alarms", error)
             return False
         self.writes += 1
@@ -203,5 +203,5 @@ class Deliveries:
                     wait = min(max((summary.next_due - datetime.now(UTC)).total_seconds(), 1.0), wait)
             except OwtrendError as error:
                 _log.error("messages wait: %s", error)
-            except Exception:
+            except Exception:  # the thread lives as long as the receiver; messages stay in the outbox
                 _log.exception("messages wait")

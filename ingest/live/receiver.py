@@ -46,7 +46,7 @@ class ReceiverSettings:
     Parameters
     ----------
     spool
-        Folder of the spool and of the state; None: beside the store.
+        Folder of the spool and of the state; None: next to the store.
     watch
         Folders to watch.
     http
@@ -194,7 +194,7 @@ class Receiver:
         while True:
             try:
                 write_receiver_state(self.settings.folder, self.state())
-            except Exception:
+            except Exception:  # the next one may be written; until then the age of the last says so
                 _log.exception("no heartbeat")
             if self.stopping.wait(_HEARTBEAT):
                 return
@@ -214,7 +214,7 @@ class Receiver:
                 hint.clear()
                 try:
                     watched.sweep()
-                except Exception:
+                except Exception:  # a folder that is gone for a while comes back
                     _log.exception("%s: could not be looked at, tried again", folder)
                 if self.stopping.wait(_SETTLE):
                     return

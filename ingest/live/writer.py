@@ -15,6 +15,7 @@ from ingest.live.spool import Payload, Spool
 from owtrend.display import printable
 from owtrend.errors import NONSENSE, OwtrendError, StoreError
 from owtrend.model.rows import NotStored
+from owtrend.model.snapshot import Snapshot
 from owtrend.store import quarantine
 from owtrend.store.append import Appender
 from owtrend.store.repository import Store
@@ -95,7 +96,7 @@ class Writer:
             return False
         try:
             self._store([one for payload in payloads if (one := self._decoded(payload)) is not None])
-        except Exception as error:
+        except Exception as error:  # a full disk, or a fault: payloads stay in the spool, and are tried again
             self._troubled(error)
             return False
         self.state.trouble, self._pause, self._folded = "", 0.0, False
@@ -122,7 +123,7 @@ class Writer:
             return
         try:
             self._folded = self._appender.fold(_FOLD)
-        except Exception as error:
+        except Exception as error:  # as above; rows that are not folded are in the tail
             self._troubled(error)
 
     def _write(self, *, state: bool = False) -> None:
@@ -166,7 +167,7 @@ class Writer:
             stored=appended.added, duplicates=appended.duplicates, superseded=len(appended.refused), commits=1
         )
         for snapshot in snapshots:
-            name, when = str(snapshot.subsystem), int(snapshot.time.astype("int64"))  # type: ignore[union-attr]
+            name, when = str(snapshot.subsystem), _when(snapshot)
             before = state.subsystems.get(name)
             if before is None or when >= before.time:
                 state.subsystems[name] = SubsystemState(int(snapshot.run or 0), when, time.time())
@@ -178,7 +179,7 @@ class Writer:
         lines, objects = list[str](), dict[tuple[str, int], dict[str, NotStored]]()
         for one in decoded:
             name, run = str(one.snapshot.subsystem), int(one.snapshot.run or 0)
-            when = int(one.snapshot.time.astype("int64"))  # type: ignore[union-attr]
+            when = _when(one.snapshot)
             lines += [
                 quarantine.entry(one.snapshot.source, reason, subsystem=name, run=run, time=when, name=histogram)
                 for histogram, reason in one.snapshot.problems.items()
@@ -220,3 +221,9 @@ class Writer:
         self.state.counts["failed commits"] += 1
         known = isinstance(error, OSError | StoreError)
         _log.error("nothing stored, tried again in %.0f s: %s", self._pause, self.state.trouble, exc_info=not known)
+
+
+def _when(snapshot: Snapshot) -> int:
+    """Time of a stored snapshot [ns UTC]."""
+    assert snapshot.time is not None, "the store refuses what has no time"
+    return int(snapshot.time.astype("int64"))

@@ -1,4 +1,4 @@
-"""The state of the receiver of a store: a small file beside it, written while `owtrend receive` runs."""
+"""The state of the receiver of a store: a small file next to it, written while `owtrend receive` runs."""
 
 import contextlib
 import json

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from string import ascii_uppercase
 from typing import Any
 
 import zmq
@@ -37,7 +38,7 @@ def parse(text: str, types: tuple[str, ...]) -> Endpoint:
     UsageError
         If it is none of these ``types``, or has no address.
     """
-    kind = text[: re.match("[A-Z]*", text).end()]  # type: ignore[union-attr]
+    kind = text[: len(text) - len(text.lstrip(ascii_uppercase))]
     addresses = []
     sign = ">"
     for part in filter(None, text[len(kind) :].split(",")):

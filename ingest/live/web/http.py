@@ -298,7 +298,7 @@ def serving(app: FastAPI, host: str, port: int) -> Iterator[None]:
     thread.start()
     end = time.monotonic() + 30
     while not server.started and thread.is_alive() and time.monotonic() < end:
-        time.sleep(0.02)
+        time.sleep(0.02)  # uvicorn has no event for it
     if not server.started:
         raise UsageError(f"cannot listen on {host}, port {port}; is it in use?")
     try:

@@ -1,6 +1,7 @@
 """owtrend alarms | ack | silence | comment | close | deliver"""
 
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +17,13 @@ _user = click.option("--user", help="Who does it.  [default: the login name]")
 _config = click.option(
     "-c", "--config", type=click.Path(dir_okay=False), help="YAML file whose `journal` is a database URL."
 )
+
+
+def _about_an_alarm(verb: Callable[..., None]) -> click.Command:
+    """A verb by which a person does something about one alarm, with a note."""
+    for decorator in (_config, _user, _note, click.argument("alarm"), store_argument):
+        verb = decorator(verb)
+    return click.command()(verb)
 
 
 def _journal(store: str, config: str | None) -> Any:
@@ -129,12 +137,7 @@ def _judge(
         judging.show_backtest(store, backtest, known, runs, as_json=as_json)
 
 
-@click.command()
-@store_argument
-@click.argument("alarm")
-@_note
-@_user
-@_config
+@_about_an_alarm
 def ack(store: str, alarm: str, note: str, user: str | None, config: str | None) -> None:
     """Acknowledge ALARM in STORE: you look after it. It is not escalated then; that ends with the alarm.
 
@@ -150,12 +153,7 @@ def ack(store: str, alarm: str, note: str, user: str | None, config: str | None)
     click.echo(f"{found.id}: acknowledged")
 
 
-@click.command()
-@store_argument
-@click.argument("alarm")
-@_note
-@_user
-@_config
+@_about_an_alarm
 def comment(store: str, alarm: str, note: str, user: str | None, config: str | None) -> None:
     """Add a comment to ALARM in STORE; `owtrend alarms STORE --history ALARM` shows it.
 
@@ -169,12 +167,7 @@ def comment(store: str, alarm: str, note: str, user: str | None, config: str | N
     click.echo(f"{found.id}: noted")
 
 
-@click.command()
-@store_argument
-@click.argument("alarm")
-@_note
-@_user
-@_config
+@_about_an_alarm
 def close(store: str, alarm: str, note: str, user: str | None, config: str | None) -> None:
     """Close ALARM in STORE: end one that no data will end, such as that of a histogram that is gone for good.
 
@@ -224,7 +217,6 @@ def silence(
         people.end_silence(journal, same[0].id, note, user)
         click.echo(f"{same[0].id}: ended")
         return
-    patterns = {"subsystem": subsystem, "name": rule, "histogram": histogram}
     if alarm is None and not note and lasting is None:
         rows = [
             {"id": one.id, "until": "its alarm is over" if one.until is None else f"{one.until:%F %T}",
@@ -234,11 +226,13 @@ def silence(
         ]  # fmt: skip
         print_table(rows, as_json, title=f"Silences in {store}, times in UTC")
         return
-    if alarm is not None and patterns != dict.fromkeys(patterns, "*"):
+    if alarm is not None and (subsystem, rule, histogram) != ("*", "*", "*"):
         raise click.UsageError("give ALARM, or patterns of several")
     length = None if lasting is None else timedelta(microseconds=int(parse_interval(lasting).astype(int)) // 1000)
     found = "" if alarm is None else table.find_on(journal, alarm).id
-    made = people.silence(journal, note, lasting=length, alarm=found, who=user, **patterns)  # type: ignore[arg-type]
+    made = people.silence(
+        journal, note, lasting=length, alarm=found, subsystem=subsystem, name=rule, histogram=histogram, who=user
+    )
     until = f"until {made.until:%F %T} UTC" if made.until else f"until alarm {found} is over"
     click.echo(f"{made.id}: silent {until}; `owtrend silence {store} --end {made.id}` ends it")
 

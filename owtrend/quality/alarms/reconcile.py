@@ -236,9 +236,9 @@ class _News:
         if record.announced is None and not quiet and not self._grouped(record):  # it may be over by now
             return News.FIRING, {"announced": self.now, "announced_as": alarm.worst, "silenced": ""}
         if not alarm.state.on:
-            told = record.announced is not None
-            waits = not told and not quiet  # for others of its group
-            return News.RESOLVED if told else None, {"settled": not waits, "silenced": ""}
+            known = record.announced is not None
+            waits = not known and not quiet  # for others of its group
+            return News.RESOLVED if known else None, {"settled": not waits, "silenced": ""}
         if quiet or record.announced is None:
             return None, {"silenced": silence}
         if alarm.worst is Quality.ERROR and record.announced_as is not Quality.ERROR:
